@@ -1,0 +1,1 @@
+"""Thin Ray actors around the domain: cohorts of personas and the central ranking."""

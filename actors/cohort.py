@@ -1,0 +1,58 @@
+"""A cohort of personas as a Ray actor: it asks contestants, judges blocks of battles and pushes votes."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import ray
+from ray.actor import ActorHandle
+
+from electorate import founding
+from electorate.cohort import Cohort, Labels, UserRatings
+from electorate.config import Contestant
+from electorate.contestants import Answer, Connection, HttpAsker, Request
+from electorate.ratings.offsets import Prior, Sums
+from electorate.scale import Ints
+from electorate.storage.run_folder import RunFolder
+
+
+# Votes are made again rather than calls retried: a retried call would run on a restarted actor out of order.
+@ray.remote(max_restarts=-1, max_task_retries=0)
+class CohortActor:
+    """Many personas in one process. Any cohort can do any block, so a lost one is only slower.
+
+    Its state comes from the run's folder, so a restarted actor is as good as the first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @cached_property
+    def _cohort(self) -> Cohort:
+        folder = RunFolder(self._folder)
+        return Cohort(founding.of_run(folder), folder.votes)
+
+    async def ping(self) -> None:
+        """Answers once the actor is up."""
+
+    async def ask(
+        self, requests: Sequence[Request], contestants: Sequence[Contestant], reached: Mapping[str, Connection]
+    ) -> AsyncIterator[tuple[Request, Answer]]:
+        """Its personas' prompts to the contestants, answers streamed back as they come."""
+        async for answered in HttpAsker(contestants, reached).ask(requests):
+            yield answered
+
+    async def judge(self, round_: int, block: int, ranking: ActorHandle) -> int:
+        """The block's votes of a round: into the log, then to the ranking. Returns how many."""
+        votes = self._cohort.judge(round_, block)
+        # The log has them already and the ranking counts a block once, so trying again is harmless.
+        await ranking.ingest.options(max_task_retries=-1).remote(round_, block, votes)
+        return int(votes.num_rows)
+
+    async def offset_sums(self, last_round: int, block: int, labels: Labels, prior: Prior) -> Sums:
+        """See electorate.cohort.Cohort."""
+        return self._cohort.offset_sums(last_round, block, labels, prior)
+
+    async def offset_ratings(self, last_round: int, block: int, labels: Labels, prior: Prior, rows: Ints, keep: Path | None) -> UserRatings:
+        """See electorate.cohort.Cohort."""
+        return self._cohort.offset_ratings(last_round, block, labels, prior, rows, keep)

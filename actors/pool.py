@@ -1,0 +1,73 @@
+"""Cohorts that pull blocks: work goes to whoever is free, and outlives the actor that held it."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+
+from electorate.errors import ElectorateError
+
+ATTEMPTS = 3
+Call = Callable[[ActorHandle, int], Any]
+
+
+class CohortPool:
+    """Actors of one kind that can each do any block."""
+
+    def __init__(self, actors: list[ActorHandle]) -> None:
+        self.actors = actors
+
+    def run(self, blocks: Iterable[int], call: Call) -> Iterator[tuple[int, Any]]:
+        """(block, result) as they finish. call(actor, block) starts the work and returns its reference.
+
+        A block whose actor was lost goes back to the queue; after ATTEMPTS losses it is set aside.
+        Raises ElectorateError at the end if any was, when all others are done.
+        """
+        waiting, losses, set_aside = deque(blocks), Counter[int](), list[int]()
+        running: dict[Any, tuple[ActorHandle, int | None]] = {}
+
+        def give(actor: ActorHandle) -> None:
+            if waiting:
+                block = waiting.popleft()
+                running[call(actor, block)] = actor, block
+
+        for actor in self.actors:
+            give(actor)
+        while running:
+            (done,), _ = ray.wait(list(running), num_returns=1)
+            actor, block = running.pop(done)
+            try:
+                result = ray.get(done)
+            except (ActorUnavailableError, ActorDiedError) as error:
+                if block is not None:
+                    losses[block] += 1
+                    (waiting if losses[block] < ATTEMPTS else set_aside).append(block)
+                if isinstance(error, ActorUnavailableError) and (waiting or running):
+                    # Its restart takes seconds; until it answers it gets no block to lose.
+                    running[actor.ping.options(max_task_retries=20).remote()] = actor, None
+                continue
+            except RayTaskError as error:
+                raise _own(error) from None
+            if block is not None:
+                yield block, result
+            give(actor)
+        if waiting or set_aside:
+            lost = sorted({*waiting, *set_aside})
+            raise ElectorateError(
+                f"blocks {lost} were lost {ATTEMPTS} times with the actor that held them (out of memory?); "
+                "all others are on disk; run again with --resume"
+            )
+
+    def map(self, blocks: int, call: Call) -> list[Any]:
+        """Results of blocks 0..blocks-1 in block order."""
+        results = dict(self.run(range(blocks), call))
+        return [results[block] for block in range(blocks)]
+
+
+def _own(error: RayTaskError) -> BaseException:
+    """The error a user can act on, out of Ray's wrapping; else the wrapped one with its remote traceback."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, ElectorateError) else error

@@ -1,0 +1,1 @@
+"""Connecting to Ray, on this machine, in a job or on a cluster."""

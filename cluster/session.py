@@ -1,0 +1,78 @@
+"""A connection to Ray: a fresh one on this machine, or a running cluster's, never one left behind."""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+from ray._private.services import canonicalize_bootstrap_address
+from ray.exceptions import AuthenticationError
+
+from electorate.errors import ElectorateError
+
+CONNECT_SECONDS = 5.0
+
+
+def in_job() -> bool:
+    """Whether this process is the driver of a `ray job submit`."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+@contextmanager
+def connected(address: str | None, cpus_needed: float) -> Iterator[None]:
+    """Ray for the length of the block.
+
+    address: a cluster's, `auto`, or None for RAY_ADDRESS if it is set and else a Ray of our own on
+    this machine (whatever address file an earlier cluster left). cpus_needed: the CPUs that
+    actors and engines ask for together; a Ray of our own is told it has them, a cluster must.
+
+    Raises ElectorateError if no cluster answers, the token is refused, or it can never have the CPUs.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = address or os.environ.get("RAY_ADDRESS")
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None or address == "local":
+        cpus = max(os.cpu_count() or 1, int(-(-cpus_needed // 1)))
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+    else:
+        _connect(address, quiet)
+    try:
+        _require_cpus(cpus_needed)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _connect(address: str, quiet: dict[str, object]) -> None:
+    if not address.startswith("ray://"):
+        _require_listening(address)
+    try:
+        ray.init(address=address, **quiet)
+    except AuthenticationError as error:
+        reason = str(error).split(".")[0]
+        raise ElectorateError(f"cluster.address: {address} refused the token ({reason}); set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH") from None
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise ElectorateError(f"cluster.address: {address}: {' '.join(str(error).split())[:300]}") from None
+
+
+def _require_listening(address: str) -> None:
+    """ray.init waits for minutes on a cluster that is gone; one TCP connection says so at once."""
+    found = canonicalize_bootstrap_address(address)
+    if found is None:
+        raise ElectorateError(f"cluster.address: {address} finds no running Ray cluster; start one with `ray start --head`, or leave the address out")
+    host, _, port = found.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError):
+        raise ElectorateError(f"cluster.address: {address} leads to {found}, where nothing listens; a dead cluster may have left it behind: `ray stop` clears it") from None
+
+
+def _require_cpus(needed: float) -> None:
+    there = ray.cluster_resources().get("CPU", 0.0)
+    if needed > there:
+        raise ElectorateError(
+            f"cluster: {needed:g} CPUs are asked for and the cluster has {there:g}; "
+            "lower cluster.cohorts or cluster.cpus_per_cohort, or start a larger cluster"
+        )

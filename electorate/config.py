@@ -1,0 +1,294 @@
+"""The typed configuration: what a run is, in one frozen object read from a YAML file."""
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from electorate.errors import ElectorateError
+
+System = Literal[
+    "arena", "global_bt", "segment_bt", "elo_offset", "elo_offset_no_labels", "elo_offset_wrong_labels", "oracle"
+]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Endpoint(Section):
+    """What every model's endpoint has, whoever runs it."""
+
+    concurrency: int = Field(32, ge=1, le=4096, description="requests in flight, all cohorts together")
+    timeout_s: float = Field(120.0, gt=0, description="seconds one request may take")
+    retries: int = Field(3, ge=0, le=20, description="tries after the first, with backoff")
+
+
+class VllmModel(Endpoint):
+    """A model that Electorate serves itself: vLLM through ray.serve.llm."""
+
+    engine: Literal["vllm"]
+    source: str = Field(
+        min_length=1,
+        description="a Hugging Face id, a folder, or package:NAME/FILE.gguf (a file inside an installed package)",
+    )
+    accelerator: Literal["cpu", "gpu"] = Field("gpu", description="what one replica runs on")
+    replicas: int = Field(1, ge=1, description="engines behind the endpoint")
+    engine_kwargs: dict[str, Any] = Field({}, description="passed to vLLM's engine as they are")
+
+
+class OpenAIModel(Endpoint):
+    """A model behind any OpenAI-compatible URL: Ollama, a hosted API, a server already running."""
+
+    engine: Literal["openai"]
+    base_url: str = Field(pattern=r"^https?://[^\s/]+", description="up to and including /v1")
+    model: str = Field(min_length=1, description="the model's name at that endpoint")
+    api_key_env: str | None = Field(None, description="the environment variable that holds the key")
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_trailing_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
+
+Model = Annotated[VllmModel | OpenAIModel, Field(discriminator="engine")]
+
+
+class Contestant(Section):
+    """A served model with its system prompt and decoding settings."""
+
+    name: Name
+    model: Name = Field(description="a key of models")
+    system: str = Field("", description="the system prompt; empty for none")
+    temperature: float = Field(0.7, ge=0, le=2, description="0 is greedy")
+    top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling mass")
+    max_tokens: int = Field(512, ge=1, le=131072, description="tokens an answer may have")
+    seed: int | None = Field(None, ge=0, description="the endpoint's sampling seed")
+    arena_name: str | None = Field(None, description="its name in the Chatbot Arena table, if it has one")
+
+
+class Archetype(Section):
+    """The distribution a persona is drawn from."""
+
+    share: float = Field(1.0, gt=0, description="relative to the other archetypes' shares")
+    taste: dict[str, float] = Field(
+        {}, description="taste axis to mean taste, in standard deviations; other axes are drawn from the seed"
+    )
+
+
+class Population(Section):
+    """Who votes, and how much they differ."""
+
+    size: int = Field(ge=1, le=1_000_000_000, description="personas")
+    heterogeneity: float = Field(
+        1.0, ge=0, le=10, description="sd of personal taste utility / sd of the models' strength (H)"
+    )
+    archetype_share: float = Field(
+        0.5, ge=0, le=1, description="share of the taste variance that lies between archetypes (rho)"
+    )
+    prompt_focus: float = Field(
+        0.7, ge=0, le=1, description="share of a persona's prompts that are its archetype's own; times min(1, H)"
+    )
+    archetypes: dict[Name, Archetype] = Field(min_length=1, description="archetype id to its distribution")
+
+
+class Prompts(Section):
+    """What is asked."""
+
+    source: str = Field("builtin", description="builtin, or a JSONL file of archetype, topic, prompt")
+    per_archetype: int = Field(6, ge=3, description="prompts an archetype, split 60/20/20")
+
+
+class Judge(Section):
+    """The taste judge: how a persona's utilities become a vote."""
+
+    decisiveness: float = Field(2.0, gt=0, le=100, description="logits a nat of utility (d)")
+    tie_threshold: float = Field(0.8, ge=0, le=20, description="median half-width of the tie zone, logits")
+    tie_threshold_spread: float = Field(0.3, ge=0, le=3, description="sd of its logarithm over personas")
+    position_bias_sd: float = Field(0.2, ge=0, le=10, description="sd over personas, logits for the answer shown first")
+    lapse_rate: float = Field(0.02, ge=0, le=1, description="share of votes cast at random")
+
+
+class Votes(Section):
+    """How many votes, and when the systems are compared."""
+
+    checkpoints: tuple[int, ...] = Field(
+        (5, 10, 20, 50), min_length=1, description="votes a persona at which systems are rated; each ends a round"
+    )
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _rising(cls, checkpoints: tuple[int, ...]) -> tuple[int, ...]:
+        if checkpoints[0] < 1 or any(b <= a for a, b in zip(checkpoints, checkpoints[1:], strict=False)):
+            raise ValueError("must rise and start at 1 or more")
+        if checkpoints[-1] > 10_000:
+            raise ValueError("must not pass 10000 votes a persona")
+        return checkpoints
+
+
+class RatingSettings(Section):
+    """How votes become ratings."""
+
+    ties: Literal["half", "davidson", "rao_kupper"] = Field("davidson", description="tie model of every system")
+    prior_sd: float = Field(1000.0, gt=0, description="sd of the Bradley-Terry prior, Elo points")
+
+
+class Evaluation(Section):
+    """What is compared, on whom."""
+
+    systems: tuple[System, ...] = Field(get_args(System), min_length=1, description="rows of the table")
+    users: int = Field(2000, ge=1, description="personas the metrics are computed on, drawn from the seed")
+    bootstrap: int = Field(500, ge=50, le=100_000, description="resamples of users x prompts")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+
+
+class Cluster(Section):
+    """Where it runs. Nothing here changes a result, so it is left out of the config's hash."""
+
+    address: str | None = Field(None, description="a Ray cluster's address, or auto; none starts Ray on this machine")
+    cohorts: int = Field(2, ge=1, le=100_000, description="actors that hold the personas")
+    cpus_per_cohort: float = Field(0.5, ge=0, description="Ray CPUs an actor asks for")
+    serve_port: int = Field(8000, ge=0, le=65535, description="Ray Serve's HTTP port on loopback; 0 takes a free one")
+    cache_dir: str = Field("~/.cache/electorate", description="answers and converted models, shared by runs")
+
+
+class Config(Section):
+    """One run."""
+
+    seed: int = Field(0, ge=0, lt=2**63, description="of every draw")
+    models: dict[Name, Model] = Field(min_length=1, description="model id to where it is served")
+    contestants: tuple[Contestant, ...] = Field(min_length=2, max_length=1000, description="who is compared")
+    prompts: Prompts = Prompts()
+    population: Population
+    judge: Judge = Judge()
+    votes: Votes = Votes()
+    ratings: RatingSettings = RatingSettings()
+    evaluation: Evaluation = Evaluation()
+    cluster: Cluster = Cluster()
+
+    @model_validator(mode="after")
+    def _contestants_make_sense(self) -> Self:
+        names = [c.name for c in self.contestants]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"contestants: {twice[0]!r} is named twice; each name once")
+        for i, contestant in enumerate(self.contestants):
+            if contestant.model not in self.models:
+                known = ", ".join(self.models)
+                raise ValueError(f"contestants.{i}.model: {contestant.model!r} is not one of models ({known})")
+        return self
+
+    def digest(self) -> str:
+        """SHA-256 of everything that can change a result, as 64 hex digits."""
+        return content_key(self.model_dump(mode="json", exclude={"cluster"}))
+
+
+def content_key(content: object) -> str:
+    """SHA-256 of a JSON-able value in its canonical form, as 64 hex digits."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load(path: Path, settings: Iterable[str] = ()) -> Config:
+    """Read a YAML config and apply `a.b=c` settings in order.
+
+    Raises ElectorateError with one line that names the field, the value and what is allowed.
+    """
+    content = _read_yaml(path)
+    for setting in settings:
+        _apply(content, setting)
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise ElectorateError(f"{path}: {_explain(error)}") from None
+
+
+def dump(config: Config) -> str:
+    """The resolved config as YAML that `load` reads back to an equal object."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys in silence; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                line = node.value[i][0].start_mark.line + 1
+                raise ElectorateError(f"line {line}: key {key!r} is there twice; each key once")
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 a SafeLoader
+    except FileNotFoundError:
+        raise ElectorateError(f"{path}: no such file; give the path of a YAML config, such as configs/quickstart.yaml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ElectorateError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    except ElectorateError as error:
+        raise ElectorateError(f"{path}: {error}") from None
+    except yaml.YAMLError as error:
+        raise ElectorateError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ElectorateError(f"{path}: holds {type(content).__name__}; a config is a mapping of {', '.join(Config.model_fields)}")
+    return content
+
+
+def _apply(content: dict[str, Any], setting: str) -> None:
+    keys, equals, value = setting.partition("=")
+    path = keys.strip().split(".")
+    if not equals or not all(path):
+        raise ElectorateError(f"--set {setting}: not of the form a.b=c, such as population.size=10000")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ElectorateError(f"--set {setting}: {value!r} is not a YAML value") from None
+    place: Any = content
+    try:
+        for key in path[:-1]:
+            place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
+        place[int(path[-1]) if isinstance(place, list) else path[-1]] = parsed
+    except (TypeError, ValueError, IndexError, AttributeError):
+        raise ElectorateError(f"--set {setting}: the config has no place {keys.strip()!r}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing wrong, as `field: value: what is allowed`."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    parent, key = first["loc"][:-1], first["loc"][-1] if first["loc"] else ""
+    where = ".".join(str(part) for part in first["loc"] if part not in ("vllm", "openai"))
+    if first["type"] == "extra_forbidden":
+        allowed = _fields_at(parent)
+        close = difflib.get_close_matches(str(key), allowed, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"{where}: unknown key; {hint}allowed are {', '.join(allowed)}{more}"
+    if first["type"] == "missing":
+        return f"{where}: is missing{more}"
+    message = re.sub(r"^Value error, ", "", first["msg"])
+    if not where:
+        return f"{message}{more}"
+    return f"{where}: {first['input']!r} is not allowed: {message}{more}"
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at a place of the config may have."""
+    section: Any = Config
+    for part in location:
+        if part in ("vllm", "openai"):
+            section = {"vllm": VllmModel, "openai": OpenAIModel}[part]
+        elif isinstance(section, type) and part in section.model_fields:
+            section = section.model_fields[part].annotation
+            section = {"contestants": Contestant, "models": None, "archetypes": Archetype}.get(str(part), section)
+    return list(section.model_fields)

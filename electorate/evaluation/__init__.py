@@ -1,0 +1,1 @@
+"""How close a system comes to the planted truth: splits, metrics and paired intervals."""

@@ -1,0 +1,46 @@
+"""How the simulated votes compare with people's: accuracy to the truth, ties, and agreement of two voters."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from electorate.draws import Stream, generator
+from electorate.evaluation.metrics import pair_indices
+from electorate.evaluation.scoring import PromptTruth
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Shares in 0..1. truth_accuracy is of decisive votes; agreement of two voters on one battle, with and without ties."""
+
+    truth_accuracy: float | None
+    tie_rate: float
+    agreement: float
+    agreement_without_ties: float
+
+
+# Measured on the human votes of MT-bench (Zheng et al., 2023): 1,704 votes by 33 judges.
+PEOPLE = Agreement(truth_accuracy=None, tie_rate=0.242, agreement=0.661, agreement_without_ties=0.807)
+
+
+def simulated(truths: Iterable[PromptTruth], seed: int) -> Agreement:
+    """Expected values over all battles on these prompts; each persona is matched with another one at random."""
+    sums = np.zeros(7)
+    for truth in truths:
+        a, b = pair_indices(truth.utility.shape[-1])
+        odds, better = truth.odds, truth.utility[:, a] > truth.utility[:, b]
+        order = generator(seed, Stream.AGREEMENT).permutation(len(odds))
+        one, two = odds[order], odds[np.roll(order, 1)]
+        same = one * two
+        decisive = (1 - one[..., 2]) * (1 - two[..., 2])
+        right = np.where(better, odds[..., 0], odds[..., 1])
+        parts = (right, odds[..., :2], odds[..., 2], same, same[..., :2], decisive, np.ones_like(decisive))
+        sums += [part.sum() for part in parts]
+    right, decided, ties, same, same_decided, decisive, battles = sums
+    return Agreement(
+        truth_accuracy=float(right / decided),
+        tie_rate=float(ties / battles),
+        agreement=float(same / battles),
+        agreement_without_ties=float(same_decided / decisive),
+    )

@@ -1,0 +1,104 @@
+"""Founding an electorate: the truth all personas share, planted from the config, the prompts and the answers.
+
+    w_u = common + scale * (sqrt(rho) * mu_k + sqrt(1 - rho) * eps_u)
+
+with mu_k the archetype's taste, eps_u ~ N(0, I), and scale such that the personal part's sd over
+users and within-prompt answers is H times the sd of the models' strength theta.
+"""
+
+import numpy as np
+
+from electorate import arena
+from electorate import config as config_module
+from electorate.config import Config, Population
+from electorate.draws import Stream, generator
+from electorate.errors import ElectorateError
+from electorate.features import AXES
+from electorate.personas import Electorate
+from electorate.prompts import SPLITS, PromptSet
+from electorate.scale import Floats, to_nats
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
+
+PLANTED_STRENGTH_SD = to_nats(70.0)
+# What people on the Chatbot Arena reward in style, in nats a standard deviation
+# (the style-control regression of Li, Angelopoulos and Chiang, 2024).
+COMMON_TASTE = {"length": 0.249, "headers": 0.024, "lists": 0.031, "bold": 0.019}
+
+
+def of_run(folder: RunFolder) -> Electorate:
+    """The electorate of a run whose answers are in: from its config, prompts and features alone."""
+    config = config_module.load(folder.config)
+    prompts = PromptSet.from_table(files.read_table(folder.prompts))
+    features = files.read_table(folder.features)
+    columns = [features.column(axis).to_numpy() for axis in AXES]
+    z = np.stack(columns, axis=-1).reshape(len(prompts), len(config.contestants), len(AXES))
+    return found(config, prompts, z)
+
+
+def check(config: Config) -> None:
+    """ElectorateError if the config names a model or a taste axis that does not exist, before anything is asked."""
+    plant_strength(config)
+    for name, archetype in config.population.archetypes.items():
+        for axis in archetype.taste:
+            if axis not in AXES:
+                where = f"population.archetypes.{name}.taste"
+                raise ElectorateError(f"{where}: {axis!r} is not a taste axis; allowed are {', '.join(AXES)}")
+
+
+def found(config: Config, prompts: PromptSet, z: Floats) -> Electorate:
+    """Plant the truth that all personas share, from the config's seed and the answers' measures z (P, M, D)."""
+    population = config.population
+    strength = plant_strength(config)
+    archetypes = list(population.archetypes)
+    shares = np.array([a.share for a in population.archetypes.values()])
+    shares = shares / shares.sum()
+    taste = _archetype_tastes(population, shares, config.seed)
+    rho = population.archetype_share
+    # Second moment of the personal taste over users, then of its utility over answers.
+    moment = rho * np.einsum("k,kd,ke->de", shares, taste, taste) + (1 - rho) * np.eye(len(AXES))
+    spread = np.sqrt(np.einsum("pmd,de,pme->pm", z, moment, z).mean())
+    scale = population.heterogeneity * strength.std() / spread if spread > 0 else 0.0
+    return Electorate(
+        config=config,
+        strength=strength,
+        z=z,
+        training_prompts=prompts.ids("train"),
+        prompt_weights=_prompt_weights(population, prompts, archetypes),
+        common_taste=np.array([COMMON_TASTE.get(axis, 0.0) for axis in AXES]),
+        archetype_taste=scale * np.sqrt(rho) * taste,
+        personal_sd=float(scale * np.sqrt(1 - rho)),
+    )
+
+
+def plant_strength(config: Config) -> Floats:
+    """(M,) strengths in nats with mean 0: the Arena's style-controlled rating, or a draw where it has none."""
+    rated = arena.ratings([c.arena_name for c in config.contestants], "style_control")
+    drawn = PLANTED_STRENGTH_SD * generator(config.seed, Stream.PLANTED_STRENGTH).standard_normal(len(rated))
+    known = ~np.isnan(rated)
+    centre = rated[known].mean() if known.any() else 0.0
+    strength = np.where(known, (rated - centre) * to_nats(1.0), drawn)
+    centred: Floats = strength - strength.mean()
+    return centred
+
+
+def _archetype_tastes(population: Population, shares: Floats, seed: int) -> Floats:
+    """(K, D) with share-weighted mean 0; axes the config names are as it says, the rest are drawn."""
+    taste = generator(seed, Stream.ARCHETYPE_TASTE).standard_normal((len(shares), len(AXES)))
+    for k, archetype in enumerate(population.archetypes.values()):
+        for axis, value in archetype.taste.items():
+            taste[k, AXES.index(axis)] = value
+    return taste - shares @ taste
+
+
+def _prompt_weights(population: Population, prompts: PromptSet, archetypes: list[str]) -> Floats:
+    """(K, P): `prompt_focus` of an archetype's weight on its own prompts, the rest even over all of them.
+
+    The focus fades with heterogeneity below 1: personas who do not differ ask the same things.
+    """
+    focus = population.prompt_focus * min(1.0, population.heterogeneity)
+    used = np.array([split in SPLITS for split in prompts.split], dtype=float)
+    own = np.array([[float(of == archetype) for of in prompts.archetype] for archetype in archetypes]) * used
+    own /= own.sum(axis=1, keepdims=True)
+    weights: Floats = focus * own + (1 - focus) * used / used.sum()
+    return weights

@@ -1,0 +1,92 @@
+"""The taste judge: a persona with planted tastes looks at two answers and votes."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import expit
+
+from electorate import pairing
+from electorate.draws import Stream, generator
+from electorate.pairing import Pairs
+from electorate.personas import BLOCK, Electorate, Personas
+from electorate.scale import Floats, Ints
+
+A, B, TIE, BOTH_BAD = 0, 1, 2, 3
+
+
+class Ballots(NamedTuple):
+    """Votes as columns of shape (n, v): user by vote of this round. probabilities: (n, v, 3) for A, B, tie."""
+
+    prompt: Ints
+    pairs: Pairs
+    probabilities: Floats
+    outcome: Ints
+
+
+def utilities(electorate: Electorate, personas: Personas, prompts: Ints) -> Floats:
+    """(n, len(prompts), M) utility of every answer to these prompts, in logits of the judge."""
+    taste = np.einsum("nd,pmd->npm", personas.taste, electorate.z[prompts], optimize=True)
+    strength = personas.strength_scale[:, None, None] * electorate.strength
+    return electorate.config.judge.decisiveness * (strength + taste)
+
+
+def mean_utilities(electorate: Electorate, personas: Personas) -> Floats:
+    """(n, M) mean utility over all of each persona's prompts, weighted by its archetype's mix: the overall truth."""
+    z = np.einsum("kp,pmd->kmd", electorate.prompt_weights, electorate.z)
+    taste = np.einsum("nd,nmd->nm", personas.taste, z[personas.archetype])
+    strength = personas.strength_scale[:, None] * electorate.strength
+    return electorate.config.judge.decisiveness * (strength + taste)
+
+
+def vote_probabilities(difference: Floats, threshold: Floats, shift: Floats, lapse: float) -> Floats:
+    """(..., 3) probabilities of A, B and tie from U_A - U_B, all in logits and broadcast together.
+
+    Rao and Kupper (1967) with the persona's own threshold; shift favours A (the answer shown first);
+    a lapse is a vote at random.
+    """
+    a = expit(difference + shift - threshold)
+    b = expit(-difference - shift - threshold)
+    fair = np.stack([a, b, 1.0 - a - b], axis=-1)
+    return (1 - lapse) * fair + lapse / 3
+
+
+def expected_probabilities(electorate: Electorate, personas: Personas, difference: Floats) -> Floats:
+    """(n, ..., 3) vote probabilities averaged over which answer is shown first. difference: (n, ...)."""
+    column = (len(personas),) + (1,) * (difference.ndim - 1)
+    threshold, shift = personas.tie_threshold.reshape(column), personas.position_bias.reshape(column)
+    lapse = electorate.config.judge.lapse_rate
+    first = vote_probabilities(difference, threshold, shift, lapse)
+    second = vote_probabilities(difference, threshold, -shift, lapse)
+    return (first + second) / 2
+
+
+def vote(electorate: Electorate, personas: Personas, block: int, round_: int, votes: int) -> Ballots:
+    """`votes` uniform battles for each persona of the block, judged. The draws depend on nothing else."""
+    n, contestants = len(personas), len(electorate.strength)
+    random = generator(electorate.seed, Stream.VOTES, block, round_)
+    where, luck = random.random((2, BLOCK, votes))
+    a, b, first = (column[:n] for column in pairing.uniform(random, (BLOCK, votes), contestants))
+    prompt = _draw_prompts(electorate, personas.archetype, where[:n])
+
+    strength = electorate.strength[a] - electorate.strength[b]
+    contrast = electorate.z[prompt, a] - electorate.z[prompt, b]
+    # Without BLAS (optimize=False), so that the sum is the same on any machine's thread count.
+    taste = np.einsum("nvd,nd->nv", contrast, personas.taste, optimize=False)
+    difference = electorate.config.judge.decisiveness * (personas.strength_scale[:, None] * strength + taste)
+    shift = np.where(first == 0, 1.0, -1.0) * personas.position_bias[:, None]
+    threshold = personas.tie_threshold[:, None]
+    probabilities = vote_probabilities(difference, threshold, shift, electorate.config.judge.lapse_rate)
+    outcome = (luck[:n] >= probabilities[..., A]).astype(np.int64) + (luck[:n] >= probabilities[..., : B + 1].sum(-1))
+    return Ballots(prompt, Pairs(a, b, first), probabilities, outcome)
+
+
+def _draw_prompts(electorate: Electorate, archetype: Ints, uniform: Floats) -> Ints:
+    """Training prompts by each persona's mix. uniform: (n, v) in [0, 1)."""
+    training = electorate.training_prompts
+    weights = electorate.prompt_weights[:, training]
+    edges = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)
+    chosen = np.empty(uniform.shape, dtype=np.int64)
+    for k in range(len(edges)):
+        rows = archetype == k
+        chosen[rows] = np.searchsorted(edges[k, :-1], uniform[rows], side="right")
+    return training[chosen]

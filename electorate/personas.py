@@ -1,0 +1,154 @@
+"""Personas, drawn a block at a time: the planted truth about each simulated user.
+
+Utility of model m's answer to prompt x, in nats:
+
+    U_u(x, m) = s_u * theta_m + w_u . z(x, m),   log s_u ~ N(0, (0.3 H)^2)
+    w_u = common_taste + archetype_taste_k + personal_sd * eps_u,   eps_u ~ N(0, I)
+
+The shared parts are planted once a run, in electorate/founding.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pyarrow as pa
+
+from electorate.config import Config, Population
+from electorate.draws import Stream, generator
+from electorate.features import AXES
+from electorate.scale import Floats, Ints
+
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Electorate:
+    """Everything that all personas share; small enough to be sent to every cohort.
+
+    strength: (M,) nats, mean 0. z: (P, M, D) standardised measures of each answer.
+    prompt_weights: (K, P) each archetype's mix of prompts, rows sum to 1.
+    archetype_taste: (K, D) and common_taste: (D,) in nats; personal_sd: nats, of each axis.
+    """
+
+    config: Config
+    strength: Floats
+    z: Floats
+    training_prompts: Ints
+    prompt_weights: Floats
+    common_taste: Floats
+    archetype_taste: Floats
+    personal_sd: float
+
+    @property
+    def seed(self) -> int:
+        """Of every draw."""
+        return self.config.seed
+
+    @property
+    def population(self) -> Population:
+        """Who votes."""
+        return self.config.population
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of BLOCK persona ids the population fills."""
+        return -(-self.population.size // BLOCK)
+
+    @property
+    def archetypes(self) -> tuple[str, ...]:
+        """Archetype ids, in the order of their indices."""
+        return tuple(self.population.archetypes)
+
+    def users_in(self, block: int) -> int:
+        """Personas in a block: BLOCK, but for the last one."""
+        return min(BLOCK, self.population.size - block * BLOCK)
+
+
+@dataclass(frozen=True)
+class Personas:
+    """The personas of one block as columns. n rows; D taste axes."""
+
+    user_id: Ints
+    archetype: Ints
+    strength_scale: Floats
+    taste: Floats
+    tie_threshold: Floats
+    position_bias: Floats
+
+    def __len__(self) -> int:
+        return len(self.user_id)
+
+    def take(self, rows: Ints) -> "Personas":
+        """The personas at these rows of the block."""
+        return Personas(
+            self.user_id[rows],
+            self.archetype[rows],
+            self.strength_scale[rows],
+            self.taste[rows],
+            self.tie_threshold[rows],
+            self.position_bias[rows],
+        )
+
+    def table(self, archetypes: Sequence[str]) -> pa.Table:
+        """The columns of personas.parquet."""
+        columns = {
+            "user_id": pa.array(self.user_id),
+            "archetype": pa.DictionaryArray.from_arrays(pa.array(self.archetype, pa.int8()), list(archetypes)),
+            "strength_scale": pa.array(self.strength_scale, pa.float32()),
+            "tie_threshold": pa.array(self.tie_threshold, pa.float32()),
+            "position_bias": pa.array(self.position_bias, pa.float32()),
+        }
+        tastes = {f"taste_{axis}": pa.array(self.taste[:, i], pa.float32()) for i, axis in enumerate(AXES)}
+        return pa.table(columns | tastes)
+
+
+def draw_archetypes(electorate: Electorate, block: int) -> Ints:
+    """(n,) archetype index of each persona in the block."""
+    uniform = generator(electorate.seed, Stream.PERSONAS, block).random(BLOCK)
+    shares = np.array([a.share for a in electorate.population.archetypes.values()])
+    edges = np.cumsum(shares / shares.sum())[:-1]
+    return np.searchsorted(edges, uniform, side="right")[: electorate.users_in(block)]
+
+
+def draw(electorate: Electorate, block: int) -> Personas:
+    """The personas of a block; the same whatever the population's size, as all 4,096 rows are drawn."""
+    n = electorate.users_in(block)
+    archetype = draw_archetypes(electorate, block)
+    # round_=1 keeps these draws apart from the archetypes', which are often wanted alone.
+    normal = generator(electorate.seed, Stream.PERSONAS, block, 1).standard_normal((BLOCK, len(AXES) + 3))[:n]
+    judge = electorate.config.judge
+    personal = electorate.personal_sd * normal[:, 3:]
+    return Personas(
+        user_id=block * BLOCK + np.arange(n),
+        archetype=archetype,
+        strength_scale=np.exp(0.3 * electorate.population.heterogeneity * normal[:, 0]),
+        taste=electorate.common_taste + electorate.archetype_taste[archetype] + personal,
+        tie_threshold=judge.tie_threshold * np.exp(judge.tie_threshold_spread * normal[:, 1]),
+        position_bias=judge.position_bias_sd * normal[:, 2],
+    )
+
+
+def sample(electorate: Electorate, users: int) -> Ints:
+    """(min(users, size),) persona ids drawn without replacement from the seed, ascending."""
+    size = electorate.population.size
+    if users >= size:
+        return np.arange(size)
+    random = generator(electorate.seed, Stream.EVALUATION_USERS)
+    return np.sort(random.choice(size, users, replace=False, shuffle=False))
+
+
+def draw_users(electorate: Electorate, user_id: Ints) -> Personas:
+    """The personas with these ids, ascending."""
+    blocks = [draw(electorate, block).take(user_id[user_id // BLOCK == block] % BLOCK) for block in np.unique(user_id // BLOCK)]
+    return Personas(**{f.name: np.concatenate([getattr(block, f.name) for block in blocks]) for f in fields(Personas)})
+
+
+def wrong_labels(electorate: Electorate, block: int, share: float = 0.2) -> Ints:
+    """(n,) archetype labels of which `share` are replaced by another archetype's, drawn evenly."""
+    labels = draw_archetypes(electorate, block)
+    kinds = len(electorate.archetypes)
+    random = generator(electorate.seed, Stream.WRONG_LABELS, block)
+    wrong = random.random(BLOCK)[: len(labels)] < share
+    moved = random.integers(1, max(2, kinds), BLOCK)[: len(labels)]
+    return np.where(wrong, (labels + moved) % kinds, labels)

@@ -1,0 +1,71 @@
+"""The state of the central ranking: votes counted by round, archetype, pair and outcome."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from electorate.judges import BOTH_BAD, TIE
+from electorate.personas import BLOCK, Electorate, draw_archetypes
+from electorate.ratings import bradley_terry
+from electorate.ratings.bradley_terry import Fit
+from electorate.ratings.ties import TieModel
+from electorate.scale import Ints
+from electorate.storage.vote_log import VoteLog, column
+
+OUTCOMES = 3
+
+
+def as_outcome(outcome: Ints) -> Ints:
+    """Outcomes for a rating: both-bad says as little about which is better as a tie does."""
+    return np.where(outcome == BOTH_BAD, TIE, outcome)
+
+
+class Tally:
+    """Counts of every vote ingested, (rounds, archetypes, M, M, 3) as int64, so order never matters."""
+
+    def __init__(self, electorate: Electorate) -> None:
+        self.electorate = electorate
+        kinds, contestants = len(electorate.archetypes), len(electorate.strength)
+        rounds = len(electorate.config.votes.checkpoints)
+        self._counts = np.zeros((rounds, kinds, contestants, contestants, OUTCOMES), dtype=np.int64)
+        self._seen: set[tuple[int, int]] = set()
+
+    @classmethod
+    def from_log(cls, electorate: Electorate, folder: Path) -> "Tally":
+        """The tally of what a vote log holds: the log is the truth, the tally is derived."""
+        tally, log = cls(electorate), VoteLog(folder, electorate.config)
+        for round_ in range(len(electorate.config.votes.checkpoints)):
+            for block in range(electorate.blocks):
+                if log.has(round_, block):
+                    tally.ingest(round_, block, log.read(round_, block))
+        return tally
+
+    @property
+    def votes(self) -> int:
+        """Votes counted."""
+        return int(self._counts.sum())
+
+    def ingest(self, round_: int, block: int, votes: pa.Table) -> bool:
+        """Count a block's round; False if it was counted before."""
+        if (round_, block) in self._seen:
+            return False
+        label = draw_archetypes(self.electorate, block)[column(votes, "user_id") - block * BLOCK]
+        index = (label, column(votes, "model_a"), column(votes, "model_b"), as_outcome(column(votes, "outcome")))
+        shape = self._counts.shape[1:]
+        flat = np.ravel_multi_index(index, shape)
+        self._counts[round_] += np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
+        self._seen.add((round_, block))
+        return True
+
+    def counts(self, last_round: int, archetype: int | None = None) -> Ints:
+        """(M, M, 3) votes of rounds 0..last_round, of one archetype or of all."""
+        up_to = self._counts[: last_round + 1].sum(axis=0)
+        chosen: Ints = up_to.sum(axis=0) if archetype is None else up_to[archetype]
+        return chosen
+
+    def rate(self, last_round: int, ties: TieModel, prior_sd_elo: float) -> tuple[Fit, list[Fit]]:
+        """The global Bradley-Terry ratings after a round, and each archetype's own."""
+        kinds = range(self._counts.shape[1])
+        whole = bradley_terry.fit(self.counts(last_round), ties, prior_sd_elo)
+        return whole, [bradley_terry.fit(self.counts(last_round, k), ties, prior_sd_elo) for k in kinds]

@@ -1,0 +1,129 @@
+"""Tie models: how a rating difference d (nats) and a tie parameter eta give A, B or tie.
+
+Each model gives probabilities and, for observed outcomes (0 A, 1 B, 2 tie), the log-likelihood's
+derivatives in d and eta, from which every fit in this package is built.
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from scipy.special import expit, log_expit
+
+from electorate.scale import Floats, Ints
+
+
+class Derivatives(NamedTuple):
+    """Per observation: log-likelihood, score in (d, eta), and information (minus the second derivatives)."""
+
+    log_likelihood: Floats
+    d: Floats
+    eta: Floats
+    info_dd: Floats
+    info_de: Floats
+    info_ee: Floats
+
+
+class TieModel(Protocol):
+    """A distribution over (A, B, tie) given d and eta."""
+
+    start: float  # a sensible first eta
+
+    def probabilities(self, d: Floats, eta: Floats) -> Floats:
+        """(..., 3) probabilities of A, B and tie; d and eta broadcast together."""
+        ...
+
+    def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
+        """Of log P(outcome); d, eta and outcome broadcast together."""
+        ...
+
+
+class Davidson:
+    """P(A) : P(B) : P(tie) = e^(d/2) : e^(-d/2) : e^eta (Davidson, 1970; nu = e^eta)."""
+
+    start = -0.5
+
+    def probabilities(self, d: Floats, eta: Floats) -> Floats:
+        """See TieModel."""
+        d, eta = np.broadcast_arrays(d, eta)
+        logits = np.stack([d / 2, -d / 2, eta], axis=-1)
+        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        normalised: Floats = weights / weights.sum(axis=-1, keepdims=True)
+        return normalised
+
+    def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
+        """See TieModel."""
+        p = self.probabilities(d, eta)
+        a, b, tie = p[..., 0], p[..., 1], p[..., 2]
+        observed = np.take_along_axis(p, np.broadcast_to(outcome, a.shape)[..., None], axis=-1)[..., 0]
+        half = (a - b) / 2
+        return Derivatives(
+            log_likelihood=np.log(observed),
+            d=(outcome == 0) / 2 - (outcome == 1) / 2 - half,
+            eta=(outcome == 2) - tie,
+            info_dd=(a + b) / 4 - half**2,
+            info_de=-half * tie,
+            info_ee=tie * (1 - tie),
+        )
+
+
+class RaoKupper:
+    """P(A) = logistic(d - t), P(B) = logistic(-d - t), tie the rest, t = e^eta (Rao and Kupper, 1967).
+
+    The information in eta leaves out the curvature of t = e^eta, which keeps it positive and
+    vanishes at the optimum's first order; Newton steps stay ascent steps.
+    """
+
+    start = -0.5
+
+    def probabilities(self, d: Floats, eta: Floats) -> Floats:
+        """See TieModel."""
+        t = np.exp(eta)
+        a, b = expit(d - t), expit(-d - t)
+        return np.stack([a, b, np.maximum(1 - a - b, 1e-300)], axis=-1)
+
+    def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
+        """See TieModel."""
+        t = np.exp(eta)
+        a, b = expit(d - t), expit(-d - t)
+        won, lost, tied = outcome == 0, outcome == 1, outcome == 2
+        has_a, has_b = won | tied, lost | tied
+        growth = 2 / -np.expm1(-2 * t)
+        log_likelihood = has_a * log_expit(d - t) + has_b * log_expit(-d - t) + tied * np.log(np.expm1(2 * t))
+        info_a, info_b = has_a * a * (1 - a), has_b * b * (1 - b)
+        tie_curvature = tied * growth * (growth - 2)
+        return Derivatives(
+            log_likelihood=log_likelihood,
+            d=has_a * (1 - a) - has_b * (1 - b),
+            eta=t * (tied * growth - has_a * (1 - a) - has_b * (1 - b)),
+            info_dd=info_a + info_b,
+            info_de=t * (info_b - info_a),
+            info_ee=t**2 * (info_a + info_b + tie_curvature),
+        )
+
+
+class Half:
+    """A tie is half a win for each side; eta is the log odds of a tie, whatever d."""
+
+    start = -1.0
+
+    def probabilities(self, d: Floats, eta: Floats) -> Floats:
+        """See TieModel."""
+        d, tie = np.broadcast_arrays(d, expit(eta))
+        return np.stack([(1 - tie) * expit(d), (1 - tie) * expit(-d), tie], axis=-1)
+
+    def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
+        """See TieModel."""
+        win = (outcome == 0) + 0.5 * (outcome == 2)
+        tied = outcome == 2
+        p, tie = expit(d), expit(eta)
+        return Derivatives(
+            log_likelihood=win * log_expit(d) + (1 - win) * log_expit(-d) + np.where(tied, log_expit(eta), log_expit(-eta)),
+            d=win - p,
+            eta=tied - tie,
+            info_dd=p * (1 - p),
+            info_de=np.zeros(np.broadcast(d, eta).shape),
+            info_ee=np.broadcast_to(tie * (1 - tie), np.broadcast(d, eta).shape),
+        )
+
+
+MODELS: dict[str, TieModel] = {"half": Half(), "davidson": Davidson(), "rao_kupper": RaoKupper()}

@@ -1,0 +1,1 @@
+"""What a run leaves on disk: its folder, its vote log, and the answers kept between runs."""

@@ -1,0 +1,91 @@
+"""A run's folder: where each result lies, what state the run is in, and who may write."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from electorate import config as config_module
+from electorate.config import Config
+from electorate.errors import ElectorateError
+from electorate.storage import files
+
+Manifest = dict[str, Any]
+
+
+class RunFolder:
+    """The paths of one run, and its manifest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.manifest = path / "manifest.json"
+        self.personas = path / "personas.parquet"
+        self.prompts = path / "prompts.parquet"
+        self.responses = path / "responses.parquet"
+        self.features = path / "features.parquet"
+        self.votes = path / "votes"
+        self.leaderboard = path / "ratings" / "leaderboard.parquet"
+        self.offsets = path / "ratings" / "offsets"
+        self.metrics = path / "metrics.parquet"
+        self.gains = path / "gains.parquet"
+        self.summary = path / "summary.json"
+        self.plots = path / "plots"
+        self.report = path / "report.html"
+
+    def read_manifest(self) -> Manifest:
+        """The manifest; ElectorateError if this is no run's folder."""
+        try:
+            manifest: Manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ElectorateError(f"{self.path}: not a run's folder (no manifest.json); give the --out of a run") from None
+        except (OSError, ValueError) as error:
+            raise ElectorateError(f"{self.manifest}: cannot be read: {error}") from None
+        return manifest
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Replace the manifest whole."""
+        files.write_text(self.manifest, json.dumps(manifest, indent=2) + "\n")
+
+    def claim(self, config: Config, resume: bool) -> Manifest | None:
+        """Take the folder for this config: None if it is new, else the manifest of the run to go on with.
+
+        Raises ElectorateError if the folder holds another config's run, an unfinished run and
+        `resume` is false, or files that are no run's.
+        """
+        if not self.manifest.exists():
+            if self.path.is_dir() and any(p.name != LOCK for p in self.path.iterdir()):
+                raise ElectorateError(f"--out {self.path}: holds files that are no run's; give an empty or new folder")
+            files.write_text(self.config, config_module.dump(config))
+            return None
+        manifest = self.read_manifest()
+        if manifest["config_hash"] != config.digest():
+            raise ElectorateError(
+                f"--out {self.path}: holds a run of another config (hash {manifest['config_hash'][:12]}, "
+                f"this one {config.digest()[:12]}); choose another folder"
+            )
+        if manifest["status"] != "complete" and not resume:
+            raise ElectorateError(f"--out {self.path}: holds an unfinished run of this config; add --resume to go on with it")
+        return manifest
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this process; the lock goes with the process, however it ends."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path / LOCK, os.O_CREAT | os.O_RDWR)
+        except OSError as error:
+            raise ElectorateError(f"--out {self.path}: cannot be written: {error.strerror}; choose a folder you may write") from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise ElectorateError(f"--out {self.path}: another run is writing here; wait for it or choose another folder") from None
+        finally:
+            os.close(handle)
+
+
+LOCK = ".lock"

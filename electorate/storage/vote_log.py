@@ -1,0 +1,85 @@
+"""The vote log, the truth of a run: one Parquet file per (round, block), written whole.
+
+A file's name says which draws it holds, so writing one twice is harmless and resuming is asking
+which files are there. Any reader of Hive-partitioned Parquet can open the folder.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from electorate.config import Config
+from electorate.errors import ElectorateError
+from electorate.judges import Ballots
+from electorate.scale import Ints
+from electorate.storage import files
+
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.int64()),
+        ("prompt_id", pa.int32()),
+        ("model_a", pa.int16()),
+        ("model_b", pa.int16()),
+        ("outcome", pa.int8()),
+        ("first_shown", pa.int8()),
+        ("p_a", pa.float32()),
+        ("p_b", pa.float32()),
+        ("p_tie", pa.float32()),
+        ("step", pa.int32()),
+        ("judge", pa.dictionary(pa.int8(), pa.string())),
+    ]
+)
+
+
+class VoteLog:
+    """The votes of a run under one folder. Models are indices into the config's contestants, named in each file's metadata."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder = folder
+        self.schema = SCHEMA.with_metadata({"contestants": json.dumps([c.name for c in config.contestants])})
+
+    def path(self, round_: int, block: int) -> Path:
+        """Where the votes of a block's round lie."""
+        return self.folder / f"round={round_}" / f"block={block}.parquet"
+
+    def has(self, round_: int, block: int) -> bool:
+        """Whether the block's votes of this round are on disk."""
+        return self.path(round_, block).exists()
+
+    def write(self, round_: int, block: int, votes: pa.Table) -> None:
+        """Put a block's votes on disk, whole."""
+        files.write_table(self.path(round_, block), votes)
+
+    def read(self, round_: int, block: int) -> pa.Table:
+        """A block's votes, in (user, step) order."""
+        votes = files.read_table(self.path(round_, block))
+        if not votes.schema.equals(self.schema):
+            raise ElectorateError(f"{self.path(round_, block)}: not a vote file of this run; remove it and run again with --resume")
+        return votes
+
+    def table(self, ballots: Ballots, user_id: Ints, first_step: int, judge: str) -> pa.Table:
+        """Ballots of shape (n, v) as the log's columns, user by user."""
+        n, v = ballots.outcome.shape
+        p_a, p_b, p_tie = (pa.array(ballots.probabilities[..., i].ravel(), pa.float32()) for i in range(3))
+        judges = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n * v, np.int8)), [judge])
+        columns = [
+            pa.array(np.repeat(user_id, v), pa.int64()),
+            pa.array(ballots.prompt.ravel(), pa.int32()),
+            pa.array(ballots.pairs.a.ravel(), pa.int16()),
+            pa.array(ballots.pairs.b.ravel(), pa.int16()),
+            pa.array(ballots.outcome.ravel(), pa.int8()),
+            pa.array(ballots.pairs.first_shown.ravel(), pa.int8()),
+            p_a,
+            p_b,
+            p_tie,
+            pa.array(np.tile(np.arange(first_step, first_step + v), n), pa.int32()),
+            judges,
+        ]
+        return pa.Table.from_arrays(columns, schema=self.schema)
+
+
+def column(votes: pa.Table, name: str) -> Ints:
+    """A whole-number column as int64."""
+    return votes.column(name).to_numpy().astype(np.int64)

@@ -1,0 +1,112 @@
+"""The contestants' models behind one OpenAI-compatible URL: vLLM engines run by ray.serve.llm."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray import serve as ray_serve
+from ray.serve.config import HTTPOptions
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ApplicationStatus
+
+from electorate.config import VllmModel, content_key
+from electorate.errors import ElectorateError
+from serve import model_files
+
+CPUS_PER_ENGINE = 1.0
+# vLLM on a CPU: one thread (more only fight over two cores), no pinning, and a small key-value cache.
+CPU_ENV = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+LOOPBACK = "127.0.0.1"
+
+
+def cpus_needed(models: Mapping[str, VllmModel]) -> float:
+    """Ray CPUs that the engines of these models take."""
+    return CPUS_PER_ENGINE * sum(model.replicas for model in models.values())
+
+
+class ContestantsApp:
+    """One Serve application for all vLLM models of a run; a deployment serves every contestant of its model.
+
+    An application with the same models that already runs on the cluster is used and left running.
+    """
+
+    def __init__(self, models: Mapping[str, VllmModel], cache_dir: Path, port: int) -> None:
+        self._models = models
+        self._cache_dir = cache_dir
+        self._port = port or _free_port()
+        content = {name: model.model_dump(mode="json") for name, model in models.items()}
+        self._name = f"contestants-{content_key(content)[:8]}"
+        self._ours = False
+
+    def start(self) -> None:
+        """Begin to start the engines; returns before they are up."""
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        ray_serve.start(http_options=HTTPOptions(host=LOOPBACK, port=self._port))
+        if self._name in ray_serve.status().applications:
+            return
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        from ray.serve.llm import build_openai_app
+
+        configs = [_llm_config(name, model, self._cache_dir) for name, model in self._models.items()]
+        light = {"ray_actor_options": {"num_cpus": 0}}
+        app = build_openai_app({"llm_configs": configs, "ingress_deployment_config": light})
+        target = ray_serve.RunTarget(target=app, name=self._name, route_prefix=f"/{self._name}")
+        self._ours = True
+        ray_serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+
+    def wait(self, tick: Callable[[], None], timeout_s: float = 1800.0) -> str:
+        """The base URL, once every engine answers. tick is called about once a second while waiting.
+
+        Raises ElectorateError if an engine fails to start, naming Serve's reason.
+        """
+        give_up = time.monotonic() + timeout_s
+        while True:
+            state = ray_serve.status().applications[self._name]
+            if state.status == ApplicationStatus.RUNNING:
+                port = _get_global_client().http_config.port
+                return f"http://{LOOPBACK}:{port}/{self._name}/v1"
+            failed = state.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY)
+            if failed or time.monotonic() > give_up:
+                reason = " ".join([state.message, *(d.message for d in state.deployments.values())]).split()
+                raise ElectorateError(f"models: the engines did not start ({state.status.value}): {' '.join(reason)[-400:]}")
+            tick()
+            time.sleep(1.0)
+
+    def stop(self) -> None:
+        """Stop the engines, if this object started them."""
+        if self._ours:
+            ray_serve.delete(self._name)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _llm_config(name: str, model: VllmModel, cache_dir: Path) -> Any:
+    from ray.serve.llm import LLMConfig
+
+    on_cpu: dict[str, Any] = {
+        "accelerator_config": {"kind": "cpu"},
+        "placement_group_config": {"bundles": [{"CPU": CPUS_PER_ENGINE}]},
+    }
+    return LLMConfig(
+        model_loading_config={"model_id": name, "model_source": model_files.resolve(name, model.source, cache_dir)},
+        engine_kwargs=model.engine_kwargs,
+        runtime_env={"env_vars": CPU_ENV} if model.accelerator == "cpu" else None,
+        log_engine_metrics=False,
+        deployment_config={
+            "num_replicas": model.replicas,
+            # ray.serve.llm's default never pushes back.
+            "max_ongoing_requests": model.concurrency,
+            "max_queued_requests": 4 * model.concurrency,
+            # The engine's bundle is all that a replica takes.
+            "ray_actor_options": {"num_cpus": 0},
+        },
+        **(on_cpu if model.accelerator == "cpu" else {}),
+    )

@@ -1,0 +1,1 @@
+"""The experiment: its stages, its command line and its report."""

@@ -1,0 +1,96 @@
+"""The command line: run a config, or draw a run's report again."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from electorate import config as config_module
+from electorate.errors import ElectorateError
+
+INTERRUPTED = 130
+WRONG = 2
+EXAMPLES = """examples:
+  python -m simulations run configs/quickstart.yaml
+  python -m simulations run configs/quickstart.yaml --set population.size=50000 --out runs/larger
+  python -m simulations run configs/quickstart.yaml --set population.heterogeneity=0 --seed 3 --out runs/null
+  python -m simulations report runs/quickstart
+  ray job submit --working-dir . -- python -m simulations run configs/quickstart.yaml --out /absolute/folder
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 2 for what the user can put right, 130 for Ctrl-C."""
+    chosen = _parser().parse_args(arguments)
+    console = Console()
+    try:
+        if chosen.command == "run":
+            _run(chosen, console)
+        else:
+            _report(chosen, console)
+    except ElectorateError as error:
+        print(f"electorate: {error}", file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        print("electorate: interrupted; what is done is kept, run again with --resume to go on", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="electorate",
+        description="A simulated electorate that ranks language models: do personal rankings beat the global one?",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    run = commands.add_parser(
+        "run",
+        help="do a run: ask contestants, vote, rate, compare, report",
+        description="Do a run from its YAML config, or the rest of one. Every field of the config is described in electorate/config.py.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/quickstart.yaml")
+    run.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C", help="set a field of the config; may be given again")
+    run.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/ and the config's name); absolute inside a Ray job")
+    run.add_argument("--resume", action="store_true", help="go on with an unfinished run in that folder; nothing done is done again")
+    run.add_argument("--seed", type=int, metavar="N", help="short for --set seed=N")
+    run.add_argument("--cohorts", type=int, metavar="N", help="short for --set cluster.cohorts=N; changes speed, never a result")
+    run.add_argument("--address", metavar="ADDRESS", help="short for --set cluster.address=ADDRESS; none starts Ray on this machine")
+
+    report = commands.add_parser("report", help="print a finished run's table and draw its report.html again")
+    report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
+    return parser
+
+
+def _run(chosen: argparse.Namespace, console: Console) -> None:
+    short = {"seed": chosen.seed, "cluster.cohorts": chosen.cohorts, "cluster.address": chosen.address}
+    settings = [*chosen.settings, *(f"{key}={value}" for key, value in short.items() if value is not None)]
+    config = config_module.load(chosen.config, settings)
+    # Ray takes seconds to import; a wrong config should not.
+    from cluster.session import in_job
+    from simulations import run, summary
+
+    if in_job() and not (chosen.out and chosen.out.is_absolute()):
+        raise ElectorateError(f"--out {chosen.out or '(none)'}: a Ray job's working directory is temporary; give an absolute folder")
+    out = chosen.out or Path("runs") / chosen.config.stem
+    folder = run.run(config, out.absolute(), chosen.resume, console)
+    summary.show(folder, console)
+
+
+def _report(chosen: argparse.Namespace, console: Console) -> None:
+    from electorate.storage.run_folder import RunFolder
+    from simulations import summary
+    from simulations.report import page
+
+    folder = RunFolder(chosen.folder.absolute())
+    status = folder.read_manifest()["status"]
+    if status != "complete":
+        raise ElectorateError(f"{chosen.folder}: the run is {status}; finish it with `run CONFIG --out {chosen.folder} --resume` first")
+    page.write(folder)
+    summary.show(folder, console)

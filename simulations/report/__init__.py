@@ -1,0 +1,1 @@
+"""A finished run as a table in the terminal and as one HTML page."""

