@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import ray
@@ -45,14 +45,16 @@ def connected(address: str | None, cpus_needed: float) -> Iterator[None]:
         ray.shutdown()
 
 
-def _connect(address: str, quiet: dict[str, object]) -> None:
+def _connect(address: str, quiet: Mapping[str, object]) -> None:
     if not address.startswith("ray://"):
         _require_listening(address)
     try:
         ray.init(address=address, **quiet)
     except AuthenticationError as error:
         reason = str(error).split(".")[0]
-        raise ElectorateError(f"cluster.address: {address} refused the token ({reason}); set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH") from None
+        raise ElectorateError(
+            f"cluster.address: {address} refused the token ({reason}); set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        ) from None
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise ElectorateError(f"cluster.address: {address}: {' '.join(str(error).split())[:300]}") from None
 
@@ -61,12 +63,16 @@ def _require_listening(address: str) -> None:
     """ray.init waits for minutes on a cluster that is gone; one TCP connection says so at once."""
     found = canonicalize_bootstrap_address(address)
     if found is None:
-        raise ElectorateError(f"cluster.address: {address} finds no running Ray cluster; start one with `ray start --head`, or leave the address out")
+        raise ElectorateError(
+            f"cluster.address: {address} finds no running Ray; start one with `ray start --head`, or leave the address out"
+        )
     host, _, port = found.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, ValueError):
-        raise ElectorateError(f"cluster.address: {address} leads to {found}, where nothing listens; a dead cluster may have left it behind: `ray stop` clears it") from None
+        raise ElectorateError(
+            f"cluster.address: {address} leads to {found}, where nothing listens; if a dead cluster left it behind, `ray stop` clears it"
+        ) from None
 
 
 def _require_cpus(needed: float) -> None:

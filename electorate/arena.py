@@ -29,7 +29,9 @@ def ratings(arena_names: Sequence[str | None], kind: Kind) -> Floats:
         if name is not None and name not in table:
             close = difflib.get_close_matches(name, table, n=3)
             hint = f"; close to it: {', '.join(close)}" if close else ""
-            raise ElectorateError(f"arena_name: {name!r} is not in the Chatbot Arena table of {DATE}{hint}; leave it out if the model has no rating")
+            raise ElectorateError(
+                f"arena_name: {name!r} is not in the Chatbot Arena table of {DATE}{hint}; leave it out if the model has no rating"
+            )
     return np.array([np.nan if name is None else table[name] for name in arena_names])
 
 

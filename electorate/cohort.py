@@ -60,7 +60,8 @@ class Cohort:
         user_id = block * BLOCK + np.arange(votes.users)
         if keep:
             files.write_table(keep / f"block={block}.parquet", self._ratings_table(user_id, at.mode))
-        return UserRatings(user_id[rows], at.mode[rows], np.linalg.inv(at.information[rows]))
+        covariance = np.linalg.inv(at.information[rows]).astype(float, copy=False)
+        return UserRatings(user_id[rows], at.mode[rows], covariance)
 
     def _ratings_table(self, user_id: Ints, mode: Floats) -> pa.Table:
         elo = to_elo(mode[:, :-1])

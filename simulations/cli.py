@@ -56,8 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/quickstart.yaml")
-    run.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C", help="set a field of the config; may be given again")
-    run.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/ and the config's name); absolute inside a Ray job")
+    run.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="A.B=C", help="set a field of the config; may be given again"
+    )
+    run.add_argument(
+        "--out", type=Path, metavar="DIR", help="the run's folder (default: runs/ and the config's name); absolute inside a Ray job"
+    )
     run.add_argument("--resume", action="store_true", help="go on with an unfinished run in that folder; nothing done is done again")
     run.add_argument("--seed", type=int, metavar="N", help="short for --set seed=N")
     run.add_argument("--cohorts", type=int, metavar="N", help="short for --set cluster.cohorts=N; changes speed, never a result")

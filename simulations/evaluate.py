@@ -18,7 +18,6 @@ from electorate.evaluation import agreement, predictions, scoring
 from electorate.evaluation.agreement import Agreement
 from electorate.evaluation.intervals import Bootstrap, Estimate
 from electorate.evaluation.predictions import Prediction
-from electorate.evaluation.scoring import ORACLE
 from electorate.personas import BLOCK, Electorate, Personas
 from electorate.prompts import PromptSet
 from electorate.ratings import offsets
@@ -117,7 +116,14 @@ def _segments(electorate: Electorate, people: Personas) -> dict[str, Ints]:
 
 
 def _predictions(
-    electorate: Electorate, people: Personas, sample: Ints, pool: CohortPool, round_: int, whole: Fit, segments: list[Fit], folder: RunFolder
+    electorate: Electorate,
+    people: Personas,
+    sample: Ints,
+    pool: CohortPool,
+    round_: int,
+    whole: Fit,
+    segments: list[Fit],
+    folder: RunFolder,
 ) -> tuple[dict[str, Prediction], dict[str, float]]:
     """What each configured system says of the sampled personas after a round; arena only if every model has a rating."""
     config = electorate.config
@@ -131,7 +137,7 @@ def _predictions(
     if not np.isnan(official).any():
         strength = (official - official.mean())[None] * to_nats(1.0)
         said["arena"] = predictions.from_strength(strength, np.array([whole.eta]), ties)
-    offset_sd = {}
+    offset_sd: dict[str, float] = {}
     for system in [s for s in config.evaluation.systems if s in LABELS]:
         last = round_ == len(config.votes.checkpoints) - 1
         keep = folder.offsets if last and system == "elo_offset" else None

@@ -15,7 +15,9 @@ LOG_EVERY_S = 10.0
 class Advance(Protocol):
     """Says that n more units of a stage are done."""
 
-    def __call__(self, n: int = 1) -> None: ...
+    def __call__(self, n: int = 1) -> None:
+        """Units done since the last call."""
+        ...
 
 
 @contextmanager
@@ -53,5 +55,3 @@ def _log(console: Console, what: str, total: int | None, done: int) -> Iterator[
 
     yield advance
     say(", done")
-
-

@@ -111,8 +111,8 @@ def _stages(this: Run) -> None:
         try:
             if app:
                 app.start()
-            ranking = RankingActor.remote(this.folder.path)
-            actor = CohortActor.options(num_cpus=settings.cpus_per_cohort)
+            ranking = RankingActor.remote(this.folder.path)  # type: ignore[attr-defined]  # by ray.remote
+            actor = CohortActor.options(num_cpus=settings.cpus_per_cohort)  # type: ignore[attr-defined]
             cohorts = [actor.remote(this.folder.path) for _ in range(settings.cohorts)]
             if answers:
                 _answer(this, answers, prompt_set, cohorts, app)

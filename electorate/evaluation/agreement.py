@@ -26,7 +26,7 @@ PEOPLE = Agreement(truth_accuracy=None, tie_rate=0.242, agreement=0.661, agreeme
 
 def simulated(truths: Iterable[PromptTruth], seed: int) -> Agreement:
     """Expected values over all battles on these prompts; each persona is matched with another one at random."""
-    sums = np.zeros(7)
+    total = np.zeros(7)
     for truth in truths:
         a, b = pair_indices(truth.utility.shape[-1])
         odds, better = truth.odds, truth.utility[:, a] > truth.utility[:, b]
@@ -36,11 +36,11 @@ def simulated(truths: Iterable[PromptTruth], seed: int) -> Agreement:
         decisive = (1 - one[..., 2]) * (1 - two[..., 2])
         right = np.where(better, odds[..., 0], odds[..., 1])
         parts = (right, odds[..., :2], odds[..., 2], same, same[..., :2], decisive, np.ones_like(decisive))
-        sums += [part.sum() for part in parts]
-    right, decided, ties, same, same_decided, decisive, battles = sums
+        total += [part.sum() for part in parts]
+    agreed, decided, ties, alike, alike_decided, both_decided, battles = (float(sum_) for sum_ in total)
     return Agreement(
-        truth_accuracy=float(right / decided),
-        tie_rate=float(ties / battles),
-        agreement=float(same / battles),
-        agreement_without_ties=float(same_decided / decisive),
+        truth_accuracy=agreed / decided,
+        tie_rate=ties / battles,
+        agreement=alike / battles,
+        agreement_without_ties=alike_decided / both_decided,
     )

@@ -65,7 +65,9 @@ def calibration_sums(predicted: Floats, true: Floats) -> Floats:
     n = len(predicted)
     q, p = predicted.reshape(n, -1), true.reshape(n, -1)
     place = np.minimum((q * ECE_BINS).astype(np.int64), ECE_BINS - 1) + ECE_BINS * np.arange(n)[:, None]
-    sums = [np.bincount(place.ravel(), weights=w.ravel(), minlength=n * ECE_BINS) for w in (q, p, np.ones_like(q))]
+    sums: list[Floats] = [
+        np.bincount(place.ravel(), weights=w.ravel(), minlength=n * ECE_BINS).astype(float) for w in (q, p, np.ones_like(q))
+    ]
     return np.stack(sums, axis=-1).reshape(n, ECE_BINS, 3)
 
 

@@ -39,9 +39,7 @@ def truths(electorate: Electorate, personas: Personas, prompts: Ints) -> Iterato
         yield PromptTruth(utility, judges.expected_probabilities(electorate, personas, utility[:, a] - utility[:, b]))
 
 
-def score(
-    predictions: Mapping[str, Prediction], electorate: Electorate, personas: Personas, prompts: Ints
-) -> dict[str, Scores]:
+def score(predictions: Mapping[str, Prediction], electorate: Electorate, personas: Personas, prompts: Ints) -> dict[str, Scores]:
     """Every system, and the oracle, on the same personas and test prompts.
 
     The oracle is the planted truth itself: the best there is, and the log loss none can go below.

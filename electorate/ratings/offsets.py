@@ -156,7 +156,7 @@ def _likelihood(votes: UserVotes, mode: Floats, ties: TieModel) -> tuple[Floats,
     of = ties.derivatives(mode[user, a] - mode[user, b], mode[user, last], votes.outcome)
 
     def add(place: Ints, value: Floats, size: int) -> Floats:
-        return np.bincount(place, weights=value, minlength=size)
+        return np.bincount(place, weights=value, minlength=size).astype(float, copy=False)
 
     row = user * parameters
     score = add(np.concatenate([row + a, row + b, row + last]), np.concatenate([of.d, -of.d, of.eta]), n * parameters)

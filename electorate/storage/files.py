@@ -18,9 +18,11 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
-        raise ElectorateError(f"{path}: cannot be written: {error.strerror or error}; free space or choose another --out, then --resume") from None
+        raise ElectorateError(
+            f"{path}: cannot be written: {error.strerror or error}; free space or choose another --out, then --resume"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,4 +44,6 @@ def read_table(path: Path) -> pa.Table:
     try:
         return pq.ParquetFile(path).read()
     except (OSError, pa.ArrowException) as error:
-        raise ElectorateError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())}); remove it and run again with --resume") from None
+        raise ElectorateError(
+            f"{path}: not a readable Parquet file ({' '.join(str(error).split())}); remove it and run again with --resume"
+        ) from None

@@ -21,7 +21,9 @@ class ResponseCache:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID")
         except (OSError, sqlite3.Error) as error:
-            raise ElectorateError(f"{path}: the answers' cache cannot be opened: {error}; set cluster.cache_dir to a folder you may write") from None
+            raise ElectorateError(
+                f"{path}: the answers' cache cannot be opened: {error}; set cluster.cache_dir to a folder you may write"
+            ) from None
 
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
         """The answers that are there, by key."""

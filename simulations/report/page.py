@@ -40,7 +40,7 @@ def write(folder: RunFolder) -> None:
     drawn = {
         "learning_curves": plots.svg(plots.learning_curves(curves, PANELS)),
         "leaderboards": plots.svg(plots.leaderboards(board, EVERYONE)),
-        "gains": plots.svg(plots.gains(tau_gains, EVERYONE)),
+        "gains": plots.svg(plots.gains(tau_gains)),
     }
     for name, text in drawn.items():
         files.write_text(folder.plots / f"{name}.svg", text.replace("currentColor", plots.INK))

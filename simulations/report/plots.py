@@ -94,11 +94,15 @@ def leaderboards(rows: Sequence[Row], everyone: str) -> Figure:
         for axis, segment in zip(axes.flat, segments, strict=False):
             own = {row["model"]: row for row in rows if row["segment"] == segment}
             places = np.arange(len(models))
-            axis.plot([row["rating"] for row in overall], places, "o", color=COLOURS["global_bt"], markersize=7, alpha=0.75, label="everyone")
+            axis.plot(
+                [row["rating"] for row in overall], places, "o", color=COLOURS["global_bt"], markersize=7, alpha=0.75, label="everyone"
+            )
             shown = [own[model] for model in models]
             rating = np.array([row["rating"] for row in shown])
             half = np.array([(row["ci_high"] - row["ci_low"]) / 2 for row in shown])
-            axis.errorbar(rating, places, xerr=half, fmt="D", color=COLOURS["segment_bt"], markersize=4.5, capsize=2.5, label="this archetype")
+            axis.errorbar(
+                rating, places, xerr=half, fmt="D", color=COLOURS["segment_bt"], markersize=4.5, capsize=2.5, label="this archetype"
+            )
             axis.set_yticks(places, models)
             axis.set_title(segment, loc="left", fontsize=10)
             axis.grid(axis="x", color="#888888", alpha=0.25, linewidth=0.6)
@@ -107,7 +111,7 @@ def leaderboards(rows: Sequence[Row], everyone: str) -> Figure:
     return figure
 
 
-def gains(rows: Sequence[Row], everyone: str) -> Figure:
+def gains(rows: Sequence[Row]) -> Figure:
     """Gain in tau over global_bt with its paired interval: every system for everyone, and for each archetype."""
     with plt.rc_context(STYLE):
         segments = list(dict.fromkeys(row["segment"] for row in rows))
@@ -118,7 +122,9 @@ def gains(rows: Sequence[Row], everyone: str) -> Figure:
             at = [segments.index(s) + 0.6 * ((i + 0.5) / len(systems) - 0.5) for s in own]
             value = np.array([row["value"] for row in own.values()])
             ends = np.array([[row["value"] - row["ci_low"], row["ci_high"] - row["value"]] for row in own.values()]).T
-            axis.errorbar(value, at, xerr=np.maximum(ends, 0), fmt=MARKERS[system], color=COLOURS[system], markersize=5, capsize=2.5, label=system)
+            axis.errorbar(
+                value, at, xerr=np.maximum(ends, 0), fmt=MARKERS[system], color=COLOURS[system], markersize=5, capsize=2.5, label=system
+            )
         axis.axvline(0, color=INK, linewidth=0.8)
         axis.set_yticks(range(len(segments)), segments)
         axis.invert_yaxis()

@@ -1,0 +1,46 @@
+# Two commands for a new user: `make quickstart` and `make test`.
+PYTHON ?= python3
+# PyTorch's CPU index, for an install without CUDA's libraries; empty takes pip's default.
+TORCH_INDEX ?=
+BIN := .venv/bin
+INSTALLED := .venv/installed-$(shell cat locks/cpu.txt Makefile | cksum | cut -d' ' -f1)
+
+.PHONY: quickstart test lint format lock bench clean
+
+quickstart: $(INSTALLED)
+	$(BIN)/python -m simulations run configs/quickstart.yaml --resume
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# torch first, by itself; then everything else exactly as locked (see locks/cpu-overrides.txt for what is left out).
+$(INSTALLED):
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -c 'import sys; sys.exit("Electorate needs Python 3.11 to 3.14, not " + sys.version.split()[0]) if not (3, 11) <= sys.version_info < (3, 15) else None'
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r locks/cpu.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	rm -f .venv/installed-*
+	touch $@
+
+# Needs uv (pip install uv).
+lock:
+	for kind in cpu gpu; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --override locks/$$kind-overrides.txt \
+	    --extra $$kind --extra dev --no-annotate --no-header --upgrade pyproject.toml -o locks/$$kind.txt; done
+
+clean:
+	rm -rf .venv runs
