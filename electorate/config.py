@@ -42,6 +42,7 @@ class VllmModel(Endpoint):
     )
     accelerator: Literal["cpu", "gpu"] = Field("gpu", description="what one replica runs on")
     replicas: int = Field(1, ge=1, description="engines behind the endpoint")
+    threads: int = Field(1, ge=1, le=1024, description="threads of an engine on a CPU; at most its cores")
     engine_kwargs: dict[str, Any] = Field({}, description="passed to vLLM's engine as they are")
 
 
@@ -275,7 +276,7 @@ def _explain(error: ValidationError) -> str:
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
     """The keys that the section at a place of the config may have. Lists and maps hold one kind of section each."""
-    section: type[BaseModel] = Config
+    section: Any = Config
     inside = {"vllm": VllmModel, "openai": OpenAIModel, "contestants": Contestant, "archetypes": Archetype}
     for part in location:
         if part in inside:

@@ -18,8 +18,6 @@ from electorate.errors import ElectorateError
 from serve import model_files
 
 CPUS_PER_ENGINE = 1.0
-# vLLM on a CPU: one thread (more only fight over two cores), no pinning, and a small key-value cache.
-CPU_ENV = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
 LOOPBACK = "127.0.0.1"
 
 
@@ -82,6 +80,11 @@ class ContestantsApp:
             ray_serve.delete(self._name)
 
 
+def _cpu_env(threads: int) -> dict[str, str]:
+    """vLLM on a CPU: so many threads (unset, it takes them all and crawls), no pinning, a small key-value cache."""
+    return {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(threads)}
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
@@ -98,7 +101,7 @@ def _llm_config(name: str, model: VllmModel, cache_dir: Path) -> Any:
     return LLMConfig(
         model_loading_config={"model_id": name, "model_source": model_files.resolve(name, model.source, cache_dir)},
         engine_kwargs=model.engine_kwargs,
-        runtime_env={"env_vars": CPU_ENV} if model.accelerator == "cpu" else None,
+        runtime_env={"env_vars": _cpu_env(model.threads)} if model.accelerator == "cpu" else None,
         log_engine_metrics=False,
         deployment_config={
             "num_replicas": model.replicas,

@@ -23,6 +23,8 @@ TAU_START, TAU_FLOOR, TAU_CEILING = to_nats(80.0), to_nats(0.5), to_nats(1000.0)
 TIE_SD_START, TIE_SD_FLOOR, TIE_SD_CEILING = 0.3, 0.02, 3.0
 # Prior sds tried in one pass, as factors on the current ones: (tau, tau_eta).
 GRID = ((1.0, 1.0), (0.5, 1.0), (0.8, 1.0), (1.25, 1.0), (2.0, 1.0), (1.0, 0.6), (1.0, 1.6))
+EVIDENCE_USERS = 1024  # of each block: the spread needs fewer users than the means do
+ITERATIONS = 30
 
 
 @dataclass(frozen=True)
@@ -72,48 +74,47 @@ class Sums:
 MapBlocks = Callable[[Prior], Sequence[Sums]]
 
 
-def posterior(votes: UserVotes, prior: Prior, ties: TieModel, iterations: int = 30) -> Posterior:
-    """Every user's mode and Laplace posterior by Newton's method from the prior mean."""
+def posterior(votes: UserVotes, prior: Prior, ties: TieModel, start: Floats | None = None, tolerance: float = 1e-7) -> Posterior:
+    """Every user's mode and Laplace posterior by Newton's method, from the prior mean or from `start` (n, M+1)."""
     mean, precision = prior.mean[votes.label], prior.precision
-    mode = mean.copy()
+    mode = (mean if start is None else start).copy()
     log_likelihood, score, information = _likelihood(votes, mode, ties)
     information += np.diag(precision)
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         step = np.linalg.solve(information, (score - precision * (mode - mean))[..., None])[..., 0]
         longest = np.abs(step).max(axis=1, keepdims=True)
         mode += step * np.minimum(1.0, 2.0 / np.maximum(longest, 1e-12))
         log_likelihood, score, information = _likelihood(votes, mode, ties)
         information += np.diag(precision)
-        if longest.max() < 1e-7:
+        if longest.max(initial=0.0) < tolerance:
             break
     return Posterior(mode, information, log_likelihood)
 
 
-def evidence(at: Posterior, label: Ints, prior: Prior, other: Prior) -> float:
-    """Log marginal likelihood of all users under `other`, from their posterior under `prior`.
-
-    The likelihood is taken as Gaussian around the modes, which is Laplace's approximation where
-    `other` equals `prior`, and close to it nearby.
-    """
+def evidence(at: Posterior, label: Ints, prior: Prior) -> float:
+    """Log marginal likelihood of all users by Laplace's approximation at their modes under this prior."""
     away = at.mode - prior.mean[label]
-    new = other.precision
-    information = at.information + np.diag(new - prior.precision)
-    pull = (prior.precision - new) * away
-    gain = np.einsum("ni,ni->", pull, np.linalg.solve(information, pull[..., None])[..., 0])
-    log_determinants = len(away) * np.log(new).sum() - np.linalg.slogdet(information)[1].sum()
-    return float(at.log_likelihood.sum() + (log_determinants - (new * away**2).sum() + gain) / 2)
+    log_determinants = len(away) * np.log(prior.precision).sum() - np.linalg.slogdet(at.information)[1].sum()
+    return float(at.log_likelihood.sum() + (log_determinants - (prior.precision * away**2).sum()) / 2)
 
 
 def block_sums(votes: UserVotes, prior: Prior, ties: TieModel) -> Sums:
     """What the global step needs of a block: by archetype the profile score and information of its
     mean, and the evidence at each prior of GRID. Sums of blocks add up in block order.
+
+    The modes are found anew at each prior: with them held the spread comes out too small (on users
+    80 Elo apart with 10 votes each, 60; this way 75).
     """
     at, precision = posterior(votes, prior, ties), prior.precision
     kinds, parameters = prior.mean.shape
     score, information = np.zeros((kinds, parameters)), np.zeros((kinds, parameters, parameters))
     np.add.at(score, votes.label, precision * (at.mode - prior.mean[votes.label]))
     np.add.at(information, votes.label, np.diag(precision) - precision[:, None] * np.linalg.inv(at.information) * precision)
-    tried = [evidence(at, votes.label, prior, scaled(prior, *factors)) for factors in GRID]
+    few = _first_users(votes, EVIDENCE_USERS)
+    tried = []
+    for factors in GRID:
+        other = scaled(prior, *factors)
+        tried.append(evidence(posterior(few, other, ties, at.mode[: few.users], tolerance=1e-3), few.label, other))
     return Sums(score, information, np.array(tried))
 
 
@@ -167,6 +168,13 @@ def _likelihood(votes: UserVotes, mode: Floats, ties: TieModel) -> tuple[Floats,
     information = add(np.concatenate(places), np.concatenate(values), n * parameters**2)
     log_likelihood = add(user, of.log_likelihood, n)
     return log_likelihood, score.reshape(n, parameters), information.reshape(n, parameters, parameters)
+
+
+def _first_users(votes: UserVotes, users: int) -> UserVotes:
+    if votes.users <= users:
+        return votes
+    own = votes.user < users
+    return UserVotes(users, votes.label[:users], votes.user[own], votes.a[own], votes.b[own], votes.outcome[own])
 
 
 def _in_order(parts: Sequence[Floats]) -> Floats:

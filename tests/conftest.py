@@ -1,0 +1,157 @@
+"""Shared parts of the tests: configs with stored answers, and one Ray cluster for the whole session."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+
+from electorate import config as config_module
+from electorate import contestants, prompts
+from electorate.config import Config
+from electorate.contestants import Answer
+from electorate.storage.response_cache import ResponseCache
+
+ROOT = Path(__file__).parent.parent
+ARCHETYPES = ("coder", "academic", "creative_writer", "student", "business", "everyday")
+BIN = Path(sys.executable).parent
+
+
+def plain_config(**changes: Any) -> dict[str, Any]:
+    """A small config as YAML would hold it: six contestants at an endpoint where nothing listens."""
+    return {
+        "models": {"m": {"engine": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m", "retries": 0}},
+        "contestants": [{"name": f"c{i}", "model": "m", "system": f"manner {i}"} for i in range(6)],
+        "population": {"size": 300, "archetypes": {name: {} for name in ARCHETYPES}},
+        "evaluation": {"bootstrap": 50, "users": 300},
+        **changes,
+    }
+
+
+def made_config(**changes: Any) -> Config:
+    """`plain_config`, validated."""
+    return Config.model_validate(plain_config(**changes))
+
+
+def made_text(contestant: int, prompt: int) -> str:
+    """An answer whose style depends on the contestant most and on the prompt a little."""
+    random = np.random.default_rng([contestant, prompt])
+    words = ["short", "words", "perhaps", "you", "extraordinarily", "complicated", "nomenclature", "we", "might", "3", "42"]
+    weights = np.roll(np.linspace(1, 4, len(words)), 2 * contestant)
+    text = " ".join(random.choice(words, size=15 + 8 * contestant + prompt % 7, p=weights / weights.sum()))
+    marks = ("", "\n- one\n- two", "!", "\n# Head", "\n```code```", " **bold**")
+    return text + marks[contestant % len(marks)] * (1 + prompt % 3)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a config file all of whose answers are in its cache already; returns the file's path."""
+
+    def write(**changes: Any) -> Path:
+        content = plain_config(**changes)
+        content["cluster"] = {"cache_dir": str(tmp_path / "cache"), **content.get("cluster", {})}
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(content))
+        config = config_module.load(path)
+        chosen = prompts.select(config.prompts, list(config.population.archetypes), config.seed)
+        cache = ResponseCache(tmp_path / "cache" / "answers.sqlite")
+        for i, request in enumerate(contestants.requests(config, chosen)):
+            text = made_text(i % len(config.contestants), request.prompt_id)
+            cache.put(request.key, asdict(Answer(text, "stop", len(text.split()), 0.1)))
+        cache.close()
+        return path
+
+    return write
+
+
+def electorate_command(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    """`python -m simulations ...` from the project's root, both outputs as text."""
+    command = [sys.executable, "-m", "simulations", *map(str, arguments)]
+    env = {**os.environ, **environment}
+    return subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def run_electorate(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same, to its end."""
+    process = electorate_command(*arguments, **environment)
+    out, err = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RayCluster:
+    """A Ray head of the session's own: on loopback, with token authentication, apart from any other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.gcs, self.dashboard = free_port(), free_port()
+        self.token = secrets.token_hex(32)
+        self.address = f"127.0.0.1:{self.gcs}"
+        self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_ADDRESS": self.address}
+        command = [
+            *(BIN / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={self.gcs}"),
+            *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard}"),
+            *("--num-cpus=2", f"--temp-dir={folder}", "--disable-usage-stats"),
+        ]
+        # Ray's own address variable would make `ray start` a client of it.
+        environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
+        # A worker imports the project's packages, as it would from a job's working directory.
+        environment["PYTHONPATH"] = str(ROOT)
+        self._log = (folder / "start.log").open("w")
+        self._process = subprocess.Popen(list(map(str, command)), env=environment, stdout=self._log, stderr=subprocess.STDOUT)
+        self._wait_until_up()
+
+    def _wait_until_up(self) -> None:
+        headers = {"x-ray-authorization": f"Bearer {self.token}", "Authorization": f"Bearer {self.token}"}
+        for _ in range(120):
+            try:
+                if httpx.get(f"http://127.0.0.1:{self.dashboard}/api/version", headers=headers, timeout=2).is_success:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.5)
+        raise RuntimeError(f"ray start did not come up:\n{Path(self._log.name).read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._log.close()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RayCluster]:
+    """One cluster for the session; its socket paths need a short folder."""
+    folder = Path("/tmp") / f"elt{os.getpid()}"
+    folder.mkdir()
+    cluster = RayCluster(folder)
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def in_cluster(ray_cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> RayCluster:
+    """This process's environment leads to the session's cluster."""
+    for key, value in ray_cluster.environment.items():
+        monkeypatch.setenv(key, value)
+    return ray_cluster

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from scipy.stats import kendalltau, spearmanr
+
+from electorate.evaluation import metrics
+from electorate.evaluation.intervals import Bootstrap
+from electorate.evaluation.predictions import from_posterior, from_strength
+from electorate.evaluation.scoring import OVERALL, UNSEEN, Scores
+from electorate.ratings.ties import MODELS
+from electorate.scale import ELO_PER_NAT
+
+RANDOM = np.random.default_rng(0)
+
+
+def test_rank_correlations_are_scipys_also_with_equal_values() -> None:
+    estimate, truth = RANDOM.integers(0, 4, (50, 7)).astype(float), RANDOM.normal(size=(50, 7))
+    tau, rho = metrics.kendall_tau(estimate, truth), metrics.spearman_rho(estimate, truth)
+    for i in range(50):
+        assert tau[i] == pytest.approx(kendalltau(estimate[i], truth[i]).statistic)
+        assert rho[i] == pytest.approx(spearmanr(estimate[i], truth[i]).statistic)
+
+
+def test_ranking_metrics_by_hand() -> None:
+    truth = np.array([4.0, 3.0, 2.0, 1.0])
+    got = metrics.ranking(np.array([3.0, 4.0, 1.0, 2.0]), truth)
+    assert got["kendall_tau"] == pytest.approx((4 - 2) / 6)
+    assert got["ranking_accuracy"] == 0
+    assert got["top1_accuracy"] == 0
+    assert got["top3_accuracy"] == pytest.approx(2 / 3)
+    assert got["regret"] == pytest.approx(ELO_PER_NAT)
+    best = metrics.ranking(truth, truth)
+    assert (best["kendall_tau"], best["regret"], best["ranking_accuracy"], best["top3_accuracy"]) == (1, 0, 1, 1)
+
+
+def test_a_constant_estimate_correlates_with_nothing() -> None:
+    assert metrics.kendall_tau(np.zeros(4), np.arange(4.0)) == 0
+    assert metrics.spearman_rho(np.zeros(4), np.arange(4.0)) == 0
+
+
+def test_expected_scores_are_what_sampled_votes_score_on_average() -> None:
+    true, predicted = np.array([0.5, 0.3, 0.2]), np.array([0.6, 0.3, 0.1])
+    got = metrics.prediction(predicted, true)
+    outcome = RANDOM.choice(3, size=200_000, p=true)
+    assert got["log_loss"] == pytest.approx(-np.log(predicted[outcome]).mean(), abs=0.01)
+    assert got["brier"] == pytest.approx(((np.eye(3)[outcome] - predicted) ** 2).sum(axis=1).mean(), abs=0.01)
+
+
+def test_the_truth_is_calibrated_and_overconfidence_is_not() -> None:
+    true = RANDOM.dirichlet(np.ones(3), (20, 40))
+    perfect = metrics.calibration_sums(true, true).sum(axis=0)
+    assert metrics.expected_calibration_error(perfect) == pytest.approx(0)
+    sharp = true**3 / (true**3).sum(axis=-1, keepdims=True)
+    assert metrics.expected_calibration_error(metrics.calibration_sums(sharp, true).sum(axis=0)) > 0.1
+
+
+def test_the_posterior_predictive_is_less_sure_than_the_plug_in() -> None:
+    mode, ties = np.array([[1.0, -1.0, -0.5]]), MODELS["davidson"]
+    sure = from_posterior(mode, np.zeros((1, 3, 3)), ties)
+    unsure = from_posterior(mode, np.diag([0.5, 0.5, 0.0])[None], ties)
+    plug_in = from_strength(mode[:, :2], mode[:, 2], ties)
+    assert sure.odds == pytest.approx(plug_in.odds)
+    assert 0.5 < unsure.odds[0, 0, 0] < sure.odds[0, 0, 0]
+    draws = RANDOM.normal(2.0, 1.0, 200_000)
+    assert unsure.odds[0, 0] == pytest.approx(ties.probabilities(draws, np.array(-0.5)).mean(axis=0), abs=0.003)
+
+
+def scores(tau: np.ndarray) -> Scores:
+    n = len(tau)
+    odds = np.full((n, 2, 3), 1 / 3)
+    unseen = {(UNSEEN, "kendall_tau"): np.repeat(tau, 4, axis=1)}
+    return Scores({(OVERALL, "kendall_tau"): tau} | unseen, metrics.calibration_sums(odds, odds))
+
+
+def test_gains_are_paired_and_intervals_cover_the_mean() -> None:
+    base = RANDOM.normal(0.5, 0.3, (400, 1))
+    both = {"global_bt": scores(base), "elo_offset": scores(base + 0.02)}
+    bootstrap = Bootstrap(seed=0, users=400, prompts=4, resamples=300, confidence=0.95)
+    rows = np.arange(400)
+    gain = bootstrap.gains(both, "global_bt", rows)["elo_offset"][OVERALL, "kendall_tau"]
+    assert (gain.value, gain.ci_low, gain.ci_high) == pytest.approx((0.02, 0.02, 0.02))
+    own = bootstrap.estimates(both, rows)["global_bt"][OVERALL, "kendall_tau"]
+    half = 1.96 * base.std() / 20
+    assert (own.ci_high - own.ci_low) / 2 == pytest.approx(half, rel=0.2)
+    assert own.ci_low < own.value < own.ci_high
+    few = bootstrap.estimates(both, rows[:7])["global_bt"][UNSEEN, "kendall_tau"]
+    assert few.users == 7
+    assert few.value == pytest.approx(base[:7].mean())

@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from electorate.ratings import bradley_terry, offsets
+from electorate.ratings.offsets import Prior, UserVotes
+from electorate.ratings.ties import MODELS
+from electorate.scale import ELO_PER_NAT, Floats, to_nats
+
+DAVIDSON = MODELS["davidson"]
+MODELS_N = 6
+
+
+def simulate(users: int, each: int, sd_elo: float, seed: int, kinds: int = 3, spread_elo: float = 60.0) -> tuple[UserVotes, Floats]:
+    """Votes drawn from System A itself, and the users' true strengths."""
+    random = np.random.default_rng(seed)
+    means = np.linspace(-0.5, 0.5, MODELS_N) + to_nats(spread_elo) * random.standard_normal((kinds, MODELS_N))
+    label = random.integers(0, kinds, users)
+    strength = means[label] + to_nats(sd_elo) * random.standard_normal((users, MODELS_N))
+    user = np.repeat(np.arange(users), each)
+    a = random.integers(0, MODELS_N, len(user))
+    b = (a + random.integers(1, MODELS_N, len(user))) % MODELS_N
+    eta = np.full(len(user), -0.4)
+    p = DAVIDSON.probabilities(strength[user, a] - strength[user, b], eta)
+    outcome = (random.random(len(user))[:, None] > p.cumsum(axis=1)[:, :2]).sum(axis=1)
+    return UserVotes(users, label, user, a, b, outcome), strength
+
+
+def fitted(votes: UserVotes, kinds: int = 3) -> Prior:
+    counts = np.zeros((MODELS_N, MODELS_N, 3), dtype=np.int64)
+    np.add.at(counts, (votes.a, votes.b, votes.outcome), 1)
+    start = bradley_terry.fit(counts, DAVIDSON, 1000.0)
+    return offsets.fit(lambda prior: [offsets.block_sums(votes, prior, DAVIDSON)], start, kinds)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_users_mode_is_the_one_scipy_finds(name: str) -> None:
+    votes, _ = simulate(20, 30, 80.0, 0)
+    ties = MODELS[name]
+    prior = Prior(np.tile(np.append(np.linspace(-0.3, 0.3, MODELS_N), -0.5), (3, 1)), to_nats(80.0), 0.4)
+    modes = offsets.posterior(votes, prior, ties).mode
+    for user in range(votes.users):
+        own = votes.user == user
+        a, b, outcome, mean = votes.a[own], votes.b[own], votes.outcome[own], prior.mean[votes.label[user]]
+
+        def minus(x: Floats, a=a, b=b, outcome=outcome, mean=mean) -> float:
+            fit = ties.derivatives(x[a] - x[b], x[-1], outcome).log_likelihood.sum()
+            return float((prior.precision * (x - mean) ** 2).sum() / 2 - fit)
+
+        best = minimize(minus, mean, method="BFGS", options={"gtol": 1e-8}).x
+        assert modes[user] * ELO_PER_NAT == pytest.approx(best * ELO_PER_NAT, abs=0.1)
+
+
+@pytest.mark.parametrize(("sd_elo", "each"), [(40.0, 60), (120.0, 60), (80.0, 10)])
+def test_the_spread_of_users_is_found_from_their_votes(sd_elo: float, each: int) -> None:
+    votes, _ = simulate(2000, each, sd_elo, 1)
+    assert ELO_PER_NAT * fitted(votes).sd == pytest.approx(sd_elo, rel=0.15)
+
+
+def test_users_without_differences_are_all_given_the_same_ranking() -> None:
+    votes, _ = simulate(2000, 50, 0.0, 2, spread_elo=0.0)
+    prior = fitted(votes)
+    assert ELO_PER_NAT * prior.sd < 10
+    assert ELO_PER_NAT * np.ptp(prior.mean[:, :MODELS_N], axis=0).max() < 12
+
+
+def test_posterior_intervals_cover_users_drawn_from_the_model() -> None:
+    votes, strength = simulate(3000, 40, 80.0, 3)
+    prior = fitted(votes)
+    at = offsets.posterior(votes, prior, DAVIDSON)
+    contrast = np.eye(MODELS_N) - 1 / MODELS_N
+    covariance = contrast @ np.linalg.inv(at.information)[:, :MODELS_N, :MODELS_N] @ contrast.T
+    sd = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    error = (at.mode[:, :MODELS_N] - strength) @ contrast.T
+    assert (np.abs(error) < 1.96 * sd).mean() == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_user_without_votes_gets_its_archetypes_ranking() -> None:
+    votes, _ = simulate(50, 20, 80.0, 4)
+    prior = fitted(votes)
+    nobody = UserVotes(2, np.array([0, 2]), *(np.zeros(0, dtype=np.int64),) * 4)
+    assert offsets.posterior(nobody, prior, DAVIDSON).mode == pytest.approx(prior.mean[[0, 2]])
+
+
+def test_personal_offsets_come_closer_to_the_truth_than_the_archetypes_mean() -> None:
+    votes, strength = simulate(1000, 50, 100.0, 5)
+    prior = fitted(votes)
+    mode = offsets.posterior(votes, prior, DAVIDSON).mode[:, :MODELS_N]
+    contrast = np.eye(MODELS_N) - 1 / MODELS_N
+    own, archetypes = (((guess - strength) @ contrast) ** 2 for guess in (mode, prior.mean[votes.label, :MODELS_N]))
+    assert own.mean() < 0.7 * archetypes.mean()
+
+
+def test_blocks_add_up_to_the_whole() -> None:
+    votes, _ = simulate(40, 20, 80.0, 6)
+    prior = Prior(np.zeros((3, MODELS_N + 1)), 0.4, 0.3)
+    whole = offsets.block_sums(votes, prior, DAVIDSON)
+    halves = []
+    for low, high in ((0, 20), (20, 40)):
+        own = (votes.user >= low) & (votes.user < high)
+        columns = (votes.user[own] - low, votes.a[own], votes.b[own], votes.outcome[own])
+        halves.append(offsets.block_sums(UserVotes(20, votes.label[low:high], *columns), prior, DAVIDSON))
+    assert halves[0].score + halves[1].score == pytest.approx(whole.score)
+    assert halves[0].information + halves[1].information == pytest.approx(whole.information)
+    assert halves[0].evidence + halves[1].evidence == pytest.approx(whole.evidence)
+
+
+def test_one_user_with_all_the_votes_and_only_ties_is_finite() -> None:
+    user = np.zeros(50_000, dtype=np.int64)
+    a = np.arange(50_000) % MODELS_N
+    votes = UserVotes(3, np.zeros(3, dtype=np.int64), user, a, (a + 1) % MODELS_N, np.full(50_000, 2))
+    prior = Prior(np.zeros((1, MODELS_N + 1)), 0.4, 0.3)
+    for ties in MODELS.values():
+        assert np.isfinite(offsets.posterior(votes, prior, ties).mode).all()

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import numpy as np
+
+from electorate.cohort import Cohort
+from electorate.judges import BOTH_BAD, TIE
+from electorate.personas import BLOCK
+from electorate.ratings.tally import Tally, as_outcome
+from tests.conftest import made_config
+from tests.electorate.test_personas import made_electorate, population
+
+
+def test_votes_are_counted_once_in_any_order_and_again_from_the_log(tmp_path: Path) -> None:
+    electorate = made_electorate(made_config(population=population(size=BLOCK + 100), votes={"checkpoints": [2, 5]}))
+    cohort, tally, backwards = Cohort(electorate, tmp_path), Tally(electorate), Tally(electorate)
+    parts = [(r, b, cohort.judge(r, b)) for r in (0, 1) for b in (0, 1)]
+    for part in parts:
+        assert tally.ingest(*part)
+        assert not tally.ingest(*part)
+    for part in reversed(parts):
+        backwards.ingest(*part)
+    rebuilt = Tally.from_log(electorate, tmp_path)
+    assert tally.votes == 5 * (BLOCK + 100)
+    for other in (backwards, rebuilt):
+        assert np.array_equal(tally.counts(1), other.counts(1))
+        assert np.array_equal(tally.counts(0, archetype=2), other.counts(0, archetype=2))
+    assert np.array_equal(tally.counts(1), sum(tally.counts(1, k) for k in range(6)))
+
+
+def test_both_bad_counts_as_a_tie() -> None:
+    assert list(as_outcome(np.array([0, 1, TIE, BOTH_BAD]))) == [0, 1, 2, 2]

@@ -1,0 +1,107 @@
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import dataset
+
+from electorate.cohort import Cohort
+from electorate.errors import ElectorateError
+from electorate.storage import files
+from electorate.storage.response_cache import ResponseCache
+from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_log import VoteLog
+from tests.conftest import ROOT, made_config
+from tests.electorate.test_personas import made_electorate
+
+
+def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+
+    def fail_half_way() -> None:
+        with files.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ElectorateError, match=r"a.txt: cannot be written: No space left.*--resume"), files.replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "other columns"])
+def test_a_damaged_vote_file_is_named(tmp_path: Path, damage: str) -> None:
+    electorate = made_electorate(made_config(votes={"checkpoints": [2]}))
+    log = VoteLog(tmp_path, electorate.config)
+    Cohort(electorate, tmp_path).judge(0, 0)
+    path = log.path(0, 0)
+    if damage == "other columns":
+        files.write_table(path, pa.table({"user_id": [1]}))
+    else:
+        path.write_bytes({"truncated": path.read_bytes()[:-50], "empty": b"", "text": b"votes"}[damage])
+    with pytest.raises(ElectorateError, match=r"block=0.parquet: not a .*--resume") as caught:
+        log.read(0, 0)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_log_opens_as_a_hive_partitioned_dataset(tmp_path: Path) -> None:
+    electorate = made_electorate(made_config(votes={"checkpoints": [2, 5]}))
+    cohort = Cohort(electorate, tmp_path)
+    for round_ in (0, 1):
+        cohort.judge(round_, 0)
+    votes = dataset.dataset(tmp_path, partitioning="hive").to_table()
+    assert votes.num_rows == 5 * 300
+    assert {"round", "user_id", "p_tie", "judge"} <= set(votes.column_names)
+    assert sorted(set(votes["step"].to_pylist())) == [0, 1, 2, 3, 4]
+    assert votes.schema.metadata[b"contestants"].startswith(b'["c0"')
+
+
+def test_answers_outlive_the_process_and_the_first_stays(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "answers.sqlite"
+    cache = ResponseCache(path)
+    cache.put("k", {"text": "first"})
+    cache.put("k", {"text": "second"})
+    cache.close()
+    again = ResponseCache(path)
+    assert again.get(["k", "other"]) == {"k": {"text": "first"}}
+    again.close()
+
+
+def test_a_cache_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "answers.sqlite").write_bytes(b"not a database" * 100)
+    with pytest.raises(ElectorateError, match="cache cannot be opened"):
+        ResponseCache(tmp_path / "answers.sqlite")
+
+
+def test_a_folder_is_claimed_by_one_config_and_one_process(tmp_path: Path) -> None:
+    config, folder = made_config(), RunFolder(tmp_path / "run")
+    with folder.lock():
+        assert folder.claim(config, resume=False) is None
+        folder.write_manifest({"status": "stopped", "config_hash": config.digest()})
+        with pytest.raises(ElectorateError, match="unfinished run of this config; add --resume"):
+            folder.claim(config, resume=False)
+        assert folder.claim(config, resume=True) is not None
+        with pytest.raises(ElectorateError, match="holds a run of another config"):
+            folder.claim(made_config(seed=5), resume=True)
+        code = "import sys, pathlib, electorate.storage.run_folder as r\nwith r.RunFolder(pathlib.Path(sys.argv[1])).lock(): pass"
+        other = subprocess.run([sys.executable, "-c", code, folder.path], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert "another run is writing here" in other.stderr
+
+
+def test_a_folder_with_foreign_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ElectorateError, match="holds files that are no run's"):
+        RunFolder(tmp_path).claim(made_config(), resume=True)
+    with pytest.raises(ElectorateError, match="not a run's folder"):
+        RunFolder(tmp_path).read_manifest()
+    with pytest.raises(ElectorateError, match="cannot be written"), RunFolder(tmp_path / "thesis.tex" / "run").lock():
+        pass

@@ -1,0 +1,103 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from electorate import config as config_module
+from electorate.config import Config
+from electorate.errors import ElectorateError
+from tests.conftest import ROOT, made_config, plain_config
+
+
+def load(tmp_path: Path, content: object, *settings: str) -> Config:
+    path = tmp_path / "c.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return config_module.load(path, settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["population.size=-5"], ["population.size", "-5", "greater than or equal to 1"]),
+        (["population.sise=5"], ["population.sise", "unknown key", "did you mean size", "heterogeneity"]),
+        (["contestants.1.name=c0"], ["contestants", "'c0' is named twice"]),
+        (["contestants.0.model=other"], ["contestants.0.model", "'other'", "models (m)"]),
+        (["contestants.0.temprature=1"], ["contestants.0.temprature", "did you mean temperature"]),
+        (["models.m.engine=vlm"], ["models.m", "vllm"]),
+        (["models.m.base_uri=x"], ["models.m.base_uri", "did you mean base_url"]),
+        (["models.m.base_url=ftp://x"], ["models.m.base_url", "ftp://x"]),
+        (["votes.checkpoints=[5, 5]"], ["votes.checkpoints", "must rise"]),
+        (["votes.checkpoints=[]"], ["votes.checkpoints", "at least 1"]),
+        (["judge.lapse_rate=1.5"], ["judge.lapse_rate", "1.5", "less than or equal to 1"]),
+        (["judge.decisiveness=.nan"], ["judge.decisiveness", "nan"]),
+        (["population.size=ten"], ["population.size", "ten", "integer"]),
+        (["evaluation.systems=[best]"], ["evaluation.systems", "best", "global_bt"]),
+        (["population.archetypes={}"], ["population.archetypes", "at least 1"]),
+        (["seed=-1"], ["seed", "-1"]),
+        (["nonsense"], ["--set nonsense", "a.b=c"]),
+        (["a..b=1"], ["--set a..b=1", "a.b=c"]),
+        (["contestants.99.name=x"], ["--set contestants.99.name=x", "no place"]),
+        (["seed=[1"], ["--set seed=[1", "YAML"]),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_field_value_and_what_is_allowed(
+    tmp_path: Path, settings: list[str], expected: list[str]
+) -> None:
+    with pytest.raises(ElectorateError) as caught:
+        load(tmp_path, plain_config(), *settings)
+    line = str(caught.value)
+    assert "\n" not in line
+    for part in expected:
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "holds NoneType"),
+        ("- a", "holds list"),
+        ("a: [", "not YAML"),
+        ("seed: 1\nseed: 2", "line 2: key 'seed' is there twice"),
+        ("models: {a: {}, a: {}}", "key 'a' is there twice"),
+    ],
+)
+def test_what_is_no_config_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(ElectorateError, match=expected) as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_binary_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ElectorateError, match="no such file"):
+        config_module.load(tmp_path / "none.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ElectorateError, match="UTF-8"):
+        config_module.load(tmp_path / "b.yaml")
+
+
+def test_the_resolved_config_reads_back_equal(tmp_path: Path) -> None:
+    config = made_config()
+    assert load(tmp_path, config_module.dump(config)) == config
+
+
+def test_the_hash_sees_what_changes_a_result_and_nothing_else() -> None:
+    content = plain_config()
+    same, other = copy.deepcopy(content), copy.deepcopy(content)
+    same["cluster"] = {"cohorts": 7}
+    other["judge"] = {"decisiveness": 2.5}
+    digest = Config.model_validate(content).digest()
+    assert Config.model_validate(same).digest() == digest
+    assert Config.model_validate(other).digest() != digest
+
+
+def test_every_preset_loads_and_every_field_is_described() -> None:
+    presets = sorted((ROOT / "configs").glob("*.yaml"))
+    assert presets
+    for preset in presets:
+        config_module.load(preset)
+    sections = [Config, *config_module.Section.__subclasses__(), config_module.VllmModel, config_module.OpenAIModel]
+    nested = {"prompts", "population", "judge", "votes", "ratings", "evaluation", "cluster", "name", "engine"}
+    for section in sections:
+        for name, field in section.model_fields.items():
+            assert field.description or name in nested, f"{section.__name__}.{name} has no description"

@@ -1,0 +1,102 @@
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from electorate import founding, judges, personas, prompts
+from electorate.config import Config
+from electorate.draws import Stream, generator
+from electorate.errors import ElectorateError
+from electorate.features import AXES, standardise
+from electorate.personas import BLOCK, Electorate, Personas
+from tests.conftest import ARCHETYPES, made_config
+
+
+def made_electorate(config: Config, seed: int = 0) -> Electorate:
+    chosen = prompts.select(config.prompts, list(config.population.archetypes), config.seed)
+    random = np.random.default_rng(seed)
+    contestants = len(config.contestants)
+    manner = random.normal(size=(1, contestants, len(AXES)))
+    z = standardise(manner + 0.7 * random.normal(size=(len(chosen), contestants, len(AXES))))
+    return founding.found(config, chosen, z)
+
+
+def population(**changes: object) -> dict[str, object]:
+    return {"size": 300, "archetypes": {name: {} for name in ARCHETYPES}, **changes}
+
+
+def test_a_draw_depends_on_its_key_and_on_nothing_else() -> None:
+    one = generator(1, Stream.VOTES, block=3, round_=2).random(5)
+    assert np.array_equal(one, generator(1, Stream.VOTES, block=3, round_=2).random(5))
+    for other in ((2, Stream.VOTES, 3, 2), (1, Stream.PERSONAS, 3, 2), (1, Stream.VOTES, 4, 2), (1, Stream.VOTES, 3, 1)):
+        assert not np.array_equal(one, generator(*other).random(5))
+
+
+def test_personas_do_not_change_when_the_population_grows() -> None:
+    small = made_electorate(made_config(population=population(size=100)))
+    large = made_electorate(made_config(population=population(size=2 * BLOCK)))
+    few, many = personas.draw(small, 0), personas.draw(large, 0)
+    assert (len(few), len(many), large.blocks) == (100, BLOCK, 2)
+    for field in fields(Personas):
+        assert np.array_equal(getattr(few, field.name), getattr(many, field.name)[:100])
+
+
+@pytest.mark.parametrize("heterogeneity", [0.5, 1.0, 2.0])
+def test_heterogeneity_is_the_ratio_of_taste_to_strength(heterogeneity: float) -> None:
+    electorate = made_electorate(made_config(population=population(size=4 * BLOCK, heterogeneity=heterogeneity)))
+    people = [personas.draw(electorate, block) for block in range(4)]
+    personal = np.concatenate([p.taste for p in people]) - electorate.common_taste
+    utility = np.einsum("nd,pmd->npm", personal, electorate.z)
+    assert utility.std() / electorate.strength.std() == pytest.approx(heterogeneity, rel=0.03)
+
+
+def test_without_heterogeneity_everybody_wants_and_asks_the_same() -> None:
+    electorate = made_electorate(made_config(population=population(heterogeneity=0.0)))
+    utilities = judges.mean_utilities(electorate, personas.draw(electorate, 0))
+    assert np.allclose(utilities, utilities[0])
+    assert np.allclose(electorate.prompt_weights, electorate.prompt_weights[0])
+
+
+def test_the_archetypes_share_of_taste_is_as_configured() -> None:
+    share = population(size=4 * BLOCK, archetype_share=0.25)
+    electorate = made_electorate(made_config(population=share))
+    taste = np.concatenate([personas.draw(electorate, block).taste for block in range(4)])
+    label = np.concatenate([personas.draw_archetypes(electorate, block) for block in range(4)])
+    within = sum(taste[label == k].var(axis=0).sum() * (label == k).mean() for k in range(6))
+    assert within == pytest.approx(len(AXES) * electorate.personal_sd**2, rel=0.03)
+
+
+def test_sampled_users_are_the_personas_of_their_blocks() -> None:
+    electorate = made_electorate(made_config(population=population(size=3 * BLOCK)))
+    ids = personas.sample(electorate, 500)
+    assert len(ids) == 500
+    assert np.all(np.diff(ids) > 0)
+    people = personas.draw_users(electorate, ids)
+    assert np.array_equal(people.user_id, ids)
+    block = ids[-1] // BLOCK
+    assert np.array_equal(people.taste[-1], personas.draw(electorate, block).taste[ids[-1] % BLOCK])
+
+
+def test_one_label_in_five_is_wrong() -> None:
+    electorate = made_electorate(made_config(population=population(size=BLOCK)))
+    wrong = personas.wrong_labels(electorate, 0) != personas.draw_archetypes(electorate, 0)
+    assert wrong.mean() == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_named_taste_moves_its_archetype() -> None:
+    archetypes = {name: {} for name in ARCHETYPES} | {"coder": {"taste": {"code": 6.0}}}
+    electorate = made_electorate(made_config(population=population(archetypes=archetypes)))
+    coder = electorate.archetype_taste[ARCHETYPES.index("coder")]
+    assert np.argmax(coder) == AXES.index("code")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"population": population(archetypes={"coder": {"taste": {"wit": 1.0}}})}, "'wit' is not a taste axis"),
+        ({"contestants": [{"name": "a", "model": "m", "arena_name": "gpt-9000"}, {"name": "b", "model": "m"}]}, "'gpt-9000' is not in the"),
+    ],
+)
+def test_unknown_axes_and_arena_names_are_refused_before_anything_runs(changes: dict[str, object], expected: str) -> None:
+    with pytest.raises(ElectorateError, match=expected):
+        founding.check(made_config(**changes))
