@@ -1,7 +1,6 @@
 """A cohort of personas as a Ray actor: it asks contestants, judges blocks of battles and pushes votes."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import ray
@@ -25,12 +24,13 @@ class CohortActor:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder = RunFolder(folder)
+        self._founded: Cohort | None = None
 
-    @cached_property
     def _cohort(self) -> Cohort:
-        folder = RunFolder(self._folder)
-        return Cohort(founding.of_run(folder), folder.votes)
+        if self._founded is None:
+            self._founded = Cohort(founding.of_run(self._folder), self._folder.votes)
+        return self._founded
 
     async def ping(self) -> None:
         """Answers once the actor is up."""
@@ -44,15 +44,15 @@ class CohortActor:
 
     async def judge(self, round_: int, block: int, ranking: ActorHandle) -> int:
         """The block's votes of a round: into the log, then to the ranking. Returns how many."""
-        votes = self._cohort.judge(round_, block)
+        votes = self._cohort().judge(round_, block)
         # The log has them already and the ranking counts a block once, so trying again is harmless.
         await ranking.ingest.options(max_task_retries=-1).remote(round_, block, votes)
         return int(votes.num_rows)
 
     async def offset_sums(self, last_round: int, block: int, labels: Labels, prior: Prior) -> Sums:
         """See electorate.cohort.Cohort."""
-        return self._cohort.offset_sums(last_round, block, labels, prior)
+        return self._cohort().offset_sums(last_round, block, labels, prior)
 
     async def offset_ratings(self, last_round: int, block: int, labels: Labels, prior: Prior, rows: Ints, keep: Path | None) -> UserRatings:
         """See electorate.cohort.Cohort."""
-        return self._cohort.offset_ratings(last_round, block, labels, prior, rows, keep)
+        return self._cohort().offset_ratings(last_round, block, labels, prior, rows, keep)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import ray
 from ray._private.services import canonicalize_bootstrap_address
-from ray.exceptions import AuthenticationError
+from ray.exceptions import RayError
 
 from electorate.errors import ElectorateError
 
@@ -50,13 +50,11 @@ def _connect(address: str, quiet: Mapping[str, object]) -> None:
         _require_listening(address)
     try:
         ray.init(address=address, **quiet)
-    except AuthenticationError as error:
-        reason = str(error).split(".")[0]
-        raise ElectorateError(
-            f"cluster.address: {address} refused the token ({reason}); set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
-        ) from None
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        raise ElectorateError(f"cluster.address: {address}: {' '.join(str(error).split())[:300]}") from None
+    except (RayError, ConnectionError, ValueError, RuntimeError, OSError) as error:
+        # Ray reports a refused token as any other failure to connect, so the hint goes with all of them.
+        reason = " ".join(str(error).split())[:300]
+        hint = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+        raise ElectorateError(f"cluster.address: {address}: {reason}; {hint}") from None
 
 
 def _require_listening(address: str) -> None:

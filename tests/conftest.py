@@ -2,6 +2,12 @@
 
 import os
 import secrets
+
+# Ray reads its token when it is imported, so this comes before anything that may import it.
+TOKEN = secrets.token_hex(32)
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+os.environ.pop("RAY_ADDRESS", None)
+
 import shutil
 import socket
 import subprocess
@@ -100,24 +106,21 @@ class RayCluster:
 
     def __init__(self, folder: Path) -> None:
         self.gcs, self.dashboard = free_port(), free_port()
-        self.token = secrets.token_hex(32)
         self.address = f"127.0.0.1:{self.gcs}"
-        self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_ADDRESS": self.address}
+        self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
         command = [
             *(BIN / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={self.gcs}"),
             *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard}"),
             *("--num-cpus=2", f"--temp-dir={folder}", "--disable-usage-stats"),
         ]
-        # Ray's own address variable would make `ray start` a client of it.
-        environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
-        # A worker imports the project's packages, as it would from a job's working directory.
-        environment["PYTHONPATH"] = str(ROOT)
+        # Workers import the project's packages from here, as they would from a job's working directory.
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._log = (folder / "start.log").open("w")
         self._process = subprocess.Popen(list(map(str, command)), env=environment, stdout=self._log, stderr=subprocess.STDOUT)
         self._wait_until_up()
 
     def _wait_until_up(self) -> None:
-        headers = {"x-ray-authorization": f"Bearer {self.token}", "Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {TOKEN}"}
         for _ in range(120):
             try:
                 if httpx.get(f"http://127.0.0.1:{self.dashboard}/api/version", headers=headers, timeout=2).is_success:
@@ -147,11 +150,3 @@ def ray_cluster() -> Iterator[RayCluster]:
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def in_cluster(ray_cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> RayCluster:
-    """This process's environment leads to the session's cluster."""
-    for key, value in ray_cluster.environment.items():
-        monkeypatch.setenv(key, value)
-    return ray_cluster

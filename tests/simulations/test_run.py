@@ -1,0 +1,208 @@
+"""Whole runs by the command line, on real Ray, from stored answers: the endpoint in these configs does not exist."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from electorate.storage.run_folder import RunFolder
+from tests.conftest import ARCHETYPES, RayCluster, electorate_command, run_electorate
+
+CHECKPOINTS = [3, 8]
+SIZE = 9000
+RUN = {"population": {"size": SIZE, "archetypes": {name: {} for name in ARCHETYPES}}, "votes": {"checkpoints": CHECKPOINTS}}
+
+
+def done(*arguments: object, cluster: RayCluster) -> str:
+    """What a run printed, which must have gone well."""
+    process = run_electorate(*arguments, RAY_ADDRESS=cluster.address)
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process.stdout
+
+
+def votes_of(folder: RunFolder) -> dict[str, bytes]:
+    """Every vote file, by its place."""
+    return {str(path.relative_to(folder.votes)): path.read_bytes() for path in sorted(folder.votes.rglob("*.parquet"))}
+
+
+def same_results(one: Path, other: Path) -> None:
+    a, b = RunFolder(one), RunFolder(other)
+    assert votes_of(a) == votes_of(b)
+    assert len(votes_of(a)) > 0
+    for name in ("metrics", "gains", "leaderboard", "personas"):
+        assert pq.read_table(getattr(a, name)).equals(pq.read_table(getattr(b, name))), name
+    assert json.loads(a.summary.read_text()) == json.loads(b.summary.read_text())
+
+
+@pytest.fixture
+def finished(stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster) -> tuple[Path, RunFolder, str]:
+    config = stored(**RUN)
+    printed = done("run", config, "--out", tmp_path / "one", "--cohorts", 1, cluster=ray_cluster)
+    return config, RunFolder(tmp_path / "one"), printed
+
+
+def test_a_run_and_all_that_follows_from_it(finished: tuple[Path, RunFolder, str], tmp_path: Path, ray_cluster: RayCluster) -> None:
+    """One run, looked at from every side, as each takes seconds to make."""
+    config, folder, printed = finished
+
+    # What it prints.
+    for system in ("global_bt", "segment_bt", "elo_offset", "oracle"):
+        assert system in printed
+    assert "arena is blank" in printed
+    assert str(folder.report) in printed
+
+    # What its folder holds.
+    manifest = folder.read_manifest()
+    assert manifest["status"] == "complete"
+    assert manifest["stages"]["answers"] | {"seconds": 0} == {"seconds": 0, "asked": 0, "answers": 216, "failed": 0}
+    assert manifest["stages"]["votes"]["votes"] == SIZE * CHECKPOINTS[-1]
+    metrics = pq.read_table(folder.metrics)
+    assert metrics.column_names == [
+        "system",
+        "users",
+        "prompts",
+        "segment",
+        "votes_per_user",
+        "metric",
+        "value",
+        "ci_low",
+        "ci_high",
+        "n_users",
+    ]
+    responses = pq.read_table(folder.responses)
+    assert responses.column_names == ["prompt_id", "contestant", "response", "finish_reason", "tokens", "seconds", "error"]
+    assert pq.read_table(folder.personas).num_rows == SIZE
+    assert sum(pq.read_table(path).num_rows for path in folder.offsets.iterdir()) == SIZE
+    votes = pa.concat_tables(pq.ParquetFile(path).read() for path in folder.votes.rglob("*.parquet"))
+    assert votes.num_rows == SIZE * CHECKPOINTS[-1]
+
+    # What it found: System A beats the global ranking, and the oracle beats all.
+    summary = json.loads(folder.summary.read_text())
+    assert summary["elo_offset"]["kendall_tau"] > summary["global_bt"]["kendall_tau"]
+    assert summary["oracle"]["kendall_tau"] == 1
+    assert min(summary, key=lambda system: summary[system]["log_loss"]) == "oracle"
+    gains = pq.read_table(folder.gains).to_pylist()
+    where = {"system": "elo_offset", "baseline": "global_bt", "prompts": "overall", "metric": "kendall_tau", "segment": "all"}
+    (gain,) = [g for g in gains if where.items() <= g.items() and g["votes_per_user"] == CHECKPOINTS[-1]]
+    assert gain["ci_low"] > 0
+
+    # The report is one file that asks nothing of the network, and is drawn again on demand.
+    page = folder.report.read_text()
+    assert page.count("<svg") == 3
+    assert "src=" not in page
+    assert "@import" not in page
+    assert "https://" not in page.replace("https://matplotlib.org", "")
+    folder.report.unlink()
+    assert "global_bt" in done("report", folder.path, cluster=ray_cluster)
+    assert folder.report.read_text() == page
+
+    # Four cohorts change nothing, nor does doing it again.
+    done("run", config, "--out", tmp_path / "four", "--cohorts", 4, cluster=ray_cluster)
+    same_results(folder.path, tmp_path / "four")
+    assert "complete" in done("run", config, "--out", folder.path, cluster=ray_cluster)
+
+    # Another config is refused and the folder left as it is.
+    refused = run_electorate("run", config, "--seed", 7, "--out", folder.path, "--resume", RAY_ADDRESS=ray_cluster.address)
+    assert refused.returncode == 2
+    assert "holds a run of another config" in refused.stderr
+    assert folder.read_manifest() == manifest
+
+
+def wait_for_votes(folder: RunFolder, files: int) -> None:
+    for _ in range(1200):
+        if len(list(folder.votes.rglob("block=*.parquet"))) >= files:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no votes appeared")
+
+
+@pytest.mark.parametrize(("kill", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_run_stopped_midway_goes_on_to_the_same_result(
+    stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster, kill: signal.Signals, code: int
+) -> None:
+    config = stored(**{**RUN, "population": {**RUN["population"], "size": 40_000}, "votes": {"checkpoints": [2, 20, 40]}})
+    stopped, whole = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "whole")
+    process = electorate_command("run", config, "--out", stopped.path, RAY_ADDRESS=ray_cluster.address)
+    wait_for_votes(stopped, 3)
+    process.send_signal(kill)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    if kill == signal.SIGINT:
+        assert err.strip().splitlines()[-1].startswith("electorate: interrupted; what is done is kept")
+        assert "Traceback" not in err
+    assert stopped.read_manifest()["status"] != "complete"
+
+    refused = run_electorate("run", config, "--out", stopped.path, RAY_ADDRESS=ray_cluster.address)
+    assert (refused.returncode, "add --resume" in refused.stderr) == (2, True)
+    before = votes_of(stopped)
+    assert 3 <= len(before) < 30
+    done("run", config, "--out", stopped.path, "--resume", cluster=ray_cluster)
+    done("run", config, "--out", whole.path, "--cohorts", 1, cluster=ray_cluster)
+    same_results(stopped.path, whole.path)
+    assert before.items() <= votes_of(stopped).items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["run", "configs/quickstart.yaml", "--set", "population.size=-1"], "population.size: -1 is not allowed"),
+        (["run", "configs/quickstart.yaml", "--set", "populaton.size=1"], "populaton: unknown key; did you mean population?"),
+        (["run", "configs/quickstart.yaml", "--set", "contestants.1.name=plain"], "'plain' is named twice"),
+        (["run", "configs/quickstart.yaml", "--set", "models.smollm2-135m.source=package:nothing/x.gguf"], "'nothing' is not installed"),
+        (["run", "configs/quickstart.yaml", "--address", "127.0.0.1:1", "--out", "{tmp}/out"], "nothing listens"),
+        (["report", "{tmp}"], "not a run's folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(arguments: list[str], expected: str, tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "out")] if arguments[0] == "run" and "--out" not in arguments else []
+    process = run_electorate(*(a.format(tmp=tmp_path) for a in arguments), *out)
+    assert process.returncode == 2, process.stderr
+    (line,) = [line for line in process.stderr.splitlines() if line.startswith("electorate:")]
+    assert expected in line
+    assert "Traceback" not in process.stderr
+
+
+def test_an_unreachable_endpoint_is_one_line_and_the_run_resumes(
+    stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster
+) -> None:
+    config, cache = stored(**RUN), tmp_path / "cache" / "answers.sqlite"
+    kept = cache.read_bytes()
+    cache.unlink()
+    for extra in ([], ["--resume"]):
+        process = run_electorate("run", config, "--out", tmp_path / "run", *extra, RAY_ADDRESS=ray_cluster.address)
+        assert process.returncode == 2
+        assert "models.m.base_url: http://127.0.0.1:9/v1 cannot be reached" in process.stderr
+        assert "Traceback" not in process.stderr
+        cache.unlink(missing_ok=True)
+    cache.write_bytes(kept)
+    done("run", config, "--out", tmp_path / "run", "--resume", cluster=ray_cluster)
+
+
+def test_inside_a_job_only_an_absolute_folder_is_taken(tmp_path: Path) -> None:
+    for out in (["--out", "runs/here"], []):
+        process = run_electorate("run", "configs/quickstart.yaml", *out, RAY_JOB_CONFIG_JSON_ENV_VAR="{}")
+        assert process.returncode == 2
+        assert "working directory is temporary; give an absolute folder" in process.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    process = run_electorate("run", "configs/quickstart.yaml", "--out", tmp_path / "file" / "run")
+    assert process.returncode == 2
+    assert "cannot be written" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_help_teaches() -> None:
+    process = run_electorate("run", "--help")
+    assert process.returncode == 0
+    for part in ("--resume", "--set", "--cohorts", "configs/quickstart.yaml", "ray job submit"):
+        assert part in process.stdout
+    assert os.linesep.join(["examples:"]) in process.stdout
