@@ -24,7 +24,8 @@ EXAMPLES = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for what the user can put right, 130 for Ctrl-C."""
     chosen = _parser().parse_args(arguments)
-    console = Console()
+    # A job's log has no width of its own; a table cut to 80 columns would lose its numbers.
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     try:
         if chosen.command == "run":
             _run(chosen, console)

@@ -30,6 +30,7 @@ from electorate.storage.run_folder import RunFolder
 from simulations.progress import bar
 
 LABELS: dict[str, Labels] = {"elo_offset": "true", "elo_offset_no_labels": "none", "elo_offset_wrong_labels": "wrong"}
+FITTED_BLOCKS = 8  # 32,768 users say what the prior is; more would cost passes over the log and change nothing
 BASELINES = ("global_bt", "segment_bt")
 EVERYONE = "all"
 
@@ -150,11 +151,13 @@ def _predictions(
 def _fit_offsets(
     electorate: Electorate, pool: CohortPool, round_: int, labels: Labels, whole: Fit, sample: Ints, keep: Path | None
 ) -> tuple[Prior, UserRatings]:
-    """System A: the cohorts do the users, in blocks; the prior they share is fitted here. Ratings of the sample come back."""
+    """System A: the cohorts do the users, in blocks; the prior they share is fitted here, on the first
+    FITTED_BLOCKS of them. Ratings of the sample come back.
+    """
 
     def sums(prior: Prior) -> list[Any]:
         shared = ray.put(prior)
-        return pool.map(electorate.blocks, lambda actor, b: actor.offset_sums.remote(round_, b, labels, shared))
+        return pool.map(min(electorate.blocks, FITTED_BLOCKS), lambda actor, b: actor.offset_sums.remote(round_, b, labels, shared))
 
     prior = offsets.fit(sums, whole, kinds=1 if labels == "none" else len(electorate.archetypes))
     shared = ray.put(prior)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -20,12 +21,12 @@ from simulations.evaluate import EVERYONE, Comparison
 COLUMNS = (
     ("kendall tau", OVERALL, "kendall_tau", 3),
     ("spearman rho", OVERALL, "spearman_rho", 3),
-    ("rank acc.", OVERALL, "ranking_accuracy", 3),
+    ("rank acc", OVERALL, "ranking_accuracy", 3),
     ("top-1", OVERALL, "top1_accuracy", 3),
     ("top-3", OVERALL, "top3_accuracy", 3),
-    ("regret, Elo", OVERALL, "regret", 1),
-    ("per-prompt tau", UNSEEN, "kendall_tau", 3),
-    ("log loss", UNSEEN, "log_loss", 4),
+    ("regret Elo", OVERALL, "regret", 1),
+    ("prompt tau", UNSEEN, "kendall_tau", 3),
+    ("log loss", UNSEEN, "log_loss", 3),
 )
 
 
@@ -54,16 +55,20 @@ def show(folder: RunFolder, console: Console) -> None:
     rows = last_rows(metrics, segment=EVERYONE)
     values = {(r["system"], r["prompts"], r["metric"]): r for r in rows}
     gain = {r["system"]: r for r in last_rows(gains, segment=EVERYONE, baseline="global_bt", prompts=OVERALL, metric="kendall_tau")}
-    table = Table(title=f"{rows[0]['votes_per_user']} votes a persona, {rows[0]['n_users']:,} personas compared", title_justify="left")
-    for heading in ("system", *(c[0] for c in COLUMNS), "tau over global_bt"):
-        table.add_column(heading, justify="left" if heading == "system" else "right")
+    title = f"{rows[0]['votes_per_user']} votes a persona, {rows[0]['n_users']:,} personas compared"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("system", no_wrap=True)
+    for heading, *_ in COLUMNS:
+        table.add_column(heading, justify="right", min_width=5)
     for system in configured(folder):
-        cells = [_cell(values.get((system, prompts, metric)), digits) for _, prompts, metric, digits in COLUMNS]
-        table.add_row(system, *cells, _interval(gain.get(system)))
+        table.add_row(system, *(_cell(values.get((system, prompts, metric)), digits) for _, prompts, metric, digits in COLUMNS))
     console.print(table)
+    for system, row in gain.items():
+        if system != "oracle":
+            console.print(f"{system}: {_interval(row)} Kendall tau over global_bt", highlight=False, soft_wrap=True)
     if not any(r["system"] == "arena" for r in rows):
         console.print("arena is blank: some contestants have no official Chatbot Arena rating.", highlight=False)
-    console.print(judge_line(manifest), highlight=False)
+    console.print(judge_line(manifest), highlight=False, soft_wrap=True)
     console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
 
 
@@ -96,5 +101,5 @@ def _cell(row: dict[str, Any] | None, digits: int) -> str:
     return "-" if row is None else f"{row['value']:.{digits}f}"
 
 
-def _interval(row: dict[str, Any] | None) -> str:
-    return "" if row is None else f"{row['value']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+def _interval(row: dict[str, Any]) -> str:
+    return f"{row['value']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"

@@ -52,13 +52,14 @@ class Davidson:
 
     def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
         """See TieModel."""
-        p = self.probabilities(d, eta)
-        a, b, tie = p[..., 0], p[..., 1], p[..., 2]
-        observed = np.take_along_axis(p, np.broadcast_to(outcome, a.shape)[..., None], axis=-1)[..., 0]
+        root, nu = np.exp(np.clip(d, -200, 200) / 2), np.exp(eta)
+        total = root + 1 / root + nu
+        a, b, tie = root / total, 1 / (root * total), nu / total
+        won, lost = outcome == 0, outcome == 1
         half = (a - b) / 2
         return Derivatives(
-            log_likelihood=np.log(observed),
-            d=(outcome == 0) / 2 - (outcome == 1) / 2 - half,
+            log_likelihood=np.log(np.where(won, a, np.where(lost, b, tie))),
+            d=(won * 0.5) - (lost * 0.5) - half,
             eta=(outcome == 2) - tie,
             info_dd=(a + b) / 4 - half**2,
             info_de=-half * tie,

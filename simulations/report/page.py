@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from electorate import arena
 from electorate import config as config_module
+from electorate.evaluation import scoring
 from electorate.evaluation.scoring import OVERALL, UNSEEN
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
@@ -15,10 +16,11 @@ from simulations import summary
 from simulations.evaluate import EVERYONE
 from simulations.report import plots
 
-PANELS = (
-    ("Kendall tau, overall ranking", OVERALL, "kendall_tau"),
-    ("Kendall tau, unseen prompts", UNSEEN, "kendall_tau"),
-    ("Log loss, unseen prompts", UNSEEN, "log_loss"),
+# Between prompts the values vary more than between systems, so on unseen prompts the paired gain is drawn.
+VALUES = (("Kendall tau, overall ranking", OVERALL, "kendall_tau"),)
+GAINS = (
+    ("Kendall tau over global_bt, unseen prompts", UNSEEN, "kendall_tau"),
+    ("log loss over global_bt, unseen prompts", UNSEEN, "log_loss"),
 )
 WHAT = {
     "arena": "official Chatbot Arena ratings, the same for all",
@@ -35,10 +37,13 @@ def write(folder: RunFolder) -> None:
     """Draw plots/ and report.html from the tables of the run."""
     metrics, gains = files.read_table(folder.metrics), files.read_table(folder.gains)
     board = summary.last_rows(files.read_table(folder.leaderboard))
-    curves = metrics.filter(pc.equal(metrics["segment"], EVERYONE)).to_pylist()
+    values = metrics.filter(pc.equal(metrics["segment"], EVERYONE)).to_pylist()
+    over_global = gains.filter(pc.and_(pc.equal(gains["segment"], EVERYONE), pc.equal(gains["baseline"], "global_bt"))).to_pylist()
+    personal = [row for row in over_global if row["system"] != scoring.ORACLE]
+    panels = [(*panel, values) for panel in VALUES] + [(*panel, personal) for panel in GAINS]
     tau_gains = summary.last_rows(gains, baseline="global_bt", prompts=OVERALL, metric="kendall_tau")
     drawn = {
-        "learning_curves": plots.svg(plots.learning_curves(curves, PANELS)),
+        "learning_curves": plots.svg(plots.learning_curves(panels)),
         "leaderboards": plots.svg(plots.leaderboards(board, EVERYONE)),
         "gains": plots.svg(plots.gains(tau_gains)),
     }

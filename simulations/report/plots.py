@@ -49,11 +49,11 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :].replace(INK, "currentColor")
 
 
-def learning_curves(rows: Sequence[Row], panels: Sequence[tuple[str, str, str]]) -> Figure:
-    """A panel for each (title, prompts, metric): value over votes a persona, a line with its band for each system."""
+def learning_curves(panels: Sequence[tuple[str, str, str, Sequence[Row]]]) -> Figure:
+    """A panel for each (title, prompts, metric, rows): value over votes a persona, a line with its band for each system."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.5), squeeze=False, layout="constrained")
-        for axis, (title, prompts, metric) in zip(axes[0], panels, strict=True):
+        figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.6), squeeze=False, layout="constrained")
+        for axis, (title, prompts, metric, rows) in zip(axes[0], panels, strict=True):
             own = [row for row in rows if row["prompts"] == prompts and row["metric"] == metric]
             for system in [s for s in COLOURS if any(row["system"] == s for row in own)]:
                 _curve(axis, system, [row for row in own if row["system"] == system])
