@@ -30,7 +30,7 @@ format: $(INSTALLED)
 $(INSTALLED):
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -c 'import sys; sys.exit("Electorate needs Python 3.11 to 3.14, not " + sys.version.split()[0]) if not (3, 11) <= sys.version_info < (3, 15) else None'
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0 $(if $(TORCH_INDEX),-i $(TORCH_INDEX))
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r locks/cpu.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	rm -f .venv/installed-*

@@ -30,9 +30,12 @@ class ContestantsApp:
     """One Serve application for all vLLM models of a run; a deployment serves every contestant of its model.
 
     An application with the same models that already runs on the cluster is used and left running.
+    Raises ElectorateError at once if a model's files cannot be found.
     """
 
     def __init__(self, models: Mapping[str, VllmModel], cache_dir: Path, port: int) -> None:
+        for name, model in models.items():
+            model_files.check(name, model.source)
         self._models = models
         self._cache_dir = cache_dir
         self._port = port or _free_port()

@@ -14,12 +14,35 @@ PACKAGE = "package:"
 def resolve(name: str, source: str, cache_dir: Path) -> str:
     """What vLLM can load for a model's source; a GGUF file in a package is converted once, into cache_dir.
 
-    Raises ElectorateError if the package or the file is not there.
+    Raises ElectorateError if the package, the file or the folder is not there.
     """
     if not source.startswith(PACKAGE):
-        if source.startswith(("/", "./", "~")) and not Path(source).expanduser().is_dir():
-            raise ElectorateError(f"models.{name}.source: {source}: no such folder")
-        return str(Path(source).expanduser()) if source.startswith("~") else source
+        return _hub_id_or_folder(name, source)
+    gguf = _file_in_package(name, source)
+    folder = cache_dir / "models" / f"{gguf.stem}-{content_key([source, gguf.stat().st_size])[:12]}"
+    if not (folder / "config.json").exists():
+        _convert(gguf, folder)
+    return str(folder)
+
+
+def check(name: str, source: str) -> None:
+    """ElectorateError if `resolve` cannot find the source; reads no weights."""
+    if source.startswith(PACKAGE):
+        _file_in_package(name, source)
+    else:
+        _hub_id_or_folder(name, source)
+
+
+def _hub_id_or_folder(name: str, source: str) -> str:
+    if not source.startswith(("/", "./", "../", "~")):
+        return source
+    folder = Path(source).expanduser().absolute()
+    if not folder.is_dir():
+        raise ElectorateError(f"models.{name}.source: {source}: no such folder")
+    return str(folder)
+
+
+def _file_in_package(name: str, source: str) -> Path:
     package, _, file = source.removeprefix(PACKAGE).partition("/")
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -29,10 +52,7 @@ def resolve(name: str, source: str, cache_dir: Path) -> str:
     gguf = Path(spec.submodule_search_locations[0]) / file
     if not gguf.is_file() or gguf.suffix != ".gguf":
         raise ElectorateError(f"models.{name}.source: {package} holds no GGUF file {file!r}")
-    folder = cache_dir / "models" / f"{gguf.stem}-{content_key([source, gguf.stat().st_size])[:12]}"
-    if not (folder / "config.json").exists():
-        _convert(gguf, folder)
-    return str(folder)
+    return gguf
 
 
 def _convert(gguf: Path, folder: Path) -> None:

@@ -105,9 +105,9 @@ def _stages(this: Run) -> None:
     cache_dir = Path(settings.cache_dir).expanduser()
     answers = None if this.folder.responses.exists() else Answers(config, prompt_set, cache_dir)
     to_serve = answers.models_to_serve if answers else {}
+    app = ContestantsApp(to_serve, cache_dir, settings.serve_port) if to_serve else None
     cpus = settings.cohorts * settings.cpus_per_cohort + cpus_needed(to_serve)
     with connected(settings.address, cpus):
-        app = ContestantsApp(to_serve, cache_dir, settings.serve_port) if to_serve else None
         try:
             if app:
                 app.start()

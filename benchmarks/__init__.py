@@ -1,0 +1,1 @@
+"""Side-by-side measurements. Each prints its figure beside its reference; `make bench` runs all."""

