@@ -114,7 +114,7 @@ class RayCluster:
             *("--num-cpus=2", f"--temp-dir={folder}", "--disable-usage-stats"),
         ]
         # Workers import the project's packages from here, as they would from a job's working directory.
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{BIN}:{os.environ['PATH']}"}
         self._log = (folder / "start.log").open("w")
         self._process = subprocess.Popen(list(map(str, command)), env=environment, stdout=self._log, stderr=subprocess.STDOUT)
         self._wait_until_up()
