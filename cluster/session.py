@@ -31,6 +31,8 @@ def connected(address: str | None, cpus_needed: float) -> Iterator[None]:
     Raises ElectorateError if no cluster answers, the token is refused, or it can never have the CPUs.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Serve's processes inherit it from a Ray of our own: fewer hops a request, at no cost to a run.
+    os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
     address = address or os.environ.get("RAY_ADDRESS")
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None or address == "local":
