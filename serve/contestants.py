@@ -78,9 +78,9 @@ class ContestantsApp:
             time.sleep(1.0)
 
     def stop(self) -> None:
-        """Stop the engines, if this object started them."""
+        """Have the engines stopped, if this object started them; does not wait for them to be gone."""
         if self._ours:
-            ray_serve.delete(self._name)
+            _get_global_client().delete_apps([self._name], blocking=False)
 
 
 def _cpu_env(threads: int) -> dict[str, str]:
