@@ -18,6 +18,7 @@ CHECKPOINTS = [3, 8]
 SIZE = 9000
 METRIC_COLUMNS = ["system", "users", "prompts", "segment", "votes_per_user", "metric", "value", "ci_low", "ci_high", "n_users"]
 RESPONSE_COLUMNS = ["prompt_id", "contestant", "response", "finish_reason", "tokens", "seconds", "error"]
+RATED = ["gpt-4-0613", "llama-2-70b-chat", "vicuna-33b", "zephyr-7b-beta", "mistral-7b-instruct", "gemma-2-9b-it"]
 RUN = {"population": {"size": SIZE, "archetypes": {name: {} for name in ARCHETYPES}}, "votes": {"checkpoints": CHECKPOINTS}}
 
 
@@ -117,9 +118,10 @@ def wait_for_votes(folder: RunFolder, files: int) -> None:
 def test_a_run_stopped_midway_goes_on_to_the_same_result(
     stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster, kill: signal.Signals, code: int
 ) -> None:
-    systems = ["global_bt", "segment_bt", "elo_offset", "oracle"]
+    systems = ["arena", "global_bt", "segment_bt", "elo_offset", "oracle"]
+    rated = [{"name": f"c{i}", "model": "m", "system": f"manner {i}", "arena_name": name} for i, name in enumerate(RATED)]
     size = {"population": {**RUN["population"], "size": 25_000}, "votes": {"checkpoints": [2, 10, 20]}}
-    config = stored(**size, evaluation={"bootstrap": 50, "users": 300, "systems": systems})
+    config = stored(**size, contestants=rated, evaluation={"bootstrap": 50, "users": 300, "systems": systems})
     stopped, whole = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "whole")
     process = electorate_command("run", config, "--out", stopped.path, RAY_ADDRESS=ray_cluster.address)
     wait_for_votes(stopped, 3)
@@ -137,6 +139,7 @@ def test_a_run_stopped_midway_goes_on_to_the_same_result(
     assert 3 <= len(before) < 21
     done("run", config, "--out", stopped.path, "--resume", cluster=ray_cluster)
     assert stopped.read_manifest()["status"] == "complete"
+    assert 0 < json.loads(stopped.summary.read_text())["arena"]["kendall_tau"] < 1
     assert before.items() <= votes_of(stopped).items()
     if kill == signal.SIGKILL:
         done("run", config, "--out", whole.path, cluster=ray_cluster)
