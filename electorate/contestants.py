@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
@@ -37,14 +37,6 @@ class Answer:
     tokens: int
     seconds: float
     error: str = ""
-
-
-class Asker(Protocol):
-    """Whoever answers requests: an endpoint over HTTP, or a stand-in in a unit test."""
-
-    def ask(self, requests: Sequence[Request]) -> AsyncIterator[tuple[Request, Answer]]:
-        """Answers in the order they arrive; every request comes back once, with text or with an error."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -124,7 +116,7 @@ class HttpAsker:
         self._reached = reached
 
     async def ask(self, requests: Sequence[Request]) -> AsyncIterator[tuple[Request, Answer]]:
-        """See Asker."""
+        """Answers in the order they arrive; every request comes back once, with text or with an error."""
         slots = {model: asyncio.Semaphore(connection.in_flight) for model, connection in self._reached.items()}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         async with httpx.AsyncClient(limits=limits) as client, asyncio.TaskGroup() as group:

@@ -139,7 +139,10 @@ def _answer(this: Run, answers: Answers, prompt_set: PromptSet, cohorts: list[An
         files.write_table(this.folder.prompts, prompt_set.leaving_out(failed).table())
         contestants = len(this.config.contestants)
         raw = features.measure([text or "" for text in table["response"].to_pylist()])
-        z = features.standardise(raw.reshape(-1, contestants, len(features.AXES)))
+        raw = raw.reshape(-1, contestants, len(features.AXES))
+        # A prompt that was left out has answers missing, which must not move the others' scale.
+        used, z = np.array([i not in failed for i in range(len(raw))]), np.zeros_like(raw)
+        z[used] = features.standardise(raw[used])
         files.write_table(this.folder.features, _features_table(table, z))
         # Last, since its being there says that this stage is done.
         files.write_table(this.folder.responses, table)

@@ -4,8 +4,6 @@ import numpy as np
 
 from electorate.scale import ELO_PER_NAT, Floats, Ints
 
-RANKING_METRICS = ("regret", "kendall_tau", "spearman_rho", "ranking_accuracy", "top1_accuracy", "top3_accuracy")
-PREDICTION_METRICS = ("log_loss", "brier")
 ECE_BINS = 15
 
 
