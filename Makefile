@@ -19,7 +19,13 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED)
+# Peers are measured in an environment of their own, as their pins differ from ours.
+.venv-peers/installed:
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check arena-rank==0.1.1
+	touch $@
+
+bench: $(INSTALLED) .venv-peers/installed
 	$(BIN)/python -m benchmarks
 
 format: $(INSTALLED)
@@ -43,4 +49,4 @@ lock:
 	    --extra $$kind --extra dev --no-annotate --no-header --upgrade pyproject.toml -o locks/$$kind.txt; done
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-peers runs

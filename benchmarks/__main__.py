@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, each figure beside its reference."""
 
-from benchmarks import null, votes
+from benchmarks import leaderboards, null, votes
 
-for benchmark in (null, votes):
+for benchmark in (leaderboards, null, votes):
     benchmark.main()

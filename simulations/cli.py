@@ -7,7 +7,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from electorate import config as config_module
 from electorate.errors import ElectorateError
 
 INTERRUPTED = 130
@@ -21,16 +20,32 @@ EXAMPLES = """examples:
 """
 
 
+RATE = """Bradley-Terry ratings, their 95% intervals (sandwich), rank ranges, votes and win rates.
+
+columns of VOTES: model_a, model_b, winner (model_a, model_b, tie or tie (bothbad)); optionally user_id (or judge),
+prompt_id (or question_id), weight. Rows that are no votes are left out and counted by reason.
+columns of --out: model, rating, ci_low, ci_high, rank_low, rank_high, votes"""
+IMPORT = """Turn a public data set into votes.parquet (for `rate`) and responses.parquet (for `engine: recorded`).
+Rows that cannot be used go to set_aside.jsonl with their reason.
+
+  lmsys        the Kaggle CSV of the LMSYS Chatbot Arena competition
+  mtbench      MT-bench human judgements
+  alpaca-eval  model_outputs.json and annotations.json, or a folder of them
+  prism        PRISM's utterances.jsonl: opening turns, each pair of scored answers a vote
+  jsonl        any votes as JSON Lines: model_a, model_b, winner; optionally user_id, prompt_id, weight and texts"""
+RATE_EXAMPLES = """examples:
+  python -m simulations rate votes.csv
+  python -m simulations rate votes.parquet --ties davidson --cluster prompt --anchor gpt-4-0613=1163 --out board.csv
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for what the user can put right, 130 for Ctrl-C."""
     chosen = _parser().parse_args(arguments)
     # A job's log has no width of its own; a table cut to 80 columns would lose its numbers.
     console = Console() if sys.stdout.isatty() else Console(width=120)
     try:
-        if chosen.command == "run":
-            _run(chosen, console)
-        else:
-            _report(chosen, console)
+        COMMANDS[chosen.command](chosen, console)
     except ElectorateError as error:
         print(f"electorate: {error}", file=sys.stderr)
         return WRONG
@@ -68,12 +83,41 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--cohorts", type=int, metavar="N", help="short for --set cluster.cohorts=N; changes speed, never a result")
     run.add_argument("--address", metavar="ADDRESS", help="short for --set cluster.address=ADDRESS; none starts Ray on this machine")
 
+    rate = commands.add_parser(
+        "rate",
+        help="a leaderboard from any file of votes",
+        description=RATE,
+        epilog=RATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    rate.add_argument("votes", type=Path, metavar="VOTES", help="a .csv, .jsonl, .json or .parquet file")
+    rate.add_argument(
+        "--ties", choices=("half", "davidson", "rao_kupper"), default="half", help="tie model; half counts a tie as half a win (default)"
+    )
+    rate.add_argument("--cluster", choices=("prompt", "user"), help="intervals that take votes on one prompt, or of one user, as dependent")
+    rate.add_argument(
+        "--anchor", metavar="MODEL=RATING", help="shift all ratings so that this model has this one (default: their mean is 1000)"
+    )
+    rate.add_argument("--out", type=Path, metavar="FILE", help="write the leaderboard to a .csv, .jsonl or .parquet file")
+
+    importing = commands.add_parser(
+        "import",
+        help="a public data set as votes.parquet and responses.parquet",
+        description=IMPORT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    importing.add_argument("format", choices=("lmsys", "mtbench", "alpaca-eval", "prism", "jsonl"))
+    importing.add_argument("path", type=Path, metavar="PATH", help="the data set's file, or for alpaca-eval and prism its folder")
+    importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
+
     report = commands.add_parser("report", help="print a finished run's table and draw its report.html again")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
     return parser
 
 
 def _run(chosen: argparse.Namespace, console: Console) -> None:
+    from electorate import config as config_module
+
     short = {"seed": chosen.seed, "cluster.cohorts": chosen.cohorts, "cluster.address": chosen.address}
     settings = [*chosen.settings, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     config = config_module.load(chosen.config, settings)
@@ -99,3 +143,18 @@ def _report(chosen: argparse.Namespace, console: Console) -> None:
         raise ElectorateError(f"{chosen.folder}: the run is {status}; finish it with `run CONFIG --out {chosen.folder} --resume` first")
     page.write(folder)
     summary.show(folder, console)
+
+
+def _rate(chosen: argparse.Namespace, console: Console) -> None:
+    from simulations.rate import rate
+
+    rate(chosen.votes, chosen.ties, chosen.cluster, chosen.anchor, chosen.out, console)
+
+
+def _import(chosen: argparse.Namespace, console: Console) -> None:
+    from simulations.importing import import_data
+
+    import_data(chosen.format, chosen.path, chosen.out, console)
+
+
+COMMANDS = {"run": _run, "rate": _rate, "import": _import, "report": _report}

@@ -9,7 +9,6 @@ import pyarrow as pa
 import ray
 from ray.actor import ActorHandle
 from rich.console import Console
-from scipy.stats import norm
 
 from actors.pool import CohortPool
 from electorate import arena, personas
@@ -20,11 +19,11 @@ from electorate.evaluation.intervals import Bootstrap, Estimate
 from electorate.evaluation.predictions import Prediction
 from electorate.personas import BLOCK, Electorate, Personas
 from electorate.prompts import PromptSet
-from electorate.ratings import offsets
+from electorate.ratings import leaderboard, offsets
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.offsets import Prior
 from electorate.ratings.ties import MODELS
-from electorate.scale import ELO_PER_NAT, Ints, to_elo, to_nats
+from electorate.scale import ELO_PER_NAT, Ints, to_nats
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from simulations.progress import bar
@@ -60,7 +59,7 @@ def compare(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, fold
     with bar(console, "Comparing systems", len(config.votes.checkpoints)) as advance:
         for round_, votes in enumerate(config.votes.checkpoints):
             whole, segments = ray.get(ranking.rate.remote(round_))
-            boards += _leaderboard_rows(electorate, votes, whole, segments, config.evaluation.confidence)
+            boards += _leaderboard_rows(electorate, votes, [whole, *segments], config.evaluation.confidence)
             said, offset_sd = _predictions(electorate, people, sample, pool, round_, whole, segments, folder)
             scores = scoring.score(said, electorate, people, test_prompts)
             scores = {system: scores[system] for system in settings.systems if system in scores}
@@ -166,15 +165,10 @@ def _fit_offsets(
     return prior, UserRatings(*(np.concatenate(columns) for columns in zip(*rated, strict=True)))
 
 
-def _leaderboard_rows(electorate: Electorate, votes: int, whole: Fit, segments: list[Fit], confidence: float) -> list[dict[str, Any]]:
+def _leaderboard_rows(electorate: Electorate, votes: int, fits: list[Fit], confidence: float) -> list[dict[str, Any]]:
     names = [c.name for c in electorate.config.contestants]
-    z = norm.ppf((1 + confidence) / 2)
-    rows = []
-    for segment, fit in zip((EVERYONE, *electorate.archetypes), (whole, *segments), strict=True):
-        rating, half = to_elo(fit.strength), z * ELO_PER_NAT * np.sqrt(np.diag(fit.covariance)[:-1])
-        for m, name in enumerate(names):
-            rows.append(
-                {"segment": segment, "votes_per_user": votes, "model": name, "rating": rating[m], "ci_low": rating[m] - half[m]}
-                | {"ci_high": rating[m] + half[m], "votes": int(fit.votes[m]), "connected": fit.connected}
-            )
-    return rows
+    return [
+        {"segment": segment, "votes_per_user": votes, **row, "connected": fit.connected}
+        for segment, fit in zip((EVERYONE, *electorate.archetypes), fits, strict=True)
+        for row in leaderboard.rows(names, fit, confidence)
+    ]

@@ -81,3 +81,47 @@ def test_nothing_but_one_outcome_and_no_votes_at_all_have_an_answer(outcome: int
     counts[0, 1, outcome] = counts[1, 2, outcome] = counts[2, 0, outcome] = 1_000_000
     fit = bradley_terry.fit(counts, MODELS["davidson"], 1000.0)
     assert fit.strength == pytest.approx(0, abs=1e-6)
+
+
+def test_without_a_prior_the_fit_is_the_likelihoods_own_maximum() -> None:
+    counts = votes(STRENGTH, 3000, 2)
+    plain, weak = (bradley_terry.fit(counts, MODELS["davidson"], sd) for sd in (None, 1e6))
+    assert plain.strength == pytest.approx(weak.strength, abs=1e-6)
+    assert np.diag(plain.covariance) == pytest.approx(np.diag(weak.covariance), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("won", "expected"), [([(0, 1), (1, 2), (2, 0)], True), ([(0, 1), (1, 2), (0, 2)], False), ([(0, 1), (1, 0)], False)]
+)
+def test_ratings_are_finite_without_a_prior_when_every_model_lost_to_the_rest_at_some_remove(
+    won: list[tuple[int, int]], expected: bool
+) -> None:
+    counts = np.zeros((3, 3, 3), dtype=np.int64)
+    for winner, loser in won:
+        counts[winner, loser, 0] = 1
+    assert bradley_terry.estimable(counts) is expected
+
+
+def test_weights_are_votes_and_their_squares_make_the_interval() -> None:
+    counts = votes(STRENGTH, 3000, 3)
+    once = bradley_terry.fit(counts, MODELS["half"], None)
+    doubled = bradley_terry.fit(2.0 * counts, MODELS["half"], None, squared=4.0 * counts)
+    assert doubled.strength == pytest.approx(once.strength, abs=1e-9)
+    # Every vote with weight 2 says what it said with weight 1; the same vote cast twice would say more.
+    assert doubled.covariance[:5, :5] == pytest.approx(once.covariance[:5, :5], rel=1e-6)
+
+
+def test_clustered_intervals() -> None:
+    counts, ties = votes(STRENGTH, 3000, 4), MODELS["davidson"]
+    a, b, outcome = (np.repeat(index, counts[np.nonzero(counts)]) for index in np.nonzero(counts))
+    n = len(a)
+    fit = bradley_terry.fit(counts, ties, None)
+    # Each vote a cluster of its own: the plain sandwich, but for n/(n-1).
+    alone = bradley_terry.clustered(fit, ties, a, b, outcome, np.ones(n), np.arange(n))
+    assert alone * (n - 1) / n == pytest.approx(fit.covariance, rel=1e-9, abs=1e-15)
+    # Every vote four times over, the copies in one cluster: no more is known than from one of them.
+    copies = bradley_terry.fit(4 * counts, ties, None)
+    four = [np.tile(column, 4) for column in (a, b, outcome)]
+    clustered = bradley_terry.clustered(copies, ties, *four, np.ones(4 * n), np.tile(np.arange(n), 4))
+    assert clustered == pytest.approx(alone, rel=1e-3, abs=1e-9)
+    assert copies.covariance[0, 0] == pytest.approx(fit.covariance[0, 0] / 4, rel=1e-3)

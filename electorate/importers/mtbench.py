@@ -1,0 +1,73 @@
+"""MT-bench human judgements (Zheng et al., 2023), as conversations or as lists of turns.
+
+Either the published columns conversation_a and conversation_b (lists of {role, content}), or
+prompt, response_a and response_b as JSON lists. `turn` is the turn that was judged.
+"""
+
+import json
+from pathlib import Path
+
+from electorate.errors import ElectorateError
+from electorate.importers.imported import Imported, NoVoteError, Row, Turns, known_winner, turns
+from electorate.storage import tables
+
+REQUIRED = ("question_id", "model_a", "model_b", "winner", "judge")
+CONVERSATIONS = ("conversation_a", "conversation_b")
+LISTS = ("prompt", "response_a", "response_b")
+
+
+def read(path: Path) -> Imported:
+    """Every judgement as a vote of its judge, on the conversation up to the turn that was judged."""
+    rows, found = tables.read(path, REQUIRED, (*CONVERSATIONS, *LISTS, "turn")), Imported()
+    there = set(rows.table.column_names)
+    if not (there.issuperset(CONVERSATIONS) or there.issuperset(LISTS)):
+        raise ElectorateError(f"{path}: has neither the columns {' and '.join(CONVERSATIONS)} nor {', '.join(LISTS)}")
+    split = _from_conversations if there.issuperset(CONVERSATIONS) else _from_lists
+
+    def add(row: Row) -> None:
+        prompt, a, b = split(row)
+        judged = _turn(row.get("turn"), len(prompt))
+        found.vote(
+            row["model_a"],
+            row["model_b"],
+            known_winner(row["winner"]),
+            user_id=row["judge"],
+            prompt_id=row["question_id"],
+            prompt=prompt[:judged],
+            response_a=a[:judged],
+            response_b=b[:judged],
+        )
+
+    found.take(rows, add)
+    return found
+
+
+def _turn(text: str | None, turns_there: int) -> int:
+    if text is None:
+        return turns_there
+    if text not in {str(turn) for turn in range(1, turns_there + 1)}:
+        raise NoVoteError("turn is not one of the conversation's")
+    return int(text)
+
+
+def _from_lists(row: Row) -> tuple[Turns, Turns, Turns]:
+    return (
+        turns(row["prompt"], "prompt", may_be_empty=False),
+        turns(row["response_a"], "response_a"),
+        turns(row["response_b"], "response_b"),
+    )
+
+
+def _from_conversations(row: Row) -> tuple[Turns, Turns, Turns]:
+    (prompt, a), (_, b) = (_sides(row[name], name) for name in CONVERSATIONS)
+    return prompt, a, b
+
+
+def _sides(text: str | None, what: str) -> tuple[Turns, Turns]:
+    """What the user said and what the model said, turn by turn."""
+    try:
+        said = json.loads(text or "")
+        of_role = {role: [message["content"] for message in said if message["role"] == role] for role in ("user", "assistant")}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise NoVoteError(f"{what} is not a list of role and content") from None
+    return turns(json.dumps(of_role["user"]), what, may_be_empty=False), turns(json.dumps(of_role["assistant"]), what)

@@ -1,0 +1,46 @@
+"""A fit as a leaderboard: ratings on the Elo scale, their intervals, and the ranks the votes leave possible."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from electorate.ratings.bradley_terry import Fit
+from electorate.scale import ELO_PER_NAT, Floats, to_elo
+
+
+def rows(models: Sequence[str], fit: Fit, confidence: float, shift: float = 0.0) -> list[dict[str, Any]]:
+    """A row a model, in the order given: model, rating, ci_low, ci_high, rank_low, rank_high, votes.
+
+    shift: Elo points added to every rating, which anchors
+    them. Intervals are about the mean of all models (anchored or not). rank_low is the best rank and
+    rank_high the worst: a model is above another only where the interval of their difference
+    excludes zero, which is sharper than asking that their own intervals do not overlap.
+    """
+    z = float(ndtri((1 + confidence) / 2))
+    rating = to_elo(fit.strength) + shift
+    half = z * ELO_PER_NAT * np.sqrt(np.diag(fit.covariance)[:-1])
+    above = clearly_above(fit, z)
+    best, worst = 1 + above.sum(axis=0), len(models) - above.sum(axis=1)
+    return [
+        {
+            "model": model,
+            "rating": float(rating[m]),
+            "ci_low": float(rating[m] - half[m]),
+            "ci_high": float(rating[m] + half[m]),
+            "rank_low": int(best[m]),
+            "rank_high": int(worst[m]),
+            "votes": int(fit.votes[m]),
+        }
+        for m, model in enumerate(models)
+    ]
+
+
+def clearly_above(fit: Fit, z: float) -> Floats:
+    """(M, M): whether model i's rating exceeds j's by more than z standard errors of their difference."""
+    covariance = fit.covariance[:-1, :-1]
+    variance = np.diag(covariance)
+    error = np.sqrt(np.maximum(variance[:, None] + variance - 2 * covariance, 0.0))
+    above: Floats = fit.strength[:, None] - fit.strength > np.maximum(z * error, 1e-12)
+    return above

@@ -1,0 +1,245 @@
+"""Anybody's tables: CSV, JSON Lines, JSON or Parquet, read as columns of text.
+
+What is wrong with the file as a whole is one ElectorateError. What is wrong with a row sets that
+row aside with a reason, so that one bad line in a million loses nothing.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+
+from electorate.errors import ElectorateError
+from electorate.storage import files
+
+FORMATS = ".csv, .jsonl, .json or .parquet"
+MAX_ROWS = 500_000_000
+COMPRESSED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+WIDE = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+
+
+class SetAside(NamedTuple):
+    """A row that cannot be used. row: from 1, the header not counted. content: the row as it was."""
+
+    row: int
+    reason: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns of text, null where a row has none (in CSV, where it is empty), and the number each row had in its file."""
+
+    table: pa.Table
+    number: list[int] | range
+    set_aside: list[SetAside]
+
+
+def read(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Rows:
+    """The required and whichever optional columns of a table file, all as text; lists and objects as JSON.
+
+    Raises ElectorateError if the file is missing, compressed, no such table, or lacks a column.
+    """
+    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".json": _read_json, ".parquet": _read_parquet}
+    if path.suffix.lower() not in readers:
+        raise ElectorateError(f"{path}: the format is told by the ending, which must be {FORMATS}")
+    _check_start(path)
+    try:
+        rows = readers[path.suffix.lower()](path, [*required, *optional])
+    except (OSError, pa.ArrowException, UnicodeError, MemoryError) as error:
+        raise ElectorateError(f"{path}: not readable as {path.suffix[1:]}: {' '.join(str(error).split())[:300]}") from None
+    if missing := [name for name in required if name not in rows.table.column_names]:
+        raise ElectorateError(f"{path}: has no column {missing[0]!r}; needed are {', '.join(required)}")
+    return rows
+
+
+def write(path: Path, table: pa.Table) -> None:
+    """Write a table whole, as CSV, JSON Lines or Parquet by the path's ending."""
+    with files.replacing(path) as temporary:
+        if path.suffix == ".parquet":
+            pq.write_table(table, temporary, compression="zstd")
+        elif path.suffix == ".csv":
+            pcsv.write_csv(table, temporary)
+        else:
+            lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())
+            temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def check_writable(path: Path) -> None:
+    """ElectorateError if `write` would not know the path's format."""
+    if path.suffix not in (".csv", ".jsonl", ".parquet"):
+        raise ElectorateError(f"--out {path}: the format is told by the ending, which must be .csv, .jsonl or .parquet")
+
+
+def _check_start(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except FileNotFoundError:
+        raise ElectorateError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ElectorateError(f"{path}: cannot be read: {error.strerror}") from None
+    if not start:
+        raise ElectorateError(f"{path}: is empty")
+    for magic, name in COMPRESSED.items():
+        if start.startswith(magic):
+            raise ElectorateError(f"{path}: is compressed ({name}); unpack it first, since nothing says how large it would become")
+    for magic, name in WIDE.items():
+        if start.startswith(magic):
+            raise ElectorateError(f"{path}: is {name}; save it as UTF-8")
+
+
+def _read_csv(path: Path, wanted: list[str]) -> Rows:
+    set_aside: list[SetAside] = []
+
+    def put_aside(row: pcsv.InvalidRow) -> str:
+        reason = f"has {row.actual_columns} columns instead of {row.expected_columns}"
+        set_aside.append(SetAside((row.number or 2) - 1, reason, row.text))
+        return "skip"
+
+    # One block, as a row may be of any length; one thread, so that rows have numbers.
+    reading = pcsv.ReadOptions(use_threads=False, block_size=min(2**31 - 1, path.stat().st_size + 1))
+    parsing = pcsv.ParseOptions(newlines_in_values=True, invalid_row_handler=put_aside)
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
+        names = next(csv.reader(text), [])
+    if twice := sorted({name for name in names if names.count(name) > 1 and name in wanted}):
+        raise ElectorateError(f"{path}: column {twice[0]!r} is there twice")
+    there = [name for name in wanted if name in names]
+    converting = pcsv.ConvertOptions(
+        include_columns=there,
+        column_types=dict.fromkeys(there, pa.large_binary()),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=True,
+    )
+    table = pcsv.read_csv(path, read_options=reading, parse_options=parsing, convert_options=converting)
+    aside = {row.row for row in set_aside}
+    number = [i for i in range(1, table.num_rows + len(aside) + 1) if i not in aside] if aside else range(1, table.num_rows + 1)
+    return _decoded(table, number, set_aside)
+
+
+def _decoded(table: pa.Table, number: list[int] | range, set_aside: list[SetAside]) -> Rows:
+    """Bytes to text; rows whose bytes are no UTF-8 are set aside."""
+    try:
+        return Rows(pa.table({name: table[name].cast(pa.large_string()) for name in table.column_names}), number, set_aside)
+    except pa.ArrowInvalid:
+        pass
+    good = []
+    for i, row in enumerate(table.to_pylist()):
+        try:
+            for value in row.values():
+                _ = value is None or value.decode("utf-8")
+            good.append(i)
+        except UnicodeDecodeError:
+            set_aside.append(SetAside(number[i], "is not UTF-8", str(row)))
+    kept = table.take(good)
+    texts = {name: kept[name].cast(pa.large_string()) for name in kept.column_names}
+    return Rows(pa.table(texts), [number[i] for i in good], set_aside)
+
+
+def _read_jsonl(path: Path, wanted: list[str]) -> Rows:
+    number, rows, set_aside = list[int](), list[dict[str, Any]](), list[SetAside]()
+    with path.open("rb") as file:
+        for i, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig"))
+            except UnicodeDecodeError:
+                set_aside.append(SetAside(i, "is not UTF-8", repr(line)))
+            except (ValueError, RecursionError):
+                set_aside.append(SetAside(i, "is not JSON", line.decode().rstrip("\n")))
+            else:
+                _keep(row, i, number, rows, set_aside)
+    if not rows and set_aside:
+        raise ElectorateError(f"{path}: no line is a JSON object; the first {set_aside[0].reason}")
+    return _of_objects(rows, number, set_aside, wanted)
+
+
+def _read_json(path: Path, wanted: list[str]) -> Rows:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ElectorateError(f"{path}: not JSON: {error}") from None
+    if not isinstance(content, list):
+        raise ElectorateError(f"{path}: holds {type(content).__name__}; a table is a JSON list of objects")
+    number, rows, set_aside = list[int](), list[dict[str, Any]](), list[SetAside]()
+    for i, row in enumerate(content, start=1):
+        _keep(row, i, number, rows, set_aside)
+    return _of_objects(rows, number, set_aside, wanted)
+
+
+def _keep(row: Any, i: int, number: list[int], rows: list[dict[str, Any]], set_aside: list[SetAside]) -> None:
+    if isinstance(row, dict):
+        number.append(i)
+        rows.append(row)
+    else:
+        set_aside.append(SetAside(i, "is not an object", json.dumps(row)))
+
+
+def _of_objects(rows: list[dict[str, Any]], number: list[int], set_aside: list[SetAside], wanted: list[str]) -> Rows:
+    there = [name for name in wanted if any(name in row for row in rows)]
+    good, texts = list[int](), dict[str, list[str | None]]({name: [] for name in there})
+    for i, row in enumerate(rows):
+        values = [_as_text(row.get(name)) for name in there]
+        if any(value is not None and not _is_unicode(value) for value in values):
+            set_aside.append(SetAside(number[i], "holds text that is not Unicode", json.dumps(row)))
+            continue
+        good.append(number[i])
+        for name, value in zip(there, values, strict=True):
+            texts[name].append(value)
+    return Rows(pa.table({name: pa.array(column, pa.large_string()) for name, column in texts.items()}), good, set_aside)
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_unicode(text: str) -> bool:
+    # JSON may hold half of a surrogate pair, which no file can.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read_parquet(path: Path, wanted: list[str]) -> Rows:
+    with pq.ParquetFile(path, memory_map=True) as file:
+        if file.metadata.num_rows > MAX_ROWS:
+            raise ElectorateError(f"{path}: says it has {file.metadata.num_rows:,} rows; at most {MAX_ROWS:,} are read")
+        names = file.schema_arrow.names
+        if twice := sorted({name for name in names if names.count(name) > 1 and name in wanted}):
+            raise ElectorateError(f"{path}: column {twice[0]!r} is there twice")
+        table = file.read([name for name in wanted if name in names])
+    number = range(1, table.num_rows + 1)
+    texts = {name: _column_as_text(table[name]) for name in table.column_names}
+    return Rows(pa.table(texts), number, [])
+
+
+def _column_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_nested(column.type):
+        return pa.chunked_array([pa.array([_as_text(value) for value in column.to_pylist()], pa.large_string())])
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    return column.cast(pa.large_string())
+
+
+def as_json_lines(set_aside: Sequence[SetAside]) -> str:
+    """The rows set aside as JSON Lines of row, reason and content."""
+    out = io.StringIO()
+    for row in set_aside:
+        out.write(json.dumps(row._asdict(), ensure_ascii=True) + "\n")
+    return out.getvalue()
