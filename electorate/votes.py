@@ -45,12 +45,10 @@ def read(path: Path) -> tuple[Votes, list[SetAside]]:
     rows = tables.read(path, REQUIRED, (*USER, *PROMPT, WEIGHT))
     table, number = rows.table, np.asarray(rows.number)
     names = {name: pc.if_else(pc.equal(table[name], ""), None, table[name]) for name in table.column_names}
-    problems = _problems(names, table.num_rows)
-    good = problems == ""
-    set_aside = [
-        *rows.set_aside,
-        *(SetAside(int(number[i]), problems[i], str(table.slice(i, 1).to_pylist()[0])) for i in np.flatnonzero(~good)),
-    ]
+    problem, reasons = _problems(names, table.num_rows)
+    good = problem == 0
+    bad = (SetAside(int(number[i]), reasons[problem[i]], str(table.slice(i, 1).to_pylist()[0])) for i in np.flatnonzero(~good).tolist())
+    set_aside = [*rows.set_aside, *bad]
     if not good.any():
         first = f"; the first: row {set_aside[0].row}: {set_aside[0].reason}" if set_aside else ""
         raise ElectorateError(f"{path}: no row is a vote{first}; winner must be {ALLOWED}")
@@ -66,13 +64,13 @@ def by_reason(set_aside: list[SetAside]) -> list[str]:
     return [f"{n:,} {reason} (first: row {first[reason]:,})" for reason, n in counts.most_common()]
 
 
-def _problems(names: Mapping[str, pa.ChunkedArray], rows: int) -> np.ndarray:
-    """(rows,) why each row is no vote, empty where it is one."""
-    problems = np.full(rows, "", dtype=object)
+def _problems(names: Mapping[str, pa.ChunkedArray], rows: int) -> tuple[Ints, list[str]]:
+    """(rows,) the index of the reason why each row is no vote, 0 where it is one; and the reasons."""
+    problem, reasons = np.zeros(rows, dtype=np.int64), [""]
 
     def mark(where: pa.ChunkedArray, reason: str) -> None:
-        rows_hit = np.asarray(pc.fill_null(where, True))
-        problems[rows_hit & (problems == "")] = reason
+        reasons.append(reason)
+        problem[(problem == 0) & pc.fill_null(where, True).to_numpy()] = len(reasons) - 1
 
     winner = pc.utf8_trim_whitespace(names["winner"])
     mark(pc.is_null(names["model_a"]), "without model_a")
@@ -82,8 +80,8 @@ def _problems(names: Mapping[str, pa.ChunkedArray], rows: int) -> np.ndarray:
     mark(pc.equal(names["model_a"], names["model_b"]), "a model against itself")
     if WEIGHT in names:
         weight = _numbers(names[WEIGHT])
-        mark(pa.array(~(np.isfinite(weight) & (weight > 0))), "weight not a positive number")
-    return problems
+        mark(pa.chunked_array([pa.array(~(np.isfinite(weight) & (weight > 0)))]), "weight not a positive number")
+    return problem, reasons
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
@@ -102,8 +100,10 @@ def _number(text: str | None) -> float:
 
 
 def _votes(names: Mapping[str, pa.ChunkedArray]) -> Votes:
-    models, codes = np.unique(np.concatenate([names["model_a"].to_numpy(), names["model_b"].to_numpy()]), return_inverse=True)
     n = len(names["winner"])
+    shown = pa.chunked_array([*names["model_a"].chunks, *names["model_b"].chunks]).combine_chunks().dictionary_encode()
+    models, place = np.unique(shown.dictionary.to_pylist(), return_inverse=True)
+    codes = place[shown.indices.to_numpy()]
     winner = pc.utf8_trim_whitespace(names["winner"]).dictionary_encode().combine_chunks()
     outcome = np.array([WINNERS[name] for name in winner.dictionary.to_pylist()])[winner.indices.to_numpy()]
     return Votes(

@@ -187,31 +187,34 @@ def _keep(row: Any, i: int, number: list[int], rows: list[dict[str, Any]], set_a
 
 def _of_objects(rows: list[dict[str, Any]], number: list[int], set_aside: list[SetAside], wanted: list[str]) -> Rows:
     there = [name for name in wanted if any(name in row for row in rows)]
-    good, texts = list[int](), dict[str, list[str | None]]({name: [] for name in there})
-    for i, row in enumerate(rows):
-        values = [_as_text(row.get(name)) for name in there]
-        if any(value is not None and not _is_unicode(value) for value in values):
-            set_aside.append(SetAside(number[i], "holds text that is not Unicode", json.dumps(row)))
-            continue
-        good.append(number[i])
-        for name, value in zip(there, values, strict=True):
-            texts[name].append(value)
-    return Rows(pa.table({name: pa.array(column, pa.large_string()) for name, column in texts.items()}), good, set_aside)
+    texts = {name: [_as_text(row.get(name)) for row in rows] for name in there}
+    try:
+        return Rows(_table(texts), number, set_aside)
+    except UnicodeEncodeError:
+        pass
+    # JSON may hold half of a surrogate pair, which no file can.
+    good = [i for i, values in enumerate(zip(*texts.values(), strict=True)) if _is_unicode(values)]
+    aside = set(range(len(rows))).difference(good)
+    set_aside += [SetAside(number[i], "holds text that is not Unicode", json.dumps(rows[i])) for i in sorted(aside)]
+    return Rows(_table({name: [column[i] for i in good] for name, column in texts.items()}), [number[i] for i in good], set_aside)
+
+
+def _table(texts: dict[str, list[str | None]]) -> pa.Table:
+    return pa.table({name: pa.array(column, pa.large_string()) for name, column in texts.items()})
+
+
+def _is_unicode(values: Sequence[str | None]) -> bool:
+    try:
+        "".join(value or "" for value in values).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _as_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)
-
-
-def _is_unicode(text: str) -> bool:
-    # JSON may hold half of a surrogate pair, which no file can.
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _read_parquet(path: Path, wanted: list[str]) -> Rows:
