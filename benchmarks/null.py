@@ -33,7 +33,7 @@ def gain(seed: int, heterogeneity: float, personas_: int = 3000, contestants: in
             "votes": {"checkpoints": [50]},
         }
     )
-    chosen = prompts.select(config.prompts, ARCHETYPES, seed)
+    chosen = prompts.select(config)
     random = np.random.default_rng(seed)
     manner = random.normal(size=(1, contestants, len(AXES)))
     z = standardise(manner + 0.7 * random.normal(size=(len(chosen), contestants, len(AXES))))

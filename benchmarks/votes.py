@@ -29,7 +29,7 @@ def _run_folder(path: Path) -> RunFolder:
         "votes": {"checkpoints": [VOTES]},
     }
     config, folder = Config.model_validate(content), RunFolder(path)
-    chosen = prompts.select(config.prompts, list(config.population.archetypes), 0)
+    chosen = prompts.select(config)
     z = standardise(np.random.default_rng(0).normal(size=(len(chosen), 6, len(AXES)))).reshape(-1, len(AXES))
     files.write_text(folder.config, dump(config))
     files.write_table(folder.prompts, chosen.table())

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -16,6 +16,9 @@ from electorate.errors import ElectorateError
 
 System = Literal["arena", "global_bt", "segment_bt", "elo_offset", "elo_offset_no_labels", "elo_offset_wrong_labels", "oracle"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+
+
+RECORDED = "recorded"
 
 
 class Section(BaseModel):
@@ -60,7 +63,17 @@ class OpenAIModel(Endpoint):
         return url.rstrip("/")
 
 
-Model = Annotated[VllmModel | OpenAIModel, Field(discriminator="engine")]
+class RecordedModel(Section):
+    """Models whose answers are in a file already: prompt, model, response, and optionally arena_name."""
+
+    engine: Literal["recorded"]
+    responses: str = Field(min_length=1, description="a .parquet, .jsonl, .json or .csv file with a row a prompt and model")
+
+
+Model = Annotated[VllmModel | OpenAIModel | RecordedModel, Field(discriminator="engine")]
+
+
+ENGINES: dict[str, type[Section]] = {"vllm": VllmModel, "openai": OpenAIModel, "recorded": RecordedModel}
 
 
 class Contestant(Section):
@@ -74,6 +87,12 @@ class Contestant(Section):
     max_tokens: int = Field(512, ge=1, le=131072, description="tokens an answer may have")
     seed: int | None = Field(None, ge=0, description="the endpoint's sampling seed")
     arena_name: str | None = Field(None, description="its name in the Chatbot Arena table, if it has one")
+    recorded_as: str | None = Field(None, description="its name in a recorded model's file, if that is not `name`")
+
+    @property
+    def recorded(self) -> str:
+        """Its name in a file of recorded responses."""
+        return self.recorded_as or self.name
 
 
 class Archetype(Section):
@@ -96,8 +115,10 @@ class Population(Section):
 class Prompts(Section):
     """What is asked."""
 
-    source: str = Field("builtin", description="builtin, or a JSONL file of archetype, topic, prompt")
-    per_archetype: int = Field(6, ge=3, description="prompts an archetype, split 60/20/20")
+    source: str = Field(
+        "builtin", description="builtin, recorded (those of the recorded models), or a JSONL file of archetype, topic, prompt"
+    )
+    per_archetype: int | None = Field(6, ge=3, description="prompts an archetype, split 60/20/20; null takes all there are")
 
 
 class Judge(Section):
@@ -158,7 +179,7 @@ class Config(Section):
 
     seed: int = Field(0, ge=0, lt=2**63, description="of every draw")
     models: dict[Name, Model] = Field(min_length=1, description="model id to where it is served")
-    contestants: tuple[Contestant, ...] = Field(min_length=2, max_length=1000, description="who is compared")
+    contestants: tuple[Contestant, ...] = Field((), max_length=1000, description="who is compared; none: all models of the recordings")
     prompts: Prompts = Prompts()
     population: Population
     judge: Judge = Judge()
@@ -170,12 +191,18 @@ class Config(Section):
     @model_validator(mode="after")
     def _contestants_make_sense(self) -> Self:
         names = [c.name for c in self.contestants]
+        recorded = [name for name, model in self.models.items() if isinstance(model, RecordedModel)]
+        if len(names) == 1 or not (names or recorded):
+            raise ValueError(f"contestants: at least 2 are needed, not {len(names)}; only with a recorded model may they be left out")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"contestants: {twice[0]!r} is named twice; each name once")
         for i, contestant in enumerate(self.contestants):
             if contestant.model not in self.models:
                 known = ", ".join(self.models)
                 raise ValueError(f"contestants.{i}.model: {contestant.model!r} is not one of models ({known})")
+        asked_recorded = not names or any(c.model in recorded for c in self.contestants)
+        if asked_recorded != (self.prompts.source == RECORDED):
+            raise ValueError("prompts.source: must be recorded when a contestant is, and only then: it answers no other prompts")
         return self
 
     def digest(self) -> str:
@@ -197,10 +224,15 @@ def load(path: Path, settings: Iterable[str] = ()) -> Config:
     content = _read_yaml(path)
     for setting in settings:
         _apply(content, setting)
+    return validated(content, str(path))
+
+
+def validated(content: Mapping[str, Any], origin: str) -> Config:
+    """A config from its plain content. Raises ElectorateError with one line that begins with its origin."""
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise ElectorateError(f"{path}: {_explain(error)}") from None
+        raise ElectorateError(f"{origin}: {_explain(error)}") from None
 
 
 def dump(config: Config) -> str:
@@ -260,7 +292,7 @@ def _explain(error: ValidationError) -> str:
     first = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     parent, key = first["loc"][:-1], first["loc"][-1] if first["loc"] else ""
-    where = ".".join(str(part) for part in first["loc"] if part not in ("vllm", "openai"))
+    where = ".".join(str(part) for part in first["loc"] if part not in ENGINES)
     if first["type"] == "extra_forbidden":
         allowed = _fields_at(parent)
         close = difflib.get_close_matches(str(key), allowed, n=1)
@@ -277,7 +309,7 @@ def _explain(error: ValidationError) -> str:
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
     """The keys that the section at a place of the config may have. Lists and maps hold one kind of section each."""
     section: Any = Config
-    inside = {"vllm": VllmModel, "openai": OpenAIModel, "contestants": Contestant, "archetypes": Archetype}
+    inside = {**ENGINES, "contestants": Contestant, "archetypes": Archetype}
     for part in location:
         if part in inside:
             section = inside[str(part)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from electorate.config import Config, Contestant, OpenAIModel, VllmModel, content_key
+from electorate.config import Config, Contestant, OpenAIModel, RecordedModel, VllmModel, content_key
 from electorate.errors import ElectorateError
 from electorate.prompts import PromptSet
 
@@ -64,6 +64,8 @@ def _key(config: Config, contestant: Contestant, prompt: str) -> str:
     model = config.models[contestant.model]
     if isinstance(model, VllmModel):
         served: dict[str, Any] = {"engine": "vllm", "source": model.source, "engine_kwargs": model.engine_kwargs}
+    elif isinstance(model, RecordedModel):
+        served = {"engine": "recorded", "responses": model.responses, "model": contestant.recorded}
     else:
         served = {"engine": "openai", "base_url": model.base_url, "model": model.model}
     settings = contestant.model_dump(include={"system", "temperature", "top_p", "max_tokens", "seed"})
@@ -77,6 +79,8 @@ def connections(config: Config, served_at: str | None, askers: int) -> dict[str,
     """
     reached = {}
     for name, model in config.models.items():
+        if isinstance(model, RecordedModel):
+            continue
         in_flight = -(-model.concurrency // askers)
         if isinstance(model, OpenAIModel):
             reached[name] = Connection(model.base_url, model.model, _api_key(name, model), in_flight, model.timeout_s, model.retries)

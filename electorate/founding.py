@@ -99,6 +99,8 @@ def _prompt_weights(population: Population, prompts: PromptSet, archetypes: list
     focus = population.prompt_focus * min(1.0, population.heterogeneity)
     used = np.array([split in SPLITS for split in prompts.split], dtype=float)
     own = np.array([[float(of == archetype) for of in prompts.archetype] for archetype in archetypes]) * used
+    # An archetype without prompts of its own asks all of them evenly.
+    own = np.where(own.any(axis=1, keepdims=True), own, used)
     own /= own.sum(axis=1, keepdims=True)
     weights: Floats = focus * own + (1 - focus) * used / used.sum()
     return weights

@@ -1,7 +1,7 @@
 """What is asked: prompts by archetype and topic, split into training, validation and test."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from electorate.config import Prompts
+from electorate import recorded
+from electorate.config import RECORDED, Config
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
 from electorate.scale import Ints
 
 SPLITS = ("train", "validation", "test")
 SHARES = (0.6, 0.2, 0.2)
+MIN_PROMPTS = 3
+NOBODYS = ""
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The run's prompts; a prompt's id is its row."""
+    """The run's prompts; a prompt's id is its row. archetype: whose own it is, empty for nobody's."""
 
     archetype: tuple[str, ...]
     topic: tuple[str, ...]
@@ -58,31 +61,55 @@ class PromptSet:
         )
 
 
-def select(settings: Prompts, archetypes: Sequence[str], seed: int) -> PromptSet:
-    """The first `per_archetype` prompts of each archetype, each archetype split 60/20/20 by the seed.
+def select(config: Config) -> PromptSet:
+    """The first `per_archetype` prompts of each archetype, split 60/20/20 by the seed.
 
-    Raises ElectorateError if the source has too few prompts for an archetype.
+    Of recorded prompts an archetype may have none by the rule of topics; the prompts whose
+    archetype the population lacks are then asked too, by nobody more than by others.
+    Raises ElectorateError if the source has too few prompts.
     """
-    rows = _read(settings.source)
-    random = generator(seed, Stream.SPLIT)
-    chosen: list[dict[str, str]] = []
-    splits: list[str] = []
+    source, wanted, archetypes = config.prompts.source, config.prompts.per_archetype, list(config.population.archetypes)
+    if source == RECORDED:
+        groups = _groups(recorded.prompts(config), archetypes)
+        if all(groups[archetype] for archetype in archetypes):
+            del groups[NOBODYS]
+    else:
+        groups = _groups(_read(source), archetypes)
+        _require(groups, source, wanted or MIN_PROMPTS, archetypes)
+        del groups[NOBODYS]
+    groups = {archetype: rows[:wanted] for archetype, rows in groups.items()}
+    chosen = [(archetype, row) for archetype, rows in groups.items() for row in rows]
+    return PromptSet(
+        archetype=tuple(archetype for archetype, _ in chosen),
+        topic=tuple(row["topic"] for _, row in chosen),
+        text=tuple(row["prompt"] for _, row in chosen),
+        split=tuple(_split([len(rows) for rows in groups.values()], config.seed)),
+    )
+
+
+def _groups(rows: list[dict[str, str]], archetypes: list[str]) -> dict[str, list[dict[str, str]]]:
+    """Each archetype's own prompts, in the archetypes' order, then those of archetypes the population lacks."""
+    groups: dict[str, list[dict[str, str]]] = {archetype: [] for archetype in [*archetypes, NOBODYS]}
+    for row in rows:
+        groups[row["archetype"] if row["archetype"] in archetypes else NOBODYS].append(row)
+    return groups
+
+
+def _require(groups: dict[str, list[dict[str, str]]], source: str, wanted: int, archetypes: list[str]) -> None:
     for archetype in archetypes:
-        own = [row for row in rows if row["archetype"] == archetype]
-        if len(own) < settings.per_archetype:
-            held = ", ".join(sorted({row["archetype"] for row in rows}))
+        if len(groups[archetype]) < wanted:
+            held = ", ".join(sorted({row["archetype"] for rows in groups.values() for row in rows}))
             raise ElectorateError(
-                f"prompts.per_archetype: {settings.per_archetype} are asked for, but {settings.source} has {len(own)} "
+                f"prompts.per_archetype: {wanted} are asked for, but {source} has {len(groups[archetype])} "
                 f"for archetype {archetype!r} (it has prompts for: {held})"
             )
-        chosen += own[: settings.per_archetype]
-        splits += list(random.permutation(_split_labels(settings.per_archetype)))
-    return PromptSet(
-        archetype=tuple(row["archetype"] for row in chosen),
-        topic=tuple(row["topic"] for row in chosen),
-        text=tuple(row["prompt"] for row in chosen),
-        split=tuple(splits),
-    )
+
+
+def _split(sizes: list[int], seed: int) -> list[str]:
+    """A label for every prompt: each group of these sizes split by itself, or all together where some are too small."""
+    random = generator(seed, Stream.SPLIT)
+    parts = sizes if min(sizes) >= MIN_PROMPTS else [sum(sizes)]
+    return [label for n in parts for label in random.permutation(_split_labels(n)).tolist()]
 
 
 def _split_labels(n: int) -> list[str]:

@@ -10,8 +10,8 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 from rich.console import Console
 
-from electorate import contestants
-from electorate.config import Config, OpenAIModel, VllmModel
+from electorate import contestants, recorded
+from electorate.config import Config, OpenAIModel, RecordedModel, VllmModel
 from electorate.contestants import Answer, Connection, Request
 from electorate.errors import ElectorateError
 from electorate.prompts import PromptSet
@@ -32,7 +32,7 @@ class Answers:
         self._requests = contestants.requests(config, prompts)
         self._cache = ResponseCache(cache_dir / "answers.sqlite")
         cached = self._cache.get(request.key for request in self._requests)
-        self._answers = {key: Answer(**row) for key, row in cached.items()}
+        self._answers = {key: Answer(**row) for key, row in cached.items()} | _recorded(config, self._requests)
 
     @property
     def missing(self) -> list[Request]:
@@ -110,6 +110,17 @@ class Answers:
                 f"{len(failed)} answers failed, on {len(prompts)} prompts; the first: contestant {request.contestant!r} "
                 f"({answer.error}); answers so far are kept, run again with --resume"
             )
+
+
+def _recorded(config: Config, requests: list[Request]) -> dict[str, Answer]:
+    """The answers of recorded contestants, by key."""
+    by_name, answers = {contestant.name: contestant for contestant in config.contestants}, dict[str, Answer]()
+    for request in requests:
+        model = config.models[request.model]
+        if isinstance(model, RecordedModel):
+            text = recorded.read(model.responses).responses[by_name[request.contestant].recorded, request.prompt]
+            answers[request.key] = Answer(text, "recorded", 0, 0.0)
+    return answers
 
 
 SCHEMA = pa.schema(

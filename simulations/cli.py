@@ -117,10 +117,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(chosen: argparse.Namespace, console: Console) -> None:
     from electorate import config as config_module
+    from electorate import recorded
 
     short = {"seed": chosen.seed, "cluster.cohorts": chosen.cohorts, "cluster.address": chosen.address}
     settings = [*chosen.settings, *(f"{key}={value}" for key, value in short.items() if value is not None)]
-    config = config_module.load(chosen.config, settings)
+    config = recorded.with_contestants(config_module.load(chosen.config, settings))
     # Ray takes seconds to import; a wrong config should not.
     from cluster.session import in_job
     from simulations import run, summary

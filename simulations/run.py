@@ -100,7 +100,7 @@ def _now() -> str:
 
 def _stages(this: Run) -> None:
     config, settings = this.config, this.config.cluster
-    prompt_set = prompts.select(config.prompts, list(config.population.archetypes), config.seed)
+    prompt_set = prompts.select(config)
     founding.check(config)
     cache_dir = Path(settings.cache_dir).expanduser()
     answers = None if this.folder.responses.exists() else Answers(config, prompt_set, cache_dir)

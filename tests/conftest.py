@@ -70,7 +70,7 @@ def stored(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / "config.yaml"
         path.write_text(yaml.safe_dump(content))
         config = config_module.load(path)
-        chosen = prompts.select(config.prompts, list(config.population.archetypes), config.seed)
+        chosen = prompts.select(config)
         cache = ResponseCache(tmp_path / "cache" / "answers.sqlite")
         for i, request in enumerate(contestants.requests(config, chosen)):
             text = made_text(i % len(config.contestants), request.prompt_id)

@@ -84,7 +84,7 @@ def made_run(path: Path, config: Config) -> RunFolder:
     folder = RunFolder(path)
     files.write_text(folder.config, dump(config))
     electorate = made_electorate(config)
-    files.write_table(folder.prompts, prompts.select(config.prompts, list(config.population.archetypes), config.seed).table())
+    files.write_table(folder.prompts, prompts.select(config).table())
     flat = electorate.z.reshape(-1, len(AXES))
     files.write_table(folder.features, pa.table({axis: flat[:, i] for i, axis in enumerate(AXES)}))
     return folder

@@ -14,7 +14,7 @@ from electorate import contestants, prompts
 from electorate.config import Config
 from electorate.contestants import Answer, Connection, HttpAsker, Request
 from electorate.errors import ElectorateError
-from tests.conftest import ARCHETYPES, made_config
+from tests.conftest import made_config
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -145,7 +145,7 @@ def test_a_missing_api_key_names_the_variable(endpoint: Endpoint) -> None:
 
 def test_a_request_is_known_by_all_that_shapes_its_answer_and_by_nothing_else() -> None:
     config = made_config()
-    chosen = prompts.select(config.prompts, ARCHETYPES, 0)
+    chosen = prompts.select(config)
     keys = [request.key for request in contestants.requests(config, chosen)]
     assert len(set(keys)) == len(keys) == len(chosen) * 6
 

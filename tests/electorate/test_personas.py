@@ -13,7 +13,7 @@ from tests.conftest import ARCHETYPES, made_config
 
 
 def made_electorate(config: Config, seed: int = 0) -> Electorate:
-    chosen = prompts.select(config.prompts, list(config.population.archetypes), config.seed)
+    chosen = prompts.select(config)
     random = np.random.default_rng(seed)
     contestants = len(config.contestants)
     manner = random.normal(size=(1, contestants, len(AXES)))

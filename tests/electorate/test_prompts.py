@@ -4,14 +4,17 @@ from pathlib import Path
 import pytest
 
 from electorate import prompts
-from electorate.config import Prompts
 from electorate.errors import ElectorateError
 from electorate.prompts import PromptSet
-from tests.conftest import ARCHETYPES
+from tests.conftest import ARCHETYPES, made_config
+
+
+def select(**settings: object) -> PromptSet:
+    return prompts.select(made_config(prompts=settings))
 
 
 def test_the_built_in_set_has_forty_prompts_an_archetype_with_topics() -> None:
-    chosen = prompts.select(Prompts(per_archetype=40), ARCHETYPES, 0)
+    chosen = select(per_archetype=40)
     assert Counter(chosen.archetype) == dict.fromkeys(ARCHETYPES, 40)
     assert len(set(chosen.text)) == len(chosen)
     for archetype in ARCHETYPES:
@@ -20,7 +23,7 @@ def test_the_built_in_set_has_forty_prompts_an_archetype_with_topics() -> None:
 
 @pytest.mark.parametrize("n", [3, 6, 10, 40])
 def test_every_archetype_is_split_alike(n: int) -> None:
-    chosen = prompts.select(Prompts(per_archetype=n), ARCHETYPES, 1)
+    chosen = select(per_archetype=n)
     for archetype in ARCHETYPES:
         split = Counter(s for a, s in zip(chosen.archetype, chosen.split, strict=True) if a == archetype)
         assert min(split[name] for name in prompts.SPLITS) >= 1
@@ -29,7 +32,7 @@ def test_every_archetype_is_split_alike(n: int) -> None:
 
 
 def test_a_table_reads_back_and_left_out_prompts_are_in_no_split() -> None:
-    chosen = prompts.select(Prompts(), ARCHETYPES, 0)
+    chosen = select()
     assert PromptSet.from_table(chosen.table()) == chosen
     fewer = chosen.leaving_out({0, 5})
     used = {*fewer.ids("train"), *fewer.ids("validation"), *fewer.ids("test")}
@@ -50,9 +53,9 @@ def test_a_wrong_prompt_file_is_one_line(tmp_path: Path, text: str, expected: st
     path = tmp_path / "p.jsonl"
     path.write_text(text)
     with pytest.raises(ElectorateError, match=expected):
-        prompts.select(Prompts(source=str(path)), ["coder"], 0)
+        select(source=str(path))
 
 
 def test_too_many_prompts_asked_for_says_how_many_there_are() -> None:
     with pytest.raises(ElectorateError, match="500 are asked for, but builtin has 42 for archetype 'coder'"):
-        prompts.select(Prompts(per_archetype=500), ARCHETYPES, 0)
+        select(per_archetype=500)
