@@ -10,8 +10,13 @@ from electorate import founding
 from electorate.cohort import Cohort, Labels, UserRatings
 from electorate.config import Contestant
 from electorate.contestants import Answer, Connection, HttpAsker, Request
+from electorate.evaluation import scoring
+from electorate.evaluation.predictions import Systems
+from electorate.evaluation.scoring import Scores
+from electorate.personas import Personas
 from electorate.ratings.offsets import Prior, Sums
-from electorate.scale import Ints
+from electorate.ratings.tastes import TasteRatings
+from electorate.scale import Floats, Ints
 from electorate.storage.run_folder import RunFolder
 
 
@@ -56,3 +61,15 @@ class CohortActor:
     async def offset_ratings(self, last_round: int, block: int, labels: Labels, prior: Prior, rows: Ints, keep: Path | None) -> UserRatings:
         """See electorate.cohort.Cohort."""
         return self._cohort().offset_ratings(last_round, block, labels, prior, rows, keep)
+
+    async def online_ratings(self, last_round: int, block: int, strength: Floats, rows: Ints) -> Floats:
+        """See electorate.cohort.Cohort."""
+        return self._cohort().online_ratings(last_round, block, strength, rows)
+
+    async def taste_ratings(self, last_round: int, block: int, rows: Ints) -> TasteRatings:
+        """See electorate.cohort.Cohort."""
+        return self._cohort().taste_ratings(last_round, block, rows)
+
+    async def score(self, systems: Systems, people: Personas, prompts: Ints) -> dict[str, Scores]:
+        """See electorate.evaluation.scoring."""
+        return scoring.score(systems, self._cohort().electorate, people, prompts)

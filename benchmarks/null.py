@@ -13,6 +13,7 @@ from electorate import founding, judges, personas, prompts
 from electorate.cohort import Cohort
 from electorate.config import Config
 from electorate.evaluation import metrics
+from electorate.evaluation.metrics import Standing
 from electorate.features import AXES, standardise
 from electorate.ratings import offsets
 from electorate.ratings.tally import Tally
@@ -51,9 +52,9 @@ def _gain(electorate: personas.Electorate, cohort: Cohort) -> float:
     gains = []
     for block in blocks:
         people = personas.draw(electorate, block)
-        truth = judges.mean_utilities(electorate, people)
+        truth = Standing(judges.mean_utilities(electorate, people))
         own = cohort.offset_ratings(0, block, "true", prior, np.arange(len(people)), None).mode[:, :-1]
-        gains.append(metrics.kendall_tau(own, truth) - metrics.kendall_tau(whole.strength, truth))
+        gains.append(metrics.kendall_tau(Standing(own), truth) - metrics.kendall_tau(Standing(whole.strength), truth))
     return float(np.concatenate(gains).mean())
 
 

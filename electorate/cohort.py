@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from electorate import judges, personas
 from electorate.personas import BLOCK, Electorate
-from electorate.ratings import offsets
+from electorate.ratings import elo_online, offsets, tastes
 from electorate.ratings.offsets import Prior, Sums, UserVotes
 from electorate.ratings.tally import as_outcome
+from electorate.ratings.tastes import Battles, TasteRatings
 from electorate.ratings.ties import MODELS
 from electorate.scale import Floats, Ints, to_elo
 from electorate.storage import files
@@ -33,7 +34,7 @@ class Cohort:
     """Works on any block: which one it holds changes who computes a result, never the result."""
 
     def __init__(self, electorate: Electorate, votes: Path) -> None:
-        self._electorate = electorate
+        self.electorate = electorate
         self._log = VoteLog(votes, electorate.config)
         self._ties = MODELS[electorate.config.ratings.ties]
         # The passes of one fit read the same votes again and again; keep the last few blocks'.
@@ -41,10 +42,10 @@ class Cohort:
 
     def judge(self, round_: int, block: int) -> pa.Table:
         """The block's votes of one round, written to the log."""
-        checkpoints = (0, *self._electorate.config.votes.checkpoints)
+        checkpoints = (0, *self.electorate.config.votes.checkpoints)
         first, votes = checkpoints[round_], checkpoints[round_ + 1] - checkpoints[round_]
-        drawn = personas.draw(self._electorate, block)
-        ballots = judges.vote(self._electorate, drawn, block, round_, votes)
+        drawn = personas.draw(self.electorate, block)
+        ballots = judges.vote(self.electorate, drawn, block, round_, votes)
         table = self._log.table(ballots, drawn.user_id, first, judge="taste")
         self._log.write(round_, block, table)
         return table
@@ -63,14 +64,34 @@ class Cohort:
         covariance = np.linalg.inv(at.information[rows]).astype(float, copy=False)
         return UserRatings(user_id[rows], at.mode[rows], covariance)
 
+    def online_ratings(self, last_round: int, block: int, strength: Floats, rows: Ints) -> Floats:
+        """elo_online of these rows of the block, (len(rows), M), from the global strengths."""
+        cast = self._ballots(last_round, block, rows)
+        return elo_online.rate(strength, cast["model_a"], cast["model_b"], cast["outcome"], self.electorate.config.ratings.k_factor)
+
+    def taste_ratings(self, last_round: int, block: int, rows: Ints) -> TasteRatings:
+        """oracle_features of these rows of the block."""
+        cast = self._ballots(last_round, block, rows)
+        archetype = personas.draw_archetypes(self.electorate, block)[rows]
+        columns = (cast[name] for name in ("prompt_id", "model_a", "model_b", "first_shown", "outcome"))
+        return tastes.rate(self.electorate, Battles(archetype, *columns))
+
+    def _ballots(self, last_round: int, block: int, rows: Ints) -> dict[str, Ints]:
+        """These rows' votes of rounds 0..last_round as columns of shape (len(rows), votes), in the order they were cast."""
+        names = ("prompt_id", "model_a", "model_b", "first_shown", "outcome")
+        parts = [self._log.read(round_, block) for round_ in range(last_round + 1)]
+        users = self.electorate.users_in(block)
+        cast = {name: np.concatenate([column(part, name).reshape(users, -1)[rows] for part in parts], axis=1) for name in names}
+        return cast | {"outcome": as_outcome(cast["outcome"])}
+
     def _ratings_table(self, user_id: Ints, mode: Floats) -> pa.Table:
         elo = to_elo(mode[:, :-1])
-        names = [contestant.name for contestant in self._electorate.config.contestants]
+        names = [contestant.name for contestant in self.electorate.config.contestants]
         return pa.table({"user_id": user_id} | {name: pa.array(elo[:, m], pa.float32()) for m, name in enumerate(names)})
 
     def _user_votes(self, last_round: int, block: int, labels: Labels) -> UserVotes:
         user, a, b, outcome = self._battles(last_round, block)
-        return UserVotes(self._electorate.users_in(block), _labels(self._electorate, block, labels), user, a, b, outcome)
+        return UserVotes(self.electorate.users_in(block), _labels(self.electorate, block, labels), user, a, b, outcome)
 
     def _read_battles(self, last_round: int, block: int) -> tuple[Ints, Ints, Ints, Ints]:
         votes = pa.concat_tables([self._log.read(round_, block) for round_ in range(last_round + 1)])

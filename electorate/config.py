@@ -14,7 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from electorate.errors import ElectorateError
 
-System = Literal["arena", "global_bt", "segment_bt", "elo_offset", "elo_offset_no_labels", "elo_offset_wrong_labels", "oracle"]
+System = Literal[
+    "arena",
+    "global_bt",
+    "segment_bt",
+    "elo_online",
+    "elo_offset",
+    "elo_offset_no_labels",
+    "elo_offset_wrong_labels",
+    "oracle_features",
+    "oracle",
+]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 
 
@@ -137,6 +147,19 @@ class Votes(Section):
     checkpoints: tuple[int, ...] = Field(
         (5, 10, 20, 50), min_length=1, description="votes a persona at which systems are rated; each ends a round"
     )
+    eval_freq: int | None = Field(None, ge=1, description="instead: rate after every so many votes, up to the last of checkpoints")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _every_so_many(cls, content: Any) -> Any:
+        """Checkpoints at every eval_freq votes, the last one kept."""
+        if not isinstance(content, dict) or not isinstance(every := content.get("eval_freq"), int) or every < 1:
+            return content
+        checkpoints = content.get("checkpoints", cls.model_fields["checkpoints"].default)
+        last = checkpoints[-1] if isinstance(checkpoints, list | tuple) and checkpoints else None
+        if not isinstance(last, int) or last < 1:
+            return content
+        return content | {"checkpoints": [*range(every, min(last, 10_000), every), last]}
 
     @field_validator("checkpoints")
     @classmethod
@@ -153,6 +176,10 @@ class RatingSettings(Section):
 
     ties: Literal["half", "davidson", "rao_kupper"] = Field("davidson", description="tie model of every system")
     prior_sd: float = Field(1000.0, gt=0, description="sd of the Bradley-Terry prior, Elo points")
+    k_factor: float = Field(16.0, gt=0, le=400, description="elo_online: Elo points a certain loser's win would move it")
+    lambda_reg: float | None = Field(
+        None, gt=0, le=1e6, description="System A's pull of a user toward its archetype, 1/tau^2 in nats^-2; null fits it to the votes"
+    )
 
 
 class Evaluation(Section):
@@ -160,6 +187,8 @@ class Evaluation(Section):
 
     systems: tuple[System, ...] = Field(get_args(System), min_length=1, description="rows of the table")
     users: int = Field(2000, ge=1, description="personas the metrics are computed on, drawn from the seed")
+    persona: Name | None = Field(None, description="compare on one persona alone, the first of this archetype; all still vote")
+    incremental: bool = Field(True, description="compare at every checkpoint, for learning curves; false compares at the last alone")
     bootstrap: int = Field(500, ge=50, le=100_000, description="resamples of users x prompts")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
 
@@ -200,6 +229,9 @@ class Config(Section):
             if contestant.model not in self.models:
                 known = ", ".join(self.models)
                 raise ValueError(f"contestants.{i}.model: {contestant.model!r} is not one of models ({known})")
+        if self.evaluation.persona not in (None, *self.population.archetypes):
+            known = ", ".join(self.population.archetypes)
+            raise ValueError(f"evaluation.persona: {self.evaluation.persona!r} is no archetype of the population ({known})")
         asked_recorded = not names or any(c.model in recorded for c in self.contestants)
         if asked_recorded != (self.prompts.source == RECORDED):
             raise ValueError("prompts.source: must be recorded when a contestant is, and only then: it answers no other prompts")

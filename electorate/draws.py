@@ -17,6 +17,7 @@ class Stream(IntEnum):
     EVALUATION_USERS = 6
     BOOTSTRAP = 7
     AGREEMENT = 8
+    SUBSETS = 9
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

@@ -46,8 +46,9 @@ def vote_probabilities(difference: Floats, threshold: Floats, shift: Floats, lap
     """
     a = expit(difference + shift - threshold)
     b = expit(-difference - shift - threshold)
-    fair = np.stack([a, b, 1.0 - a - b], axis=-1)
-    return (1 - lapse) * fair + lapse / 3
+    odds = np.empty((*np.broadcast_shapes(a.shape, b.shape), 3))
+    odds[..., A], odds[..., B], odds[..., TIE] = a, b, 1.0 - a - b
+    return (1 - lapse) * odds + lapse / 3
 
 
 def expected_probabilities(electorate: Electorate, personas: Personas, difference: Floats) -> Floats:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from electorate.config import Config, Population
 from electorate.draws import Stream, generator
+from electorate.errors import ElectorateError
 from electorate.features import AXES
 from electorate.scale import Floats, Ints
 
@@ -129,13 +130,26 @@ def draw(electorate: Electorate, block: int) -> Personas:
     )
 
 
-def sample(electorate: Electorate, users: int) -> Ints:
-    """(min(users, size),) persona ids drawn without replacement from the seed, ascending."""
-    size = electorate.population.size
-    if users >= size:
+def compared(electorate: Electorate) -> Ints:
+    """Ids, ascending, of the personas that systems are compared on: a sample drawn from the seed without replacement,
+    or the first persona of one archetype.
+    """
+    settings, size = electorate.config.evaluation, electorate.population.size
+    if settings.persona is not None:
+        return np.array([_first_of(electorate, electorate.archetypes.index(settings.persona))])
+    if settings.users >= size:
         return np.arange(size)
     random = generator(electorate.seed, Stream.EVALUATION_USERS)
-    return np.sort(random.choice(size, users, replace=False, shuffle=False))
+    return np.sort(random.choice(size, settings.users, replace=False, shuffle=False))
+
+
+def _first_of(electorate: Electorate, archetype: int) -> int:
+    for block in range(electorate.blocks):
+        rows = np.flatnonzero(draw_archetypes(electorate, block) == archetype)
+        if len(rows):
+            return int(block * BLOCK + rows[0])
+    name = electorate.archetypes[archetype]
+    raise ElectorateError(f"evaluation.persona: none of the {electorate.population.size} personas is a {name}; raise population.size")
 
 
 def draw_users(electorate: Electorate, user_id: Ints) -> Personas:

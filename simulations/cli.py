@@ -9,12 +9,21 @@ from rich.console import Console
 
 from electorate.errors import ElectorateError
 
+# The options of single-persona experiments, each an alias of a config key.
+CLASSIC: tuple[tuple[str, str, type, str], ...] = (
+    ("--persona", "evaluation.persona", str, "compare on one persona of this archetype, and print the two-system table"),
+    ("--num-prompts", "prompts.per_archetype", int, "prompts an archetype"),
+    ("--eval-freq", "votes.eval_freq", int, "compare after every so many votes"),
+    ("--lambda-reg", "ratings.lambda_reg", float, "how strongly System A draws a user toward its archetype"),
+    ("--incremental", "evaluation.incremental", bool, "compare at every checkpoint (the default), or at the last alone"),
+)
 INTERRUPTED = 130
 WRONG = 2
 EXAMPLES = """examples:
   python -m simulations run configs/quickstart.yaml
   python -m simulations run configs/quickstart.yaml --set population.size=50000 --out runs/larger
   python -m simulations run configs/quickstart.yaml --set population.heterogeneity=0 --seed 3 --out runs/null
+  python -m simulations run configs/quickstart.yaml --persona coder --num-prompts 12 --eval-freq 10
   python -m simulations report runs/quickstart
   ray job submit --working-dir . -- python -m simulations run configs/quickstart.yaml --out /absolute/folder
 """
@@ -81,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", action="store_true", help="go on with an unfinished run in that folder; nothing done is done again")
     run.add_argument("--seed", type=int, metavar="N", help="short for --set seed=N")
     run.add_argument("--cohorts", type=int, metavar="N", help="short for --set cluster.cohorts=N; changes speed, never a result")
+    for option, key, kind, meaning in CLASSIC:
+        help_ = f"short for --set {key}=...; {meaning}"
+        if kind is bool:
+            run.add_argument(option, dest=key, action=argparse.BooleanOptionalAction, help=help_)
+        else:
+            run.add_argument(option, dest=key, type=kind, metavar={str: "ARCHETYPE", int: "N", float: "X"}[kind], help=help_)
     run.add_argument("--address", metavar="ADDRESS", help="short for --set cluster.address=ADDRESS; none starts Ray on this machine")
 
     rate = commands.add_parser(
@@ -120,6 +135,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     from electorate import recorded
 
     short = {"seed": chosen.seed, "cluster.cohorts": chosen.cohorts, "cluster.address": chosen.address}
+    short |= {key: getattr(chosen, key) for _, key, _, _ in CLASSIC}
     settings = [*chosen.settings, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     config = recorded.with_contestants(config_module.load(chosen.config, settings))
     # Ray takes seconds to import; a wrong config should not.

@@ -1,6 +1,7 @@
 """A comparison as files, and as the table a run ends with."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,24 +11,28 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from electorate import config
+from electorate import config as config_module
 from electorate.evaluation.agreement import PEOPLE
 from electorate.evaluation.scoring import OVERALL, UNSEEN
 from electorate.storage import files
 from electorate.storage.run_folder import Manifest, RunFolder
 from simulations.evaluate import EVERYONE, Comparison
 
-# heading, prompts, metric, digits
+# heading, prompts, metric, digits. Regret leads: top-1 saturates, and a rank may be wrong at no cost.
 COLUMNS = (
+    ("regret", UNSEEN, "regret", 1),
+    ("of 6", UNSEEN, "regret_of_6", 1),
     ("kendall tau", OVERALL, "kendall_tau", 3),
-    ("spearman rho", OVERALL, "spearman_rho", 3),
+    ("spearman", OVERALL, "spearman_rho", 3),
     ("rank acc", OVERALL, "ranking_accuracy", 3),
     ("top-1", OVERALL, "top1_accuracy", 3),
     ("top-3", OVERALL, "top3_accuracy", 3),
-    ("regret Elo", OVERALL, "regret", 1),
     ("prompt tau", UNSEEN, "kendall_tau", 3),
     ("log loss", UNSEEN, "log_loss", 3),
 )
+LEGEND = "regret: Elo points lost on an unseen prompt by taking the system's first model; of 6: from six models at random"
+LOWER_IS_BETTER = {"regret", "regret_of_6", "log_loss"}
+Values = dict[tuple[str, str, str], dict[str, Any]]  # system, prompts, metric
 
 
 def write(folder: RunFolder, comparison: Comparison, manifest: Manifest) -> None:
@@ -35,6 +40,8 @@ def write(folder: RunFolder, comparison: Comparison, manifest: Manifest) -> None
     files.write_table(folder.metrics, comparison.metrics)
     files.write_table(folder.gains, comparison.gains)
     files.write_table(folder.leaderboard, comparison.leaderboard)
+    files.write_table(folder.calibration, comparison.calibration)
+    files.write_table(folder.orders, comparison.orders)
     files.write_text(folder.summary, json.dumps(_summary(folder), indent=2) + "\n")
     manifest["judge"] = {"simulated": asdict(comparison.agreement), "people": asdict(PEOPLE)}
     manifest["offset_sd_elo"] = {system: round(sd, 1) for system, sd in comparison.offset_sd.items()}
@@ -50,31 +57,63 @@ def last_rows(table: pa.Table, **where: Any) -> list[dict[str, Any]]:
 
 def show(folder: RunFolder, console: Console) -> None:
     """Print the comparison table of a finished run, and where its report lies."""
-    metrics, gains = files.read_table(folder.metrics), files.read_table(folder.gains)
-    manifest = folder.read_manifest()
-    rows = last_rows(metrics, segment=EVERYONE)
-    values = {(r["system"], r["prompts"], r["metric"]): r for r in rows}
-    gain = {r["system"]: r for r in last_rows(gains, segment=EVERYONE, baseline="global_bt", prompts=OVERALL, metric="kendall_tau")}
-    title = f"{rows[0]['votes_per_user']} votes a persona, {rows[0]['n_users']:,} personas compared"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("system", no_wrap=True)
-    for heading, *_ in COLUMNS:
-        table.add_column(heading, justify="right", min_width=5)
-    for system in configured(folder):
-        table.add_row(system, *(_cell(values.get((system, prompts, metric)), digits) for _, prompts, metric, digits in COLUMNS))
-    console.print(table)
-    for system, row in gain.items():
-        if system != "oracle":
-            console.print(f"{system}: {_interval(row)} Kendall tau over global_bt", highlight=False, soft_wrap=True)
-    if not any(r["system"] == "arena" for r in rows):
+    gains, config = files.read_table(folder.gains), config_module.load(folder.config)
+    values, manifest = at_last(folder), folder.read_manifest()
+    any_row = next(iter(values.values()))
+    who = f"{any_row['n_users']:,} personas" if config.evaluation.persona is None else f"one {config.evaluation.persona}"
+    title = f"{any_row['votes_per_user']} votes a persona, {who} compared"
+    if config.evaluation.persona is not None:
+        console.print(_two_systems(values, title))
+    console.print(_all_systems(values, config.evaluation.systems, title))
+    console.print(LEGEND, highlight=False, soft_wrap=True)
+    for row in last_rows(gains, segment=EVERYONE, baseline="global_bt", prompts=OVERALL, metric="kendall_tau"):
+        if not row["system"].startswith("oracle"):
+            console.print(f"{row['system']}: {_interval(row)} Kendall tau over global_bt", highlight=False, soft_wrap=True)
+    if "arena" in config.evaluation.systems and not any(system == "arena" for system, _, _ in values):
         console.print("arena is blank: some contestants have no official Chatbot Arena rating.", highlight=False)
     console.print(judge_line(manifest), highlight=False, soft_wrap=True)
     console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
 
 
-def configured(folder: RunFolder) -> list[str]:
-    """The systems the run's config names, arena too when it is blank."""
-    return list(config.load(folder.config).evaluation.systems)
+def at_last(folder: RunFolder) -> Values:
+    """Everyone's metrics at the last checkpoint."""
+    rows = last_rows(files.read_table(folder.metrics), segment=EVERYONE)
+    return {(row["system"], row["prompts"], row["metric"]): row for row in rows}
+
+
+def columns(values: Values) -> list[tuple[str, str, str, int]]:
+    """The columns of the table that this run has values for: with six models or fewer there are no subsets of six."""
+    return [column for column in COLUMNS if any(key[1:] == (column[1], column[2]) for key in values)]
+
+
+def _all_systems(values: Values, systems: Sequence[str], title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("system", no_wrap=True)
+    shown = columns(values)
+    for heading, *_ in shown:
+        table.add_column(heading, justify="right", min_width=5)
+    for system in systems:
+        table.add_row(system, *(_cell(values.get((system, prompts, metric)), digits) for _, prompts, metric, digits in shown))
+    return table
+
+
+def _two_systems(values: Values, title: str) -> Table:
+    """A single persona's global baseline beside System A: every metric, the improvement, and who wins."""
+    there = {system for system, _, _ in values}
+    baseline = "arena" if "arena" in there else "global_bt"
+    table = Table(title=f"{title}: {baseline} and System A", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("metric", no_wrap=True)
+    for heading in (baseline, "elo_offset", "improvement", "winner"):
+        table.add_column(heading, justify="right")
+    for heading, prompts, metric, digits in columns(values):
+        pair = [values.get((system, prompts, metric)) for system in (baseline, "elo_offset")]
+        if pair[0] is None or pair[1] is None:
+            continue
+        gained = (pair[1]["value"] - pair[0]["value"]) * (-1 if metric in LOWER_IS_BETTER else 1)
+        level = abs(gained) < 0.5 * 10.0**-digits
+        winner = "tie" if level else "elo_offset" if gained > 0 else baseline
+        table.add_row(heading, *(_cell(row, digits) for row in pair), f"{0.0 if level else gained:+.{digits}f}", winner)
+    return table
 
 
 def judge_line(manifest: Manifest) -> str:
@@ -91,7 +130,7 @@ def _summary(folder: RunFolder) -> dict[str, dict[str, float]]:
     """System to metric to value, everyone, last checkpoint; metrics by prompt are named per_prompt_*."""
     summary: dict[str, dict[str, float]] = {}
     for row in last_rows(files.read_table(folder.metrics), segment=EVERYONE):
-        ranked_by_prompt = row["prompts"] == UNSEEN and row["metric"] not in ("log_loss", "brier", "ece")
+        ranked_by_prompt = row["prompts"] == UNSEEN and row["metric"] not in ("log_loss", "brier", "ece", "regret_of_6")
         name = f"per_prompt_{row['metric']}" if ranked_by_prompt else row["metric"]
         summary.setdefault(row["system"], {})[name] = row["value"]
     return summary

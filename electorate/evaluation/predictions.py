@@ -1,15 +1,22 @@
-"""What a system says: a rating of every model for every user, and the odds of every pair."""
+"""What a system says: a rating of every model for every user, and the odds of every pair, on each prompt."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
-from electorate.evaluation.metrics import pair_indices
+from electorate.evaluation.metrics import Standing, dot, pair_indices
+from electorate.judges import vote_probabilities
+from electorate.personas import Electorate
 from electorate.ratings.bradley_terry import Fit
+from electorate.ratings.tastes import TasteRatings
 from electorate.ratings.ties import TieModel
-from electorate.scale import Floats
+from electorate.scale import Floats, Ints
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -19,19 +26,119 @@ class Prediction:
     strength: Floats
     odds: Floats
 
+    @cached_property
+    def standing(self) -> Standing:
+        """The ranking it makes."""
+        return Standing(self.strength)
 
-def from_strength(strength: Floats, eta: Floats, ties: TieModel) -> Prediction:
+    def scores(self, true: Floats) -> dict[str, Floats]:
+        """(n,) expected log loss (nats) and Brier score over all pairs, under true probabilities (n, pairs, 3)."""
+        pairs, flat = true.shape[1], true.reshape(len(true), -1)
+        # E|e_o - q|^2 over outcomes o drawn from the truth is 1 - 2 p.q + q.q.
+        return {
+            "log_loss": -dot(flat, self._log_odds) / pairs,
+            "brier": 1 - (2 * dot(flat, self._flat) - dot(self._flat, self._flat)) / pairs,
+        }
+
+    @cached_property
+    def _flat(self) -> Floats:
+        return self.odds.reshape(len(self.odds), -1)
+
+    @cached_property
+    def _log_odds(self) -> Floats:
+        logs: Floats = np.log(np.maximum(self._flat, TINY))
+        return logs
+
+
+class System(Protocol):
+    """Something that ranks models for users. overall: (n or 1, M), its ranking over all prompts."""
+
+    @property
+    def overall(self) -> Floats:
+        """(n or 1, M) strengths over all prompts."""
+        ...
+
+    def on(self, prompt: int) -> Prediction:
+        """What it says on one prompt."""
+        ...
+
+    def take(self, users: Ints) -> "System":
+        """The same for these rows of its users."""
+        ...
+
+
+@dataclass(frozen=True)
+class Unprompted:
+    """A system that says the same on every prompt."""
+
+    prediction: Prediction
+
+    @property
+    def overall(self) -> Floats:
+        """See System."""
+        return self.prediction.strength
+
+    def on(self, prompt: int) -> Prediction:  # noqa: ARG002 the same on all
+        """See System."""
+        return self.prediction
+
+    def take(self, users: Ints) -> "Unprompted":
+        """See System."""
+        said = self.prediction
+        return self if len(said.strength) == 1 else Unprompted(Prediction(said.strength[users], said.odds[users]))
+
+
+@dataclass(frozen=True)
+class Tastes:
+    """oracle_features: a system that knows what the tastes of electorate/ratings/tastes.py are about."""
+
+    electorate: Electorate
+    rated: TasteRatings
+
+    @property
+    def overall(self) -> Floats:
+        """See System: mean utility over the archetype's mix of prompts."""
+        z = np.einsum("kp,pmd->kmd", self.electorate.prompt_weights, self.electorate.z)[self.rated.archetype]
+        taste = np.einsum("nd,nmd->nm", self.rated.mode[:, 1:-2], z)
+        return self.rated.mode[:, :1] * self.electorate.strength + taste
+
+    def on(self, prompt: int) -> Prediction:
+        """See System. The odds are averaged over the posterior of the difference by the logistic's probit form (MacKay, 1992)."""
+        decisiveness = self.electorate.config.judge.decisiveness
+        # (M, D+1): what a model's utility on this prompt is linear in.
+        design = decisiveness * np.column_stack([self.electorate.strength, self.electorate.z[prompt]])
+        mode, covariance = self.rated.mode[:, :-2], self.rated.covariance[:, :-2, :-2]
+        strength, a, b = mode @ design.T, *pair_indices(len(design))
+        contrast = design[a] - design[b]
+        variance = np.einsum("pc,ncp->np", contrast, covariance @ contrast.T)
+        bias, bias_variance = self.rated.mode[:, -2:-1], self.rated.covariance[:, -2, -2, None]
+        shrink = 1 / np.sqrt(1 + np.pi / 8 * (variance + bias_variance))
+        d, threshold = strength[:, a] - strength[:, b], np.exp(self.rated.mode[:, -1:])
+        lapse = self.electorate.config.judge.lapse_rate
+        first, second = (vote_probabilities(d * shrink, threshold * shrink, sign * bias * shrink, lapse) for sign in (1.0, -1.0))
+        return Prediction(strength, (first + second) / 2)
+
+    def take(self, users: Ints) -> "Tastes":
+        """See System."""
+        rated = self.rated
+        return Tastes(self.electorate, TasteRatings(rated.archetype[users], rated.mode[users], rated.covariance[users]))
+
+
+Systems = Mapping[str, System]
+
+
+def from_strength(strength: Floats, eta: Floats, ties: TieModel) -> Unprompted:
     """Plug-in prediction of strengths (n, M) with tie parameters (n,)."""
     a, b = pair_indices(strength.shape[1])
-    return Prediction(strength, ties.probabilities(strength[:, a] - strength[:, b], eta[:, None]))
+    return Unprompted(Prediction(strength, ties.probabilities(strength[:, a] - strength[:, b], eta[:, None])))
 
 
-def from_fits(fits: list[Fit], ties: TieModel) -> Prediction:
+def from_fits(fits: list[Fit], ties: TieModel) -> Unprompted:
     """One row a Bradley-Terry fit."""
     return from_strength(np.array([fit.strength for fit in fits]), np.array([fit.eta for fit in fits]), ties)
 
 
-def from_posterior(mode: Floats, covariance: Floats, ties: TieModel) -> Prediction:
+def from_posterior(mode: Floats, covariance: Floats, ties: TieModel) -> Unprompted:
     """Posterior predictive of System A: the odds averaged over the difference's posterior, by Gauss-Hermite.
 
     mode: (n, M+1); covariance: (n, M+1, M+1), in nats.
@@ -43,4 +150,4 @@ def from_posterior(mode: Floats, covariance: Floats, ties: TieModel) -> Predicti
     d = strength[:, a] - strength[:, b]
     weights = _WEIGHTS / _WEIGHTS.sum()
     odds = sum(w * ties.probabilities(d + node * sd, eta) for node, w in zip(_NODES, weights, strict=True))
-    return Prediction(strength, np.asarray(odds))
+    return Unprompted(Prediction(strength, np.asarray(odds)))

@@ -122,13 +122,14 @@ def block_sums(votes: UserVotes, prior: Prior, ties: TieModel) -> Sums:
     return Sums(score, information, np.array(tried))
 
 
-def fit(map_blocks: MapBlocks, start: Fit, kinds: int, iterations: int = 12) -> Prior:
+def fit(map_blocks: MapBlocks, start: Fit, kinds: int, lambda_reg: float | None = None, iterations: int = 12) -> Prior:
     """The prior of System A from the votes behind map_blocks, which returns block_sums in block order.
 
-    start: the global Bradley-Terry fit, the R that archetypes are drawn toward.
+    start: the global Bradley-Terry fit, the R that archetypes are drawn toward. lambda_reg: 1/tau^2 if it is
+    given rather than found.
     """
     centre = np.append(start.strength, start.eta)
-    prior = Prior(np.tile(centre, (kinds, 1)), TAU_START, TIE_SD_START)
+    prior = Prior(np.tile(centre, (kinds, 1)), TAU_START if lambda_reg is None else lambda_reg**-0.5, TIE_SD_START)
     for _ in range(iterations):
         blocks = map_blocks(prior)
         score = _in_order([block.score for block in blocks])
@@ -137,6 +138,8 @@ def fit(map_blocks: MapBlocks, start: Fit, kinds: int, iterations: int = 12) -> 
         moved = _archetype_means(prior.mean, centre, score, information)
         by_tau, by_tie = _best_factor(evidence, 0), _best_factor(evidence, 1)
         new = replace(scaled(prior, by_tau, by_tie), mean=moved)
+        if lambda_reg is not None:
+            new = replace(new, sd=prior.sd)
         settled = np.abs(moved - prior.mean).max() < to_nats(0.1)
         settled &= abs(np.log(new.sd / prior.sd)) < 0.03 and abs(np.log(new.tie_sd / prior.tie_sd)) < 0.05
         prior = new

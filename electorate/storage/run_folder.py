@@ -32,6 +32,8 @@ class RunFolder:
         self.offsets = path / "ratings" / "offsets"
         self.metrics = path / "metrics.parquet"
         self.gains = path / "gains.parquet"
+        self.calibration = path / "calibration.parquet"
+        self.orders = path / "ratings" / "orders.parquet"
         self.summary = path / "summary.json"
         self.plots = path / "plots"
         self.report = path / "report.html"

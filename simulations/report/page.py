@@ -26,9 +26,11 @@ WHAT = {
     "arena": "official Chatbot Arena ratings, the same for all",
     "global_bt": "one Bradley-Terry ranking from everybody's votes",
     "segment_bt": "one Bradley-Terry ranking for each archetype",
+    "elo_online": "global ratings plus plain Elo updates by each persona's votes",
     "elo_offset": "System A: global ratings plus each persona's own offsets",
     "elo_offset_no_labels": "System A without knowing archetypes",
     "elo_offset_wrong_labels": "System A with one label in five wrong",
+    "oracle_features": "knows what tastes are about, learns each persona's: the most that reading answers can give",
     "oracle": "the planted truth: the best there is",
 }
 

@@ -21,8 +21,10 @@ COLOURS = {
     "elo_offset": "#D55E00",
     "elo_offset_no_labels": "#009E73",
     "elo_offset_wrong_labels": "#A0875B",
+    "elo_online": "#0072B2",
+    "oracle_features": "#666666",
 }
-MARKERS = dict(zip(COLOURS, "hPosD^v", strict=True))
+MARKERS = dict(zip(COLOURS, "hPosD^v<*", strict=True))
 INK = "#010203"  # replaced by currentColor in the SVG
 STYLE = {
     "svg.fonttype": "none",

@@ -4,7 +4,8 @@ from scipy.stats import kendalltau, spearmanr
 
 from electorate.evaluation import metrics
 from electorate.evaluation.intervals import Bootstrap
-from electorate.evaluation.predictions import from_posterior, from_strength
+from electorate.evaluation.metrics import Standing
+from electorate.evaluation.predictions import Prediction, from_posterior, from_strength
 from electorate.evaluation.scoring import OVERALL, UNSEEN, Scores
 from electorate.ratings.ties import MODELS
 from electorate.scale import ELO_PER_NAT
@@ -14,7 +15,7 @@ RANDOM = np.random.default_rng(0)
 
 def test_rank_correlations_are_scipys_also_with_equal_values() -> None:
     estimate, truth = RANDOM.integers(0, 4, (50, 7)).astype(float), RANDOM.normal(size=(50, 7))
-    tau, rho = metrics.kendall_tau(estimate, truth), metrics.spearman_rho(estimate, truth)
+    tau, rho = metrics.kendall_tau(Standing(estimate), Standing(truth)), metrics.spearman_rho(Standing(estimate), Standing(truth))
     for i in range(50):
         assert tau[i] == pytest.approx(kendalltau(estimate[i], truth[i]).statistic)
         assert rho[i] == pytest.approx(spearmanr(estimate[i], truth[i]).statistic)
@@ -22,24 +23,24 @@ def test_rank_correlations_are_scipys_also_with_equal_values() -> None:
 
 def test_ranking_metrics_by_hand() -> None:
     truth = np.array([4.0, 3.0, 2.0, 1.0])
-    got = metrics.ranking(np.array([3.0, 4.0, 1.0, 2.0]), truth)
+    got = metrics.ranking(Standing(np.array([3.0, 4.0, 1.0, 2.0])), Standing(truth))
     assert got["kendall_tau"] == pytest.approx((4 - 2) / 6)
     assert got["ranking_accuracy"] == 0
     assert got["top1_accuracy"] == 0
     assert got["top3_accuracy"] == pytest.approx(2 / 3)
     assert got["regret"] == pytest.approx(ELO_PER_NAT)
-    best = metrics.ranking(truth, truth)
+    best = metrics.ranking(Standing(truth), Standing(truth))
     assert (best["kendall_tau"], best["regret"], best["ranking_accuracy"], best["top3_accuracy"]) == (1, 0, 1, 1)
 
 
 def test_a_constant_estimate_correlates_with_nothing() -> None:
-    assert metrics.kendall_tau(np.zeros(4), np.arange(4.0)) == 0
-    assert metrics.spearman_rho(np.zeros(4), np.arange(4.0)) == 0
+    assert metrics.kendall_tau(Standing(np.zeros(4)), Standing(np.arange(4.0))) == 0
+    assert metrics.spearman_rho(Standing(np.zeros(4)), Standing(np.arange(4.0))) == 0
 
 
 def test_expected_scores_are_what_sampled_votes_score_on_average() -> None:
     true, predicted = np.array([0.5, 0.3, 0.2]), np.array([0.6, 0.3, 0.1])
-    got = metrics.prediction(predicted, true)
+    got = Prediction(np.zeros((1, 2)), predicted[None, None]).scores(true[None, None])
     outcome = RANDOM.choice(3, size=200_000, p=true)
     assert got["log_loss"] == pytest.approx(-np.log(predicted[outcome]).mean(), abs=0.01)
     assert got["brier"] == pytest.approx(((np.eye(3)[outcome] - predicted) ** 2).sum(axis=1).mean(), abs=0.01)
@@ -55,9 +56,9 @@ def test_the_truth_is_calibrated_and_overconfidence_is_not() -> None:
 
 def test_the_posterior_predictive_is_less_sure_than_the_plug_in() -> None:
     mode, ties = np.array([[1.0, -1.0, -0.5]]), MODELS["davidson"]
-    sure = from_posterior(mode, np.zeros((1, 3, 3)), ties)
-    unsure = from_posterior(mode, np.diag([0.5, 0.5, 0.0])[None], ties)
-    plug_in = from_strength(mode[:, :2], mode[:, 2], ties)
+    sure = from_posterior(mode, np.zeros((1, 3, 3)), ties).prediction
+    unsure = from_posterior(mode, np.diag([0.5, 0.5, 0.0])[None], ties).prediction
+    plug_in = from_strength(mode[:, :2], mode[:, 2], ties).prediction
     assert sure.odds == pytest.approx(plug_in.odds)
     assert 0.5 < unsure.odds[0, 0, 0] < sure.odds[0, 0, 0]
     draws = RANDOM.normal(2.0, 1.0, 200_000)
