@@ -21,14 +21,15 @@ def in_job() -> bool:
 
 
 @contextmanager
-def connected(address: str | None, cpus_needed: float) -> Iterator[None]:
+def connected(address: str | None, cpus_needed: float, gpus_needed: int = 0) -> Iterator[None]:
     """Ray for the length of the block.
 
     address: a cluster's, `auto`, or None for RAY_ADDRESS if it is set and else a Ray of our own on
     this machine (whatever address file an earlier cluster left). cpus_needed: the CPUs that
-    actors and engines ask for together; a Ray of our own is told it has them, a cluster must.
+    actors and engines ask for together; a Ray of our own is told it has them, a cluster must. gpus_needed:
+    by the engines; this machine must have them, a cluster may start them when they are asked for.
 
-    Raises ElectorateError if no cluster answers, the token is refused, or it can never have the CPUs.
+    Raises ElectorateError if no cluster answers, the token is refused, or it can never have the CPUs or GPUs.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Serve's processes inherit it from a Ray of our own: fewer hops a request, at no cost to a run.
@@ -38,6 +39,13 @@ def connected(address: str | None, cpus_needed: float) -> Iterator[None]:
     if address is None or address == "local":
         cpus = max(os.cpu_count() or 1, int(-(-cpus_needed // 1)))
         ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+        there = int(ray.cluster_resources().get("GPU", 0))
+        if gpus_needed > there:
+            ray.shutdown()
+            raise ElectorateError(
+                f"models: the engines ask for {gpus_needed} GPUs and this machine has {there}; give --address of a cluster "
+                "that has them, set accelerator: cpu, or name fewer models"
+            )
     else:
         _connect(address, quiet)
     try:

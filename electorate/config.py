@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import re
+import reprlib
 from collections.abc import Hashable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -276,7 +277,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """YAML keeps the last of two equal keys in silence; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        # `<<` takes over another mapping's keys, which may be given anew beside it.
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         for i, key in enumerate(keys):
             if key in keys[:i]:
                 line = node.value[i][0].start_mark.line + 1
@@ -335,7 +337,7 @@ def _explain(error: ValidationError) -> str:
     message = re.sub(r"^Value error, ", "", first["msg"])
     if not where:
         return f"{message}{more}"
-    return f"{where}: {first['input']!r} is not allowed: {message}{more}"
+    return f"{where}: {reprlib.repr(first['input'])} is not allowed: {message}{more}"
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:

@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,13 @@ LOOPBACK = "127.0.0.1"
 
 def cpus_needed(models: Mapping[str, VllmModel]) -> float:
     """Ray CPUs that the engines of these models take."""
-    return CPUS_PER_ENGINE * sum(model.replicas for model in models.values())
+    return CPUS_PER_ENGINE * sum(model.replicas for model in models.values() if model.accelerator == "cpu")
+
+
+def gpus_needed(models: Mapping[str, VllmModel]) -> int:
+    """GPUs that the engines of these models take, one a replica unless vLLM is told to split the model."""
+    split = ("tensor_parallel_size", "pipeline_parallel_size")
+    return sum(m.replicas * prod(m.engine_kwargs.get(key, 1) for key in split) for m in models.values() if m.accelerator == "gpu")
 
 
 class ContestantsApp:

@@ -26,7 +26,7 @@ from electorate.prompts import PromptSet
 from electorate.storage import files
 from electorate.storage.run_folder import Manifest, RunFolder
 from electorate.storage.vote_log import VoteLog
-from serve.contestants import ContestantsApp, cpus_needed
+from serve.contestants import ContestantsApp, cpus_needed, gpus_needed
 from simulations import evaluate, summary
 from simulations.answers import Answers
 from simulations.progress import bar
@@ -107,7 +107,7 @@ def _stages(this: Run) -> None:
     to_serve = answers.models_to_serve if answers else {}
     app = ContestantsApp(to_serve, cache_dir, settings.serve_port) if to_serve else None
     cpus = settings.cohorts * settings.cpus_per_cohort + cpus_needed(to_serve)
-    with connected(settings.address, cpus):
+    with connected(settings.address, cpus, gpus_needed(to_serve)):
         try:
             if app:
                 app.start()

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +15,8 @@ from electorate.evaluation.scoring import OVERALL, UNSEEN
 from electorate.storage import files
 from electorate.storage.run_folder import Manifest, RunFolder
 from simulations.evaluate import EVERYONE, Comparison
+from simulations.official import beside
+from simulations.results import Values, at_last, last_rows
 
 # heading, prompts, metric, digits. Regret leads: top-1 saturates, and a rank may be wrong at no cost.
 COLUMNS = (
@@ -32,7 +32,6 @@ COLUMNS = (
 )
 LEGEND = "regret: Elo points lost on an unseen prompt by taking the system's first model; of 6: from six models at random"
 LOWER_IS_BETTER = {"regret", "regret_of_6", "log_loss"}
-Values = dict[tuple[str, str, str], dict[str, Any]]  # system, prompts, metric
 
 
 def write(folder: RunFolder, comparison: Comparison, manifest: Manifest) -> None:
@@ -45,14 +44,6 @@ def write(folder: RunFolder, comparison: Comparison, manifest: Manifest) -> None
     files.write_text(folder.summary, json.dumps(_summary(folder), indent=2) + "\n")
     manifest["judge"] = {"simulated": asdict(comparison.agreement), "people": asdict(PEOPLE)}
     manifest["offset_sd_elo"] = {system: round(sd, 1) for system, sd in comparison.offset_sd.items()}
-
-
-def last_rows(table: pa.Table, **where: Any) -> list[dict[str, Any]]:
-    """Rows at the last checkpoint that equal `where` in every column it names."""
-    chosen = pc.equal(table["votes_per_user"], pc.max(table["votes_per_user"]))
-    for column, value in where.items():
-        chosen = pc.and_(chosen, pc.equal(table[column], value))
-    return table.filter(chosen).to_pylist()
 
 
 def show(folder: RunFolder, console: Console) -> None:
@@ -69,16 +60,14 @@ def show(folder: RunFolder, console: Console) -> None:
     for row in last_rows(gains, segment=EVERYONE, baseline="global_bt", prompts=OVERALL, metric="kendall_tau"):
         if not row["system"].startswith("oracle"):
             console.print(f"{row['system']}: {_interval(row)} Kendall tau over global_bt", highlight=False, soft_wrap=True)
+    official = beside(folder)
+    if official.rho is not None:
+        told = f"Spearman's rho of everyone's leaderboard with the official Chatbot Arena's: {official.rho:.3f} ({official.rated} models)"
+        console.print(told, highlight=False, soft_wrap=True)
     if "arena" in config.evaluation.systems and not any(system == "arena" for system, _, _ in values):
         console.print("arena is blank: some contestants have no official Chatbot Arena rating.", highlight=False)
     console.print(judge_line(manifest), highlight=False, soft_wrap=True)
     console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
-
-
-def at_last(folder: RunFolder) -> Values:
-    """Everyone's metrics at the last checkpoint."""
-    rows = last_rows(files.read_table(folder.metrics), segment=EVERYONE)
-    return {(row["system"], row["prompts"], row["metric"]): row for row in rows}
 
 
 def columns(values: Values) -> list[tuple[str, str, str, int]]:

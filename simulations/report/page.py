@@ -8,25 +8,27 @@ from jinja2 import Environment, FileSystemLoader
 
 from electorate import arena
 from electorate import config as config_module
-from electorate.evaluation import scoring
-from electorate.evaluation.scoring import OVERALL, UNSEEN
+from electorate.evaluation.scoring import ORACLE, OVERALL, UNSEEN
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from simulations import summary
 from simulations.evaluate import EVERYONE
+from simulations.official import beside
 from simulations.report import plots
+from simulations.results import at_last, last_rows
 
-# Between prompts the values vary more than between systems, so on unseen prompts the paired gain is drawn.
-VALUES = (("Kendall tau, overall ranking", OVERALL, "kendall_tau"),)
-GAINS = (
-    ("Kendall tau over global_bt, unseen prompts", UNSEEN, "kendall_tau"),
-    ("log loss over global_bt, unseen prompts", UNSEEN, "log_loss"),
+Row = dict[str, Any]
+# Between prompts the values vary more than between systems, so what is drawn of unseen prompts is the paired gain.
+CURVES = (
+    ("Regret against global_bt, Elo, unseen prompts", "gain", UNSEEN, "regret"),
+    ("Kendall tau, overall ranking", "value", OVERALL, "kendall_tau"),
+    ("Log loss against global_bt, unseen prompts", "gain", UNSEEN, "log_loss"),
 )
 WHAT = {
     "arena": "official Chatbot Arena ratings, the same for all",
     "global_bt": "one Bradley-Terry ranking from everybody's votes",
     "segment_bt": "one Bradley-Terry ranking for each archetype",
-    "elo_online": "global ratings plus plain Elo updates by each persona's votes",
+    "elo_online": "global ratings, moved by plain Elo updates at each persona's votes",
     "elo_offset": "System A: global ratings plus each persona's own offsets",
     "elo_offset_no_labels": "System A without knowing archetypes",
     "elo_offset_wrong_labels": "System A with one label in five wrong",
@@ -37,39 +39,67 @@ WHAT = {
 
 def write(folder: RunFolder) -> None:
     """Draw plots/ and report.html from the tables of the run."""
-    metrics, gains = files.read_table(folder.metrics), files.read_table(folder.gains)
-    board = summary.last_rows(files.read_table(folder.leaderboard))
-    values = metrics.filter(pc.equal(metrics["segment"], EVERYONE)).to_pylist()
-    over_global = gains.filter(pc.and_(pc.equal(gains["segment"], EVERYONE), pc.equal(gains["baseline"], "global_bt"))).to_pylist()
-    personal = [row for row in over_global if row["system"] != scoring.ORACLE]
-    panels = [(*panel, values) for panel in VALUES] + [(*panel, personal) for panel in GAINS]
-    tau_gains = summary.last_rows(gains, baseline="global_bt", prompts=OVERALL, metric="kendall_tau")
-    drawn = {
-        "learning_curves": plots.svg(plots.learning_curves(panels)),
-        "leaderboards": plots.svg(plots.leaderboards(board, EVERYONE)),
-        "gains": plots.svg(plots.gains(tau_gains)),
-    }
+    drawn = {name: plots.svg(figure) for name, figure in _figures(folder).items()}
     for name, text in drawn.items():
         files.write_text(folder.plots / f"{name}.svg", text.replace("currentColor", plots.INK))
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = environment.get_template("page.html").render(_content(folder, board, tau_gains), plots=drawn)
+    page = environment.get_template("page.html").render(_content(folder), plots=drawn)
     files.write_text(folder.report, page)
 
 
-def _content(folder: RunFolder, board: list[dict[str, Any]], tau_gains: list[dict[str, Any]]) -> dict[str, Any]:
-    config = config_module.load(folder.config)
-    rows = summary.last_rows(files.read_table(folder.metrics), segment=EVERYONE)
-    values = {(r["system"], r["prompts"], r["metric"]): r for r in rows}
-    manifest = folder.read_manifest()
+def _figures(folder: RunFolder) -> dict[str, Any]:
+    metrics, gains = files.read_table(folder.metrics), files.read_table(folder.gains)
+    over_global = gains.filter(pc.equal(gains["baseline"], "global_bt")).to_pylist()
+    rows = {
+        "value": [row for row in metrics.to_pylist() if row["system"] != ORACLE],
+        "gain": [row for row in over_global if not row["system"].startswith(ORACLE)],
+    }
+    segments = [s for s in dict.fromkeys(row["segment"] for row in rows["value"]) if s != EVERYONE]
+    board = last_rows(files.read_table(folder.leaderboard))
+    regret = [row for row in last_rows(metrics, prompts=UNSEEN, metric="regret") if row["system"] != ORACLE]
+    tau = [row for row in last_rows(gains, baseline="global_bt", prompts=OVERALL, metric="kendall_tau") if row["system"] != ORACLE]
+    figures = {
+        "learning_curves": plots.learning_curves([(title, _of(rows[kind], EVERYONE, *key)) for title, kind, *key in CURVES]),
+        "regret": plots.dots(regret, "regret on unseen prompts, Elo points lost by taking the first model", zero=False),
+        "calibration": plots.calibration(files.read_table(folder.calibration).to_pylist()),
+    }
+    if len(segments) > 1:
+        panels = [(segment, _of(rows["value"], segment, OVERALL, "kendall_tau")) for segment in segments]
+        figures["curves_by_archetype"] = plots.learning_curves(panels)
+        figures["leaderboards"] = plots.leaderboards(board, EVERYONE)
+    if tau:
+        figures["gains"] = plots.dots(tau, "gain in Kendall tau over global_bt, overall ranking", zero=True)
+    orders = files.read_table(folder.orders).to_pylist()
+    if orders:
+        figures["orders"] = plots.orders(orders, EVERYONE)
+    return figures
+
+
+def _of(rows: list[Row], segment: str, prompts: str, metric: str) -> list[Row]:
+    return [row for row in rows if (row["segment"], row["prompts"], row["metric"]) == (segment, prompts, metric)]
+
+
+def _content(folder: RunFolder) -> dict[str, Any]:
+    config, manifest, values = config_module.load(folder.config), folder.read_manifest(), at_last(folder)
+    gains = files.read_table(folder.gains)
+    columns, board = summary.columns(values), last_rows(files.read_table(folder.leaderboard))
+    any_row = next(iter(values.values()))
     return {
         "config": config,
         "manifest": manifest,
-        "columns": summary.COLUMNS,
-        "systems": [(s, WHAT[s], [values.get((s, p, m)) for _, p, m, _ in summary.COLUMNS]) for s in config.evaluation.systems],
-        "votes": rows[0]["votes_per_user"],
-        "users": rows[0]["n_users"],
-        "gain": {row["system"]: row for row in tau_gains if row["segment"] == EVERYONE},
-        "global_tau": values[("global_bt", OVERALL, "kendall_tau")]["value"] if ("global_bt", OVERALL, "kendall_tau") in values else None,
+        "columns": columns,
+        "systems": [(s, WHAT[s], [values.get((s, p, m)) for _, p, m, _ in columns]) for s in config.evaluation.systems],
+        "votes": any_row["votes_per_user"],
+        "users": any_row["n_users"],
+        "gain": {
+            row["system"]: row for row in last_rows(gains, baseline="global_bt", segment=EVERYONE, prompts=OVERALL, metric="kendall_tau")
+        },
+        "saved": {row["system"]: row for row in last_rows(gains, baseline="global_bt", segment=EVERYONE, prompts=UNSEEN, metric="regret")},
+        "global_tau": values.get(("global_bt", OVERALL, "kendall_tau")),
+        "global_regret": values.get(("global_bt", UNSEEN, "regret")),
+        "differing": _differing(files.read_table(folder.orders).to_pylist()),
+        "official": beside(folder),
+        "legend": summary.LEGEND,
         "judge_line": summary.judge_line(manifest),
         "unlinked": sorted({row["segment"] for row in board if not row["connected"]}),
         "arena_date": arena.DATE,
@@ -78,9 +108,29 @@ def _content(folder: RunFolder, board: list[dict[str, Any]], tau_gains: list[dic
     }
 
 
+def _differing(orders: list[Row]) -> list[Row]:
+    """For each segment: the share of personas with another first model than everyone's, as rated and in truth, and which
+    model most of those have first.
+    """
+    rows = []
+    for segment in dict.fromkeys(row["segment"] for row in orders):
+        own = [row for row in orders if row["segment"] == segment]
+        (first,), others = [r for r in own if r["global_rank"] == 1], [r for r in own if r["global_rank"] != 1]
+        favourite = max(others, key=lambda row: row["first_share"])
+        rows.append(
+            {
+                "segment": segment,
+                "rated": 1 - first["first_share"],
+                "true": 1 - first["true_first_share"],
+                "favourite": favourite["model"] if favourite["first_share"] > 0 else "",
+                "share": favourite["first_share"],
+            }
+        )
+    return rows
+
+
 def _examples(folder: RunFolder) -> dict[str, Any]:
-    """The first prompt with every contestant's answer to it, so that a reader sees what was voted on."""
-    responses = files.read_table(folder.responses)
-    prompts = files.read_table(folder.prompts)
+    """The first prompt with some contestants' answers to it, so that a reader sees what was voted on."""
+    responses, prompts = files.read_table(folder.responses), files.read_table(folder.prompts)
     first = responses.filter(pc.equal(responses["prompt_id"], 0)).to_pylist()
-    return {"prompt": prompts["prompt"][0].as_py(), "answers": [(r["contestant"], r["response"] or r["error"]) for r in first]}
+    return {"prompt": prompts["prompt"][0].as_py(), "answers": [(r["contestant"], r["response"] or r["error"] or "") for r in first[:6]]}

@@ -1,7 +1,7 @@
 """The report's plots, as SVG that follows the page's light or dark text colour."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -12,20 +12,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette: told apart by the colour-blind, readable on white and on near-black.
+# Okabe and Ito's palette: told apart by the colour-blind, readable on white and on near-black. Markers differ too.
 COLOURS = {
     "oracle": "#888888",
+    "oracle_features": "#888888",
     "arena": "#CC79A7",
     "global_bt": "#E69F00",
     "segment_bt": "#56B4E9",
+    "elo_online": "#0072B2",
     "elo_offset": "#D55E00",
     "elo_offset_no_labels": "#009E73",
     "elo_offset_wrong_labels": "#A0875B",
-    "elo_online": "#0072B2",
-    "oracle_features": "#666666",
 }
-MARKERS = dict(zip(COLOURS, "hPosD^v<*", strict=True))
+MARKERS = dict(zip(COLOURS, "h*PosX^Dv", strict=True))
+UP, DOWN = "#0072B2", "#D55E00"
 INK = "#010203"  # replaced by currentColor in the SVG
+GRID: dict[str, Any] = {"color": "#888888", "alpha": 0.25, "linewidth": 0.6}
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "electorate",  # equal runs draw equal files
@@ -40,7 +42,7 @@ STYLE = {
     "axes.spines.right": False,
     "legend.frameon": False,
 }
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 
 def svg(figure: Figure) -> str:
@@ -53,34 +55,119 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :].replace(INK, "currentColor")
 
 
-def learning_curves(panels: Sequence[tuple[str, str, str, Sequence[Row]]]) -> Figure:
-    """A panel for each (title, prompts, metric, rows): value over votes a persona, a line with its band for each system."""
+def learning_curves(panels: Sequence[tuple[str, Sequence[Row]]], columns: int = 3) -> Figure:
+    """A panel for each (title, rows): value over votes a persona, a line with its interval's band for each system."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.6), squeeze=False, layout="constrained")
-        for axis, (title, prompts, metric, rows) in zip(axes[0], panels, strict=True):
-            own = [row for row in rows if row["prompts"] == prompts and row["metric"] == metric]
-            for system in [s for s in COLOURS if any(row["system"] == s for row in own)]:
-                _curve(axis, system, [row for row in own if row["system"] == system])
-            _votes_axis(axis, sorted({row["votes_per_user"] for row in own}))
+        lines = -(-len(panels) // columns)
+        figure, axes = plt.subplots(lines, columns, figsize=(4.2 * columns, 2.9 * lines + 0.6), squeeze=False, layout="constrained")
+        for axis in axes.flat[len(panels) :]:
+            axis.set_visible(False)
+        for axis, (title, rows) in zip(axes.flat, panels, strict=False):
+            for system in _systems(rows):
+                _curve(axis, system, [row for row in rows if row["system"] == system])
+            _votes_axis(axis, sorted({row["votes_per_user"] for row in rows}))
             axis.set_title(title, loc="left", fontsize=10)
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+        named: dict[str, Any] = {}
+        for axis in axes.flat:
+            named |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+        named = {system: named[system] for system in COLOURS if system in named}
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=5, fontsize=9)
     return figure
+
+
+def _systems(rows: Iterable[Row]) -> list[str]:
+    there = {row["system"] for row in rows}
+    return [system for system in COLOURS if system in there]
 
 
 def _curve(axis: Axes, system: str, rows: Sequence[Row]) -> None:
     rows = sorted(rows, key=lambda row: row["votes_per_user"])
     x, value, low, high = (np.array([row[key] for row in rows]) for key in ("votes_per_user", "value", "ci_low", "ci_high"))
-    dashed = "--" if system == "oracle" else "-"
-    axis.plot(x, value, dashed, color=COLOURS[system], marker=MARKERS[system], markersize=4.5, linewidth=1.6, label=system)
+    line = "--" if system.startswith("oracle") else "-"
+    axis.plot(x, value, line, color=COLOURS[system], marker=MARKERS[system], markersize=4.5, linewidth=1.6, label=system)
     axis.fill_between(x, low, high, color=COLOURS[system], alpha=0.16, linewidth=0)
 
 
 def _votes_axis(axis: Axes, votes: Sequence[int]) -> None:
     axis.set_xscale("log")
-    axis.set_xticks(votes, [str(v) for v in votes])
+    # Many checkpoints are too many ticks: some eight are read at a glance.
+    shown = votes[:: -(-len(votes) // 8)]
+    axis.set_xticks(shown, [str(v) for v in shown])
     axis.minorticks_off()
     axis.set_xlabel("votes a persona")
-    axis.grid(axis="y", color="#888888", alpha=0.25, linewidth=0.6)
+    axis.grid(axis="y", **GRID)
+
+
+def dots(rows: Sequence[Row], label: str, zero: bool) -> Figure:
+    """One value a system with its interval, for everyone and each archetype: a line of dots a segment."""
+    with plt.rc_context(STYLE):
+        segments, systems = list(dict.fromkeys(row["segment"] for row in rows)), _systems(rows)
+        figure, axis = plt.subplots(figsize=(9.2, 0.9 + 0.095 * (len(systems) + 1) * len(segments)), layout="constrained")
+        for i, system in enumerate(systems):
+            own = {row["segment"]: row for row in rows if row["system"] == system}
+            at = [segments.index(s) + 0.72 * ((i + 0.5) / len(systems) - 0.5) for s in own]
+            value = np.array([row["value"] for row in own.values()])
+            ends = np.array([[row["value"] - row["ci_low"], row["ci_high"] - row["value"]] for row in own.values()]).T
+            mark = {"fmt": MARKERS[system], "color": COLOURS[system], "markersize": 4, "capsize": 1.5, "linewidth": 1.1}
+            axis.errorbar(value, at, xerr=np.maximum(ends, 0), label=system, **mark)
+        if zero:
+            axis.axvline(0, color=INK, linewidth=0.8)
+        for line in np.arange(len(segments) - 1) + 0.5:
+            axis.axhline(line, **GRID)
+        axis.set_yticks(range(len(segments)), segments)
+        axis.invert_yaxis()
+        axis.set_xlabel(label)
+        axis.grid(axis="x", **GRID)
+        figure.legend(loc="outside right upper", fontsize=9)
+    return figure
+
+
+def orders(rows: Sequence[Row], everyone: str) -> Figure:
+    """How many places a model stands above (blue) or below (orange) its global rank, on average over an archetype's personas."""
+    with plt.rc_context(STYLE):
+        models = [row["model"] for row in sorted((r for r in rows if r["segment"] == everyone), key=lambda row: row["global_rank"])]
+        segments = [s for s in dict.fromkeys(row["segment"] for row in rows) if s != everyone]
+        at = {(row["segment"], row["model"]): row for row in rows}
+        figure, axis = plt.subplots(figsize=(1.15 * len(segments) + 3.4, 0.29 * len(models) + 1.1), layout="constrained")
+        moved = np.array([[at[s, m]["global_rank"] - at[s, m]["personal_rank"] for s in segments] for m in models])
+        largest = max(1e-9, np.abs(moved).max())
+        for (y, x), places in np.ndenumerate(moved):
+            row = at[segments[x], models[y]]
+            clear = not row["ci_low"] <= row["global_rank"] <= row["ci_high"]
+            shade = UP if places > 0 else DOWN
+            axis.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, color=shade, alpha=0.75 * abs(places) / largest, linewidth=0))
+            text = f"{places:+.1f}" if clear and abs(places) >= 0.05 else "·"
+            axis.text(x, y, text, ha="center", va="center", fontsize=8.5)
+        axis.set_xlim(-0.5, len(segments) - 0.5)
+        axis.set_ylim(len(models) - 0.5, -0.5)
+        axis.set_xticks(range(len(segments)), [s.replace("_", "\n") for s in segments])
+        axis.set_yticks(range(len(models)), [f"{i}. {model}" for i, model in enumerate(models, start=1)])
+        axis.xaxis.tick_top()
+        axis.tick_params(length=0)
+        for side in axis.spines.values():
+            side.set_visible(False)
+    return figure
+
+
+def calibration(rows: Sequence[Row]) -> Figure:
+    """How much more often outcomes happen than a system says, over what it says; dots by how many predictions fall there."""
+    with plt.rc_context(STYLE):
+        systems = [system for system in _systems(rows) if system != "oracle"]
+        figure, axis = plt.subplots(figsize=(9.2, 3.4), layout="constrained")
+        axis.axhline(0, color=INK, linewidth=0.8)
+        for system in systems:
+            own = sorted((row for row in rows if row["system"] == system), key=lambda row: row["predicted"])
+            said, true, count = (np.array([row[key] for row in own]) for key in ("predicted", "true", "predictions"))
+            seen = count >= 1e-3 * count.sum()
+            line = "--" if system.startswith("oracle") else "-"
+            axis.plot(said[seen], (true - said)[seen], line, color=COLOURS[system], linewidth=1.2)
+            axis.scatter(said[seen], (true - said)[seen], s=6 + 220 * (count / count.sum())[seen], color=COLOURS[system], alpha=0.75)
+            axis.plot([], [], line, marker=MARKERS[system], color=COLOURS[system], label=system, markersize=4.5)
+        axis.set_xlabel("predicted probability of an outcome (first wins, second wins, tie)")
+        axis.set_ylabel("happens more often by")
+        axis.grid(axis="y", **GRID)
+        figure.legend(loc="outside right upper", fontsize=9)
+    return figure
 
 
 def leaderboards(rows: Sequence[Row], everyone: str) -> Figure:
@@ -91,48 +178,22 @@ def leaderboards(rows: Sequence[Row], everyone: str) -> Figure:
         segments = [s for s in dict.fromkeys(row["segment"] for row in rows) if s != everyone]
         columns = min(3, len(segments))
         lines = -(-len(segments) // columns)
-        size = (4.0 * columns + 1.2, lines * (0.9 + 0.27 * len(models)))
+        size = (3.4 * columns + 1.6, lines * (0.7 + 0.22 * len(models)) + 0.5)
         figure, axes = plt.subplots(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained")
         for axis in axes.flat[len(segments) :]:
             axis.set_visible(False)
         for axis, segment in zip(axes.flat, segments, strict=False):
             own = {row["model"]: row for row in rows if row["segment"] == segment}
-            places = np.arange(len(models))
+            shown, places = [own[model] for model in models], np.arange(len(models))
             axis.plot(
-                [row["rating"] for row in overall], places, "o", color=COLOURS["global_bt"], markersize=7, alpha=0.75, label="everyone"
+                [row["rating"] for row in overall], places, "o", color=COLOURS["global_bt"], markersize=6, alpha=0.75, label="everyone"
             )
-            shown = [own[model] for model in models]
-            rating = np.array([row["rating"] for row in shown])
             half = np.array([(row["ci_high"] - row["ci_low"]) / 2 for row in shown])
-            axis.errorbar(
-                rating, places, xerr=half, fmt="D", color=COLOURS["segment_bt"], markersize=4.5, capsize=2.5, label="this archetype"
-            )
+            mark = {"fmt": "D", "color": COLOURS["segment_bt"], "markersize": 4, "capsize": 2, "label": "this archetype"}
+            axis.errorbar([row["rating"] for row in shown], places, xerr=half, **mark)
             axis.set_yticks(places, models)
             axis.set_title(segment, loc="left", fontsize=10)
-            axis.grid(axis="x", color="#888888", alpha=0.25, linewidth=0.6)
+            axis.grid(axis="x", **GRID)
         figure.supxlabel("rating, Elo points", fontsize=10)
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9)
-    return figure
-
-
-def gains(rows: Sequence[Row]) -> Figure:
-    """Gain in tau over global_bt with its paired interval: every system for everyone, and for each archetype."""
-    with plt.rc_context(STYLE):
-        segments = list(dict.fromkeys(row["segment"] for row in rows))
-        systems = [s for s in COLOURS if s != "oracle" and any(row["system"] == s for row in rows)]
-        figure, axis = plt.subplots(figsize=(9.2, 0.8 + 0.62 * len(segments)), layout="constrained")
-        for i, system in enumerate(systems):
-            own = {row["segment"]: row for row in rows if row["system"] == system}
-            at = [segments.index(s) + 0.6 * ((i + 0.5) / len(systems) - 0.5) for s in own]
-            value = np.array([row["value"] for row in own.values()])
-            ends = np.array([[row["value"] - row["ci_low"], row["ci_high"] - row["value"]] for row in own.values()]).T
-            axis.errorbar(
-                value, at, xerr=np.maximum(ends, 0), fmt=MARKERS[system], color=COLOURS[system], markersize=5, capsize=2.5, label=system
-            )
-        axis.axvline(0, color=INK, linewidth=0.8)
-        axis.set_yticks(range(len(segments)), segments)
-        axis.invert_yaxis()
-        axis.set_xlabel("gain in Kendall tau over global_bt")
-        axis.grid(axis="x", color="#888888", alpha=0.25, linewidth=0.6)
-        figure.legend(loc="outside right upper", fontsize=9)
     return figure

@@ -1,0 +1,26 @@
+"""A finished run's tables, read at its last checkpoint."""
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
+from simulations.evaluate import EVERYONE
+
+Values = dict[tuple[str, str, str], dict[str, Any]]  # system, prompts, metric
+
+
+def last_rows(table: pa.Table, **where: Any) -> list[dict[str, Any]]:
+    """Rows at the last checkpoint that equal `where` in every column it names."""
+    chosen = pc.equal(table["votes_per_user"], pc.max(table["votes_per_user"]))
+    for column, value in where.items():
+        chosen = pc.and_(chosen, pc.equal(table[column], value))
+    return table.filter(chosen).to_pylist()
+
+
+def at_last(folder: RunFolder) -> Values:
+    """Everyone's metrics at the last checkpoint."""
+    rows = last_rows(files.read_table(folder.metrics), segment=EVERYONE)
+    return {(row["system"], row["prompts"], row["metric"]): row for row in rows}
