@@ -278,10 +278,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         # `<<` takes over another mapping's keys, which may be given anew beside it.
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        given = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in given]
         for i, key in enumerate(keys):
             if key in keys[:i]:
-                line = node.value[i][0].start_mark.line + 1
+                line = given[i].start_mark.line + 1
                 raise ElectorateError(f"line {line}: key {key!r} is there twice; each key once")
         return super().construct_mapping(node, deep)
 

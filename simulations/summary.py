@@ -30,7 +30,8 @@ COLUMNS = (
     ("prompt tau", UNSEEN, "kendall_tau", 3),
     ("log loss", UNSEEN, "log_loss", 3),
 )
-LEGEND = "regret: Elo points lost on an unseen prompt by taking the system's first model; of 6: from six models at random"
+REGRET = "regret: Elo points lost on an unseen prompt by taking the system's first model"
+OF_SIX = "; of 6: from six models at random"
 LOWER_IS_BETTER = {"regret", "regret_of_6", "log_loss"}
 
 
@@ -51,12 +52,12 @@ def show(folder: RunFolder, console: Console) -> None:
     gains, config = files.read_table(folder.gains), config_module.load(folder.config)
     values, manifest = at_last(folder), folder.read_manifest()
     any_row = next(iter(values.values()))
-    who = f"{any_row['n_users']:,} personas" if config.evaluation.persona is None else f"one {config.evaluation.persona}"
-    title = f"{any_row['votes_per_user']} votes a persona, {who} compared"
+    who = f"{any_row['n_users']:,} personas compared" if config.evaluation.persona is None else f"one {config.evaluation.persona}"
+    title = f"{any_row['votes_per_user']} votes a persona, {who}"
     if config.evaluation.persona is not None:
         console.print(_two_systems(values, title))
     console.print(_all_systems(values, config.evaluation.systems, title))
-    console.print(LEGEND, highlight=False, soft_wrap=True)
+    console.print(legend(values), highlight=False, soft_wrap=True)
     for row in last_rows(gains, segment=EVERYONE, baseline="global_bt", prompts=OVERALL, metric="kendall_tau"):
         if not row["system"].startswith("oracle"):
             console.print(f"{row['system']}: {_interval(row)} Kendall tau over global_bt", highlight=False, soft_wrap=True)
@@ -75,6 +76,11 @@ def columns(values: Values) -> list[tuple[str, str, str, int]]:
     return [column for column in COLUMNS if any(key[1:] == (column[1], column[2]) for key in values)]
 
 
+def legend(values: Values) -> str:
+    """What the table's first columns are."""
+    return REGRET + (OF_SIX if any(metric == "regret_of_6" for _, _, metric in values) else "")
+
+
 def _all_systems(values: Values, systems: Sequence[str], title: str) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("system", no_wrap=True)
@@ -90,7 +96,7 @@ def _two_systems(values: Values, title: str) -> Table:
     """A single persona's global baseline beside System A: every metric, the improvement, and who wins."""
     there = {system for system, _, _ in values}
     baseline = "arena" if "arena" in there else "global_bt"
-    table = Table(title=f"{title}: {baseline} and System A", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=f"{title}, {baseline} and System A", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("metric", no_wrap=True)
     for heading in (baseline, "elo_offset", "improvement", "winner"):
         table.add_column(heading, justify="right")

@@ -99,7 +99,7 @@ def _content(folder: RunFolder) -> dict[str, Any]:
         "global_regret": values.get(("global_bt", UNSEEN, "regret")),
         "differing": _differing(files.read_table(folder.orders).to_pylist()),
         "official": beside(folder),
-        "legend": summary.LEGEND,
+        "legend": summary.legend(values),
         "judge_line": summary.judge_line(manifest),
         "unlinked": sorted({row["segment"] for row in board if not row["connected"]}),
         "arena_date": arena.DATE,
