@@ -30,6 +30,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 
 
 RECORDED = "recorded"
+SHORT = reprlib.Repr()
+SHORT.maxlevel = 2  # YAML's aliases can make a value that is endless when written out
 
 
 class Section(BaseModel):
@@ -338,7 +340,7 @@ def _explain(error: ValidationError) -> str:
     message = re.sub(r"^Value error, ", "", first["msg"])
     if not where:
         return f"{message}{more}"
-    return f"{where}: {reprlib.repr(first['input'])} is not allowed: {message}{more}"
+    return f"{where}: {SHORT.repr(first['input'])} is not allowed: {message}{more}"
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:

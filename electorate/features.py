@@ -6,68 +6,68 @@ taste is never read straight from the network that has to learn it.
 
 import re
 from collections.abc import Callable, Sequence
+from math import log1p
+from typing import NamedTuple
 
 import numpy as np
 
 from electorate.scale import Floats
 
-_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
-_SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)")
+_WORD = re.compile(r"[^\W\d_]++(?:'[^\W\d_]++)?")
+_DIGIT = re.compile(r"\d")
+# Written so that no text, however long and hostile, takes more than one pass.
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++(?=\s|$)")
 _HEADER = re.compile(r"^#{1,6}\s", re.MULTILINE)
-_LIST_ITEM = re.compile(r"^\s*(?:[-*+•]|\d+[.)])\s+", re.MULTILINE)
+_LIST_ITEM = re.compile(r"^[ \t]*+(?:[-*+•]|\d++[.)])[ \t]+", re.MULTILINE)
 _BOLD = re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__")
 _CODE = re.compile(r"```|`[^`\n]+`")
 _YOU = {"you", "your", "yours", "you're", "you'll", "yourself", "we", "let's", "our"}
 _HEDGES = {"may", "might", "could", "perhaps", "possibly", "likely", "often", "usually", "generally", "seems", "typically"}
 
 
-def _words(text: str) -> list[str]:
-    return [word.lower().replace("\u2019", "'") for word in _WORD.findall(text)]
+class Text(NamedTuple):
+    """A response, and its words in lower case."""
+
+    raw: str
+    words: list[str]
 
 
-def _share(text: str, vocabulary: set[str]) -> float:
-    words = _words(text)
-    return sum(word in vocabulary for word in words) / max(1, len(words))
+def _share(text: Text, vocabulary: set[str]) -> float:
+    return sum(word in vocabulary for word in text.words) / max(1, len(text.words))
 
 
-def _mean_word_length(text: str) -> float:
-    words = _words(text)
-    return sum(map(len, words)) / max(1, len(words))
-
-
-def _words_per_sentence(text: str) -> float:
-    return len(_words(text)) / max(1, len(_SENTENCE_END.findall(text)))
-
-
-def _vocabulary(text: str) -> float:
+def _vocabulary(text: Text) -> float:
     # Guiraud's index: distinct words over the root of all words, which length moves less than their ratio.
-    words = _words(text)
-    return len(set(words)) / max(1, len(words)) ** 0.5
+    return len(set(text.words)) / max(1, len(text.words)) ** 0.5
 
 
-STYLE: dict[str, Callable[[str], float]] = {
-    "length": lambda text: float(np.log1p(len(text.split()))),
-    "headers": lambda text: float(np.log1p(len(_HEADER.findall(text)))),
-    "lists": lambda text: float(np.log1p(len(_LIST_ITEM.findall(text)))),
-    "bold": lambda text: float(np.log1p(len(_BOLD.findall(text)))),
-    "code": lambda text: float(np.log1p(len(_CODE.findall(text)))),
+STYLE: dict[str, Callable[[Text], float]] = {
+    "length": lambda text: log1p(len(text.raw.split())),
+    "headers": lambda text: log1p(len(_HEADER.findall(text.raw))),
+    "lists": lambda text: log1p(len(_LIST_ITEM.findall(text.raw))),
+    "bold": lambda text: log1p(len(_BOLD.findall(text.raw))),
+    "code": lambda text: log1p(len(_CODE.findall(text.raw))),
 }
-LEXICAL: dict[str, Callable[[str], float]] = {
-    "long_words": _mean_word_length,
-    "long_sentences": _words_per_sentence,
+LEXICAL: dict[str, Callable[[Text], float]] = {
+    "long_words": lambda text: sum(map(len, text.words)) / max(1, len(text.words)),
+    "long_sentences": lambda text: len(text.words) / max(1, len(_SENTENCE_END.findall(text.raw))),
     "rich_vocabulary": _vocabulary,
     "addresses_reader": lambda text: _share(text, _YOU),
     "hedging": lambda text: _share(text, _HEDGES),
-    "numbers": lambda text: sum(c.isdigit() for c in text) / max(1, len(text)),
-    "enthusiasm": lambda text: text.count("!") / max(1, len(_words(text))),
+    "numbers": lambda text: len(_DIGIT.findall(text.raw)) / max(1, len(text.raw)),
+    "enthusiasm": lambda text: text.raw.count("!") / max(1, len(text.words)),
 }
 AXES = (*STYLE, *LEXICAL)
 
 
 def measure(texts: Sequence[str]) -> Floats:
     """Raw measures of each text, shape (len(texts), len(AXES))."""
-    measures = [*STYLE.values(), *LEXICAL.values()]
-    return np.array([[of(text) for of in measures] for text in texts]).reshape(len(texts), len(AXES))
+    measures, read = [*STYLE.values(), *LEXICAL.values()], map(_read, texts)
+    return np.array([[of(text) for of in measures] for text in read]).reshape(len(texts), len(AXES))
+
+
+def _read(text: str) -> Text:
+    return Text(text, _WORD.findall(text.lower().replace("\u2019", "'")))
 
 
 def standardise(raw: Floats) -> Floats:

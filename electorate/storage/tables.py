@@ -4,6 +4,7 @@ What is wrong with the file as a whole is one ElectorateError. What is wrong wit
 row aside with a reason, so that one bad line in a million loses nothing.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -54,8 +55,9 @@ def read(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> R
     _check_start(path)
     try:
         rows = readers[path.suffix.lower()](path, [*required, *optional])
-    except (OSError, pa.ArrowException, UnicodeError, MemoryError) as error:
-        raise ElectorateError(f"{path}: not readable as {path.suffix[1:]}: {' '.join(str(error).split())[:300]}") from None
+    except (OSError, pa.ArrowException, UnicodeError, csv.Error, MemoryError) as error:
+        reason = "".join(letter if letter.isprintable() else " " for letter in str(error)[:300])
+        raise ElectorateError(f"{path}: not readable as {path.suffix[1:]}: {' '.join(reason.split())}") from None
     if missing := [name for name in required if name not in rows.table.column_names]:
         raise ElectorateError(f"{path}: has no column {missing[0]!r}; needed are {', '.join(required)}")
     return rows
@@ -105,44 +107,50 @@ def _read_csv(path: Path, wanted: list[str]) -> Rows:
         set_aside.append(SetAside((row.number or 2) - 1, reason, row.text))
         return "skip"
 
-    # One block, as a row may be of any length; one thread, so that rows have numbers.
-    reading = pcsv.ReadOptions(use_threads=False, block_size=min(2**31 - 1, path.stat().st_size + 1))
-    parsing = pcsv.ParseOptions(newlines_in_values=True, invalid_row_handler=put_aside)
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
         names = next(csv.reader(text), [])
     if twice := sorted({name for name in names if names.count(name) > 1 and name in wanted}):
         raise ElectorateError(f"{path}: column {twice[0]!r} is there twice")
-    there = [name for name in wanted if name in names]
+    there, whole = [name for name in wanted if name in names], _is_utf8(path)
+    # One block, as a row may be of any length; one thread, so that rows have numbers. Latin-1 takes any bytes.
+    size = min(2**31 - 1, path.stat().st_size + 1)
+    reading = pcsv.ReadOptions(use_threads=False, block_size=size, encoding="utf8" if whole else "latin-1")
+    parsing = pcsv.ParseOptions(newlines_in_values=True, invalid_row_handler=put_aside)
+    types = dict.fromkeys(there, pa.large_string())
     converting = pcsv.ConvertOptions(
-        include_columns=there,
-        column_types=dict.fromkeys(there, pa.large_binary()),
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=True,
+        include_columns=there, column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True
     )
     table = pcsv.read_csv(path, read_options=reading, parse_options=parsing, convert_options=converting)
     aside = {row.row for row in set_aside}
     number = [i for i in range(1, table.num_rows + len(aside) + 1) if i not in aside] if aside else range(1, table.num_rows + 1)
-    return _decoded(table, number, set_aside)
+    return Rows(table, number, set_aside) if whole else _decoded(table, number, set_aside)
+
+
+def _is_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            while part := file.read(1 << 24):
+                decoder.decode(part)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
 
 
 def _decoded(table: pa.Table, number: list[int] | range, set_aside: list[SetAside]) -> Rows:
-    """Bytes to text; rows whose bytes are no UTF-8 are set aside."""
-    try:
-        return Rows(pa.table({name: table[name].cast(pa.large_string()) for name in table.column_names}), number, set_aside)
-    except pa.ArrowInvalid:
-        pass
-    good = []
-    for i, row in enumerate(table.to_pylist()):
+    """Text that was read as Latin-1, as the UTF-8 it is; rows that are none are set aside."""
+    good, texts = list[int](), dict[str, list[str | None]]({name: [] for name in table.column_names})
+    for i, row in zip(number, table.to_pylist(), strict=True):
         try:
-            for value in row.values():
-                _ = value is None or value.decode("utf-8")
-            good.append(i)
+            read = {name: None if value is None else value.encode("latin-1").decode("utf-8") for name, value in row.items()}
         except UnicodeDecodeError:
-            set_aside.append(SetAside(number[i], "is not UTF-8", str(row)))
-    kept = table.take(good)
-    texts = {name: kept[name].cast(pa.large_string()) for name in kept.column_names}
-    return Rows(pa.table(texts), [number[i] for i in good], set_aside)
+            set_aside.append(SetAside(i, "is not UTF-8", json.dumps(row)))
+            continue
+        good.append(i)
+        for name, value in read.items():
+            texts[name].append(value)
+    return Rows(_table(texts), good, set_aside)
 
 
 def _read_jsonl(path: Path, wanted: list[str]) -> Rows:
