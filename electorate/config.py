@@ -195,6 +195,15 @@ class Evaluation(Section):
     bootstrap: int = Field(500, ge=50, le=100_000, description="resamples of users x prompts")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
 
+    @field_validator("systems")
+    @classmethod
+    def _something_to_compare(cls, systems: tuple[System, ...]) -> tuple[System, ...]:
+        if len(set(systems)) < len(systems):
+            raise ValueError("each system once")
+        if systems == ("oracle",):
+            raise ValueError("the oracle is what systems are compared with; name one of them too")
+        return systems
+
 
 class Cluster(Section):
     """Where it runs. Nothing here changes a result, so it is left out of the config's hash."""

@@ -58,8 +58,9 @@ def _figures(folder: RunFolder) -> dict[str, Any]:
     board = last_rows(files.read_table(folder.leaderboard))
     regret = [row for row in last_rows(metrics, prompts=UNSEEN, metric="regret") if row["system"] != ORACLE]
     tau = [row for row in last_rows(gains, baseline="global_bt", prompts=OVERALL, metric="kendall_tau") if row["system"] != ORACLE]
+    curves = [(title, _of(rows[kind], EVERYONE, *key)) for title, kind, *key in CURVES]
     figures = {
-        "learning_curves": plots.learning_curves([(title, _of(rows[kind], EVERYONE, *key)) for title, kind, *key in CURVES]),
+        "learning_curves": plots.learning_curves([(title, own) for title, own in curves if own]),
         "regret": plots.dots(regret, "regret on unseen prompts, Elo points lost by taking the first model", zero=False),
         "calibration": plots.calibration(files.read_table(folder.calibration).to_pylist()),
     }

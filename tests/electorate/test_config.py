@@ -33,6 +33,8 @@ def load(tmp_path: Path, content: object, *settings: str) -> Config:
         (["judge.decisiveness=.nan"], ["judge.decisiveness", "nan"]),
         (["population.size=ten"], ["population.size", "ten", "integer"]),
         (["evaluation.systems=[best]"], ["evaluation.systems", "best", "global_bt"]),
+        (["evaluation.systems=[oracle]"], ["evaluation.systems", "name one of them too"]),
+        (["evaluation.systems=[arena, arena]"], ["evaluation.systems", "each system once"]),
         (["population.archetypes={}"], ["population.archetypes", "at least 1"]),
         (["seed=-1"], ["seed", "-1"]),
         (["nonsense"], ["--set nonsense", "a.b=c"]),
@@ -79,6 +81,28 @@ def test_a_missing_or_binary_file_is_one_line(tmp_path: Path) -> None:
 def test_the_resolved_config_reads_back_equal(tmp_path: Path) -> None:
     config = made_config()
     assert load(tmp_path, config_module.dump(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["votes.eval_freq=20"], (20, 40, 50)),
+        (["votes.eval_freq=25"], (25, 50)),
+        (["votes.eval_freq=80"], (50,)),
+        (["votes.checkpoints=[30]", "votes.eval_freq=10"], (10, 20, 30)),
+    ],
+)
+def test_checkpoints_every_so_many_votes_end_at_the_last(tmp_path: Path, settings: list[str], expected: tuple[int, ...]) -> None:
+    config = load(tmp_path, plain_config(), *settings)
+    assert config.votes.checkpoints == expected
+    assert load(tmp_path, config_module.dump(config)) == config
+
+
+def test_a_mapping_may_be_merged_into_another_in_yaml(tmp_path: Path) -> None:
+    """As configs/arena_gpu.yaml does for its models: what is given beside the merge wins, and is not there twice."""
+    text = yaml.safe_dump({**plain_config(), "models": None}).replace("models: null", "models: {m: &m MODEL, other: {<<: *m, model: b}}")
+    config = load(tmp_path, text.replace("MODEL", "{engine: openai, base_url: 'http://127.0.0.1:9/v1', model: a, retries: 2}"))
+    assert {name: (model.model, model.retries) for name, model in config.models.items()} == {"m": ("a", 2), "other": ("b", 2)}
 
 
 def test_the_hash_sees_what_changes_a_result_and_nothing_else() -> None:

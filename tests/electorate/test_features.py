@@ -43,3 +43,11 @@ def test_standardised_measures_are_centred_within_prompt_scaled_and_clipped() ->
     assert (z[..., :3] ** 2).mean() == pytest.approx(1.0, abs=0.02)
     assert not z[..., 3].any()
     assert np.abs(z).max() == 4.0
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("unit", ["\n", ".", "*", "`", "_", "1", " ", "- \n", "**a", "1. "])
+def test_no_text_takes_more_than_one_pass(unit: str) -> None:
+    """Five megabytes of what a pattern could try again and again; in more than one pass they would take hours."""
+    measured = measure([unit * (5_000_000 // len(unit)) + "x"])
+    assert np.isfinite(measured).all()

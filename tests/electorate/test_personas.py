@@ -67,14 +67,25 @@ def test_the_archetypes_share_of_taste_is_as_configured() -> None:
 
 
 def test_sampled_users_are_the_personas_of_their_blocks() -> None:
-    electorate = made_electorate(made_config(population=population(size=3 * BLOCK)))
-    ids = personas.sample(electorate, 500)
+    electorate = made_electorate(made_config(population=population(size=3 * BLOCK), evaluation={"users": 500}))
+    ids = personas.compared(electorate)
     assert len(ids) == 500
     assert np.all(np.diff(ids) > 0)
     people = personas.draw_users(electorate, ids)
     assert np.array_equal(people.user_id, ids)
     block = ids[-1] // BLOCK
     assert np.array_equal(people.taste[-1], personas.draw(electorate, block).taste[ids[-1] % BLOCK])
+
+
+def test_a_single_persona_is_the_first_of_its_archetype() -> None:
+    electorate = made_electorate(made_config(population=population(), evaluation={"persona": "student"}))
+    (chosen,) = personas.compared(electorate)
+    labels = personas.draw_archetypes(electorate, 0)
+    assert labels[chosen] == ARCHETYPES.index("student")
+    assert not np.any(labels[:chosen] == ARCHETYPES.index("student"))
+    rare = {"student": {"share": 1e-9}, "coder": {}}
+    with pytest.raises(ElectorateError, match="none of the 300 personas is a student; raise population"):
+        personas.compared(made_electorate(made_config(population=population(archetypes=rare), evaluation={"persona": "student"})))
 
 
 def test_one_label_in_five_is_wrong() -> None:
