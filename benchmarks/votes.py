@@ -12,7 +12,8 @@ from actors.ranking import RankingActor
 from cluster.session import connected
 from electorate import founding, prompts
 from electorate.cohort import Cohort
-from electorate.config import Config, dump
+from electorate.config import Config
+from electorate.config_file import dump
 from electorate.features import AXES, standardise
 from electorate.ratings.tally import Tally
 from electorate.storage import files

@@ -8,8 +8,7 @@ users and within-prompt answers is H times the sd of the models' strength theta.
 
 import numpy as np
 
-from electorate import arena
-from electorate import config as config_module
+from electorate import arena, config_file
 from electorate.config import Config, Population
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
@@ -28,7 +27,7 @@ COMMON_TASTE = {"length": 0.249, "headers": 0.024, "lists": 0.031, "bold": 0.019
 
 def of_run(folder: RunFolder) -> Electorate:
     """The electorate of a run whose answers are in: from its config, prompts and features alone."""
-    config = config_module.load(folder.config)
+    config = config_file.load(folder.config)
     prompts = PromptSet.from_table(files.read_table(folder.prompts))
     features = files.read_table(folder.features)
     columns = [features.column(axis).to_numpy() for axis in AXES]

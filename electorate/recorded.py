@@ -6,7 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from electorate import topics
-from electorate.config import Config, RecordedModel, validated
+from electorate.config import Config, RecordedModel
+from electorate.config_file import validated
 from electorate.errors import ElectorateError
 from electorate.storage import tables
 

@@ -131,16 +131,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(chosen: argparse.Namespace, console: Console) -> None:
-    from electorate import config as config_module
-    from electorate import recorded
+    from electorate import config_file, recorded
 
     short = {"seed": chosen.seed, "cluster.cohorts": chosen.cohorts, "cluster.address": chosen.address}
     short |= {key: getattr(chosen, key) for _, key, _, _ in CLASSIC}
     settings = [*chosen.settings, *(f"{key}={value}" for key, value in short.items() if value is not None)]
-    config = recorded.with_contestants(config_module.load(chosen.config, settings))
+    config = recorded.with_contestants(config_file.load(chosen.config, settings))
     # Ray takes seconds to import; a wrong config should not.
     from cluster.session import in_job
-    from simulations import run, summary
+    from simulations import run
+    from simulations.report import summary
 
     if in_job() and not (chosen.out and chosen.out.is_absolute()):
         raise ElectorateError(f"--out {chosen.out or '(none)'}: a Ray job's working directory is temporary; give an absolute folder")
@@ -151,8 +151,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
 
 def _report(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.storage.run_folder import RunFolder
-    from simulations import summary
-    from simulations.report import page
+    from simulations.report import page, summary
 
     folder = RunFolder(chosen.folder.absolute())
     status = folder.read_manifest()["status"]

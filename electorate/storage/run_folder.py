@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from electorate import config as config_module
+from electorate import config_file
 from electorate.config import Config
 from electorate.errors import ElectorateError
 from electorate.storage import files
@@ -61,7 +61,7 @@ class RunFolder:
         if not self.manifest.exists():
             if self.path.is_dir() and any(p.name != LOCK for p in self.path.iterdir()):
                 raise ElectorateError(f"--out {self.path}: holds files that are no run's; give an empty or new folder")
-            files.write_text(self.config, config_module.dump(config))
+            files.write_text(self.config, config_file.dump(config))
             return None
         manifest = self.read_manifest()
         if manifest["config_hash"] != config.digest():

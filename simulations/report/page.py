@@ -6,16 +6,14 @@ from typing import Any
 import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader
 
-from electorate import arena
-from electorate import config as config_module
+from electorate import arena, config_file
 from electorate.evaluation.scoring import ORACLE, OVERALL, UNSEEN
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
-from simulations import summary
 from simulations.evaluate import EVERYONE
-from simulations.official import beside
-from simulations.report import plots
-from simulations.results import at_last, last_rows
+from simulations.report import plots, summary
+from simulations.report.official import beside
+from simulations.report.results import at_last, last_rows
 
 Row = dict[str, Any]
 # Between prompts the values vary more than between systems, so what is drawn of unseen prompts is the paired gain.
@@ -81,7 +79,7 @@ def _of(rows: list[Row], segment: str, prompts: str, metric: str) -> list[Row]:
 
 
 def _content(folder: RunFolder) -> dict[str, Any]:
-    config, manifest, values = config_module.load(folder.config), folder.read_manifest(), at_last(folder)
+    config, manifest, values = config_file.load(folder.config), folder.read_manifest(), at_last(folder)
     gains = files.read_table(folder.gains)
     columns, board = summary.columns(values), last_rows(files.read_table(folder.leaderboard))
     any_row = next(iter(values.values()))

@@ -17,7 +17,8 @@ from actors.ranking import RankingActor
 from cluster.session import connected
 from electorate import founding, prompts
 from electorate.cohort import Cohort
-from electorate.config import Config, dump
+from electorate.config import Config
+from electorate.config_file import dump
 from electorate.errors import ElectorateError
 from electorate.features import AXES
 from electorate.storage import files

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from electorate import config as config_module
+from electorate import config_file
 from electorate.config import Config
 from electorate.errors import ElectorateError
 from tests.conftest import ROOT, made_config, plain_config
@@ -13,7 +14,7 @@ from tests.conftest import ROOT, made_config, plain_config
 def load(tmp_path: Path, content: object, *settings: str) -> Config:
     path = tmp_path / "c.yaml"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
-    return config_module.load(path, settings)
+    return config_file.load(path, settings)
 
 
 @pytest.mark.parametrize(
@@ -72,15 +73,15 @@ def test_what_is_no_config_is_one_line(tmp_path: Path, text: str, expected: str)
 
 def test_a_missing_or_binary_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ElectorateError, match="no such file"):
-        config_module.load(tmp_path / "none.yaml")
+        config_file.load(tmp_path / "none.yaml")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ElectorateError, match="UTF-8"):
-        config_module.load(tmp_path / "b.yaml")
+        config_file.load(tmp_path / "b.yaml")
 
 
 def test_the_resolved_config_reads_back_equal(tmp_path: Path) -> None:
     config = made_config()
-    assert load(tmp_path, config_module.dump(config)) == config
+    assert load(tmp_path, config_file.dump(config)) == config
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_the_resolved_config_reads_back_equal(tmp_path: Path) -> None:
 def test_checkpoints_every_so_many_votes_end_at_the_last(tmp_path: Path, settings: list[str], expected: tuple[int, ...]) -> None:
     config = load(tmp_path, plain_config(), *settings)
     assert config.votes.checkpoints == expected
-    assert load(tmp_path, config_module.dump(config)) == config
+    assert load(tmp_path, config_file.dump(config)) == config
 
 
 def test_a_mapping_may_be_merged_into_another_in_yaml(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_every_preset_loads_and_every_field_is_described() -> None:
     presets = sorted((ROOT / "configs").glob("*.yaml"))
     assert presets
     for preset in presets:
-        config_module.load(preset)
+        config_file.load(preset)
     sections = [Config, *config_module.Section.__subclasses__(), config_module.VllmModel, config_module.OpenAIModel]
     nested = {"prompts", "population", "judge", "votes", "ratings", "evaluation", "cluster", "name", "engine"}
     for section in sections:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.session import connected
-from electorate import config as config_module
+from electorate import config_file
 from electorate.config import VllmModel
 from electorate.errors import ElectorateError
 from electorate.storage.run_folder import RunFolder
@@ -31,7 +31,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def engine(ray_cluster: RayCluster, cache: Path) -> Iterator[str]:
     """The base URL of the quickstart's model."""
-    models = {name: m for name, m in config_module.load(QUICKSTART).models.items() if isinstance(m, VllmModel)}
+    models = {name: m for name, m in config_file.load(QUICKSTART).models.items() if isinstance(m, VllmModel)}
     with connected(ray_cluster.address, 1.0):
         app = ContestantsApp(models, cache, port=0)
         app.start()
@@ -73,7 +73,7 @@ def test_a_submitted_job_queries_the_model_and_ends_with_a_report(
     assert manifest["stages"]["answers"]["asked"] == 18 * 6
     responses = pq.read_table(folder.responses).to_pylist()
     assert all(r["response"] and r["tokens"] > 0 and r["error"] is None for r in responses)
-    assert {r["contestant"] for r in responses} == {c.name for c in config_module.load(QUICKSTART).contestants}
+    assert {r["contestant"] for r in responses} == {c.name for c in config_file.load(QUICKSTART).contestants}
     summary = json.loads(folder.summary.read_text())
     assert summary["elo_offset"]["kendall_tau"] > summary["global_bt"]["kendall_tau"]
 
@@ -87,7 +87,7 @@ def test_a_job_without_the_token_is_refused(ray_cluster: RayCluster, monkeypatch
 
 
 def test_the_model_is_converted_once(engine: str, cache: Path) -> None:
-    source = config_module.load(QUICKSTART).models[MODEL].source  # type: ignore[union-attr]
+    source = config_file.load(QUICKSTART).models[MODEL].source  # type: ignore[union-attr]
     folder = Path(model_files.resolve(MODEL, source, cache))
     before = (folder / "model.safetensors").stat().st_mtime_ns
     assert model_files.resolve(MODEL, source, cache) == str(folder)

@@ -86,7 +86,7 @@ def test_a_run_and_all_that_follows_from_it(finished: tuple[Path, RunFolder, str
 
     # The report is one file that asks nothing of the network, and is drawn again on demand.
     page = folder.report.read_text()
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 7
     assert "src=" not in page
     assert "@import" not in page
     assert "https://" not in page.replace("https://matplotlib.org", "")

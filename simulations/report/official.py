@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from electorate import arena
-from electorate import config as config_module
+from electorate import arena, config_file
 from electorate.evaluation.metrics import Standing, spearman_rho
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from simulations.evaluate import EVERYONE
-from simulations.results import last_rows
+from simulations.report.results import last_rows
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Beside:
 
 def beside(folder: RunFolder) -> Beside:
     """The leaderboard at the last checkpoint; rho is None with fewer than three rated models."""
-    contestants = config_module.load(folder.config).contestants
+    contestants = config_file.load(folder.config).contestants
     board = {row["model"]: row for row in last_rows(files.read_table(folder.leaderboard), segment=EVERYONE)}
     rows = [board[contestant.name] for contestant in contestants]
     for kind in ("raw", "style_control"):

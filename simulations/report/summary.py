@@ -9,14 +9,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from electorate import config as config_module
+from electorate import config_file
 from electorate.evaluation.agreement import PEOPLE
 from electorate.evaluation.scoring import OVERALL, UNSEEN
 from electorate.storage import files
 from electorate.storage.run_folder import Manifest, RunFolder
 from simulations.evaluate import EVERYONE, Comparison
-from simulations.official import beside
-from simulations.results import Values, at_last, last_rows
+from simulations.report.official import beside
+from simulations.report.results import Values, at_last, last_rows
 
 # heading, prompts, metric, digits. Regret leads: top-1 saturates, and a rank may be wrong at no cost.
 COLUMNS = (
@@ -49,7 +49,7 @@ def write(folder: RunFolder, comparison: Comparison, manifest: Manifest) -> None
 
 def show(folder: RunFolder, console: Console) -> None:
     """Print the comparison table of a finished run, and where its report lies."""
-    gains, config = files.read_table(folder.gains), config_module.load(folder.config)
+    gains, config = files.read_table(folder.gains), config_file.load(folder.config)
     values, manifest = at_last(folder), folder.read_manifest()
     any_row = next(iter(values.values()))
     who = f"{any_row['n_users']:,} personas compared" if config.evaluation.persona is None else f"one {config.evaluation.persona}"

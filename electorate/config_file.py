@@ -1,0 +1,123 @@
+"""Configs on disk: YAML read with settings on top, and what is wrong with one said in a line."""
+
+import difflib
+import re
+import reprlib
+from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from electorate.config import ENGINES, Archetype, Config, Contestant
+from electorate.errors import ElectorateError
+
+SHORT = reprlib.Repr()
+SHORT.maxlevel = 2  # YAML's aliases can make a value that is endless when written out
+
+
+def load(path: Path, settings: Iterable[str] = ()) -> Config:
+    """Read a YAML config and apply `a.b=c` settings in order.
+
+    Raises ElectorateError with one line that names the field, the value and what is allowed.
+    """
+    content = _read_yaml(path)
+    for setting in settings:
+        _apply(content, setting)
+    return validated(content, str(path))
+
+
+def validated(content: Mapping[str, Any], origin: str) -> Config:
+    """A config from its plain content. Raises ElectorateError with one line that begins with its origin."""
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise ElectorateError(f"{origin}: {_explain(error)}") from None
+
+
+def dump(config: Config) -> str:
+    """The resolved config as YAML that `load` reads back to an equal object."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys in silence; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        # `<<` takes over another mapping's keys, which may be given anew beside it.
+        given = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in given]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                line = given[i].start_mark.line + 1
+                raise ElectorateError(f"line {line}: key {key!r} is there twice; each key once")
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 a SafeLoader
+    except FileNotFoundError:
+        raise ElectorateError(f"{path}: no such file; give the path of a YAML config, such as configs/quickstart.yaml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ElectorateError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    except ElectorateError as error:
+        raise ElectorateError(f"{path}: {error}") from None
+    except yaml.YAMLError as error:
+        raise ElectorateError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ElectorateError(f"{path}: holds {type(content).__name__}; a config is a mapping of {', '.join(Config.model_fields)}")
+    return content
+
+
+def _apply(content: dict[str, Any], setting: str) -> None:
+    keys, equals, value = setting.partition("=")
+    path = keys.strip().split(".")
+    if not equals or not all(path):
+        raise ElectorateError(f"--set {setting}: not of the form a.b=c, such as population.size=10000")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ElectorateError(f"--set {setting}: {value!r} is not a YAML value") from None
+    place: Any = content
+    try:
+        for key in path[:-1]:
+            place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
+        place[int(path[-1]) if isinstance(place, list) else path[-1]] = parsed
+    except (TypeError, ValueError, IndexError, AttributeError):
+        raise ElectorateError(f"--set {setting}: the config has no place {keys.strip()!r}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing wrong, as `field: value: what is allowed`."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    parent, key = first["loc"][:-1], first["loc"][-1] if first["loc"] else ""
+    where = ".".join(str(part) for part in first["loc"] if part not in ENGINES)
+    if first["type"] == "extra_forbidden":
+        allowed = _fields_at(parent)
+        close = difflib.get_close_matches(str(key), allowed, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"{where}: unknown key; {hint}allowed are {', '.join(allowed)}{more}"
+    if first["type"] == "missing":
+        return f"{where}: is missing{more}"
+    message = re.sub(r"^Value error, ", "", first["msg"])
+    if not where:
+        return f"{message}{more}"
+    return f"{where}: {SHORT.repr(first['input'])} is not allowed: {message}{more}"
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at a place of the config may have. Lists and maps hold one kind of section each."""
+    section: Any = Config
+    inside = {**ENGINES, "contestants": Contestant, "archetypes": Archetype}
+    for part in location:
+        if part in inside:
+            section = inside[str(part)]
+        elif part in section.model_fields:
+            annotation = section.model_fields[str(part)].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                section = annotation
+    return list(section.model_fields)
