@@ -67,7 +67,9 @@ class Cohort:
     def online_ratings(self, last_round: int, block: int, strength: Floats, rows: Ints) -> Floats:
         """elo_online of these rows of the block, (len(rows), M), from the global strengths."""
         cast = self._ballots(last_round, block, rows)
-        return elo_online.rate(strength, cast["model_a"], cast["model_b"], cast["outcome"], self.electorate.config.ratings.k_factor)
+        n, votes = cast["outcome"].shape
+        a, b, outcome = (cast[name].ravel() for name in ("model_a", "model_b", "outcome"))
+        return elo_online.rate(strength, n, np.repeat(np.arange(n), votes), a, b, outcome, self.electorate.config.ratings.k_factor)
 
     def taste_ratings(self, last_round: int, block: int, rows: Ints) -> TasteRatings:
         """oracle_features of these rows of the block."""

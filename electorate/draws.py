@@ -18,6 +18,7 @@ class Stream(IntEnum):
     BOOTSTRAP = 7
     AGREEMENT = 8
     SUBSETS = 9
+    FOLDS = 10
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

@@ -36,6 +36,28 @@ class Votes:
     def __len__(self) -> int:
         return len(self.a)
 
+    @property
+    def outcome_of_3(self) -> Ints:
+        """(n,) 0 A, 1 B, 2 tie: both bad says no more of who is better than a tie does."""
+        return np.minimum(self.outcome, 2)
+
+    @property
+    def users(self) -> Ints:
+        """(n,) the user of each vote; all one where the file names none."""
+        return np.zeros(len(self), dtype=np.int64) if self.user is None else self.user
+
+    def take(self, rows: Ints) -> "Votes":
+        """These votes; models and codes stay as they are."""
+        user, prompt = (None if codes is None else codes[rows] for codes in (self.user, self.prompt))
+        return Votes(self.models, self.a[rows], self.b[rows], self.outcome[rows], self.weight[rows], user, prompt)
+
+    def by_battle(self, values: Floats) -> Floats:
+        """(M, M, 3): sums of values (n,) over the votes of each ordered pair and outcome."""
+        models = len(self.models)
+        shape = models, models, 3
+        flat = np.ravel_multi_index((self.a, self.b, self.outcome_of_3), shape)
+        return np.bincount(flat, values, int(np.prod(shape))).astype(float, copy=False).reshape(shape)
+
 
 def read(path: Path) -> tuple[Votes, list[SetAside]]:
     """The votes of a CSV, JSON Lines, JSON or Parquet file, and the rows that are none, each with a reason.

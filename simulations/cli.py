@@ -34,6 +34,11 @@ RATE = """Bradley-Terry ratings, their 95% intervals (sandwich), rank ranges, vo
 columns of VOTES: model_a, model_b, winner (model_a, model_b, tie or tie (bothbad)); optionally user_id (or judge),
 prompt_id (or question_id), weight. Rows that are no votes are left out and counted by reason.
 columns of --out: model, rating, ci_low, ci_high, rank_low, rank_high, votes"""
+HUMAN = """Held-out log loss, accuracy, Brier score and calibration error of every system on the votes of real people.
+
+Each vote is predicted from the votes on other prompts: 5 folds that share no prompt, 4 fold seeds.
+columns of VOTES: model_a, model_b, winner, prompt_id (or question_id); optionally user_id (or judge), weight.
+DIR gets metrics.parquet, gains.parquet (differences to global_bt), predictions.parquet and summary.json."""
 IMPORT = """Turn a public data set into votes.parquet (for `rate`) and responses.parquet (for `engine: recorded`).
 Rows that cannot be used go to set_aside.jsonl with their reason.
 
@@ -115,6 +120,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     rate.add_argument("--out", type=Path, metavar="FILE", help="write the leaderboard to a .csv, .jsonl or .parquet file")
 
+    human = commands.add_parser(
+        "human",
+        help="how well each system predicts real people's votes",
+        description=HUMAN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    human.add_argument("votes", type=Path, metavar="VOTES", help="a .csv, .jsonl, .json or .parquet file")
+    human.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty or new folder for the comparison")
+    human.add_argument("--ties", choices=("half", "davidson", "rao_kupper"), default="davidson", help="tie model (default davidson)")
+
     importing = commands.add_parser(
         "import",
         help="a public data set as votes.parquet and responses.parquet",
@@ -173,4 +188,10 @@ def _import(chosen: argparse.Namespace, console: Console) -> None:
     import_data(chosen.format, chosen.path, chosen.out, console)
 
 
-COMMANDS = {"run": _run, "rate": _rate, "import": _import, "report": _report}
+def _human(chosen: argparse.Namespace, console: Console) -> None:
+    from simulations.human import human
+
+    human(chosen.votes, chosen.out, chosen.ties, console)
+
+
+COMMANDS = {"run": _run, "rate": _rate, "human": _human, "import": _import, "report": _report}

@@ -12,7 +12,8 @@ from actors.pool import CohortPool
 from electorate import judges, personas
 from electorate.evaluation import agreement, orders, scoring
 from electorate.evaluation.agreement import Agreement
-from electorate.evaluation.intervals import Bootstrap, Estimate
+from electorate.evaluation.intervals import Bootstrap
+from electorate.evaluation.results import GAINS, METRICS, metric_rows
 from electorate.evaluation.scoring import Scores
 from electorate.personas import Electorate, Personas
 from electorate.prompts import PromptSet
@@ -61,9 +62,9 @@ def compare(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, fold
             boards += _leaderboard_rows(electorate, votes, rated.fits)
             for segment, rows in segments.items():
                 where = {"users": "seen", "segment": segment, "votes_per_user": votes}
-                metrics += _rows(bootstrap.estimates(scores, rows), where)
+                metrics += metric_rows(bootstrap.estimates(scores, rows), where)
                 for baseline in [system for system in BASELINES if system in scores]:
-                    gains += _rows(bootstrap.gains(scores, baseline, rows), where | {"baseline": baseline})
+                    gains += metric_rows(bootstrap.gains(scores, baseline, rows), where | {"baseline": baseline})
             advance()
     return Comparison(
         pa.Table.from_pylist(metrics, schema=METRICS),
@@ -107,33 +108,6 @@ def _orders(electorate: Electorate, people: Personas, rated: Rated, segments: di
     own = np.broadcast_to(personal.overall, (len(people), len(names)))
     true = judges.mean_utilities(electorate, people)
     return orders.table(names, rated.fits[0].strength, own, true, segments, electorate.config.evaluation.confidence)
-
-
-METRICS = pa.schema(
-    [
-        ("system", pa.string()),
-        ("users", pa.string()),
-        ("prompts", pa.string()),
-        ("segment", pa.string()),
-        ("votes_per_user", pa.int32()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-        ("n_users", pa.int64()),
-    ]
-)
-GAINS = METRICS.insert(1, pa.field("baseline", pa.string()))
-
-
-def _rows(estimates: dict[str, dict[tuple[str, str], Estimate]], where: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"system": system, "prompts": prompts, "metric": metric, "value": e.value, "ci_low": e.ci_low}
-        | {"ci_high": e.ci_high, "n_users": e.users}
-        | where
-        for system, by_key in estimates.items()
-        for (prompts, metric), e in by_key.items()
-    ]
 
 
 def _segments(electorate: Electorate, people: Personas) -> dict[str, Ints]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from electorate import votes as votes_module
 from electorate.errors import ElectorateError
 from electorate.ratings import bradley_terry, leaderboard
-from electorate.ratings.bradley_terry import OUTCOMES, Fit
+from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.ties import MODELS
 from electorate.scale import Floats, Ints, to_elo
 from electorate.storage import tables
@@ -58,8 +58,7 @@ def win_rates(votes: Votes) -> Floats:
 
 def fit(votes: Votes, ties: str, cluster: str | None) -> tuple[Fit, list[str]]:
     """The ratings, and what a reader has to know of them."""
-    outcome = np.minimum(votes.outcome, OUTCOMES - 1)  # both bad says no more of who is better than a tie
-    weight, squared = (_by_battle(votes, outcome, values) for values in (votes.weight, votes.weight**2))
+    weight, squared = (votes.by_battle(values) for values in (votes.weight, votes.weight**2))
     notes = []
     prior_sd = None
     if not bradley_terry.estimable(weight):
@@ -71,18 +70,10 @@ def fit(votes: Votes, ties: str, cluster: str | None) -> tuple[Fit, list[str]]:
         notes.append("battles do not link all models: the distance between the parts comes from the prior alone")
     if cluster:
         groups = _clusters(votes, cluster)
-        covariance = bradley_terry.clustered(fitted, MODELS[ties], votes.a, votes.b, outcome, votes.weight, groups)
+        covariance = bradley_terry.clustered(fitted, MODELS[ties], votes.a, votes.b, votes.outcome_of_3, votes.weight, groups)
         notes.append(f"intervals by {cluster}: {len(np.unique(groups)):,} clusters")
         fitted = replace(fitted, covariance=covariance)
     return fitted, notes
-
-
-def _by_battle(votes: Votes, outcome: Ints, values: Floats) -> Floats:
-    """(M, M, 3) sums of values over the votes of each ordered pair and outcome."""
-    models = len(votes.models)
-    shape = models, models, OUTCOMES
-    flat = np.ravel_multi_index((votes.a, votes.b, outcome), shape)
-    return np.bincount(flat, values, int(np.prod(shape))).astype(float, copy=False).reshape(shape)
 
 
 def _clusters(votes: Votes, cluster: str) -> Ints:

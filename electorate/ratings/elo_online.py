@@ -8,16 +8,21 @@ from electorate.scale import Floats, Ints, to_nats
 WIN = np.array([1.0, 0.0, 0.5])  # of A, by outcome
 
 
-def rate(strength: Floats, a: Ints, b: Ints, outcome: Ints, k_factor: float) -> Floats:
-    """(n, M) each user's strengths in nats after its votes, from the global ones (M,).
+def rate(strength: Floats, users: int, user: Ints, a: Ints, b: Ints, outcome: Ints, k_factor: float) -> Floats:
+    """(users, M) each user's strengths in nats after its votes, from the global ones (M,).
 
-    a, b, outcome: (n, v), a user's votes in the order they were cast; a tie is half a win. A vote
-    moves its two models by k_factor Elo points times (result - expected result), one up, one down.
+    user, a, b, outcome: (n,) votes, each user's own in the order they were cast; a tie is half a win. A
+    vote moves its two models by k_factor Elo points times (result - expected result), one up, one down.
     """
-    n, rounds = a.shape
-    own, rows = np.tile(strength, (n, 1)), np.arange(n)
-    for i in range(rounds):
-        surprise = WIN[outcome[:, i]] - expit(own[rows, a[:, i]] - own[rows, b[:, i]])
-        own[rows, a[:, i]] += to_nats(k_factor) * surprise
-        own[rows, b[:, i]] -= to_nats(k_factor) * surprise
+    order, votes = np.argsort(user, kind="stable"), np.bincount(user, minlength=users)
+    first = np.cumsum(votes) - votes
+    most_first = np.argsort(-votes, kind="stable")
+    own = np.tile(strength, (users, 1))
+    # The i-th vote of all who have so many at once.
+    for i in range(int(votes.max(initial=0))):
+        who = most_first[: np.searchsorted(-votes[most_first], -i)]
+        at = order[first[who] + i]
+        surprise = WIN[outcome[at]] - expit(own[who, a[at]] - own[who, b[at]])
+        own[who, a[at]] += to_nats(k_factor) * surprise
+        own[who, b[at]] -= to_nats(k_factor) * surprise
     return own

@@ -59,8 +59,7 @@ class RunFolder:
         `resume` is false, or files that are no run's.
         """
         if not self.manifest.exists():
-            if self.path.is_dir() and any(p.name != LOCK for p in self.path.iterdir()):
-                raise ElectorateError(f"--out {self.path}: holds files that are no run's; give an empty or new folder")
+            self.require_empty("files that are no run's")
             files.write_text(self.config, config_file.dump(config))
             return None
         manifest = self.read_manifest()
@@ -72,6 +71,11 @@ class RunFolder:
         if manifest["status"] != "complete" and not resume:
             raise ElectorateError(f"--out {self.path}: holds an unfinished run of this config; add --resume to go on with it")
         return manifest
+
+    def require_empty(self, what: str = "files already") -> None:
+        """ElectorateError if there is anything in the folder."""
+        if self.path.is_dir() and any(p.name != LOCK for p in self.path.iterdir()):
+            raise ElectorateError(f"--out {self.path}: holds {what}; give an empty or new folder")
 
     @contextmanager
     def lock(self) -> Iterator[None]:

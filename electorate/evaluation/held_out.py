@@ -1,0 +1,112 @@
+"""Real people's votes predicted before they are seen: every system on folds that share no prompt.
+
+Several people vote on one battle, so folds by vote would leak; a prompt's votes are all in one fold.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from electorate.draws import Stream, generator
+from electorate.ratings import bradley_terry, elo_online, offsets
+from electorate.ratings.bradley_terry import OUTCOMES, Fit
+from electorate.ratings.offsets import UserVotes
+from electorate.ratings.ties import TieModel
+from electorate.scale import Floats, Ints
+from electorate.votes import Votes
+
+PRIOR_SD_ELO = 1000.0
+NO_OFFSETS = 1e6  # a pull toward the global ratings that leaves a user nothing but its own tie rate
+K_FACTOR = 16.0
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+
+Predict = Callable[[Votes, Votes, TieModel], Floats]
+
+
+def folds(prompt: Ints, count: int, seed: int) -> Ints:
+    """(n,) the fold of each vote: prompts shuffled by the seed and dealt out, so that folds differ by at most one prompt."""
+    prompts, of = np.unique(prompt, return_inverse=True)
+    dealt = np.arange(len(prompts)) % count
+    fold: Ints = generator(seed, Stream.FOLDS).permutation(dealt)[of]
+    return fold
+
+
+def predict(votes: Votes, fold: Ints, system: Predict, ties: TieModel) -> Floats:
+    """(n, 3) probabilities of A, B and tie of each vote, by the system fitted to the votes of the other folds."""
+    said = np.empty((len(votes), OUTCOMES))
+    for held_out in np.unique(fold):
+        rows = fold == held_out
+        said[rows] = system(votes.take(np.flatnonzero(~rows)), votes.take(np.flatnonzero(rows)), ties)
+    return said
+
+
+def class_prior(train: Votes, test: Votes, ties: TieModel) -> Floats:  # noqa: ARG001 of no use to it
+    """How often each outcome was seen."""
+    share = np.bincount(train.outcome_of_3, train.weight, OUTCOMES)
+    return np.tile(share / share.sum(), (len(test), 1))
+
+
+def global_bt(train: Votes, test: Votes, ties: TieModel) -> Floats:
+    """One Bradley-Terry ranking for all."""
+    fit = _global(train, ties)
+    return ties.probabilities(fit.strength[test.a] - fit.strength[test.b], np.array(fit.eta))
+
+
+def elo_online_(train: Votes, test: Votes, ties: TieModel) -> Floats:
+    """Global ratings, moved by plain Elo updates at each user's votes in the order of the file."""
+    fit, users = _global(train, ties), _users(train, test)
+    own = elo_online.rate(fit.strength, users, train.users, train.a, train.b, train.outcome_of_3, K_FACTOR)
+    return ties.probabilities(own[test.users, test.a] - own[test.users, test.b], np.array(fit.eta))
+
+
+def personal_ties(train: Votes, test: Votes, ties: TieModel) -> Floats:
+    """Global ratings, and each user's own tie rate."""
+    return _offsets(train, test, ties, NO_OFFSETS)
+
+
+def elo_offset(train: Votes, test: Votes, ties: TieModel) -> Floats:
+    """System A: each user's own ratings and tie rate, drawn toward everyone's as strongly as the votes ask for."""
+    return _offsets(train, test, ties, None)
+
+
+SYSTEMS: dict[str, Predict] = {
+    "class_prior": class_prior,
+    "global_bt": global_bt,
+    "elo_online": elo_online_,
+    "personal_ties": personal_ties,
+    "elo_offset": elo_offset,
+}
+
+
+def _global(train: Votes, ties: TieModel) -> Fit:
+    return bradley_terry.fit(train.by_battle(train.weight), ties, PRIOR_SD_ELO)
+
+
+def _users(train: Votes, test: Votes) -> int:
+    return int(max(train.users.max(initial=0), test.users.max(initial=0))) + 1
+
+
+def _offsets(train: Votes, test: Votes, ties: TieModel, lambda_reg: float | None) -> Floats:
+    users = _users(train, test)
+    votes = UserVotes(users, np.zeros(users, dtype=np.int64), train.users, train.a, train.b, train.outcome_of_3)
+    prior = offsets.fit(lambda p: [offsets.block_sums(votes, p, ties)], _global(train, ties), 1, lambda_reg)
+    at = offsets.posterior(votes, prior, ties)
+    covariance = np.linalg.inv(at.information)
+    user, a, b, tie = test.users, test.a, test.b, len(train.models)
+    variance = covariance[user, a, a] + covariance[user, b, b] - 2 * covariance[user, a, b]
+    across = covariance[user, a, tie] - covariance[user, b, tie]
+    mean = at.mode[user, a] - at.mode[user, b], at.mode[user, tie]
+    return predictive(*mean, variance, across, covariance[user, tie, tie], ties)
+
+
+def predictive(d: Floats, eta: Floats, variance: Floats, across: Floats, eta_variance: Floats, ties: TieModel) -> Floats:
+    """(n, 3) odds averaged over the joint normal of difference and tie parameter, by a product of Gauss-Hermite rules."""
+    sd = np.sqrt(np.maximum(variance, 1e-12))
+    slope = across / sd
+    rest = np.sqrt(np.maximum(eta_variance - slope**2, 0.0))
+    weights = _WEIGHTS / _WEIGHTS.sum()
+    total = np.zeros((len(d), OUTCOMES))
+    for x, weight_x in zip(_NODES, weights, strict=True):
+        for y, weight_y in zip(_NODES, weights, strict=True):
+            total += weight_x * weight_y * ties.probabilities(d + x * sd, eta + x * slope + y * rest)
+    return total
