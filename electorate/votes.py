@@ -1,24 +1,26 @@
 """Votes from a file, whoever cast them: two models, who won, and optionally the user, the prompt and a weight."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from electorate.errors import ElectorateError
 from electorate.scale import Floats, Ints
 from electorate.storage import tables
-from electorate.storage.tables import SetAside
+from electorate.storage.tables import Rows, SetAside
 
 REQUIRED = ("model_a", "model_b", "winner")
 USER, PROMPT, WEIGHT = ("user_id", "judge"), ("prompt_id", "question_id"), "weight"
 # As the Chatbot Arena writes them, with two more spellings of both-bad.
 WINNERS = {"model_a": 0, "model_b": 1, "tie": 2, "tie (bothbad)": 3, "bothbad": 3, "both_bad": 3}
 ALLOWED = "model_a, model_b, tie or tie (bothbad)"
+MISSING, UNKNOWN = -1, -2
+Encoded = tuple[list[str], Ints]  # distinct values, and each row's place among them
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,8 @@ class Votes:
     def by_battle(self, values: Floats) -> Floats:
         """(M, M, 3): sums of values (n,) over the votes of each ordered pair and outcome."""
         models = len(self.models)
-        shape = models, models, 3
-        flat = np.ravel_multi_index((self.a, self.b, self.outcome_of_3), shape)
-        return np.bincount(flat, values, int(np.prod(shape))).astype(float, copy=False).reshape(shape)
+        flat = (self.a * models + self.b) * 3 + self.outcome_of_3
+        return np.bincount(flat, values, models * models * 3).astype(float, copy=False).reshape(models, models, 3)
 
 
 def read(path: Path) -> tuple[Votes, list[SetAside]]:
@@ -65,17 +66,36 @@ def read(path: Path) -> tuple[Votes, list[SetAside]]:
     Raises ElectorateError if the file cannot be read, lacks a column, or no row of it is a vote.
     """
     rows = tables.read(path, REQUIRED, (*USER, *PROMPT, WEIGHT))
-    table, number = rows.table, np.asarray(rows.number)
-    names = {name: pc.if_else(pc.equal(table[name], ""), None, table[name]) for name in table.column_names}
-    problem, reasons = _problems(names, table.num_rows)
-    good = problem == 0
-    bad = (SetAside(int(number[i]), reasons[problem[i]], str(table.slice(i, 1).to_pylist()[0])) for i in np.flatnonzero(~good).tolist())
-    set_aside = [*rows.set_aside, *bad]
-    if not good.any():
+    votes, set_aside = of_rows(rows)
+    if not len(votes):
         first = f"; the first: row {set_aside[0].row}: {set_aside[0].reason}" if set_aside else ""
         raise ElectorateError(f"{path}: no row is a vote{first}; winner must be {ALLOWED}")
-    kept = {name: column.filter(pa.array(good)) for name, column in names.items()}
-    return _votes(kept), set_aside
+    return votes, set_aside
+
+
+def of_rows(rows: Rows) -> tuple[Votes, list[SetAside]]:
+    """The votes among the rows of a table, and the rows that are none. Text is looked at once for each distinct value."""
+    encoded = {name: _encode(rows.table[name]) for name in rows.table.column_names}
+    (names_a, a), (names_b, b), (winners, winner) = (encoded[name] for name in REQUIRED)
+    models = sorted({*names_a, *names_b})
+    place = {model: i for i, model in enumerate(models)}
+    a, b = (_look_up([place[name] for name in names], codes) for names, codes in ((names_a, a), (names_b, b)))
+    outcome = _look_up([WINNERS.get(text.strip(), UNKNOWN) for text in winners], winner)
+    weight = _weights(encoded[WEIGHT]) if WEIGHT in encoded else np.ones(len(a))
+    reasons = {
+        "without model_a": a == MISSING,
+        "without model_b": b == MISSING,
+        "without winner": outcome == MISSING,
+        f"winner not {ALLOWED}": outcome == UNKNOWN,
+        "a model against itself": a == b,
+        "weight not a positive number": ~((weight > 0) & (weight < np.inf)),
+    }
+    bad = np.zeros(len(a), dtype=bool)
+    for holds in reasons.values():
+        bad |= holds
+    set_aside = [*rows.set_aside, *_set_aside(rows, np.flatnonzero(bad), reasons)]
+    votes = Votes(tuple(models), a, b, outcome, weight, _group(encoded, USER), _group(encoded, PROMPT))
+    return (_seen_models(votes.take(np.flatnonzero(~bad))) if bad.any() else votes), set_aside
 
 
 def by_reason(set_aside: list[SetAside]) -> list[str]:
@@ -86,67 +106,55 @@ def by_reason(set_aside: list[SetAside]) -> list[str]:
     return [f"{n:,} {reason} (first: row {first[reason]:,})" for reason, n in counts.most_common()]
 
 
-def _problems(names: Mapping[str, pa.ChunkedArray], rows: int) -> tuple[Ints, list[str]]:
-    """(rows,) the index of the reason why each row is no vote, 0 where it is one; and the reasons."""
-    problem, reasons = np.zeros(rows, dtype=np.int64), [""]
-
-    def mark(where: pa.ChunkedArray, reason: str) -> None:
-        reasons.append(reason)
-        problem[(problem == 0) & pc.fill_null(where, True).to_numpy()] = len(reasons) - 1
-
-    winner = pc.utf8_trim_whitespace(names["winner"])
-    mark(pc.is_null(names["model_a"]), "without model_a")
-    mark(pc.is_null(names["model_b"]), "without model_b")
-    mark(pc.is_null(winner), "without winner")
-    mark(pc.invert(pc.is_in(winner, pa.array(list(WINNERS), pa.large_string()))), f"winner not {ALLOWED}")
-    mark(pc.equal(names["model_a"], names["model_b"]), "a model against itself")
-    if WEIGHT in names:
-        weight = _numbers(names[WEIGHT])
-        mark(pa.chunked_array([pa.array(~(np.isfinite(weight) & (weight > 0)))]), "weight not a positive number")
-    return problem, reasons
+def _encode(column: pa.ChunkedArray) -> Encoded:
+    """A column's distinct texts and each row's place among them; MISSING for null and for empty text."""
+    whole = column.unify_dictionaries().combine_chunks()
+    if not pa.types.is_dictionary(whole.type):
+        whole = whole.dictionary_encode()
+    values, codes = whole.dictionary.to_pylist(), whole.indices.fill_null(MISSING).to_numpy().astype(np.int64)
+    if "" in values:
+        codes[codes == values.index("")] = MISSING
+    return values, codes
 
 
-def _numbers(column: pa.ChunkedArray) -> Floats:
-    """Text as numbers; NaN where it is none. An empty weight is 1."""
+def _look_up(of_value: list[int], codes: Ints) -> Ints:
+    """What each row's value stands for; MISSING stays."""
+    return np.array([*of_value, MISSING], dtype=np.int64)[codes]
+
+
+def _weights(encoded: Encoded) -> Floats:
+    """(n,) weights; an empty one is 1, NaN stands for what is no number."""
+    values, codes = encoded
+    return np.array([*(_number(text) for text in values), 1.0])[codes]
+
+
+def _number(text: str) -> float:
     try:
-        return pc.fill_null(column, "1").cast(pa.float64()).to_numpy()
-    except pa.ArrowInvalid:
-        return np.array([_number(text) for text in column.to_pylist()])
-
-
-def _number(text: str | None) -> float:
-    try:
-        return 1.0 if text is None else float(text)
+        return float(text)
     except ValueError:
         return float("nan")
 
 
-def _votes(names: Mapping[str, pa.ChunkedArray]) -> Votes:
-    n = len(names["winner"])
-    shown = pa.chunked_array([*names["model_a"].chunks, *names["model_b"].chunks]).combine_chunks().dictionary_encode()
-    models, place = np.unique(shown.dictionary.to_pylist(), return_inverse=True)
-    codes = place[shown.indices.to_numpy()]
-    winner = pc.utf8_trim_whitespace(names["winner"]).dictionary_encode().combine_chunks()
-    outcome = np.array([WINNERS[name] for name in winner.dictionary.to_pylist()])[winner.indices.to_numpy()]
-    return Votes(
-        models=tuple(str(model) for model in models),
-        a=codes[:n],
-        b=codes[n:],
-        outcome=outcome.astype(np.int64),
-        weight=_numbers(names[WEIGHT]) if WEIGHT in names else np.ones(n),
-        user=_group(names, USER),
-        prompt=_group(names, PROMPT),
-    )
+def _set_aside(rows: Rows, bad: Ints, reasons: Mapping[str, npt.NDArray[np.bool_]]) -> Iterator[SetAside]:
+    """The bad rows, each with the first reason that holds for it."""
+    for i in bad.tolist():
+        reason = next(reason for reason, holds in reasons.items() if holds[i])
+        yield SetAside(rows.number[i], reason, str(rows.table.slice(i, 1).to_pylist()[0]))
 
 
-def _group(names: Mapping[str, pa.ChunkedArray], spellings: tuple[str, ...]) -> Ints | None:
+def _seen_models(votes: Votes) -> Votes:
+    """The votes with only the models that some vote is about."""
+    seen, place = np.unique(np.concatenate([votes.a, votes.b]), return_inverse=True)
+    models = tuple(votes.models[m] for m in seen)
+    return replace(votes, models=models, a=place[: len(votes)], b=place[len(votes) :])
+
+
+def _group(encoded: Mapping[str, Encoded], spellings: tuple[str, ...]) -> Ints | None:
     """A code for each distinct value; rows without one are each a group of their own. None without the column."""
-    there = [name for name in spellings if name in names]
+    there = [name for name in spellings if name in encoded]
     if not there:
         return None
-    encoded = names[there[0]].dictionary_encode().combine_chunks()
-    known = len(encoded.dictionary)
-    codes = pc.fill_null(encoded.indices, -1).to_numpy().astype(np.int64)
-    alone = codes < 0
-    codes[alone] = known + np.arange(alone.sum())
+    values, codes = encoded[there[0]]
+    alone = codes == MISSING
+    codes[alone] = len(values) + np.arange(alone.sum())
     return codes

@@ -58,7 +58,8 @@ def win_rates(votes: Votes) -> Floats:
 
 def fit(votes: Votes, ties: str, cluster: str | None) -> tuple[Fit, list[str]]:
     """The ratings, and what a reader has to know of them."""
-    weight, squared = (votes.by_battle(values) for values in (votes.weight, votes.weight**2))
+    weight = votes.by_battle(votes.weight)
+    squared = None if np.all(votes.weight == 1) else votes.by_battle(votes.weight**2)
     notes = []
     prior_sd = None
     if not bradley_terry.estimable(weight):

@@ -49,7 +49,7 @@ def fit(weight: Floats | Ints, ties: TieModel, prior_sd_elo: float | None, squar
     models = len(weight)
     precision = np.full(models + 1, TIE_PRIOR_SD**-2.0)
     precision[:models] = 0.0 if prior_sd_elo is None else to_nats(prior_sd_elo) ** -2.0
-    posterior = _Posterior(np.asarray(weight, float), ties, precision)
+    posterior = _Posterior(weight, ties, precision)
     parameters = posterior.centre.copy()
     objective, score, information = posterior(parameters)
     for _ in range(ITERATIONS):
@@ -63,7 +63,7 @@ def fit(weight: Floats | Ints, ties: TieModel, prior_sd_elo: float | None, squar
         parameters, (objective, score, information) = proposal, new
         if np.abs(scale * step).max() < 1e-10:
             break
-    middle = posterior.squared_scores(parameters, np.asarray(weight if squared is None else squared, float))
+    middle = posterior.squared_scores(parameters, weight if squared is None else squared)
     return Fit(
         strength=parameters[:models] - parameters[:models].mean(),
         eta=float(parameters[models]),
@@ -99,49 +99,56 @@ def clustered(fit: Fit, ties: TieModel, a: Ints, b: Ints, outcome: Ints, weight:
 
 
 class _Posterior:
-    """Log posterior of (strengths, eta) and its derivatives, summed over pairs rather than votes."""
+    """Log posterior of (strengths, eta) and its derivatives, summed over the pairs i < j that met rather than over votes."""
 
-    def __init__(self, weight: Floats, ties: TieModel, precision: Floats) -> None:
-        self._weight, self._ties, self._precision = weight, ties, precision
+    def __init__(self, weight: Floats | Ints, ties: TieModel, precision: Floats) -> None:
+        self._models, self._ties, self._precision = len(weight), ties, precision
+        self._i, self._j = np.nonzero(np.triu((weight.sum(axis=2) + weight.sum(axis=2).T) > 0, 1))
+        self._weight = self._folded(weight)
         self.centre = np.append(np.zeros(len(weight)), ties.start)
 
     def __call__(self, parameters: Floats) -> tuple[float, Floats, Floats]:
         """Its value, its gradient (M+1,) and minus its second derivatives (M+1, M+1)."""
         of, weight, away = self._derivatives(parameters), self._weight, parameters - self.centre
-        score = np.append(_by_model(weight * of.d), (weight * of.eta).sum()) - self._precision * away
-        information = _bordered(weight * of.info_dd, weight * of.info_de, weight * of.info_ee)
+        score = np.append(self._by_model(_total(weight * of.d)), (weight * of.eta).sum()) - self._precision * away
+        information = self._bordered(weight * of.info_dd, weight * of.info_de, weight * of.info_ee)
         information[np.diag_indices_from(information)] += self._precision
         # Without a prior nothing holds the level; holding the mean at zero changes no difference.
-        models = len(weight)
-        information[:models, :models] += information.diagonal()[:models].mean() / models
+        information[:-1, :-1] += information.diagonal()[:-1].mean() / self._models
         seen = np.where(weight > 0, weight * of.log_likelihood, 0.0)
         return float(seen.sum() - away @ (self._precision * away) / 2), score, information
 
-    def squared_scores(self, parameters: Floats, squared: Floats) -> Floats:
+    def squared_scores(self, parameters: Floats, squared: Floats | Ints) -> Floats:
         """(M+1, M+1): the sum over votes of score times score, each vote by its squared weight."""
-        of = self._derivatives(parameters)
-        return _bordered(squared * of.d**2, squared * of.d * of.eta, squared * of.eta**2)
+        of, folded = self._derivatives(parameters), self._folded(squared)
+        return self._bordered(folded * of.d**2, folded * of.d * of.eta, folded * of.eta**2)
+
+    def _folded(self, weight: Floats | Ints) -> Floats:
+        """(pairs, 3): what was seen of i and j, whichever was called a; the tie models know no difference."""
+        turned = weight[self._j, self._i][:, [1, 0, 2]]
+        return np.asarray(weight[self._i, self._j] + turned, float)
 
     def _derivatives(self, parameters: Floats) -> Derivatives:
         strength, eta = parameters[:-1], parameters[-1]
-        difference = (strength[:, None] - strength)[..., None]
-        return self._ties.derivatives(difference, eta, np.arange(OUTCOMES))
+        return self._ties.derivatives((strength[self._i] - strength[self._j])[:, None], eta, np.arange(OUTCOMES))
+
+    def _by_model(self, of_pair: Floats) -> Floats:
+        """(M,): what each pair holds, added to i and taken from j."""
+        models = self._models
+        of: Floats = np.bincount(self._i, of_pair, models) - np.bincount(self._j, of_pair, models)
+        return of
+
+    def _bordered(self, by_pair: Floats, across: Floats, corner: Floats) -> Floats:
+        """(M+1, M+1): the sum over pairs of x (e_i - e_j)(e_i - e_j)^T, bordered by the tie parameter's row."""
+        models, of_pair = self._models, _total(by_pair)
+        matrix: Floats = np.zeros((models + 1, models + 1))
+        matrix[self._i, self._j] = matrix[self._j, self._i] = -of_pair
+        matrix[np.diag_indices(models)] = -matrix[:models, :models].sum(axis=1)
+        matrix[:models, models] = matrix[models, :models] = self._by_model(_total(across))
+        matrix[models, models] = corner.sum()
+        return matrix
 
 
-def _by_model(by_pair: Floats) -> Floats:
-    """(M,): what each pair (a, b) holds, summed over outcomes, added to a and taken from b."""
-    summed = by_pair.sum(axis=2)
-    of: Floats = summed.sum(axis=1) - summed.sum(axis=0)
-    return of
-
-
-def _bordered(by_pair: Floats, across: Floats, corner: Floats) -> Floats:
-    """(M+1, M+1): the sum over pairs of x (e_a - e_b)(e_a - e_b)^T, bordered by the tie parameter's row."""
-    models = len(by_pair)
-    matrix = np.empty((models + 1, models + 1))
-    both = by_pair.sum(axis=2)
-    both = both + both.T
-    matrix[:models, :models] = np.diag(both.sum(axis=1)) - both
-    matrix[:models, models] = matrix[models, :models] = _by_model(across)
-    matrix[models, models] = corner.sum()
-    return matrix
+def _total(by_outcome: Floats) -> Floats:
+    """(pairs,): summed over outcomes."""
+    return by_outcome @ np.ones(OUTCOMES)

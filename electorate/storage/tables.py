@@ -37,7 +37,9 @@ class SetAside(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns of text, null where a row has none (in CSV, where it is empty), and the number each row had in its file."""
+    """Columns of text, plain or dictionary-encoded, null where a row has none (in CSV, where it is empty); and the
+    number each row had in its file.
+    """
 
     table: pa.Table
     number: list[int] | range
@@ -226,23 +228,29 @@ def _as_text(value: Any) -> str | None:
 
 
 def _read_parquet(path: Path, wanted: list[str]) -> Rows:
-    with pq.ParquetFile(path, memory_map=True) as file:
-        if file.metadata.num_rows > MAX_ROWS:
-            raise ElectorateError(f"{path}: says it has {file.metadata.num_rows:,} rows; at most {MAX_ROWS:,} are read")
-        names = file.schema_arrow.names
-        if twice := sorted({name for name in names if names.count(name) > 1 and name in wanted}):
-            raise ElectorateError(f"{path}: column {twice[0]!r} is there twice")
-        table = file.read([name for name in wanted if name in names])
-    number = range(1, table.num_rows + 1)
-    texts = {name: _column_as_text(table[name]) for name in table.column_names}
-    return Rows(pa.table(texts), number, [])
+    with pq.ParquetFile(path) as file:
+        rows, schema = file.metadata.num_rows, file.schema_arrow
+    if rows > MAX_ROWS:
+        raise ElectorateError(f"{path}: says it has {rows:,} rows; at most {MAX_ROWS:,} are read")
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1 and name in wanted}):
+        raise ElectorateError(f"{path}: column {twice[0]!r} is there twice")
+    there = [name for name in wanted if name in schema.names]
+    # Text stays dictionary-encoded as it lies on disk: a name a million times over is read once.
+    text = [name for name in there if _is_text(schema.field(name).type)]
+    with pq.ParquetFile(path, memory_map=True, read_dictionary=text) as file:
+        table = file.read(there)
+    return Rows(pa.table({name: _column_as_text(table[name]) for name in there}), range(1, rows + 1), [])
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _column_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_nested(column.type):
         return pa.chunked_array([pa.array([_as_text(value) for value in column.to_pylist()], pa.large_string())])
     if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+        return column if _is_text(column.type.value_type) else _column_as_text(column.cast(column.type.value_type))
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
     return column.cast(pa.large_string())
