@@ -86,9 +86,8 @@ def main() -> None:
         print(f"interval widths within {100 * width:.2f}% (bound {100 * WIDTH_BOUND:.0f}%)")
         first, again = peer["seconds"]
         asked = f" (at least {FASTER} asked)" if (models, n) == MANY else ""
-        print(
-            f"    {again / own['seconds']:.0f} times as fast as arena-rank once compiled{asked}, {first / own['seconds']:.0f} times with compiling"
-        )
+        warm, cold = again / own["seconds"], first / own["seconds"]
+        print(f"    {warm:.0f} times as fast as arena-rank once compiled{asked}, {cold:.0f} times with compiling")
 
 
 def store() -> None:

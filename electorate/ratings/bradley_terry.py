@@ -134,9 +134,8 @@ class _Posterior:
 
     def _by_model(self, of_pair: Floats) -> Floats:
         """(M,): what each pair holds, added to i and taken from j."""
-        models = self._models
-        of: Floats = np.bincount(self._i, of_pair, models) - np.bincount(self._j, of_pair, models)
-        return of
+        up, down = (np.bincount(place, of_pair, self._models).astype(float, copy=False) for place in (self._i, self._j))
+        return up - down
 
     def _bordered(self, by_pair: Floats, across: Floats, corner: Floats) -> Floats:
         """(M+1, M+1): the sum over pairs of x (e_i - e_j)(e_i - e_j)^T, bordered by the tie parameter's row."""
