@@ -14,7 +14,8 @@ from electorate.evaluation import scoring
 from electorate.evaluation.predictions import Systems
 from electorate.evaluation.scoring import Scores
 from electorate.personas import Personas
-from electorate.ratings.offsets import Prior, Sums
+from electorate.ratings.offsets import Sums
+from electorate.ratings.posteriors import Prior
 from electorate.ratings.tastes import TasteRatings
 from electorate.scale import Floats, Ints
 from electorate.storage.run_folder import RunFolder

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from electorate import judges, personas
 from electorate.personas import BLOCK, Electorate
-from electorate.ratings import elo_online, offsets, tastes
-from electorate.ratings.offsets import Prior, Sums, UserVotes
+from electorate.ratings import elo_online, offsets, posteriors, tastes
+from electorate.ratings.offsets import Sums
+from electorate.ratings.posteriors import Prior, UserVotes
 from electorate.ratings.tally import as_outcome
 from electorate.ratings.tastes import Battles, TasteRatings
 from electorate.ratings.ties import MODELS
@@ -57,7 +58,7 @@ class Cohort:
     def offset_ratings(self, last_round: int, block: int, labels: Labels, prior: Prior, rows: Ints, keep: Path | None) -> UserRatings:
         """The posterior of these rows of the block; the whole block's ratings are written to `keep` if it is given."""
         votes = self._user_votes(last_round, block, labels)
-        at = offsets.posterior(votes, prior, self._ties)
+        at = posteriors.posterior(votes, prior, self._ties)
         user_id = block * BLOCK + np.arange(votes.users)
         if keep:
             files.write_table(keep / f"block={block}.parquet", self._ratings_table(user_id, at.mode))

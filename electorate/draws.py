@@ -19,6 +19,7 @@ class Stream(IntEnum):
     AGREEMENT = 8
     SUBSETS = 9
     FOLDS = 10
+    EVIDENCE = 11
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

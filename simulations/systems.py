@@ -17,7 +17,7 @@ from electorate.evaluation.predictions import System, Tastes
 from electorate.personas import BLOCK, Electorate, Personas
 from electorate.ratings import offsets
 from electorate.ratings.bradley_terry import Fit
-from electorate.ratings.offsets import Prior
+from electorate.ratings.posteriors import Prior
 from electorate.ratings.tastes import TasteRatings
 from electorate.ratings.ties import MODELS
 from electorate.scale import ELO_PER_NAT, to_nats

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from electorate.draws import Stream, generator
-from electorate.ratings import bradley_terry, elo_online, offsets
+from electorate.ratings import bradley_terry, elo_online, offsets, posteriors
 from electorate.ratings.bradley_terry import OUTCOMES, Fit
-from electorate.ratings.offsets import UserVotes
+from electorate.ratings.posteriors import UserVotes
 from electorate.ratings.ties import TieModel
 from electorate.scale import Floats, Ints
 from electorate.votes import Votes
@@ -90,7 +90,7 @@ def _offsets(train: Votes, test: Votes, ties: TieModel, lambda_reg: float | None
     users = _users(train, test)
     votes = UserVotes(users, np.zeros(users, dtype=np.int64), train.users, train.a, train.b, train.outcome_of_3)
     prior = offsets.fit(lambda p: [offsets.block_sums(votes, p, ties)], _global(train, ties), 1, lambda_reg)
-    at = offsets.posterior(votes, prior, ties)
+    at = posteriors.posterior(votes, prior, ties)
     covariance = np.linalg.inv(at.information)
     user, a, b, tie = test.users, test.a, test.b, len(train.models)
     variance = covariance[user, a, a] + covariance[user, b, b] - 2 * covariance[user, a, b]
