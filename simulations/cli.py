@@ -172,6 +172,8 @@ def _report(chosen: argparse.Namespace, console: Console) -> None:
     status = folder.read_manifest()["status"]
     if status != "complete":
         raise ElectorateError(f"{chosen.folder}: the run is {status}; finish it with `run CONFIG --out {chosen.folder} --resume` first")
+    if not folder.config.exists():
+        raise ElectorateError(f"{chosen.folder}: holds no run's config; only a run has a report, other comparisons have their tables")
     page.write(folder)
     summary.show(folder, console)
 

@@ -82,6 +82,8 @@ def test_the_folder_holds_a_runs_tables(tmp_path: Path, capsys: pytest.CaptureFi
     capsys.readouterr()
     assert cli.main(["human", str(tmp_path / "v.parquet"), "--out", str(tmp_path / "out")]) == 2
     assert "holds files already; give an empty or new folder" in capsys.readouterr().err
+    assert cli.main(["report", str(tmp_path / "out")]) == 2
+    assert "holds no run's config; only a run has a report" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
