@@ -20,6 +20,9 @@ USER, PROMPT, WEIGHT = ("user_id", "judge"), ("prompt_id", "question_id"), "weig
 WINNERS = {"model_a": 0, "model_b": 1, "tie": 2, "tie (bothbad)": 3, "bothbad": 3, "both_bad": 3}
 ALLOWED = "model_a, model_b, tie or tie (bothbad)"
 MISSING, UNKNOWN = -1, -2
+WEIGHTS = 1e-9, 1e9
+WRONG_WEIGHT = "weight not a number from 1e-9 to 1e9"
+MAX_MODELS = 2000
 Encoded = tuple[list[str], Ints]  # distinct values, and each row's place among them
 
 
@@ -70,6 +73,9 @@ def read(path: Path) -> tuple[Votes, list[SetAside]]:
     if not len(votes):
         first = f"; the first: row {set_aside[0].row}: {set_aside[0].reason}" if set_aside else ""
         raise ElectorateError(f"{path}: no row is a vote{first}; winner must be {ALLOWED}")
+    if len(votes.models) > MAX_MODELS:
+        some = ", ".join(repr(model[:30]) for model in votes.models[:3])
+        raise ElectorateError(f"{path}: names {len(votes.models):,} models ({some}, ...); at most {MAX_MODELS:,} can be rated")
     return votes, set_aside
 
 
@@ -88,14 +94,14 @@ def of_rows(rows: Rows) -> tuple[Votes, list[SetAside]]:
         "without winner": outcome == MISSING,
         f"winner not {ALLOWED}": outcome == UNKNOWN,
         "a model against itself": a == b,
-        "weight not a positive number": ~((weight > 0) & (weight < np.inf)),
+        WRONG_WEIGHT: ~((weight >= WEIGHTS[0]) & (weight <= WEIGHTS[1])),
     }
     bad = np.zeros(len(a), dtype=bool)
     for holds in reasons.values():
         bad |= holds
     set_aside = [*rows.set_aside, *_set_aside(rows, np.flatnonzero(bad), reasons)]
     votes = Votes(tuple(models), a, b, outcome, weight, _group(encoded, USER), _group(encoded, PROMPT))
-    return (_seen_models(votes.take(np.flatnonzero(~bad))) if bad.any() else votes), set_aside
+    return _compact(votes.take(np.flatnonzero(~bad)) if bad.any() else votes), set_aside
 
 
 def by_reason(set_aside: list[SetAside]) -> list[str]:
@@ -139,14 +145,23 @@ def _set_aside(rows: Rows, bad: Ints, reasons: Mapping[str, npt.NDArray[np.bool_
     """The bad rows, each with the first reason that holds for it."""
     for i in bad.tolist():
         reason = next(reason for reason, holds in reasons.items() if holds[i])
-        yield SetAside(rows.number[i], reason, str(rows.table.slice(i, 1).to_pylist()[0]))
+        yield SetAside(rows.number[i], reason, "")
 
 
-def _seen_models(votes: Votes) -> Votes:
-    """The votes with only the models that some vote is about."""
-    seen, place = np.unique(np.concatenate([votes.a, votes.b]), return_inverse=True)
+def _compact(votes: Votes) -> Votes:
+    """The votes with only the models, users and prompts that are in them, numbered without gaps."""
+    n = len(votes)
+    seen, place = _renumbered(np.concatenate([votes.a, votes.b]))
+    user, prompt = (None if codes is None else _renumbered(codes)[1] for codes in (votes.user, votes.prompt))
     models = tuple(votes.models[m] for m in seen)
-    return replace(votes, models=models, a=place[: len(votes)], b=place[len(votes) :])
+    return replace(votes, models=models, a=place[:n], b=place[n:], user=user, prompt=prompt)
+
+
+def _renumbered(codes: Ints) -> tuple[Ints, Ints]:
+    """The codes that occur, ascending, and each row's place among them."""
+    there = np.zeros(int(codes.max(initial=-1)) + 1, dtype=bool)
+    there[codes] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[codes]
 
 
 def _group(encoded: Mapping[str, Encoded], spellings: tuple[str, ...]) -> Ints | None:

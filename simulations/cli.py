@@ -37,7 +37,7 @@ columns of --out: model, rating, ci_low, ci_high, rank_low, rank_high, votes"""
 HUMAN = """Held-out log loss, accuracy, Brier score and calibration error of every system on the votes of real people.
 
 Each vote is predicted from the votes on other prompts: 5 folds that share no prompt, 4 fold seeds.
-columns of VOTES: model_a, model_b, winner, prompt_id (or question_id); optionally user_id (or judge), weight.
+columns of VOTES: model_a, model_b, winner, user_id (or judge), prompt_id (or question_id); every vote counts once.
 DIR gets metrics.parquet, gains.parquet (differences to global_bt), predictions.parquet and summary.json."""
 IMPORT = """Turn a public data set into votes.parquet (for `rate`) and responses.parquet (for `engine: recorded`).
 Rows that cannot be used go to set_aside.jsonl with their reason.
@@ -57,14 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for what the user can put right, 130 for Ctrl-C."""
     chosen = _parser().parse_args(arguments)
     # A job's log has no width of its own; a table cut to 80 columns would lose its numbers.
-    console = Console() if sys.stdout.isatty() else Console(width=120)
+    # Names of models and files are no markup.
+    console = Console(markup=False) if sys.stdout.isatty() else Console(width=120, markup=False)
     try:
         COMMANDS[chosen.command](chosen, console)
     except ElectorateError as error:
         print(f"electorate: {error}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
-        print("electorate: interrupted; what is done is kept, run again with --resume to go on", file=sys.stderr)
+        hint = "; what is done is kept, run again with --resume to go on" if chosen.command == "run" else ""
+        print(f"electorate: interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
     return 0
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,11 @@ def human(path: Path, out: Path, ties: str, console: Console) -> None:
     for line in votes_module.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
     prompt = _prompts(votes, path)
+    if votes.user is None:
+        raise ElectorateError(f"{path}: has no column {' or '.join(votes_module.USER)}; whose votes they are is what is compared")
+    if np.any(votes.weight != 1):
+        console.print("weights are left aside: every vote counts once")
+        votes = replace(votes, weight=np.ones(len(votes)))
     with folder.lock():
         predicted = _predict(votes, prompt, ties, console)
         estimates, gains = _estimates(votes, prompt, predicted)

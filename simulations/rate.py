@@ -31,6 +31,8 @@ def rate(path: Path, ties: str, cluster: str | None, anchor: str | None, out: Pa
     """
     if out:
         tables.check_writable(out)
+        if out.resolve() == path.resolve():
+            raise ElectorateError(f"--out {out}: is the file of votes itself; give another")
     votes, set_aside = votes_module.read(path)
     for line in votes_module.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)

@@ -86,12 +86,24 @@ VOTES: dict[str, tuple[str, Make, str]] = {
     ),
     "a header of a megabyte": ("v.csv", raw(b"z" * 1_000_000 + HEAD), "not readable as csv"),
     "utf-16": ("v.csv", raw((HEAD + VOTE).decode().encode("utf-16")), "is UTF-16"),
+    "a quote that is never closed": ("v.csv", raw(b"note," + HEAD + b'"a,x,y,tie\n' + b"b,x,y,tie\n" * 9), "odd number of double quotes"),
+    "bytes that are no UTF-8 in parquet": (
+        "v.parquet",
+        table(model_a=["x"], model_b=pa.array([b"\xff"]).view(pa.string()), winner=["tie"]),
+        "not readable as parquet",
+    ),
+    "a column of texts for model_a": (
+        "v.csv",
+        raw(HEAD + b"".join(b"text %d,y,tie\n" % i for i in range(3000))),
+        "names 3,001 models",
+    ),
+    "weights beyond all bounds": ("v.csv", raw(b"model_a,model_b,winner,weight\nx,y,tie,1e300\n"), "weight not a number from 1e-9 to 1e9"),
     "only self-battles": ("v.csv", raw(HEAD + b"x,x,tie\n" * 3), "row 1: a model against itself"),
     "only unknown winners": ("v.csv", raw(HEAD + b"x,y,left\n"), "row 1: winner not model_a, model_b, tie"),
     "only NaN for models": ("v.parquet", table(model_a=[float("nan")], model_b=["y"], winner=["tie"]), "row 1: without model_a"),
     "lists for models": ("v.parquet", table(model_a=[["x"]], model_b=[["x"]], winner=["tie"]), "a model against itself"),
     "numbers for winners": ("v.parquet", table(model_a=["x"], model_b=["y"], winner=[1]), "winner not model_a"),
-    "only weights that are none": ("v.csv", raw(b"model_a,model_b,winner,weight\nx,y,tie,nan\n"), "weight not a positive number"),
+    "only weights that are none": ("v.csv", raw(b"model_a,model_b,winner,weight\nx,y,tie,nan\n"), "weight not a number from 1e-9 to 1e9"),
     "only ragged rows": ("v.csv", raw(HEAD + b"x,y\n"), "has 2 columns instead of 3"),
     "binary": ("v.csv", raw(bytes(range(1, 256)) * 50), "v.csv: "),
     "an object for a list": ("v.json", document({"model_a": "x"}), "holds dict"),
@@ -117,6 +129,13 @@ ROWS: dict[str, tuple[str, Make, str]] = {
     "latin-1 beside utf-8": ("v.csv", raw(HEAD + "caf\u00e9,y,tie\n".encode() + b"caf\xe9,y,tie\n"), "caf\u00e9"),
     "latin-1 in one line": ("v.jsonl", raw(b'{"model_a":"x","model_b":"y","winner":"tie"}\n{"model_a":"\xe9"}\n'), "1 is not UTF-8"),
     "one ragged row": ("v.csv", raw(HEAD + VOTE + b"x,y,tie,more\n" + VOTE), "1 has 4 columns instead of 3 (first: row 2)"),
+    "a byte-order mark and latin-1": ("v.csv", raw(b"\xef\xbb\xbf" + HEAD + VOTE + b"caf\xe9,y,tie\n"), "1 is not UTF-8 (first: row 2)"),
+    "names that look like markup": ("v.csv", raw(HEAD + b"gpt[bold],x[/y],tie\n"), "gpt[bold]"),
+    "a category that no row has": (
+        "v.parquet",
+        table(model_a=pa.DictionaryArray.from_arrays([0, 0], ["x", "ghost"]), model_b=["y", "y"], winner=["model_a", "model_b"]),
+        "2 votes, 2 models",
+    ),
     "a byte-order mark": ("v.csv", raw(b"\xef\xbb\xbf" + HEAD + VOTE), "1 votes, 2 models"),
     "windows line ends": ("v.csv", raw((HEAD + VOTE).replace(b"\n", b"\r\n")), "1 votes, 2 models"),
     "a null in one row": (
@@ -127,7 +146,7 @@ ROWS: dict[str, tuple[str, Make, str]] = {
     "an infinite weight": (
         "v.csv",
         raw(b"model_a,model_b,winner,weight\nx,y,tie,inf\nx,y,tie,-1\nx,y,tie,\n"),
-        "2 weight not a positive number",
+        "2 weight not a number from 1e-9 to 1e9",
     ),
     "a number among lines": ("v.jsonl", lines({"model_a": "x", "model_b": "y", "winner": "tie"}, 7), "1 is not an object (first: row 2)"),
     "half a surrogate pair": (
@@ -157,12 +176,14 @@ def test_rows_that_are_no_votes_cost_only_themselves(case: str, tmp_path: Path, 
         (["--anchor", "q=1000"], "'q' is in no vote; models are x, y"),
         (["--cluster", "user"], "the votes have no column user_id or judge"),
         (["--cluster", "prompt"], "all votes have the same prompt_id"),
+        (["--out", "{votes}"], "is the file of votes itself"),
         (["--out", "board.txt"], "must be .csv, .jsonl or .parquet"),
         (["--out", "/proc/none/board.csv"], "cannot be written"),
     ],
 )
 def test_options_of_rate(options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "v.csv").write_bytes(b"model_a,model_b,winner,prompt_id\n" + b"x,y,model_a,1\n" * 3)
+    options = [option.format(votes=tmp_path / "v.csv") for option in options]
     code, _, line = outcome(["rate", str(tmp_path / "v.csv"), *options], capsys)
     assert code == 2
     assert expected in line

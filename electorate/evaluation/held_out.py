@@ -8,9 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from electorate.draws import Stream, generator
+from electorate.personas import BLOCK
 from electorate.ratings import bradley_terry, elo_online, offsets, posteriors
 from electorate.ratings.bradley_terry import OUTCOMES, Fit
-from electorate.ratings.posteriors import UserVotes
+from electorate.ratings.posteriors import Posterior, UserVotes
 from electorate.ratings.ties import TieModel
 from electorate.scale import Floats, Ints
 from electorate.votes import Votes
@@ -87,16 +88,29 @@ def _users(train: Votes, test: Votes) -> int:
 
 
 def _offsets(train: Votes, test: Votes, ties: TieModel, lambda_reg: float | None) -> Floats:
-    users = _users(train, test)
-    votes = UserVotes(users, np.zeros(users, dtype=np.int64), train.users, train.a, train.b, train.outcome_of_3)
-    prior = offsets.fit(lambda p: [offsets.block_sums(votes, p, ties)], _global(train, ties), 1, lambda_reg)
-    at = posteriors.posterior(votes, prior, ties)
-    covariance = np.linalg.inv(at.information)
-    user, a, b, tie = test.users, test.a, test.b, len(train.models)
+    blocks = [_block(train, first, min(BLOCK, _users(train, test) - first)) for first in range(0, _users(train, test), BLOCK)]
+    prior = offsets.fit(lambda p: [offsets.block_sums(b, p, ties) for b in blocks], _global(train, ties), 1, lambda_reg)
+    said = np.empty((len(test), OUTCOMES))
+    for i, block in enumerate(blocks):
+        rows = np.flatnonzero(test.users // BLOCK == i)
+        at = posteriors.posterior(block, prior, ties)
+        said[rows] = _predicted(at, test.users[rows] % BLOCK, test.a[rows], test.b[rows], ties)
+    return said
+
+
+def _block(train: Votes, first: int, users: int) -> UserVotes:
+    """The votes of so many users from the first of a block on, who are counted from 0 in it."""
+    own = train.take(np.flatnonzero(train.users // BLOCK == first // BLOCK))
+    return UserVotes(users, np.zeros(users, dtype=np.int64), own.users - first, own.a, own.b, own.outcome_of_3)
+
+
+def _predicted(at: Posterior, user: Ints, a: Ints, b: Ints, ties: TieModel) -> Floats:
+    """(n, 3) odds of these battles, averaged over each user's posterior."""
+    covariance, tie = np.linalg.inv(at.information), at.mode.shape[1] - 1
     variance = covariance[user, a, a] + covariance[user, b, b] - 2 * covariance[user, a, b]
     across = covariance[user, a, tie] - covariance[user, b, tie]
-    mean = at.mode[user, a] - at.mode[user, b], at.mode[user, tie]
-    return predictive(*mean, variance, across, covariance[user, tie, tie], ties)
+    d, eta = at.mode[user, a] - at.mode[user, b], at.mode[user, tie]
+    return predictive(d, eta, variance, across, covariance[user, tie, tie], ties)
 
 
 def predictive(d: Floats, eta: Floats, variance: Floats, across: Floats, eta_variance: Floats, ties: TieModel) -> Floats:

@@ -70,10 +70,8 @@ class Imported:
 
     def response(self, prompt_id: str | None, prompt: str, model: str, response: str) -> None:
         """Add a model's response to a prompt; the first one stays, others are counted."""
-        key = prompt_id or prompt, model
-        if key not in self.responses:
-            self.responses[key] = prompt, response
-        elif self.responses[key] != (prompt, response):
+        kept = self.responses.setdefault((prompt, model), (prompt_id or prompt, response))
+        if kept[1] != response:
             self.notes["further responses of a model to a prompt it had answered, left out of responses.parquet"] += 1
 
     def write(self, out: Path) -> list[str]:
@@ -89,7 +87,7 @@ class Imported:
             files.write_table(out / VOTES, pa.table({name: pa.array(column) for name, column in there.items()}))
             lines.append(f"{len(self.votes):,} votes: {out / VOTES}")
         if self.responses:
-            rows = [(key, prompt, model, text) for (key, model), (prompt, text) in self.responses.items()]
+            rows = [(prompt_id, prompt, model, text) for (prompt, model), (prompt_id, text) in self.responses.items()]
             columns = dict(zip(RESPONSE_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
             files.write_table(out / RESPONSES, pa.table({name: pa.array(column, pa.large_string()) for name, column in columns.items()}))
             lines.append(f"{len(rows):,} responses of {len({row[2] for row in rows})} models: {out / RESPONSES}")
@@ -127,6 +125,7 @@ def turns(text: str | None, what: str, may_be_empty: bool = True) -> Turns:
 
 def known_winner(text: str | None) -> str:
     """The winner as the Chatbot Arena writes it. Raises NoVoteError for any other."""
-    if text not in WINNERS:
+    winner = (text or "").strip()
+    if winner not in WINNERS:
         raise NoVoteError(f"winner not {ALLOWED}")
-    return text
+    return winner

@@ -7,43 +7,41 @@ from pathlib import Path
 
 from electorate.importers.imported import Imported, NoVoteError, Row, Turns, known_winner, turns
 from electorate.storage import tables
-from electorate.votes import PROMPT, REQUIRED, USER, WEIGHT
+from electorate.votes import PROMPT, REQUIRED, USER, WEIGHT, WEIGHTS, WRONG_WEIGHT
 
 TEXTS = ("prompt", "response_a", "response_b")
 
 
 def read(path: Path) -> Imported:
     """Every line as a vote."""
-    found = Imported()
+    found, rows = Imported(), tables.read(path, REQUIRED, (*USER, *PROMPT, WEIGHT, *TEXTS))
+    # As `rate` does: the first spelling the file has.
+    user, prompt_id = (next((name for name in names if name in rows.table.column_names), "") for names in (USER, PROMPT))
 
     def add(row: Row) -> None:
         found.vote(
             row["model_a"],
             row["model_b"],
             known_winner(row["winner"]),
-            user_id=_first(row, USER),
-            prompt_id=_first(row, PROMPT),
+            user_id=row.get(user) or None,
+            prompt_id=row.get(prompt_id) or None,
             weight=_weight(row.get(WEIGHT)),
             prompt=_turns(row.get("prompt"), "prompt"),
             response_a=_turns(row.get("response_a"), "response_a"),
             response_b=_turns(row.get("response_b"), "response_b"),
         )
 
-    found.take(tables.read(path, REQUIRED, (*USER, *PROMPT, WEIGHT, *TEXTS)), add)
+    found.take(rows, add)
     return found
-
-
-def _first(row: Row, spellings: tuple[str, ...]) -> str | None:
-    return next((row[name] for name in spellings if row.get(name) is not None), None)
 
 
 def _weight(text: str | None) -> float:
     try:
-        weight = 1.0 if text is None else float(text)
+        weight = float(text) if text else 1.0
     except ValueError:
         weight = -1.0
-    if not 0 < weight < float("inf"):
-        raise NoVoteError("weight not a positive number")
+    if not WEIGHTS[0] <= weight <= WEIGHTS[1]:
+        raise NoVoteError(WRONG_WEIGHT)
     return weight
 
 

@@ -26,7 +26,7 @@ def read(path: Path) -> Imported:
 
     def add(row: Row) -> None:
         prompt, a, b = split(row)
-        judged = _turn(row.get("turn"), len(prompt))
+        judged = _turn(row.get("turn"), min(len(prompt), len(a), len(b)))
         found.vote(
             row["model_a"],
             row["model_b"],

@@ -23,7 +23,7 @@ def read(path: Path) -> Imported:
     found, openings = Imported(), defaultdict[Opening, list[Answered]](list)
 
     def add(row: Row) -> None:
-        if row["turn"] != "0":
+        if _number(row, "turn") > 0:
             found.notes["answers in later turns, which set no models against each other"] += 1
             return
         opening, answered = _answer(row)
@@ -38,17 +38,21 @@ def read(path: Path) -> Imported:
 
 
 def _answer(row: Row) -> tuple[Opening, Answered]:
-    values = {name: value for name, value in row.items() if value is not None}
+    values = {name: value for name, value in row.items() if value is not None and (value or name == "model_response")}
     if missing := [name for name in COLUMNS if name not in values]:
         raise NoVoteError(f"without {missing[0]}")
-    try:
-        score = float(values["score"])
-    except ValueError:
-        score = 0.0
+    score = _number(row, "score")
     if not 1 <= score <= 100:
         raise NoVoteError("score not from 1 to 100")
     opening = values["interaction_id"], values["user_id"], values["user_prompt"]
     return opening, (values["model_name"], score, values["model_response"])
+
+
+def _number(row: Row, name: str) -> float:
+    try:
+        return float(row[name] or "")
+    except ValueError:
+        raise NoVoteError(f"{name} is not a number") from None
 
 
 def _vote(found: Imported, interaction: str, user: str, prompt: str, answers: list[Answered]) -> None:

@@ -63,6 +63,8 @@ class RunFolder:
             files.write_text(self.config, config_file.dump(config))
             return None
         manifest = self.read_manifest()
+        if "config_hash" not in manifest:
+            raise ElectorateError(f"--out {self.path}: holds a comparison that is no run; give an empty or new folder")
         if manifest["config_hash"] != config.digest():
             raise ElectorateError(
                 f"--out {self.path}: holds a run of another config (hash {manifest['config_hash'][:12]}, "

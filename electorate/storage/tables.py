@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ WIDE = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 class SetAside(NamedTuple):
-    """A row that cannot be used. row: from 1, the header not counted. content: the row as it was."""
+    """A row that cannot be used. row: from 1, the header not counted. content: the row as it was, where it is kept."""
 
     row: int
     reason: str
@@ -113,7 +114,7 @@ def _read_csv(path: Path, wanted: list[str]) -> Rows:
         names = next(csv.reader(text), [])
     if twice := sorted({name for name in names if names.count(name) > 1 and name in wanted}):
         raise ElectorateError(f"{path}: column {twice[0]!r} is there twice")
-    there, whole = [name for name in wanted if name in names], _is_utf8(path)
+    there, whole = [name for name in wanted if name in names], _check_csv(path)
     # One block, as a row may be of any length; one thread, so that rows have numbers. Latin-1 takes any bytes.
     size = min(2**31 - 1, path.stat().st_size + 1)
     reading = pcsv.ReadOptions(use_threads=False, block_size=size, encoding="utf8" if whole else "latin-1")
@@ -122,21 +123,30 @@ def _read_csv(path: Path, wanted: list[str]) -> Rows:
     converting = pcsv.ConvertOptions(
         include_columns=there, column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True
     )
-    table = pcsv.read_csv(path, read_options=reading, parse_options=parsing, convert_options=converting)
+    source = path if whole else io.BytesIO(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+    table = pcsv.read_csv(source, read_options=reading, parse_options=parsing, convert_options=converting)
     aside = {row.row for row in set_aside}
     number = [i for i in range(1, table.num_rows + len(aside) + 1) if i not in aside] if aside else range(1, table.num_rows + 1)
     return Rows(table, number, set_aside) if whole else _decoded(table, number, set_aside)
 
 
-def _is_utf8(path: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _check_csv(path: Path) -> bool:
+    """Whether the whole file is UTF-8. Raises ElectorateError if a quote is left open, which would swallow what follows it."""
+    decoder, quotes, whole = codecs.getincrementaldecoder("utf-8")(), 0, True
     with path.open("rb") as file:
-        try:
-            while part := file.read(1 << 24):
-                decoder.decode(part)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return False
+        while part := file.read(1 << 24):
+            quotes += part.count(b'"')
+            whole = whole and _decodes(decoder, part)
+    if quotes % 2:
+        raise ElectorateError(f"{path}: has an odd number of double quotes, so one is never closed; the file may be cut off")
+    return whole and _decodes(decoder, b"", final=True)
+
+
+def _decodes(decoder: codecs.IncrementalDecoder, part: bytes, final: bool = False) -> bool:
+    try:
+        decoder.decode(part, final)
+    except UnicodeDecodeError:
+        return False
     return True
 
 
@@ -224,6 +234,8 @@ def _is_unicode(values: Sequence[str | None]) -> bool:
 def _as_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, float) and isnan(value):
+        return None  # NaN, as in the other formats
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -239,6 +251,7 @@ def _read_parquet(path: Path, wanted: list[str]) -> Rows:
     text = [name for name in there if _is_text(schema.field(name).type)]
     with pq.ParquetFile(path, memory_map=True, read_dictionary=text) as file:
         table = file.read(there)
+    table.validate(full=True)
     return Rows(pa.table({name: _column_as_text(table[name]) for name in there}), range(1, rows + 1), [])
 
 

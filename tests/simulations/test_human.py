@@ -86,6 +86,27 @@ def test_the_folder_holds_a_runs_tables(tmp_path: Path, capsys: pytest.CaptureFi
     assert "holds no run's config; only a run has a report" in capsys.readouterr().err
 
 
+def test_more_people_than_a_block_and_weights_that_count_for_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path / "v.parquet", users=5000, each=3, offset_sd=0.5)
+    plain = losses(tmp_path / "v.parquet", tmp_path / "plain")
+    assert plain["elo_offset"] < plain["global_bt"]
+    table = pq.read_table(tmp_path / "v.parquet")
+    pq.write_table(table.append_column("weight", pa.array(np.linspace(0.1, 5, table.num_rows))), tmp_path / "w.parquet")
+    capsys.readouterr()
+    assert losses(tmp_path / "w.parquet", tmp_path / "weighted") == plain
+    assert "weights are left aside" in capsys.readouterr().out
+
+
+def test_people_must_be_named_and_a_run_does_not_go_on_in_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path / "v.parquet", users=3, each=30)
+    losses(tmp_path / "v.parquet", tmp_path / "out")
+    pq.write_table(pq.read_table(tmp_path / "v.parquet").drop_columns(["judge"]), tmp_path / "nobody.parquet")
+    assert cli.main(["human", str(tmp_path / "nobody.parquet"), "--out", str(tmp_path / "nobody")]) == 2
+    assert "has no column user_id or judge" in capsys.readouterr().err
+    assert cli.main(["run", str(ROOT / "configs" / "quickstart.yaml"), "--out", str(tmp_path / "out"), "--resume"]) == 2
+    assert "holds a comparison that is no run" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [({"question_id": None}, "has no column prompt_id or question_id"), ({"question_id": 1}, "1 prompts; at least 5 are needed")],
@@ -106,7 +127,7 @@ def test_votes_that_cannot_be_dealt_into_folds(
 def test_extreme_votes_have_an_answer(tmp_path: Path) -> None:
     n = 2000
     names = {"model_a": ["x", "y"] * (n // 2), "model_b": ["y", "z"] * (n // 2), "prompt_id": [i % 50 for i in range(n)]}
-    pq.write_table(pa.table({**names, "winner": ["tie"] * n}), tmp_path / "ties.parquet")
+    pq.write_table(pa.table({**names, "winner": ["tie"] * n, "user_id": [i % 9 for i in range(n)]}), tmp_path / "ties.parquet")
     all_ties = losses(tmp_path / "ties.parquet", tmp_path / "ties")
     assert all(loss < 0.02 for loss in all_ties.values())
     # One person cast all the votes but two.

@@ -108,6 +108,16 @@ def test_rows_that_are_no_votes_are_left_out_and_counted(votes: Path, tmp_path: 
         assert expected in printed
 
 
+def test_rows_left_out_change_no_interval(tmp_path: Path) -> None:
+    good = [("x", "y", "model_a", "u1"), ("x", "y", "model_b", "u2"), ("x", "y", "model_a", "u3")] * 20
+    bad = [("x", "x", "tie", f"nobody {i}") for i in range(500)]
+    for name, rows in (("good", good), ("mixed", bad + good)):
+        columns = dict(zip(("model_a", "model_b", "winner", "user_id"), map(list, zip(*rows, strict=True)), strict=True))
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    one, other = (board_of(tmp_path / f"{name}.parquet", tmp_path / "b.parquet", "--cluster", "user") for name in ("good", "mixed"))
+    assert one == other
+
+
 def test_a_model_that_only_won_gets_a_finite_rating_and_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "v.csv").write_text("model_a,model_b,winner\nx,y,model_a\nx,y,model_a\ny,z,model_a\nz,y,model_a\n")
     board = board_of(tmp_path / "v.csv", tmp_path / "b.parquet")

@@ -54,7 +54,7 @@ def test_lmsys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(found["votes"][0]["prompt"])[1] == 'Say "more",\nplease'
     assert json.loads(found["votes"][0]["response_b"]) == ["It is so.", ""]
     assert {(row["prompt_id"], row["model"], row["response"]) for row in found["responses"]} == {
-        *(("1", "gpt-4", "Because."), ("1", "vicuna", "It is so."), ("2", "gpt-4", "Because."), ("2", "vicuna", "It is so."))
+        *(("1", "gpt-4", "Because."), ("1", "vicuna", "It is so."))
     }
     assert [(row["row"], row["reason"]) for row in found["aside"]] == [
         (3, "with the id of an earlier row"),
@@ -83,13 +83,14 @@ def test_mtbench_as_published(tmp_path: Path) -> None:
         "conversation_b": b,
     }
     rows = [row | {"turn": 1}, row | {"turn": 2, "winner": "tie"}, row | {"turn": 3}, row | {"winner": "x"}, row | {"conversation_a": "?"}]
+    rows.append(row | {"turn": 2, "conversation_a": conversation("Hi", "A1", "And?")})
     path = tmp_path / "human.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     found = imported("mtbench", path, tmp_path / "out")
     first, second = found["votes"]
     assert (first["user_id"], first["prompt_id"], first["prompt"], first["response_b"]) == ("expert_1", "81", '["Hi"]', '["B1"]')
     assert (second["winner"], second["response_b"]) == ("tie", '["B1", ""]')
-    assert [row["row"] for row in found["aside"]] == [3, 4, 5]
+    assert [row["row"] for row in found["aside"]] == [3, 4, 5, 6]
     assert len(found["responses"]) == 2
 
 
@@ -114,6 +115,7 @@ def test_prism(tmp_path: Path) -> None:
         base | {"model_name": "v", "score": 900},
         base | {"model_name": "x", "score": 50, "turn": 1},
     ]
+    rows += [{**base, "interaction_id": "i2", "model_name": "", "score": 9}, {**base, "turn": None, "model_name": "x", "score": 9}]
     path = tmp_path / "utterances.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     found = imported("prism", tmp_path, tmp_path / "out")
@@ -124,7 +126,8 @@ def test_prism(tmp_path: Path) -> None:
     ]
     assert sum(vote["weight"] for vote in found["votes"]) == pytest.approx(2)
     assert {vote["user_id"] for vote in found["votes"]} == {"u1"}
-    assert [row["reason"] for row in found["aside"]] == ["a model answers an opening twice", "score not from 1 to 100"]
+    reasons = ["a model answers an opening twice", "score not from 1 to 100", "without model_name", "turn is not a number"]
+    assert [row["reason"] for row in found["aside"]] == reasons
 
 
 def test_jsonl(tmp_path: Path) -> None:
@@ -140,12 +143,14 @@ def test_jsonl(tmp_path: Path) -> None:
             "response_b": '["B"]',
         },
         {"model_a": "x", "model_b": "y", "winner": "model_a", "weight": "much"},
+        {"model_a": "x", "model_b": "y", "winner": " tie", "weight": ""},
     ]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows) + "{broken\n")
     found = imported("jsonl", path, tmp_path / "out")
-    (vote,) = found["votes"]
+    vote, as_rate_has_it = found["votes"]
+    assert (as_rate_has_it["winner"], as_rate_has_it["weight"]) == ("tie", 1.0)
     assert (vote["winner"], vote["user_id"], vote["prompt"], vote["response_b"]) == ("tie (bothbad)", "3", '["[a draft"]', '["B"]')
-    assert {row["reason"] for row in found["aside"]} == {"weight not a positive number", "is not JSON"}
+    assert {row["reason"] for row in found["aside"]} == {"weight not a number from 1e-9 to 1e9", "is not JSON"}
 
 
 def test_an_import_never_overwrites_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
