@@ -150,18 +150,20 @@ def _set_aside(rows: Rows, bad: Ints, reasons: Mapping[str, npt.NDArray[np.bool_
 
 def _compact(votes: Votes) -> Votes:
     """The votes with only the models, users and prompts that are in them, numbered without gaps."""
-    n = len(votes)
-    seen, place = _renumbered(np.concatenate([votes.a, votes.b]))
-    user, prompt = (None if codes is None else _renumbered(codes)[1] for codes in (votes.user, votes.prompt))
-    models = tuple(votes.models[m] for m in seen)
-    return replace(votes, models=models, a=place[:n], b=place[n:], user=user, prompt=prompt)
+    seen, (a, b) = _renumbered(votes.a, votes.b)
+    user, prompt = (None if codes is None else _renumbered(codes)[1][0] for codes in (votes.user, votes.prompt))
+    return replace(votes, models=tuple(votes.models[m] for m in seen), a=a, b=b, user=user, prompt=prompt)
 
 
-def _renumbered(codes: Ints) -> tuple[Ints, Ints]:
-    """The codes that occur, ascending, and each row's place among them."""
-    there = np.zeros(int(codes.max(initial=-1)) + 1, dtype=bool)
-    there[codes] = True
-    return np.flatnonzero(there), (np.cumsum(there) - 1)[codes]
+def _renumbered(*columns: Ints) -> tuple[Ints, tuple[Ints, ...]]:
+    """The codes that occur in any of the columns, ascending, and the columns with each code's place among them."""
+    there = np.zeros(max(int(codes.max(initial=-1)) for codes in columns) + 1, dtype=bool)
+    for codes in columns:
+        there[codes] = True
+    if there.all():
+        return np.arange(len(there)), columns
+    place = np.cumsum(there) - 1
+    return np.flatnonzero(there), tuple(place[codes] for codes in columns)
 
 
 def _group(encoded: Mapping[str, Encoded], spellings: tuple[str, ...]) -> Ints | None:
