@@ -9,6 +9,7 @@ os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 os.environ.pop("RAY_ADDRESS", None)
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from electorate.config import Config
 from electorate.contestants import Answer
 from electorate.storage.response_cache import ResponseCache
 
+# In a shell's background Ctrl-C is ignored, and children would inherit that; a handler they do not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).parent.parent
 ARCHETYPES = ("coder", "academic", "creative_writer", "student", "business", "everyday")
 BIN = Path(sys.executable).parent
@@ -110,7 +113,8 @@ class RayCluster:
         command = [
             *(BIN / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={self.gcs}"),
             *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard}"),
-            *("--num-cpus=2", f"--temp-dir={folder}", "--disable-usage-stats"),
+            # A port of its own for the agent too: jobs go through it, and another cluster may have the usual one.
+            *("--num-cpus=2", f"--temp-dir={folder}", "--disable-usage-stats", f"--dashboard-agent-listen-port={free_port()}"),
         ]
         # Workers import the project's packages from here, as they would from a job's working directory.
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{BIN}:{os.environ['PATH']}"}
