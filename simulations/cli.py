@@ -1,4 +1,4 @@
-"""The command line: run a config, or draw a run's report again."""
+"""The command line: run a config and draw its report, rate votes, predict people's, import data sets."""
 
 import argparse
 import sys
