@@ -62,8 +62,7 @@ class Cohort:
         user_id = block * BLOCK + np.arange(votes.users)
         if keep:
             files.write_table(keep / f"block={block}.parquet", self._ratings_table(user_id, at.mode))
-        covariance = np.linalg.inv(at.information[rows]).astype(float, copy=False)
-        return UserRatings(user_id[rows], at.mode[rows], covariance)
+        return UserRatings(user_id[rows], at.mode[rows], at.covariance[rows])
 
     def online_ratings(self, last_round: int, block: int, strength: Floats, rows: Ints) -> Floats:
         """elo_online of these rows of the block, (len(rows), M), from the global strengths."""

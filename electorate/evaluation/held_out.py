@@ -106,7 +106,7 @@ def _block(train: Votes, first: int, users: int) -> UserVotes:
 
 def _predicted(at: Posterior, user: Ints, a: Ints, b: Ints, ties: TieModel) -> Floats:
     """(n, 3) odds of these battles, averaged over each user's posterior."""
-    covariance, tie = np.linalg.inv(at.information), at.mode.shape[1] - 1
+    covariance, tie = at.covariance, at.mode.shape[1] - 1
     variance = covariance[user, a, a] + covariance[user, b, b] - 2 * covariance[user, a, b]
     across = covariance[user, a, tie] - covariance[user, b, tie]
     d, eta = at.mode[user, a] - at.mode[user, b], at.mode[user, tie]

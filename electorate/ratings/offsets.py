@@ -8,7 +8,8 @@ the marginal likelihood, and tau, tau_eta and tau_k by empirical Bayes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -16,70 +17,145 @@ from scipy.optimize import minimize_scalar
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.posteriors import Prior, UserVotes, evidence, first_users, mean_shift, posterior
 from electorate.ratings.ties import TieModel
-from electorate.scale import Floats, to_nats
+from electorate.scale import Floats, Ints, to_nats
 
 TAU_START, TAU_FLOOR, TAU_CEILING = to_nats(80.0), to_nats(0.5), to_nats(1000.0)
 TIE_SD_START, TIE_SD_FLOOR, TIE_SD_CEILING = 0.3, 0.02, 3.0
 # Prior sds tried in one pass, as factors on the current ones: (tau, tau_eta).
 GRID = ((1.0, 1.0), (0.5, 1.0), (0.8, 1.0), (1.25, 1.0), (2.0, 1.0), (1.0, 0.6), (1.0, 1.6))
-EVIDENCE_USERS = 1024  # of each block: twice as many found the same spread at twice the cost
+EVIDENCE_USERS = 2048  # of each block
 
 
 @dataclass(frozen=True)
 class Sums:
-    """A block's part of the archetypes' step. score: (K, M+1); information: (K, M+1, M+1); evidence: (len(GRID),)."""
+    """A block's part of the global step, of users' posterior means about the prior's and of their covariances.
 
-    score: Floats
-    information: Floats
+    users: (K,); away: (K, M+1) and covariance: (K, M+1, M+1), summed by archetype; evidence: (len(GRID),).
+    """
+
+    users: Floats
+    away: Floats
+    covariance: Floats
     evidence: Floats
 
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
+
+Part = TypeVar("Part", Sums, "Moments")
 MapBlocks = Callable[[Prior], Sequence[Sums]]
 
 
 def block_sums(votes: UserVotes, prior: Prior, ties: TieModel) -> Sums:
-    """What the global step needs of a block: by archetype the marginal likelihood's score and information in its
-    mean, and the evidence at each prior of GRID, modes found anew at each. Sums of blocks add up in block order.
+    """What the global step needs of a block. Sums of blocks add up in block order, so that floats round the same way
+    whoever computed the parts.
     """
-    at, precision = posterior(votes, prior, ties), prior.precision
-    covariance = np.linalg.inv(at.information).astype(float, copy=False)
-    mean = at.mode + mean_shift(votes, at, covariance, ties)
-    kinds, parameters = prior.mean.shape
-    score, information = np.zeros((kinds, parameters)), np.zeros((kinds, parameters, parameters))
-    np.add.at(score, votes.label, precision * (mean - prior.mean[votes.label]))
-    np.add.at(information, votes.label, np.diag(precision) - precision[:, None] * covariance * precision)
-    few = first_users(votes, EVIDENCE_USERS)
-    tried = []
+    at = posterior(votes, prior, ties)
+    away = at.mode + mean_shift(votes, at, ties) - prior.mean[votes.label]
+    member = np.eye(len(prior.mean))[votes.label]
+    covariance = np.tensordot(member, at.covariance, axes=(0, 0))
+    return Sums(member.sum(axis=0), member.T @ away, covariance, _tried(votes, at.mode, prior, ties))
+
+
+def _tried(votes: UserVotes, mode: Floats, prior: Prior, ties: TieModel) -> Floats:
+    """(len(GRID),) the evidence at each prior of GRID, modes found anew at each."""
+    few, found = first_users(votes, EVIDENCE_USERS).by_user(), []
     for factors in GRID:
         other = scaled(prior, *factors)
-        tried.append(evidence(few, posterior(few, other, ties, at.mode[: few.users], tolerance=1e-3), other, ties))
-    return Sums(score, information, np.array(tried))
+        found.append(evidence(few, posterior(few, other, ties, mode[: few.users], tolerance=1e-3), other, ties).sum())
+    return np.array(found)
 
 
-def fit(map_blocks: MapBlocks, start: Fit, kinds: int, lambda_reg: float | None = None, iterations: int = 12) -> Prior:
+def first_prior(start: Fit, kinds: int, lambda_reg: float | None = None) -> Prior:
+    """Where `fit` begins: every archetype alike. start: the global Bradley-Terry fit. lambda_reg: 1/tau^2, if it is given."""
+    centre = np.append(start.strength, start.eta)
+    return Prior(np.tile(centre, (kinds, 1)), TAU_START if lambda_reg is None else lambda_reg**-0.5, TIE_SD_START)
+
+
+def fit(map_blocks: MapBlocks, start: Fit, prior: Prior, lambda_reg: float | None = None, iterations: int = 12) -> Prior:
     """The prior of System A from the votes behind map_blocks, which returns block_sums in block order.
 
-    start: the global Bradley-Terry fit, the R that archetypes are drawn toward. lambda_reg: 1/tau^2 if it is
-    given rather than found.
+    start: the global Bradley-Terry fit, the R that archetypes are drawn toward. prior: where to begin; its factors
+    are kept. lambda_reg: 1/tau^2 if it is given rather than found.
     """
     centre = np.append(start.strength, start.eta)
-    prior = Prior(np.tile(centre, (kinds, 1)), TAU_START if lambda_reg is None else lambda_reg**-0.5, TIE_SD_START)
     for _ in range(iterations):
-        blocks = map_blocks(prior)
-        score = _in_order([block.score for block in blocks])
-        information = _in_order([block.information for block in blocks])
-        tried = _in_order([block.evidence for block in blocks])
-        moved = _archetype_means(prior.mean, centre, score, information)
-        by_tau, by_tie = _best_factor(tried, 0), _best_factor(tried, 1)
+        sums = in_order(map_blocks(prior))
+        moved = _archetype_means(prior, centre, sums)
+        by_tau, by_tie = _best_factor(sums.evidence, 0), _best_factor(sums.evidence, 1)
         new = replace(scaled(prior, by_tau, by_tie), mean=moved)
         if lambda_reg is not None:
             new = replace(new, sd=prior.sd)
         settled = np.abs(moved - prior.mean).max() < to_nats(0.1)
-        settled &= abs(np.log(new.sd / prior.sd)) < 0.03 and abs(np.log(new.tie_sd / prior.tie_sd)) < 0.05
+        settled &= abs(np.log(new.sd / prior.sd)) < 0.05 and abs(np.log(new.tie_sd / prior.tie_sd)) < 0.05
         prior = new
         if settled:
             break
     return prior
+
+
+@dataclass(frozen=True)
+class Moments:
+    """How users' votes depart together from their archetypes' prior means, summed over users.
+
+    cross: (M, M), the products of the scores of every two votes of one user. information: (M, M), of all votes. votes,
+    pairs: how many votes, and ordered pairs of votes of one user.
+    """
+
+    cross: Floats
+    information: Floats
+    votes: float
+    pairs: float
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+
+def block_moments(votes: UserVotes, prior: Prior, ties: TieModel) -> Moments:
+    """A block's part of the moments that `factors` needs."""
+    users, models = votes.users, prior.mean.shape[1] - 1
+    label, weight = votes.label[votes.user], 1.0 if votes.weight is None else votes.weight
+    of = ties.derivatives(prior.mean[label, votes.a] - prior.mean[label, votes.b], prior.mean[label, -1], votes.outcome)
+    score = _by_place(votes.user * models + votes.a, weight * of.d, users * models)
+    score -= _by_place(votes.user * models + votes.b, weight * of.d, users * models)
+    score = score.reshape(users, models)
+    each = np.bincount(votes.user, weight * np.ones(len(votes.user)), users)
+    squared = np.bincount(votes.user, weight**2 * np.ones(len(votes.user)), users)
+    return Moments(
+        score.T @ score - _laplacian(votes, (weight * of.d) ** 2, models),
+        _laplacian(votes, weight * of.info_dd, models),
+        float(each.sum()),
+        float((each**2 - squared).sum()),
+    )
+
+
+def _by_place(place: Ints, value: Floats, size: int) -> Floats:
+    return np.bincount(place, value, size).astype(float, copy=False)
+
+
+def _laplacian(votes: UserVotes, value: Floats, models: int) -> Floats:
+    """(M, M): the sum over votes of value (e_a - e_b)(e_a - e_b)^T."""
+    pairs = _by_place(votes.a * models + votes.b, value, models**2).reshape(models, models)
+    pairs += pairs.T
+    laplacian: Floats = np.diag(pairs.sum(axis=1)) - pairs
+    return laplacian
+
+
+def factors(moments: Moments, most: int) -> Floats:
+    """(r, M): the directions in which users' offsets vary together, r at most `most`, each as long as its sd in nats.
+
+    Scores of two votes of one user have the mean product J S J, with S the offsets' covariance and J the information
+    of a vote, and noise whose spectrum is as long below zero as above it: only directions
+    that stand out of it count, without what noise added to them.
+    """
+    inverse = np.linalg.pinv(moments.information / max(1.0, moments.votes), rcond=1e-6)
+    values, vectors = np.linalg.eigh(inverse @ (moments.cross / max(1.0, moments.pairs)) @ inverse)
+    noise = max(-float(values[0]), 0.0)
+    chosen = [i for i in range(len(values) - 1, max(-1, len(values) - 1 - most), -1) if values[i] > 1.25 * noise + TAU_FLOOR**2]
+    # The spiked model's shrinkage: noise lengthens a direction's variance v to v + noise^2 / (4 v).
+    variance = (values[chosen] + np.sqrt(np.maximum(values[chosen] ** 2 - noise**2, 0.0))) / 2
+    found: Floats = np.sqrt(variance)[:, None] * vectors[:, chosen].T
+    return found
 
 
 def scaled(prior: Prior, tau_factor: float, tie_factor: float) -> Prior:
@@ -91,21 +167,23 @@ def scaled(prior: Prior, tau_factor: float, tie_factor: float) -> Prior:
     )
 
 
-def _in_order(parts: Sequence[Floats]) -> Floats:
-    """Sum in block order, so that floats round the same way whoever computed the parts."""
-    total = parts[0].copy()
+def in_order(parts: Sequence[Part]) -> Part:
+    """Sum in block order."""
+    total = parts[0]
     for part in parts[1:]:
-        total += part
+        total = total + part
     return total
 
 
-def _archetype_means(mean: Floats, centre: Floats, score: Floats, information: Floats) -> Floats:
-    """One Newton step of every archetype's mean, shrunk toward the global one by the tau_k the data ask for.
+def _archetype_means(prior: Prior, centre: Floats, sums: Sums) -> Floats:
+    """One Newton step on the marginal likelihood of every archetype's mean, shrunk toward the global one by the tau_k the data ask for.
 
     Without the shrinkage the step would end at target_k with precision information_k; tau_k maximises
     the evidence of target_k - centre ~ N(0, tau_k^2 I + information_k^-1) over the archetypes.
     """
-    jitter = 1e-9 * np.eye(len(centre))
+    mean, precision, jitter = prior.mean, prior.precision, 1e-9 * np.eye(len(centre))
+    score = sums.away @ precision
+    information = sums.users[:, None, None] * precision - precision @ sums.covariance @ precision
     target = mean + np.linalg.solve(information + jitter, score[..., None])[..., 0]
     eigenvalues, vectors = np.linalg.eigh(information + jitter)
     # In each archetype's eigenbasis the evidence is a product of one-dimensional normals.

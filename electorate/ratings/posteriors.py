@@ -1,39 +1,62 @@
 """The per-user step of System A: every user's posterior given what the population is like, all users of a block at once.
 
-A user's parameters are beta_u = (strengths in nats, tie parameter), with prior mean m_k of its
-archetype and precision Lambda = diag(1/tau^2, ..., 1/tau_eta^2).
+A user's parameters are beta_u = (strengths in nats, tie parameter), with prior mean m_k of its archetype and
+
+    covariance diag(tau^2, ..., tau_eta^2) + F^T F,
+
+where the factors F, on the strengths alone, are what offsets have in common over users; System A's plain form has none.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from electorate.draws import Stream, generator
-from electorate.ratings.ties import TieModel
+from electorate.ratings import kernels
+from electorate.ratings.ties import Derivatives, TieModel
 from electorate.scale import Floats, Ints
 
 ITERATIONS = 30
+CHUNK = 256  # users whose votes stay in the processor's cache through all steps
 DRAWS = 4  # antithetic pairs a user: 16 gave the same spread of users to 0.1 Elo
 STEP = 1e-3  # nats, for the derivative of the information
 
 
 @dataclass(frozen=True)
 class Prior:
-    """What a user is before it votes. mean: (K, M+1) by archetype. sd, tie_sd: of strengths (nats) and tie parameter."""
+    """What a user is before it votes. mean: (K, M+1) by archetype. sd, tie_sd: of strengths (nats) and tie parameter,
+    apart from the factors, (r, M) nats.
+    """
 
     mean: Floats
     sd: float
     tie_sd: float
+    factors: Floats | None = None
 
-    @property
+    @cached_property
+    def covariance(self) -> Floats:
+        """(M+1, M+1)."""
+        models = self.mean.shape[1] - 1
+        matrix = np.diag(np.append(np.full(models, self.sd**2.0), self.tie_sd**2.0))
+        if self.factors is not None:
+            matrix[:models, :models] += self.factors.T @ self.factors
+        return matrix
+
+    @cached_property
     def precision(self) -> Floats:
-        """(M+1,) diagonal of Lambda."""
-        return np.append(np.full(self.mean.shape[1] - 1, self.sd**-2.0), self.tie_sd**-2.0)
+        """(M+1, M+1)."""
+        inverse: Floats = np.linalg.inv(self.covariance)
+        return (inverse + inverse.T) / 2
 
 
 @dataclass(frozen=True)
 class UserVotes:
-    """Votes of n users: user is a row in 0..n-1; label the archetype each user is said to have. outcome in 0..2."""
+    """Votes of n users: user is a row in 0..n-1; label the archetype each user is said to have. outcome in 0..2.
+
+    weight: of each vote in the likelihood; None is 1.
+    """
 
     users: int
     label: Ints
@@ -41,15 +64,44 @@ class UserVotes:
     a: Ints
     b: Ints
     outcome: Ints
+    weight: Floats | None = None
+
+    def by_user(self) -> "UserVotes":
+        """The same votes, user by user, each user's in the order they had."""
+        if np.all(self.user[1:] >= self.user[:-1]):
+            return self
+        order = np.argsort(self.user, kind="stable")
+        weight = None if self.weight is None else self.weight[order]
+        return UserVotes(self.users, self.label, self.user[order], self.a[order], self.b[order], self.outcome[order], weight)
+
+    def take(self, users: slice, votes: slice) -> "UserVotes":
+        """These users, whose votes lie there."""
+        weight = None if self.weight is None else self.weight[votes]
+        columns = (self.user[votes] - users.start, self.a[votes], self.b[votes], self.outcome[votes])
+        return UserVotes(users.stop - users.start, self.label[users], *columns, weight)
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """mode: (n, M+1). information: (n, M+1, M+1), the prior's included. log_likelihood: (n,) at the mode."""
+    """mode: (n, M+1). root: (n, M+1, M+1), upper Cholesky factors of the information, the prior's included.
+    log_likelihood: (n,) at the mode.
+    """
 
     mode: Floats
-    information: Floats
+    root: Floats
     log_likelihood: Floats
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """(n, M+1, M+1) of Laplace's approximation."""
+        inverse: Floats = kernels.covariances(self.root)
+        return inverse
+
+    @property
+    def log_determinant(self) -> Floats:
+        """(n,) of the information."""
+        logs: Floats = 2 * np.log(np.diagonal(self.root, axis1=1, axis2=2)).sum(axis=1)
+        return logs
 
 
 def posterior(votes: UserVotes, prior: Prior, ties: TieModel, start: Floats | None = None, tolerance: float = 1e-5) -> Posterior:
@@ -57,63 +109,65 @@ def posterior(votes: UserVotes, prior: Prior, ties: TieModel, start: Floats | No
 
     Stops after a step shorter than tolerance (nats); the error left is about its square.
     """
-    mean, precision = prior.mean[votes.label], prior.precision
-    mode = (mean if start is None else start).copy()
-    likelihood = _Likelihood(votes, mean.shape[1], ties)
-    log_likelihood, score, information = likelihood(mode)
-    information += np.diag(precision)
-    for _ in range(ITERATIONS):
-        step = np.linalg.solve(information, (score - precision * (mode - mean))[..., None])[..., 0]
-        longest = np.abs(step).max(axis=1, keepdims=True)
-        mode += step * np.minimum(1.0, 2.0 / np.maximum(longest, 1e-12))
-        log_likelihood, score, information = likelihood(mode)
-        information += np.diag(precision)
-        if longest.max(initial=0.0) < tolerance:
-            break
-    return Posterior(mode, information, log_likelihood)
+    mode = (prior.mean[votes.label] if start is None else start).copy()
+    root, log_likelihood = np.empty((*mode.shape, mode.shape[1])), np.empty(votes.users)
+    for users, own in _chunks(votes.by_user()):
+        likelihood, at, mean = _Likelihood(own, ties), mode[users], prior.mean[own.label]
+        first = np.searchsorted(own.user, np.arange(own.users + 1))
+        for _ in range(ITERATIONS):
+            of = likelihood.derivatives(at)
+            step = kernels.newton(first, own.a, own.b, *of, at - mean, prior.precision, root[users])
+            longest = np.abs(step).max(axis=1, keepdims=True, initial=0.0)
+            at += step * np.minimum(1.0, 2.0 / np.maximum(longest, 1e-12))
+            if longest.max(initial=0.0) < tolerance:
+                break
+        log_likelihood[users] = likelihood.value(at)
+    return Posterior(mode, root, log_likelihood)
 
 
-def mean_shift(votes: UserVotes, at: Posterior, covariance: Floats, ties: TieModel) -> Floats:
+def mean_shift(votes: UserVotes, at: Posterior, ties: TieModel) -> Floats:
     """(n, M+1) posterior mean minus mode, to first order in the likelihood's skewness (Tierney and Kadane, 1986).
 
     The mode lies nearer to the prior than the mean does; over thousands of users with few votes each,
     that would shrink the archetypes' means.
     """
-    user, a, b = votes.user, votes.a, votes.b
+    user, a, b, covariance = votes.user, votes.a, votes.b, at.covariance
     d, eta = at.mode[user, a] - at.mode[user, b], at.mode[user, -1]
     more, less = (ties.derivatives(d + step, eta, votes.outcome).info_dd for step in (STEP, -STEP))
     variance = covariance[user, a, a] + covariance[user, b, b] - 2 * covariance[user, a, b]
-    push = -variance * (more - less) / (4 * STEP)
+    push = -variance * (more - less) / (4 * STEP) * (1.0 if votes.weight is None else votes.weight)
     n, parameters = at.mode.shape
     pushed = _add(user * parameters + a, push, n * parameters) - _add(user * parameters + b, push, n * parameters)
     return np.einsum("npq,nq->np", covariance, pushed.reshape(n, parameters))
 
 
-def evidence(votes: UserVotes, at: Posterior, prior: Prior, ties: TieModel) -> float:
-    """Log marginal likelihood of all users under this prior: Laplace's approximation at their modes, corrected by
+def evidence(votes: UserVotes, at: Posterior, prior: Prior, ties: TieModel) -> Floats:
+    """(n,) log marginal likelihood of each user's votes under this prior: Laplace's approximation at its mode, corrected by
     importance sampling from it.
 
     Laplace alone is off by a few thousandths of a nat a user, which over thousands of users with ten votes
     each puts the most likely spread at three quarters of the true one.
     """
-    away = at.mode - prior.mean[votes.label]
-    log_determinants = len(away) * np.log(prior.precision).sum() - np.linalg.slogdet(at.information)[1].sum()
-    at_mode = at.log_likelihood - (prior.precision * away**2).sum(axis=1) / 2
-    return float(at_mode.sum() + log_determinants / 2 + _log_mean_weight(votes, at, at_mode, prior, ties).sum())
+    at_mode = at.log_likelihood + _log_prior(at.mode, votes.label, prior)
+    laplace = at_mode + (np.linalg.slogdet(prior.precision)[1] - at.log_determinant) / 2
+    return laplace + _log_mean_weight(votes, at, at_mode, prior, ties)
+
+
+def _log_prior(beta: Floats, label: Ints, prior: Prior) -> Floats:
+    away = beta - prior.mean[label]
+    density: Floats = -((away @ prior.precision) * away).sum(axis=1) / 2
+    return density
 
 
 def _log_mean_weight(votes: UserVotes, at: Posterior, at_mode: Floats, prior: Prior, ties: TieModel) -> Floats:
     """(n,) log of the mean ratio of the posterior to its normal approximation, over DRAWS antithetic pairs of the latter."""
-    n, parameters = at.mode.shape
-    root = np.linalg.cholesky(np.linalg.inv(at.information))
-    normal = generator(0, Stream.EVIDENCE).standard_normal((DRAWS, n, parameters))
-    likelihood = _Likelihood(votes, parameters, ties)
+    normal = generator(0, Stream.EVIDENCE).standard_normal((DRAWS, *at.mode.shape))
+    likelihood = _Likelihood(votes, ties)
     log_weights = []
     for z in normal:
-        step = np.einsum("npq,nq->np", root, z)
+        step = kernels.unwhitened(at.root, z)
         for beta in (at.mode + step, at.mode - step):
-            log_prior = -(prior.precision * (beta - prior.mean[votes.label]) ** 2).sum(axis=1) / 2
-            log_weights.append(likelihood.value(beta) + log_prior - at_mode + (z**2).sum(axis=1) / 2)
+            log_weights.append(likelihood.value(beta) + _log_prior(beta, votes.label, prior) - at_mode + (z**2).sum(axis=1) / 2)
     most = np.max(log_weights, axis=0)
     mean: Floats = most + np.log(np.exp(np.array(log_weights) - most).mean(axis=0))
     return mean
@@ -123,48 +177,37 @@ def first_users(votes: UserVotes, users: int) -> UserVotes:
     """The votes of the first so many users."""
     if votes.users <= users:
         return votes
-    own = votes.user < users
-    return UserVotes(users, votes.label[:users], votes.user[own], votes.a[own], votes.b[own], votes.outcome[own])
+    ordered = votes.by_user()
+    return ordered.take(slice(0, users), slice(0, int(np.searchsorted(ordered.user, users))))
+
+
+def _chunks(votes: UserVotes) -> Iterator[tuple[slice, UserVotes]]:
+    """Votes ordered by user, CHUNK users at a time."""
+    for start in range(0, votes.users, CHUNK):
+        users = slice(start, min(start + CHUNK, votes.users))
+        yield users, votes.take(users, slice(*np.searchsorted(votes.user, (users.start, users.stop))))
 
 
 class _Likelihood:
-    """The users' log-likelihood and its derivatives; where each vote adds is worked out once."""
+    """The users' log-likelihood and its derivatives."""
 
-    def __init__(self, votes: UserVotes, parameters: int, ties: TieModel) -> None:
-        self._votes, self._ties, self._shape = votes, ties, (votes.users, parameters)
-        self._at_a = votes.user * parameters + votes.a
-        self._at_b = votes.user * parameters + votes.b
-        self._at_tie = votes.user * parameters + parameters - 1
-        self._at_models = np.concatenate([self._at_a, self._at_b])
-        self._at_pair = self._at_a * parameters + votes.b
+    def __init__(self, votes: UserVotes, ties: TieModel) -> None:
+        self._votes, self._ties = votes, ties
 
-    def __call__(self, mode: Floats) -> tuple[Floats, Floats, Floats]:
-        """Per user: log-likelihood (n,), score (n, M+1) and information (n, M+1, M+1) at mode."""
-        (n, parameters), last = self._shape, self._shape[1] - 1
-        flat, user = mode.ravel(), self._votes.user
-        of = self._ties.derivatives(flat[self._at_a] - flat[self._at_b], flat[self._at_tie], self._votes.outcome)
-        by_pair = _add(self._at_pair, of.info_dd, n * parameters**2).reshape(n, parameters, parameters)
-        information = by_pair + by_pair.transpose(0, 2, 1)
-        diagonal = information.sum(axis=2)
-        information *= -1
-        across = self._by_model(of.info_de)
-        information[:, :, last] = information[:, last, :] = across
-        diagonal[:, last] = _add(user, of.info_ee, n)
-        information[:, np.arange(parameters), np.arange(parameters)] = diagonal
-        score = self._by_model(of.d)
-        score[:, last] = _add(user, of.eta, n)
-        return _add(user, of.log_likelihood, n), score, information
+    def derivatives(self, beta: Floats) -> tuple[Floats, ...]:
+        """Of each vote at beta (n, M+1): score in (d, eta), and information (dd, de, ee)."""
+        _, *of = self._at(beta)
+        weight = self._votes.weight
+        return tuple(np.ascontiguousarray(x if weight is None else weight * x, dtype=float) for x in of)
 
     def value(self, beta: Floats) -> Floats:
         """(n,) log-likelihood of each user alone."""
-        flat = beta.ravel()
-        of = self._ties.derivatives(flat[self._at_a] - flat[self._at_b], flat[self._at_tie], self._votes.outcome)
-        return _add(self._votes.user, of.log_likelihood, self._shape[0])
+        votes, fit = self._votes, self._at(beta).log_likelihood
+        return _add(votes.user, fit if votes.weight is None else votes.weight * fit, votes.users)
 
-    def _by_model(self, value: Floats) -> Floats:
-        """(n, M+1): value added to each vote's A and taken from its B."""
-        n, parameters = self._shape
-        return _add(self._at_models, np.concatenate([value, -value]), n * parameters).reshape(n, parameters)
+    def _at(self, beta: Floats) -> Derivatives:
+        votes, flat, at = self._votes, beta.ravel(), self._votes.user * beta.shape[1]
+        return self._ties.derivatives(flat[at + votes.a] - flat[at + votes.b], flat[at + beta.shape[1] - 1], votes.outcome)
 
 
 def _add(place: Ints, value: Floats, size: int) -> Floats:

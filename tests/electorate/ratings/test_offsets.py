@@ -30,7 +30,7 @@ def fitted(votes: UserVotes, kinds: int = 3) -> Prior:
     counts = np.zeros((MODELS_N, MODELS_N, 3), dtype=np.int64)
     np.add.at(counts, (votes.a, votes.b, votes.outcome), 1)
     start = bradley_terry.fit(counts, DAVIDSON, 1000.0)
-    return offsets.fit(lambda prior: [offsets.block_sums(votes, prior, DAVIDSON)], start, kinds)
+    return offsets.fit(lambda prior: [offsets.block_sums(votes, prior, DAVIDSON)], start, offsets.first_prior(start, kinds))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -45,7 +45,7 @@ def test_every_users_mode_is_the_one_scipy_finds(name: str) -> None:
 
         def minus(x: Floats, a=a, b=b, outcome=outcome, mean=mean) -> float:
             fit = ties.derivatives(x[a] - x[b], x[-1], outcome).log_likelihood.sum()
-            return float((prior.precision * (x - mean) ** 2).sum() / 2 - fit)
+            return float((x - mean) @ prior.precision @ (x - mean) / 2 - fit)
 
         best = minimize(minus, mean, method="BFGS", options={"gtol": 1e-8}).x
         assert modes[user] * ELO_PER_NAT == pytest.approx(best * ELO_PER_NAT, abs=0.1)
@@ -67,16 +67,16 @@ def test_the_posterior_mean_lies_beyond_the_mode_where_sampling_finds_it() -> No
     votes, _ = simulate(1, 12, 150.0, 7, kinds=1)
     prior = Prior(np.append(np.linspace(-0.5, 0.5, MODELS_N), -0.4)[None], to_nats(150.0), 0.3)
     at = posteriors.posterior(votes, prior, DAVIDSON)
-    covariance = np.linalg.inv(at.information)
+    covariance = at.covariance
     draws = np.random.default_rng(0).multivariate_normal(at.mode[0], 1.3 * covariance[0], 200_000)
     d = draws[:, votes.a] - draws[:, votes.b]
     fit = DAVIDSON.derivatives(d, draws[:, -1:], votes.outcome).log_likelihood.sum(axis=1)
     away, from_mode = draws - prior.mean[0], draws - at.mode[0]
-    proposal = np.einsum("np,pq,nq->n", from_mode, at.information[0] / 1.3, from_mode)
-    log_weight = fit - (prior.precision * away**2).sum(axis=1) / 2 + proposal / 2
+    proposal = np.einsum("np,pq,nq->n", from_mode, np.linalg.inv(covariance[0]) / 1.3, from_mode)
+    log_weight = fit - ((away @ prior.precision) * away).sum(axis=1) / 2 + proposal / 2
     weight = np.exp(log_weight - log_weight.max())
     sampled = weight @ draws / weight.sum()
-    shift = posteriors.mean_shift(votes, at, covariance, DAVIDSON)[0]
+    shift = posteriors.mean_shift(votes, at, DAVIDSON)[0]
     error = np.abs(at.mode[0, :-1] + shift[:-1] - sampled[:-1]).max()
     assert error < 0.35 * np.abs(at.mode[0, :-1] - sampled[:-1]).max()
 
@@ -93,7 +93,7 @@ def test_posterior_intervals_cover_users_drawn_from_the_model() -> None:
     prior = fitted(votes)
     at = posteriors.posterior(votes, prior, DAVIDSON)
     contrast = np.eye(MODELS_N) - 1 / MODELS_N
-    covariance = contrast @ np.linalg.inv(at.information)[:, :MODELS_N, :MODELS_N] @ contrast.T
+    covariance = contrast @ at.covariance[:, :MODELS_N, :MODELS_N] @ contrast.T
     sd = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     error = (at.mode[:, :MODELS_N] - strength) @ contrast.T
     assert (np.abs(error) < 1.96 * sd).mean() == pytest.approx(0.95, abs=0.02)
@@ -124,10 +124,11 @@ def test_blocks_add_up_to_the_whole() -> None:
         own = (votes.user >= low) & (votes.user < high)
         columns = (votes.user[own] - low, votes.a[own], votes.b[own], votes.outcome[own])
         halves.append(offsets.block_sums(UserVotes(20, votes.label[low:high], *columns), prior, DAVIDSON))
-    assert halves[0].score + halves[1].score == pytest.approx(whole.score)
-    assert halves[0].information + halves[1].information == pytest.approx(whole.information)
+    both = halves[0] + halves[1]
+    for name in ("users", "away", "covariance"):
+        assert getattr(both, name) == pytest.approx(getattr(whole, name)), name
     # A user's importance samples go by its row in the block.
-    assert halves[0].evidence + halves[1].evidence == pytest.approx(whole.evidence, abs=0.1)
+    assert both.evidence == pytest.approx(whole.evidence, abs=0.1)
 
 
 def test_one_user_with_all_the_votes_and_only_ties_is_finite() -> None:
