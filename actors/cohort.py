@@ -7,16 +7,17 @@ import ray
 from ray.actor import ActorHandle
 
 from electorate import founding
-from electorate.cohort import Cohort, Labels, UserRatings
+from electorate.cast import Cast
+from electorate.census import BlockCensus
+from electorate.cohort import Cohort, Labels
 from electorate.config import Contestant
 from electorate.contestants import Answer, Connection, HttpAsker, Request
 from electorate.evaluation import scoring
 from electorate.evaluation.predictions import Systems
 from electorate.evaluation.scoring import Scores
 from electorate.personas import Personas
-from electorate.ratings.offsets import Sums
+from electorate.ratings.offsets import Moments, Sums
 from electorate.ratings.posteriors import Prior
-from electorate.ratings.tastes import TasteRatings
 from electorate.scale import Floats, Ints
 from electorate.storage.run_folder import RunFolder
 
@@ -48,28 +49,28 @@ class CohortActor:
         async for answered in HttpAsker(contestants, reached).ask(requests):
             yield answered
 
-    async def judge(self, round_: int, block: int, ranking: ActorHandle) -> int:
-        """The block's votes of a round: into the log, then to the ranking. Returns how many."""
-        votes = self._cohort().judge(round_, block)
+    async def judge(self, round_: int, block: int, prior: Prior | None, ranking: ActorHandle) -> int:
+        """The block's votes of a round: into the log, then counted to the ranking. Returns how many."""
+        counts = self._cohort().judge(round_, block, prior)
         # The log has them already and the ranking counts a block once, so trying again is harmless.
-        await ranking.ingest.options(max_task_retries=-1).remote(round_, block, votes)
-        return int(votes.num_rows)
+        await ranking.ingest.options(max_task_retries=-1).remote(round_, block, counts)
+        return int(counts.times.sum())
+
+    async def cast(self, round_: int, block: int, rows: Ints, first: int) -> Cast:
+        """See electorate.cohort.Cohort."""
+        return self._cohort().cast(round_, block, rows, first)
 
     async def offset_sums(self, last_round: int, block: int, labels: Labels, prior: Prior) -> Sums:
         """See electorate.cohort.Cohort."""
         return self._cohort().offset_sums(last_round, block, labels, prior)
 
-    async def offset_ratings(self, last_round: int, block: int, labels: Labels, prior: Prior, rows: Ints, keep: Path | None) -> UserRatings:
+    async def moments(self, last_round: int, block: int, labels: Labels, prior: Prior) -> Moments:
         """See electorate.cohort.Cohort."""
-        return self._cohort().offset_ratings(last_round, block, labels, prior, rows, keep)
+        return self._cohort().moments(last_round, block, labels, prior)
 
-    async def online_ratings(self, last_round: int, block: int, strength: Floats, rows: Ints) -> Floats:
+    async def census(self, last_round: int, block: int, prior: Prior, ranking: Floats) -> BlockCensus:
         """See electorate.cohort.Cohort."""
-        return self._cohort().online_ratings(last_round, block, strength, rows)
-
-    async def taste_ratings(self, last_round: int, block: int, rows: Ints) -> TasteRatings:
-        """See electorate.cohort.Cohort."""
-        return self._cohort().taste_ratings(last_round, block, rows)
+        return self._cohort().census(last_round, block, prior, ranking, self._folder.users)
 
     async def score(self, systems: Systems, people: Personas, prompts: Ints) -> dict[str, Scores]:
         """See electorate.evaluation.scoring."""

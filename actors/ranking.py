@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import pyarrow as pa
 import ray
 
 from electorate import founding
 from electorate.ratings.bradley_terry import Fit
-from electorate.ratings.tally import Tally
+from electorate.ratings.tally import Counts, Tally
 from electorate.ratings.ties import MODELS
+from electorate.scale import Ints
 from electorate.storage.run_folder import RunFolder
 
 
@@ -25,13 +25,17 @@ class RankingActor:
             self._tally = Tally.from_log(founding.of_run(self._folder), self._folder.votes)
         return self._tally
 
-    def ingest(self, round_: int, block: int, votes: pa.Table) -> None:
-        """Count a block's round; a second time changes nothing."""
-        self._counted().ingest(round_, block, votes)
+    def ingest(self, round_: int, block: int, counts: Counts) -> None:
+        """Add a block's round; a second time changes nothing."""
+        self._counted().ingest(round_, block, counts)
 
     def votes(self) -> int:
         """Votes counted so far."""
         return self._counted().votes
+
+    def votes_by_round(self) -> Ints:
+        """(rounds,) votes counted so far."""
+        return self._counted().votes_by_round()
 
     def rate(self, last_round: int) -> tuple[Fit, list[Fit]]:
         """The global Bradley-Terry ratings on rounds 0..last_round, and each archetype's own."""

@@ -15,7 +15,7 @@ from electorate.config import Config
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
 from electorate.features import AXES, standardise
-from electorate.ratings import offsets
+from electorate.ratings import offsets, posteriors
 from electorate.ratings.tally import Tally
 from electorate.ratings.ties import MODELS
 
@@ -48,12 +48,14 @@ def _gain(electorate: personas.Electorate, cohort: Cohort) -> float:
     for block in blocks:
         tally.ingest(0, block, cohort.judge(0, block))
     whole, _ = tally.rate(0, MODELS["davidson"], 1000.0)
-    prior = offsets.fit(lambda p: [cohort.offset_sums(0, b, "true", p) for b in blocks], whole, len(electorate.archetypes))
+    prior = offsets.fit(
+        lambda p: [cohort.offset_sums(0, b, "true", p) for b in blocks], whole, offsets.first_prior(whole, len(electorate.archetypes))
+    )
     gains = []
     for block in blocks:
         people = personas.draw(electorate, block)
         truth = Standing(judges.mean_utilities(electorate, people))
-        own = cohort.offset_ratings(0, block, "true", prior, np.arange(len(people)), None).mode[:, :-1]
+        own = posteriors.posterior(cohort.user_votes(0, block, "true"), prior, MODELS["davidson"]).mode[:, :-1]
         gains.append(metrics.kendall_tau(Standing(own), truth) - metrics.kendall_tau(Standing(whole.strength), truth))
     return float(np.concatenate(gains).mean())
 

@@ -1,34 +1,28 @@
-"""A cohort's work on one block of personas: judge battles, and the per-user step of System A."""
+"""A cohort's work on one block of personas: judge battles, and what System A needs of the block's votes."""
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 
-from electorate import judges, personas
+from electorate import cast, census, judges, pairing, personas
+from electorate.cast import Cast
+from electorate.census import BlockCensus
+from electorate.draws import Stream, generator
+from electorate.pairing import Pairs
 from electorate.personas import BLOCK, Electorate
-from electorate.ratings import elo_online, offsets, posteriors, tastes
-from electorate.ratings.offsets import Sums
+from electorate.ratings import offsets, posteriors, tally
+from electorate.ratings.offsets import Moments, Sums
 from electorate.ratings.posteriors import Prior, UserVotes
-from electorate.ratings.tally import as_outcome
-from electorate.ratings.tastes import Battles, TasteRatings
+from electorate.ratings.tally import Counts
 from electorate.ratings.ties import MODELS
-from electorate.scale import Floats, Ints, to_elo
+from electorate.scale import Floats, Ints
 from electorate.storage import files
-from electorate.storage.vote_log import VoteLog, column
+from electorate.storage.vote_log import VoteLog
 
 Labels = Literal["true", "none", "wrong"]
 BLOCKS_KEPT = 8
-
-
-class UserRatings(NamedTuple):
-    """System A for some users of a block. mode: (n, M+1); covariance: (n, M+1, M+1), in nats."""
-
-    user_id: Ints
-    mode: Floats
-    covariance: Floats
 
 
 class Cohort:
@@ -39,66 +33,60 @@ class Cohort:
         self._log = VoteLog(votes, electorate.config)
         self._ties = MODELS[electorate.config.ratings.ties]
         # The passes of one fit read the same votes again and again; keep the last few blocks'.
-        self._battles = lru_cache(BLOCKS_KEPT)(self._read_battles)
+        self._votes = lru_cache(BLOCKS_KEPT)(self._read)
 
-    def judge(self, round_: int, block: int) -> pa.Table:
-        """The block's votes of one round, written to the log."""
+    def judge(self, round_: int, block: int, prior: Prior | None = None) -> Counts:
+        """The block's votes of one round, written to the log; returns them counted.
+
+        prior: System A's on the rounds before, which chooses pairs where they are chosen actively, and says who is
+        asked no more.
+        """
         checkpoints = (0, *self.electorate.config.votes.checkpoints)
         first, votes = checkpoints[round_], checkpoints[round_ + 1] - checkpoints[round_]
-        drawn = personas.draw(self.electorate, block)
-        ballots = judges.vote(self.electorate, drawn, block, round_, votes)
-        table = self._log.table(ballots, drawn.user_id, first, judge="taste")
+        drawn = personas.draw(self.electorate, block, round_)
+        chosen, asked = (None, np.arange(len(drawn))) if prior is None else self._choose(round_, block, votes, prior)
+        ballots = judges.vote(self.electorate, drawn, block, round_, votes, chosen).take(asked)
+        table = self._log.table(ballots, drawn.user_id[asked], first, judge="taste")
         self._log.write(round_, block, table)
-        return table
+        return tally.count(self.electorate, block, table)
+
+    def cast(self, round_: int, block: int, rows: Ints, first: int) -> Cast:
+        """The votes of these rows of the block in one round; the rows become users first, first + 1, ..."""
+        votes = self._log.read(round_, block, cast.COLUMNS)
+        return Cast.of(votes, block * BLOCK, round_).of_users(rows, first)
+
+    def user_votes(self, last_round: int, block: int, labels: Labels) -> UserVotes:
+        """The block's votes of rounds 0..last_round as System A takes them."""
+        label, forgetting = _labels(self.electorate, block, labels), self.electorate.config.ratings.forgetting
+        return self._votes(last_round, block).user_votes(len(label), label, forgetting)
 
     def offset_sums(self, last_round: int, block: int, labels: Labels, prior: Prior) -> Sums:
         """The block's part of System A's global step, on the votes of rounds 0..last_round."""
-        return offsets.block_sums(self._user_votes(last_round, block, labels), prior, self._ties)
+        return offsets.block_sums(self.user_votes(last_round, block, labels), prior, self._ties)
 
-    def offset_ratings(self, last_round: int, block: int, labels: Labels, prior: Prior, rows: Ints, keep: Path | None) -> UserRatings:
-        """The posterior of these rows of the block; the whole block's ratings are written to `keep` if it is given."""
-        votes = self._user_votes(last_round, block, labels)
-        at = posteriors.posterior(votes, prior, self._ties)
-        user_id = block * BLOCK + np.arange(votes.users)
-        if keep:
-            files.write_table(keep / f"block={block}.parquet", self._ratings_table(user_id, at.mode))
-        return UserRatings(user_id[rows], at.mode[rows], at.covariance[rows])
+    def moments(self, last_round: int, block: int, labels: Labels, prior: Prior) -> Moments:
+        """The block's part of what System A's factors are found from."""
+        return offsets.block_moments(self.user_votes(last_round, block, labels), prior, self._ties)
 
-    def online_ratings(self, last_round: int, block: int, strength: Floats, rows: Ints) -> Floats:
-        """elo_online of these rows of the block, (len(rows), M), from the global strengths."""
-        cast = self._ballots(last_round, block, rows)
-        n, votes = cast["outcome"].shape
-        a, b, outcome = (cast[name].ravel() for name in ("model_a", "model_b", "outcome"))
-        return elo_online.rate(strength, n, np.repeat(np.arange(n), votes), a, b, outcome, self.electorate.config.ratings.k_factor)
+    def census(self, last_round: int, block: int, prior: Prior, ranking: Floats, keep: Path) -> BlockCensus:
+        """Everybody in the block by System A; their ratings are written to `keep`. See electorate/census.py."""
+        drawn, votes = personas.draw(self.electorate, block, last_round), self._votes(last_round, block)
+        table, found = census.take(self.electorate, drawn, votes, prior, ranking)
+        files.write_table(keep / f"block={block}.parquet", table)
+        return found
 
-    def taste_ratings(self, last_round: int, block: int, rows: Ints) -> TasteRatings:
-        """oracle_features of these rows of the block."""
-        cast = self._ballots(last_round, block, rows)
-        archetype = personas.draw_archetypes(self.electorate, block)[rows]
-        columns = (cast[name] for name in ("prompt_id", "model_a", "model_b", "first_shown", "outcome"))
-        return tastes.rate(self.electorate, Battles(archetype, *columns))
+    def _choose(self, round_: int, block: int, votes: int, prior: Prior) -> tuple[Pairs | None, Ints]:
+        """Pairs for the round if they are chosen actively, and the rows of the users still asked."""
+        settings = self.electorate.config.votes
+        at = posteriors.posterior(self.user_votes(round_ - 1, block, "true"), prior, self._ties)
+        chosen, expected_tau = pairing.active(generator(self.electorate.seed, Stream.PAIRING, block, round_), at, votes)
+        asked = np.flatnonzero(expected_tau < (settings.stop_at_tau or np.inf))
+        return chosen if settings.pairing == "active" else None, asked
 
-    def _ballots(self, last_round: int, block: int, rows: Ints) -> dict[str, Ints]:
-        """These rows' votes of rounds 0..last_round as columns of shape (len(rows), votes), in the order they were cast."""
-        names = ("prompt_id", "model_a", "model_b", "first_shown", "outcome")
-        parts = [self._log.read(round_, block) for round_ in range(last_round + 1)]
-        users = self.electorate.users_in(block)
-        cast = {name: np.concatenate([column(part, name).reshape(users, -1)[rows] for part in parts], axis=1) for name in names}
-        return cast | {"outcome": as_outcome(cast["outcome"])}
-
-    def _ratings_table(self, user_id: Ints, mode: Floats) -> pa.Table:
-        elo = to_elo(mode[:, :-1])
-        names = [contestant.name for contestant in self.electorate.config.contestants]
-        return pa.table({"user_id": user_id} | {name: pa.array(elo[:, m], pa.float32()) for m, name in enumerate(names)})
-
-    def _user_votes(self, last_round: int, block: int, labels: Labels) -> UserVotes:
-        user, a, b, outcome = self._battles(last_round, block)
-        return UserVotes(self.electorate.users_in(block), _labels(self.electorate, block, labels), user, a, b, outcome)
-
-    def _read_battles(self, last_round: int, block: int) -> tuple[Ints, Ints, Ints, Ints]:
-        votes = pa.concat_tables([self._log.read(round_, block) for round_ in range(last_round + 1)])
-        user = column(votes, "user_id") - block * BLOCK
-        return user, column(votes, "model_a"), column(votes, "model_b"), as_outcome(column(votes, "outcome"))
+    def _read(self, last_round: int, block: int) -> Cast:
+        """The block's votes of rounds 0..last_round."""
+        rounds = [self._log.read(r, block, cast.COLUMNS) for r in range(last_round + 1)]
+        return Cast.joined([Cast.of(votes, block * BLOCK, r) for r, votes in enumerate(rounds)])
 
 
 def _labels(electorate: Electorate, block: int, labels: Labels) -> Ints:

@@ -13,6 +13,7 @@ System = Literal[
     "segment_bt",
     "elo_online",
     "elo_offset",
+    "elo_offset_low_rank",
     "elo_offset_no_labels",
     "elo_offset_wrong_labels",
     "oracle_features",
@@ -112,7 +113,16 @@ class Population(Section):
     heterogeneity: float = Field(1.0, ge=0, le=10, description="sd of personal taste utility / sd of the models' strength (H)")
     archetype_share: float = Field(0.5, ge=0, le=1, description="share of the taste variance that lies between archetypes (rho)")
     prompt_focus: float = Field(0.7, ge=0, le=1, description="share of a persona's prompts that are its archetype's own; times min(1, H)")
+    drift: float = Field(0.0, ge=0, le=1, description="churn: share of a persona's own taste (as an sd) that is redrawn before each round")
+    careless: float = Field(0.0, ge=0, le=1, description="share of personas who vote without looking")
+    adversarial: float = Field(0.0, ge=0, le=1, description="share of personas who vote against their own taste")
     archetypes: dict[Name, Archetype] = Field(min_length=1, description="archetype id to its distribution")
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if self.careless + self.adversarial > 1:
+            raise ValueError(f"careless and adversarial are {self.careless:g} and {self.adversarial:g}; together at most 1")
+        return self
 
 
 class Prompts(Section):
@@ -132,15 +142,31 @@ class Judge(Section):
     tie_threshold_spread: float = Field(0.3, ge=0, le=3, description="sd of its logarithm over personas")
     position_bias_sd: float = Field(0.2, ge=0, le=10, description="sd over personas, logits for the answer shown first")
     lapse_rate: float = Field(0.02, ge=0, le=1, description="share of votes cast at random")
+    both_bad_below: float | None = Field(
+        None, description="a tie is both-bad where both utilities are below this, logits about the prompt's mean; null: never"
+    )
 
 
 class Votes(Section):
-    """How many votes, and when the systems are compared."""
+    """How many votes, on which pairs, and when the systems are compared."""
 
     checkpoints: tuple[int, ...] = Field(
         (5, 10, 20, 50), min_length=1, description="votes a persona at which systems are rated; each ends a round"
     )
     eval_freq: int | None = Field(None, ge=1, description="instead: rate after every so many votes, up to the last of checkpoints")
+
+    pairing: Literal["uniform", "active"] = Field(
+        "uniform", description="active: after the first round, pairs whose outcome says most about the persona's own ranking"
+    )
+    stop_at_tau: float | None = Field(
+        None, gt=0, lt=1, description="stop asking a persona once the Kendall tau expected of its ranking is this high; null: never"
+    )
+
+    def even(self, round_: int) -> int:
+        """The last round up to this one whose votes may speak for everybody: pairs chosen for one persona's sake show the
+        population through what was known of it.
+        """
+        return 0 if self.pairing == "active" else round_
 
     @model_validator(mode="before")
     @classmethod
@@ -169,6 +195,8 @@ class RatingSettings(Section):
 
     ties: Literal["half", "davidson", "rao_kupper"] = Field("davidson", description="tie model of every system")
     prior_sd: float = Field(1000.0, gt=0, description="sd of the Bradley-Terry prior, Elo points")
+    factors: int = Field(4, ge=1, le=64, description="elo_offset_low_rank: directions in which users vary together, at most")
+    forgetting: float = Field(1.0, gt=0, le=1, description="System A: weight of a vote a round old; 1 forgets nothing")
     k_factor: float = Field(16.0, gt=0, le=400, description="elo_online: Elo points a certain loser's win would move it")
     lambda_reg: float | None = Field(
         None, gt=0, le=1e6, description="System A's pull of a user toward its archetype, 1/tau^2 in nats^-2; null fits it to the votes"
@@ -184,6 +212,7 @@ class Evaluation(Section):
     incremental: bool = Field(True, description="compare at every checkpoint, for learning curves; false compares at the last alone")
     bootstrap: int = Field(500, ge=50, le=100_000, description="resamples of users x prompts")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
+    false_discovery_rate: float = Field(0.1, gt=0, lt=1, description="allowed among the personas said to differ from the global ranking")
 
     @field_validator("systems")
     @classmethod

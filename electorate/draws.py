@@ -20,6 +20,12 @@ class Stream(IntEnum):
     SUBSETS = 9
     FOLDS = 10
     EVIDENCE = 11
+    CONDUCT = 12
+    DRIFT = 13
+    RANKINGS = 14
+    BOOTSTRAP_VOTES = 15
+    PAIRING = 16
+    HALVES = 17
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

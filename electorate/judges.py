@@ -8,19 +8,24 @@ from scipy.special import expit
 from electorate import pairing
 from electorate.draws import Stream, generator
 from electorate.pairing import Pairs
-from electorate.personas import BLOCK, Electorate, Personas
+from electorate.personas import ADVERSARIAL, BLOCK, CARELESS, Electorate, Personas
 from electorate.scale import Floats, Ints
 
 A, B, TIE, BOTH_BAD = 0, 1, 2, 3
 
 
 class Ballots(NamedTuple):
-    """Votes as columns of shape (n, v): user by vote of this round. probabilities: (n, v, 3) for A, B, tie."""
+    """Votes as columns of shape (n, v): user by vote of this round. probabilities: (n, v, 3) for A, B, tie (both-bad is one)."""
 
     prompt: Ints
     pairs: Pairs
     probabilities: Floats
     outcome: Ints
+
+    def take(self, rows: Ints) -> "Ballots":
+        """The votes of these users."""
+        pairs = Pairs(*(column[rows] for column in self.pairs))
+        return Ballots(self.prompt[rows], pairs, self.probabilities[rows], self.outcome[rows])
 
 
 def utilities(electorate: Electorate, personas: Personas, prompts: Ints) -> Floats:
@@ -38,8 +43,8 @@ def mean_utilities(electorate: Electorate, personas: Personas) -> Floats:
     return electorate.config.judge.decisiveness * (strength + taste)
 
 
-def vote_probabilities(difference: Floats, threshold: Floats, shift: Floats, lapse: float) -> Floats:
-    """(..., 3) probabilities of A, B and tie from U_A - U_B, all in logits and broadcast together.
+def vote_probabilities(difference: Floats, threshold: Floats, shift: Floats, lapse: Floats | float) -> Floats:
+    """(..., 3) probabilities of A, B and tie from U_A - U_B, in logits; all broadcast together.
 
     Rao and Kupper (1967) with the persona's own threshold; shift favours A (the answer shown first);
     a lapse is a vote at random.
@@ -48,37 +53,61 @@ def vote_probabilities(difference: Floats, threshold: Floats, shift: Floats, lap
     b = expit(-difference - shift - threshold)
     odds = np.empty((*np.broadcast_shapes(a.shape, b.shape), 3))
     odds[..., A], odds[..., B], odds[..., TIE] = a, b, 1.0 - a - b
-    return (1 - lapse) * odds + lapse / 3
+    at_random = np.asarray(lapse)[..., None]
+    return (1 - at_random) * odds + at_random / 3
 
 
 def expected_probabilities(electorate: Electorate, personas: Personas, difference: Floats) -> Floats:
     """(n, ..., 3) vote probabilities averaged over which answer is shown first. difference: (n, ...)."""
     column = (len(personas),) + (1,) * (difference.ndim - 1)
     threshold, shift = personas.tie_threshold.reshape(column), personas.position_bias.reshape(column)
-    lapse = electorate.config.judge.lapse_rate
+    seen, lapse = _conduct(electorate, personas)
+    difference, lapse = difference * seen.reshape(column), lapse.reshape(column)
     first = vote_probabilities(difference, threshold, shift, lapse)
     second = vote_probabilities(difference, threshold, -shift, lapse)
     return (first + second) / 2
 
 
-def vote(electorate: Electorate, personas: Personas, block: int, round_: int, votes: int) -> Ballots:
-    """`votes` uniform battles for each persona of the block, judged. The draws depend on nothing else."""
+def _conduct(electorate: Electorate, personas: Personas) -> tuple[Floats, Floats]:
+    """(n,) the sign with which each persona lets its taste speak, and its share of votes at random."""
+    sign = np.where(personas.conduct == ADVERSARIAL, -1.0, 1.0)
+    return sign, np.where(personas.conduct == CARELESS, 1.0, electorate.config.judge.lapse_rate)
+
+
+def vote(electorate: Electorate, personas: Personas, block: int, round_: int, votes: int, chosen: Pairs | None = None) -> Ballots:
+    """`votes` battles for each persona of the block, judged. The draws depend on nothing else.
+
+    chosen: which pairs, (n, votes); None draws them evenly.
+    """
     n, contestants = len(personas), len(electorate.strength)
     random = generator(electorate.seed, Stream.VOTES, block, round_)
     where, luck = random.random((2, BLOCK, votes))
-    a, b, first = (column[:n] for column in pairing.uniform(random, (BLOCK, votes), contestants))
+    a, b, first = chosen or (column[:n] for column in pairing.uniform(random, (BLOCK, votes), contestants))
     prompt = _draw_prompts(electorate, personas.archetype, where[:n])
 
     strength = electorate.strength[a] - electorate.strength[b]
     contrast = electorate.z[prompt, a] - electorate.z[prompt, b]
     # Without BLAS (optimize=False), so that the sum is the same on any machine's thread count.
     taste = np.einsum("nvd,nd->nv", contrast, personas.taste, optimize=False)
-    difference = electorate.config.judge.decisiveness * (personas.strength_scale[:, None] * strength + taste)
+    sign, lapse = _conduct(electorate, personas)
+    difference = electorate.config.judge.decisiveness * sign[:, None] * (personas.strength_scale[:, None] * strength + taste)
     shift = np.where(first == 0, 1.0, -1.0) * personas.position_bias[:, None]
-    threshold = personas.tie_threshold[:, None]
-    probabilities = vote_probabilities(difference, threshold, shift, electorate.config.judge.lapse_rate)
+    probabilities = vote_probabilities(difference, personas.tie_threshold[:, None], shift, lapse[:, None])
     outcome = (luck[:n] >= probabilities[..., A]).astype(np.int64) + (luck[:n] >= probabilities[..., : B + 1].sum(-1))
+    below = electorate.config.judge.both_bad_below
+    if below is not None:
+        outcome[(outcome == TIE) & _both_below(electorate, personas, prompt, a, difference, below)] = BOTH_BAD
     return Ballots(prompt, Pairs(a, b, first), probabilities, outcome)
+
+
+def _both_below(electorate: Electorate, personas: Personas, prompt: Ints, a: Ints, difference: Floats, below: float) -> Ints:
+    """(n, v) whether neither answer's utility reaches `below`."""
+    sign, decisiveness = _conduct(electorate, personas)[0][:, None], electorate.config.judge.decisiveness
+    taste = np.einsum("nvd,nd->nv", electorate.z[prompt, a], personas.taste, optimize=False)
+    of_a = decisiveness * (personas.strength_scale[:, None] * electorate.strength[a] + taste)
+    of_b = of_a - sign * difference
+    bad: Ints = np.maximum(of_a, of_b) < below
+    return bad
 
 
 def _draw_prompts(electorate: Electorate, archetype: Ints, uniform: Floats) -> Ints:

@@ -5,6 +5,7 @@ Utility of model m's answer to prompt x, in nats:
     U_u(x, m) = s_u * theta_m + w_u . z(x, m),   log s_u ~ N(0, (0.3 H)^2)
     w_u = common_taste + archetype_taste_k + personal_sd * eps_u,   eps_u ~ N(0, I)
 
+Where tastes drift, eps_u is redrawn in part before each round: eps <- sqrt(1 - drift^2) eps + drift N(0, I).
 The shared parts are planted once a run, in electorate/founding.py.
 """
 
@@ -21,6 +22,8 @@ from electorate.features import AXES
 from electorate.scale import Floats, Ints
 
 BLOCK = 4096
+SINCERE, CARELESS, ADVERSARIAL = 0, 1, 2
+CONDUCTS = ("sincere", "careless", "adversarial")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Electorate:
 
 @dataclass(frozen=True)
 class Personas:
-    """The personas of one block as columns. n rows; D taste axes."""
+    """The personas of one block as columns. n rows; D taste axes. conduct: SINCERE, CARELESS or ADVERSARIAL."""
 
     user_id: Ints
     archetype: Ints
@@ -76,20 +79,14 @@ class Personas:
     taste: Floats
     tie_threshold: Floats
     position_bias: Floats
+    conduct: Ints
 
     def __len__(self) -> int:
         return len(self.user_id)
 
     def take(self, rows: Ints) -> "Personas":
         """The personas at these rows of the block."""
-        return Personas(
-            self.user_id[rows],
-            self.archetype[rows],
-            self.strength_scale[rows],
-            self.taste[rows],
-            self.tie_threshold[rows],
-            self.position_bias[rows],
-        )
+        return Personas(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def table(self, archetypes: Sequence[str]) -> pa.Table:
         """The columns of personas.parquet."""
@@ -99,6 +96,7 @@ class Personas:
             "strength_scale": pa.array(self.strength_scale, pa.float32()),
             "tie_threshold": pa.array(self.tie_threshold, pa.float32()),
             "position_bias": pa.array(self.position_bias, pa.float32()),
+            "conduct": pa.DictionaryArray.from_arrays(pa.array(self.conduct, pa.int8()), list(CONDUCTS)),
         }
         tastes = {f"taste_{axis}": pa.array(self.taste[:, i], pa.float32()) for i, axis in enumerate(AXES)}
         return pa.table(columns | tastes)
@@ -112,22 +110,33 @@ def draw_archetypes(electorate: Electorate, block: int) -> Ints:
     return np.searchsorted(edges, uniform, side="right")[: electorate.users_in(block)]
 
 
-def draw(electorate: Electorate, block: int) -> Personas:
-    """The personas of a block; the same whatever the population's size, as all 4,096 rows are drawn."""
+def draw(electorate: Electorate, block: int, round_: int = 0) -> Personas:
+    """The personas of a block as they are in a round; the same whatever the population's size, as all 4,096 rows are drawn."""
     n = electorate.users_in(block)
     archetype = draw_archetypes(electorate, block)
     # round_=1 keeps these draws apart from the archetypes', which are often wanted alone.
     normal = generator(electorate.seed, Stream.PERSONAS, block, 1).standard_normal((BLOCK, len(AXES) + 3))[:n]
-    judge = electorate.config.judge
-    personal = electorate.personal_sd * normal[:, 3:]
+    judge, drift = electorate.config.judge, electorate.population.drift
+    own = normal[:, 3:]
+    for r in range(1, round_ + 1 if drift else 0):
+        fresh = generator(electorate.seed, Stream.DRIFT, block, r).standard_normal((BLOCK, len(AXES)))[:n]
+        own = np.sqrt(1 - drift**2) * own + drift * fresh
     return Personas(
         user_id=block * BLOCK + np.arange(n),
         archetype=archetype,
         strength_scale=np.exp(0.3 * electorate.population.heterogeneity * normal[:, 0]),
-        taste=electorate.common_taste + electorate.archetype_taste[archetype] + personal,
+        taste=electorate.common_taste + electorate.archetype_taste[archetype] + electorate.personal_sd * own,
         tie_threshold=judge.tie_threshold * np.exp(judge.tie_threshold_spread * normal[:, 1]),
         position_bias=judge.position_bias_sd * normal[:, 2],
+        conduct=_draw_conduct(electorate, block),
     )
+
+
+def _draw_conduct(electorate: Electorate, block: int) -> Ints:
+    n, population = electorate.users_in(block), electorate.population
+    edges = np.cumsum([population.careless, population.adversarial])
+    kind = np.searchsorted(edges, generator(electorate.seed, Stream.CONDUCT, block).random(BLOCK)[:n], side="right")
+    return np.array([CARELESS, ADVERSARIAL, SINCERE])[kind]
 
 
 def compared(electorate: Electorate) -> Ints:
@@ -152,9 +161,9 @@ def _first_of(electorate: Electorate, archetype: int) -> int:
     raise ElectorateError(f"evaluation.persona: none of the {electorate.population.size} personas is a {name}; raise population.size")
 
 
-def draw_users(electorate: Electorate, user_id: Ints) -> Personas:
-    """The personas with these ids, ascending."""
-    blocks = [draw(electorate, block).take(user_id[user_id // BLOCK == block] % BLOCK) for block in np.unique(user_id // BLOCK)]
+def draw_users(electorate: Electorate, user_id: Ints, round_: int = 0) -> Personas:
+    """The personas with these ids, ascending, as they are in a round."""
+    blocks = [draw(electorate, block, round_).take(user_id[user_id // BLOCK == block] % BLOCK) for block in np.unique(user_id // BLOCK)]
     return Personas(**{f.name: np.concatenate([getattr(block, f.name) for block in blocks]) for f in fields(Personas)})
 
 

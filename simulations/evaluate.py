@@ -22,8 +22,10 @@ from electorate.ratings.bradley_terry import Fit
 from electorate.scale import Ints
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
+from simulations import census
+from simulations.census import Findings
 from simulations.progress import bar
-from simulations.systems import Rated, Rater
+from simulations.systems import LOW_RANK, Rated, Rater, spread
 
 BASELINES = ("global_bt", "segment_bt")
 EVERYONE = "all"
@@ -32,7 +34,8 @@ EVERYONE = "all"
 @dataclass(frozen=True)
 class Comparison:
     """Tables: metrics and gains with a row a (system, prompts, segment, checkpoint, metric); leaderboard; calibration and
-    orders at the last checkpoint. users: how many were compared.
+    orders at the last checkpoint. findings: see simulations/census.py. spread: of users, by form of System A. users: how
+    many were compared.
     """
 
     metrics: pa.Table
@@ -41,23 +44,27 @@ class Comparison:
     calibration: pa.Table
     orders: pa.Table
     agreement: Agreement
-    offset_sd: dict[str, float]
+    findings: Findings
+    spread: dict[str, Any]
     users: int
 
 
 def compare(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, folder: RunFolder, console: Console) -> Comparison:
     """Rate and score the systems at each checkpoint, with paired intervals."""
     settings, checkpoints = electorate.config.evaluation, electorate.config.votes.checkpoints
-    people = personas.draw_users(electorate, personas.compared(electorate))
+    compared = personas.compared(electorate)
+    people = personas.draw_users(electorate, compared)
     segments = _segments(electorate, people)
     test_prompts = PromptSet.from_table(files.read_table(folder.prompts)).ids("test")
     bootstrap = Bootstrap(electorate.seed, len(people), len(test_prompts), settings.bootstrap, settings.confidence)
-    rater = Rater(electorate, people, pool, ranking, folder)
+    rater = Rater(electorate, compared, pool, ranking)
     metrics, gains, boards = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
     rounds = list(enumerate(checkpoints)) if settings.incremental else [(len(checkpoints) - 1, checkpoints[-1])]
     with bar(console, "Comparing systems", len(rounds)) as advance:
         for round_, votes in rounds:
-            rated = rater.after(round_)
+            # Tastes may have drifted.
+            people = personas.draw_users(electorate, compared, round_)
+            rated = rater.after(round_, people)
             scores = _score(rated, people, test_prompts, pool)
             boards += _leaderboard_rows(electorate, votes, rated.fits)
             for segment, rows in segments.items():
@@ -73,9 +80,21 @@ def compare(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, fold
         _calibration(scores),
         _orders(electorate, people, rated, segments),
         agreement.simulated(scoring.truths(electorate, people, test_prompts), electorate.seed),
-        rated.offset_sd,
+        _findings(electorate, pool, rater, people, rated, console),
+        {system: spread(prior) for system, prior in rated.priors.items()},
         len(people),
     )
+
+
+def _findings(electorate: Electorate, pool: CohortPool, rater: Rater, people: Personas, rated: Rated, console: Console) -> Findings:
+    """Everybody by the best form of System A that was rated; nothing where none was."""
+    prior = rated.priors.get(LOW_RANK, rated.priors.get("elo_offset"))
+    if prior is None:
+        return {}
+    with bar(console, "Rating everybody (blocks)", electorate.blocks) as advance:
+        found = census.take(electorate, pool, rated.fits[0], prior, advance)
+    last = len(electorate.config.votes.checkpoints) - 1
+    return found | {"noise": census.ceiling(electorate, people, rater.cast(last), prior)}
 
 
 def _score(rated: Rated, people: Personas, prompts: Ints, pool: CohortPool) -> dict[str, Scores]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import ray
 from ray.actor import ActorHandle
 from rich.console import Console
 
@@ -23,11 +24,12 @@ from electorate import features, founding, personas, prompts
 from electorate.config import Config
 from electorate.personas import Electorate
 from electorate.prompts import PromptSet
+from electorate.ratings.posteriors import Prior
 from electorate.storage import files
 from electorate.storage.run_folder import Manifest, RunFolder
 from electorate.storage.vote_log import VoteLog
 from serve.contestants import ContestantsApp, cpus_needed, gpus_needed
-from simulations import evaluate
+from simulations import evaluate, systems
 from simulations.answers import Answers
 from simulations.progress import bar
 from simulations.report import page, summary
@@ -175,12 +177,25 @@ def _write_personas(this: Run, electorate: Electorate) -> None:
 
 def _vote(this: Run, electorate: Electorate, pool: CohortPool, ranking: ActorHandle) -> None:
     """Every block of every round that the log lacks, each by whichever cohort is free."""
-    log = VoteLog(this.folder.votes, this.config)
+    log, settings, blocks = VoteLog(this.folder.votes, this.config), this.config.votes, electorate.blocks
+    rounds = range(len(settings.checkpoints))
+    missing = [[block for block in range(blocks) if not log.has(round_, block)] for round_ in rounds]
+    asks_back = settings.pairing == "active" or settings.stop_at_tau is not None
     with this.stage("votes") as counts:
-        rounds = len(this.config.votes.checkpoints)
-        total = rounds * electorate.blocks
-        todo = [i for i in range(total) if not log.has(*divmod(i, electorate.blocks))]
-        with bar(this.console, "Voting (blocks)", total, total - len(todo)) as advance:
-            for _ in pool.run(todo, lambda actor, i: actor.judge.remote(*divmod(i, electorate.blocks), ranking)):
-                advance()
-        counts["votes"] = this.config.votes.checkpoints[-1] * electorate.population.size
+        total = len(rounds) * blocks
+        with bar(this.console, "Voting (blocks)", total, total - sum(map(len, missing))) as advance:
+
+            def judge(todo: list[tuple[int, int]], prior: Prior | None) -> None:
+                shared = ray.put(prior)
+                for _ in pool.run(range(len(todo)), lambda actor, i: actor.judge.remote(*todo[i], shared, ranking)):
+                    advance()
+
+            if not asks_back:
+                judge([(round_, block) for round_ in rounds for block in missing[round_]], None)
+            for round_ in rounds if asks_back else ():
+                # What is asked next hangs on all the votes before it.
+                prior = systems.prior_for_asking(electorate, pool, ranking, round_ - 1) if round_ and missing[round_] else None
+                judge([(round_, block) for block in missing[round_]], prior)
+        cast = ray.get(ranking.votes_by_round.remote())
+        counts["votes"] = int(cast.sum())
+        counts["votes_a_persona"] = [round(float(n), 3) for n in np.cumsum(cast) / electorate.population.size]

@@ -1,8 +1,8 @@
-"""Every configured system, rated on the votes up to a round: cohorts do their users, the rest is fitted here."""
+"""Every configured system, rated on the votes up to a round: what all votes say comes from cohorts and the ranking
+actor, what the compared people's own votes add is worked out here.
+"""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,95 +11,143 @@ from ray.actor import ActorHandle
 
 from actors.pool import CohortPool
 from electorate import arena
-from electorate.cohort import Labels, UserRatings
+from electorate.cast import Cast
+from electorate.cohort import Labels
 from electorate.evaluation import predictions
 from electorate.evaluation.predictions import System, Tastes
-from electorate.personas import BLOCK, Electorate, Personas
-from electorate.ratings import offsets
+from electorate.personas import BLOCK, Electorate, Personas, wrong_labels
+from electorate.ratings import elo_online, offsets, posteriors, tastes
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.posteriors import Prior
-from electorate.ratings.tastes import TasteRatings
 from electorate.ratings.ties import MODELS
-from electorate.scale import ELO_PER_NAT, to_nats
-from electorate.storage.run_folder import RunFolder
+from electorate.scale import ELO_PER_NAT, Ints, to_nats
 
-LABELS: dict[str, Labels] = {"elo_offset": "true", "elo_offset_no_labels": "none", "elo_offset_wrong_labels": "wrong"}
+LOW_RANK = "elo_offset_low_rank"
+LABELS: dict[str, Labels] = {
+    "elo_offset": "true",
+    LOW_RANK: "true",
+    "elo_offset_no_labels": "none",
+    "elo_offset_wrong_labels": "wrong",
+}
 FITTED_BLOCKS = 8  # 32,768 users say what the prior is; more would cost passes over the log and change nothing
 
 
 @dataclass(frozen=True)
 class Rated:
     """After a round. said: what each system says of the people compared. fits: Bradley-Terry of everyone,
-    then of each archetype. offset_sd: System A's spread of users, Elo points.
+    then of each archetype. priors: of System A's forms.
     """
 
     said: dict[str, System]
     fits: list[Fit]
-    offset_sd: dict[str, float]
+    priors: dict[str, Prior]
 
 
 @dataclass(frozen=True)
-class Rater:
-    """Rates the systems that the config names, for some people of the electorate."""
+class PriorFit:
+    """Fits System A's priors on the votes of rounds 0..round_: the cohorts do the users of the first FITTED_BLOCKS blocks."""
 
     electorate: Electorate
-    people: Personas
+    pool: CohortPool
+    whole: Fit
+    round_: int
+
+    def plain(self, labels: Labels) -> Prior:
+        """With offsets alike in every direction."""
+        kinds, lambda_reg = 1 if labels == "none" else len(self.electorate.archetypes), self.electorate.config.ratings.lambda_reg
+        return offsets.fit(self._sums(labels), self.whole, offsets.first_prior(self.whole, kinds, lambda_reg), lambda_reg)
+
+    def low_rank(self, plain: Prior) -> Prior:
+        """With the factors that the votes show."""
+        settings, shared = self.electorate.config.ratings, ray.put(plain)
+        moments = self.pool.map(self._blocks, lambda actor, b: actor.moments.remote(self.round_, b, "true", shared))
+        return offsets.with_factors(self._sums("true"), moments, self.whole, plain, settings.factors, settings.lambda_reg)
+
+    @property
+    def _blocks(self) -> int:
+        return min(self.electorate.blocks, FITTED_BLOCKS)
+
+    def _sums(self, labels: Labels) -> offsets.MapBlocks:
+        def sums(prior: Prior) -> list[Any]:
+            shared = ray.put(prior)
+            return self.pool.map(self._blocks, lambda actor, b: actor.offset_sums.remote(self.round_, b, labels, shared))
+
+        return sums
+
+
+def prior_for_asking(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, round_: int) -> Prior:
+    """System A's plain prior after a round, by which cohorts choose the next one's pairs."""
+    even = electorate.config.votes.even(round_)
+    whole, _ = ray.get(ranking.rate.remote(even))
+    return PriorFit(electorate, pool, whole, even).plain("true")
+
+
+@dataclass
+class Rater:
+    """Rates the systems that the config names, for some people of the electorate, round after round."""
+
+    electorate: Electorate
+    people: Ints
     pool: CohortPool
     ranking: ActorHandle
-    folder: RunFolder
+    _cast: list[Cast] = field(default_factory=list)
 
-    def after(self, round_: int) -> Rated:
+    def after(self, round_: int, people: Personas) -> Rated:
         """The systems on the votes of rounds 0..round_; arena only if every contestant has a rating."""
-        config = self.electorate.config
-        ties = MODELS[config.ratings.ties]
-        whole, segments = ray.get(self.ranking.rate.remote(round_))
+        config, cast = self.electorate.config, self.cast(round_)
+        ties, wanted = MODELS[config.ratings.ties], config.evaluation.systems
+        whole, segments = ray.get(self.ranking.rate.remote(config.votes.even(round_)))
         said: dict[str, System] = {
             "global_bt": predictions.from_fits([whole], ties),
-            "segment_bt": predictions.from_fits(segments, ties).take(self.people.archetype),
+            "segment_bt": predictions.from_fits(segments, ties).take(people.archetype),
         }
         official = arena.ratings([c.arena_name for c in config.contestants], "raw")
         if not np.isnan(official).any():
             strength = (official - official.mean())[None] * to_nats(1.0)
             said["arena"] = predictions.from_strength(strength, np.array([whole.eta]), ties)
-        wanted, offset_sd = config.evaluation.systems, dict[str, float]()
         if "elo_online" in wanted:
-            own = np.concatenate(self._map(lambda actor, b, rows: actor.online_ratings.remote(round_, b, whole.strength, rows)))
+            own = elo_online.rate(whole.strength, len(people), cast.user, cast.a, cast.b, cast.outcome, config.ratings.k_factor)
             said["elo_online"] = predictions.from_strength(own, np.full(len(own), whole.eta), ties)
-        for system in [s for s in wanted if s in LABELS]:
-            prior, rated = self._offsets(round_, LABELS[system], whole, self._kept(round_, system))
-            offset_sd[system] = ELO_PER_NAT * prior.sd
-            said[system] = predictions.from_posterior(rated.mode, rated.covariance, ties)
+        priors = self._priors(round_, whole)
+        for system, prior in priors.items():
+            if system in wanted:
+                votes = cast.user_votes(len(people), self._labels(people, LABELS[system]), config.ratings.forgetting)
+                at = posteriors.posterior(votes, prior, ties)
+                said[system] = predictions.from_posterior(at.mode, at.covariance, ties)
         if "oracle_features" in wanted:
-            parts = self._map(lambda actor, b, rows: actor.taste_ratings.remote(round_, b, rows))
-            columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("archetype", "mode", "covariance"))
-            said["oracle_features"] = Tastes(self.electorate, TasteRatings(*columns))
-        return Rated({system: said[system] for system in wanted if system in said}, [whole, *segments], offset_sd)
+            said["oracle_features"] = Tastes(self.electorate, tastes.rate(self.electorate, cast.battles(people.archetype)))
+        return Rated({system: said[system] for system in wanted if system in said}, [whole, *segments], priors)
 
-    def _kept(self, round_: int, system: str) -> Path | None:
-        """Where everybody's ratings are written: System A's, after the last round."""
-        last = round_ == len(self.electorate.config.votes.checkpoints) - 1
-        return self.folder.offsets if last and system == "elo_offset" else None
+    def cast(self, round_: int) -> Cast:
+        """The people's own votes of rounds 0..round_, each round read once."""
+        blocks, first = np.unique(self.people // BLOCK, return_index=True)
+        for r in range(len(self._cast), round_ + 1):
 
-    def _offsets(self, round_: int, labels: Labels, whole: Fit, keep: Path | None) -> tuple[Prior, UserRatings]:
-        """System A: the cohorts do the users, in blocks; the prior they share is fitted on the first FITTED_BLOCKS of them."""
-        electorate, pool = self.electorate, self.pool
+            def call(actor: ActorHandle, i: int, r: int = r) -> Any:
+                rows = self.people[self.people // BLOCK == blocks[i]] % BLOCK
+                return actor.cast.remote(r, int(blocks[i]), rows, int(first[i]))
 
-        def sums(prior: Prior) -> list[Any]:
-            shared = ray.put(prior)
-            return pool.map(min(electorate.blocks, FITTED_BLOCKS), lambda actor, b: actor.offset_sums.remote(round_, b, labels, shared))
+            self._cast.append(Cast.joined(self.pool.map(len(blocks), call)))
+        return Cast.joined(self._cast[: round_ + 1])
 
-        kinds = 1 if labels == "none" else len(electorate.archetypes)
-        prior = offsets.fit(sums, whole, kinds, electorate.config.ratings.lambda_reg)
-        shared, every = ray.put(prior), range(electorate.blocks)
-        rows = [self._rows(block) for block in every]
-        rated = pool.map(electorate.blocks, lambda actor, b: actor.offset_ratings.remote(round_, b, labels, shared, rows[b], keep))
-        return prior, UserRatings(*(np.concatenate(columns) for columns in zip(*rated, strict=True)))
+    def _priors(self, round_: int, whole: Fit) -> dict[str, Prior]:
+        """Of the forms of System A that are wanted, and of the plain one where another starts from it."""
+        wanted = [s for s in self.electorate.config.evaluation.systems if s in LABELS]
+        fit, priors = PriorFit(self.electorate, self.pool, whole, self.electorate.config.votes.even(round_)), dict[str, Prior]()
+        for system in wanted if LOW_RANK not in wanted else dict.fromkeys(["elo_offset", *wanted]):
+            priors[system] = fit.low_rank(priors["elo_offset"]) if system == LOW_RANK else fit.plain(LABELS[system])
+        return priors
 
-    def _rows(self, block: int) -> Any:
-        """Rows of the block that hold people compared."""
-        return self.people.user_id[self.people.user_id // BLOCK == block] % BLOCK
+    def _labels(self, people: Personas, labels: Labels) -> Ints:
+        """(n,) the archetype each person is said to have."""
+        if labels == "wrong":
+            blocks = np.unique(people.user_id // BLOCK)
+            drawn = (wrong_labels(self.electorate, b)[people.user_id[people.user_id // BLOCK == b] % BLOCK] for b in blocks)
+            return np.concatenate(list(drawn))
+        return np.zeros_like(people.archetype) if labels == "none" else people.archetype
 
-    def _map(self, call: Callable[[ActorHandle, int, Any], Any]) -> list[Any]:
-        """call(actor, block, rows) on every block that holds people compared, in block order."""
-        blocks = np.unique(self.people.user_id // BLOCK).tolist()
-        return self.pool.map(len(blocks), lambda actor, i: call(actor, blocks[i], self._rows(blocks[i])))
+
+def spread(prior: Prior) -> dict[str, Any]:
+    """The sd of users and of its factors, Elo points."""
+    factors = [] if prior.factors is None else np.linalg.norm(prior.factors, axis=1)[::-1]
+    return {"sd_elo": round(ELO_PER_NAT * prior.sd, 1), "factors_elo": [round(ELO_PER_NAT * float(f), 1) for f in factors]}

@@ -11,7 +11,8 @@ from electorate.draws import Stream, generator
 from electorate.personas import BLOCK
 from electorate.ratings import bradley_terry, elo_online, offsets, posteriors
 from electorate.ratings.bradley_terry import OUTCOMES, Fit
-from electorate.ratings.posteriors import Posterior, UserVotes
+from electorate.ratings.offsets import Sums
+from electorate.ratings.posteriors import Posterior, Prior, UserVotes
 from electorate.ratings.ties import TieModel
 from electorate.scale import Floats, Ints
 from electorate.votes import Votes
@@ -19,6 +20,7 @@ from electorate.votes import Votes
 PRIOR_SD_ELO = 1000.0
 NO_OFFSETS = 1e6  # a pull toward the global ratings that leaves a user nothing but its own tie rate
 K_FACTOR = 16.0
+FACTORS = 4
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 
 Predict = Callable[[Votes, Votes, TieModel], Floats]
@@ -65,6 +67,11 @@ def personal_ties(train: Votes, test: Votes, ties: TieModel) -> Floats:
     return _offsets(train, test, ties, NO_OFFSETS)
 
 
+def low_rank(train: Votes, test: Votes, ties: TieModel) -> Floats:
+    """System A with the directions in which these users' offsets vary together."""
+    return _offsets(train, test, ties, None, FACTORS)
+
+
 def elo_offset(train: Votes, test: Votes, ties: TieModel) -> Floats:
     """System A: each user's own ratings and tie rate, drawn toward everyone's as strongly as the votes ask for."""
     return _offsets(train, test, ties, None)
@@ -76,6 +83,7 @@ SYSTEMS: dict[str, Predict] = {
     "elo_online": elo_online_,
     "personal_ties": personal_ties,
     "elo_offset": elo_offset,
+    "elo_offset_low_rank": low_rank,
 }
 
 
@@ -87,9 +95,17 @@ def _users(train: Votes, test: Votes) -> int:
     return int(max(train.users.max(initial=0), test.users.max(initial=0))) + 1
 
 
-def _offsets(train: Votes, test: Votes, ties: TieModel, lambda_reg: float | None) -> Floats:
+def _offsets(train: Votes, test: Votes, ties: TieModel, lambda_reg: float | None, factors: int = 0) -> Floats:
     blocks = [_block(train, first, min(BLOCK, _users(train, test) - first)) for first in range(0, _users(train, test), BLOCK)]
-    prior = offsets.fit(lambda p: [offsets.block_sums(b, p, ties) for b in blocks], _global(train, ties), 1, lambda_reg)
+    whole = _global(train, ties)
+
+    def sums(prior: Prior) -> list[Sums]:
+        return [offsets.block_sums(block, prior, ties) for block in blocks]
+
+    prior = offsets.fit(sums, whole, offsets.first_prior(whole, 1, lambda_reg), lambda_reg)
+    if factors:
+        moments = [offsets.block_moments(block, prior, ties) for block in blocks]
+        prior = offsets.with_factors(sums, moments, whole, prior, factors, lambda_reg)
     said = np.empty((len(test), OUTCOMES))
     for i, block in enumerate(blocks):
         rows = np.flatnonzero(test.users // BLOCK == i)

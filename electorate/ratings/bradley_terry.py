@@ -115,7 +115,7 @@ class _Posterior:
         information[np.diag_indices_from(information)] += self._precision
         # Without a prior nothing holds the level; holding the mean at zero changes no difference.
         information[:-1, :-1] += information.diagonal()[:-1].mean() / self._models
-        seen = np.where(weight > 0, weight * of.log_likelihood, 0.0)
+        seen = np.where(weight > 0, weight * self._log_likelihood(parameters), 0.0)
         return float(seen.sum() - away @ (self._precision * away) / 2), score, information
 
     def squared_scores(self, parameters: Floats, squared: Floats | Ints) -> Floats:
@@ -128,9 +128,16 @@ class _Posterior:
         turned = weight[self._j, self._i][:, [1, 0, 2]]
         return np.asarray(weight[self._i, self._j] + turned, float)
 
+    def _log_likelihood(self, parameters: Floats) -> Floats:
+        return self._ties.log_likelihood(*self._place(parameters), np.arange(OUTCOMES))
+
     def _derivatives(self, parameters: Floats) -> Derivatives:
+        return self._ties.derivatives(*self._place(parameters), np.arange(OUTCOMES))
+
+    def _place(self, parameters: Floats) -> tuple[Floats, Floats]:
+        """Differences (pairs, 1) and the tie parameter."""
         strength, eta = parameters[:-1], parameters[-1]
-        return self._ties.derivatives((strength[self._i] - strength[self._j])[:, None], eta, np.arange(OUTCOMES))
+        return (strength[self._i] - strength[self._j])[:, None], eta
 
     def _by_model(self, of_pair: Floats) -> Floats:
         """(M,): what each pair holds, added to i and taken from j."""

@@ -53,7 +53,7 @@ def block_sums(votes: UserVotes, prior: Prior, ties: TieModel) -> Sums:
     at = posterior(votes, prior, ties)
     away = at.mode + mean_shift(votes, at, ties) - prior.mean[votes.label]
     member = np.eye(len(prior.mean))[votes.label]
-    covariance = np.tensordot(member, at.covariance, axes=(0, 0))
+    covariance = np.tensordot(member, at.covariance, axes=(0, 0)).astype(float, copy=False)
     return Sums(member.sum(axis=0), member.T @ away, covariance, _tried(votes, at.mode, prior, ties))
 
 
@@ -156,6 +156,11 @@ def factors(moments: Moments, most: int) -> Floats:
     variance = (values[chosen] + np.sqrt(np.maximum(values[chosen] ** 2 - noise**2, 0.0))) / 2
     found: Floats = np.sqrt(variance)[:, None] * vectors[:, chosen].T
     return found
+
+
+def with_factors(map_blocks: MapBlocks, moments: Sequence[Moments], start: Fit, plain: Prior, most: int, lambda_reg: float | None) -> Prior:
+    """System A's low-rank prior from its plain one and the blocks' moments at that; the spread left beside the factors is found anew."""
+    return fit(map_blocks, start, replace(plain, factors=factors(in_order(moments), most)), lambda_reg)
 
 
 def scaled(prior: Prior, tau_factor: float, tie_factor: float) -> Prior:

@@ -1,6 +1,7 @@
 """The state of the central ranking: votes counted by round, archetype, pair and outcome."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -8,17 +9,35 @@ import pyarrow as pa
 from electorate.judges import BOTH_BAD, TIE
 from electorate.personas import BLOCK, Electorate, draw_archetypes
 from electorate.ratings import bradley_terry
-from electorate.ratings.bradley_terry import Fit
+from electorate.ratings.bradley_terry import OUTCOMES, Fit
 from electorate.ratings.ties import TieModel
 from electorate.scale import Ints
 from electorate.storage.vote_log import VoteLog, column
 
-OUTCOMES = 3
+COUNTED = ["user_id", "model_a", "model_b", "outcome"]
+
+
+class Counts(NamedTuple):
+    """A block's votes counted: how often each (archetype, a, b, outcome) occurred that did, its place as one number."""
+
+    place: Ints
+    times: Ints
 
 
 def as_outcome(outcome: Ints) -> Ints:
     """Outcomes for a rating: both-bad says as little about which is better as a tie does."""
     return np.where(outcome == BOTH_BAD, TIE, outcome)
+
+
+def count(electorate: Electorate, block: int, votes: pa.Table) -> Counts:
+    """What the tally needs of a block's votes: as large as the battles are many, however many voted on them."""
+    models = len(electorate.strength)
+    label = draw_archetypes(electorate, block)[column(votes, "user_id") - block * BLOCK]
+    place = (label * models + column(votes, "model_a")) * models + column(votes, "model_b")
+    place = place * OUTCOMES + as_outcome(column(votes, "outcome"))
+    times = np.bincount(place)
+    seen = np.flatnonzero(times)
+    return Counts(seen, times[seen])
 
 
 class Tally:
@@ -38,7 +57,7 @@ class Tally:
         for round_ in range(len(electorate.config.votes.checkpoints)):
             for block in range(electorate.blocks):
                 if log.has(round_, block):
-                    tally.ingest(round_, block, log.read(round_, block))
+                    tally.ingest(round_, block, count(electorate, block, log.read(round_, block, COUNTED)))
         return tally
 
     @property
@@ -46,15 +65,16 @@ class Tally:
         """Votes counted."""
         return int(self._counts.sum())
 
-    def ingest(self, round_: int, block: int, votes: pa.Table) -> bool:
-        """Count a block's round; False if it was counted before."""
+    def votes_by_round(self) -> Ints:
+        """(rounds,) votes counted."""
+        by_round: Ints = self._counts.sum(axis=(1, 2, 3, 4))
+        return by_round
+
+    def ingest(self, round_: int, block: int, counts: Counts) -> bool:
+        """Add a block's round; False if it was counted before."""
         if (round_, block) in self._seen:
             return False
-        label = draw_archetypes(self.electorate, block)[column(votes, "user_id") - block * BLOCK]
-        index = (label, column(votes, "model_a"), column(votes, "model_b"), as_outcome(column(votes, "outcome")))
-        shape = self._counts.shape[1:]
-        flat = np.ravel_multi_index(index, shape)
-        self._counts[round_] += np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
+        self._counts[round_].reshape(-1)[counts.place] += counts.times
         self._seen.add((round_, block))
         return True
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from electorate.personas import Electorate
-from electorate.ratings.ties import RaoKupper
+from electorate.ratings.ties import Derivatives, RaoKupper
 from electorate.scale import Floats, Ints
 
 ITERATIONS = 30
@@ -23,9 +23,10 @@ SD_FLOOR = 1e-3
 
 @dataclass(frozen=True)
 class Battles:
-    """n users' votes as columns of shape (n, v), each user's archetype (n,)."""
+    """n users' votes as columns of shape (n, v), each user's archetype (n,). cast: where there is a vote, which has weight 1."""
 
     archetype: Ints
+    cast: Floats
     prompt: Ints
     a: Ints
     b: Ints
@@ -49,7 +50,7 @@ def rate(electorate: Electorate, battles: Battles) -> TasteRatings:
     information = np.empty(0)
     for _ in range(ITERATIONS):
         difference = np.einsum("nvp,np->nv", design, mode[:, :-1])
-        of = ties.derivatives(difference, mode[:, -1:], battles.outcome)
+        of = Derivatives(*(battles.cast * x for x in ties.derivatives(difference, mode[:, -1:], battles.outcome)))
         score = np.concatenate([np.einsum("nvp,nv->np", design, of.d), of.eta.sum(axis=1, keepdims=True)], axis=1)
         score -= precision * (mode - mean)
         weighted = design * of.info_dd[..., None]

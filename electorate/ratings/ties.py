@@ -13,9 +13,8 @@ from electorate.scale import Floats, Ints
 
 
 class Derivatives(NamedTuple):
-    """Per observation: log-likelihood, score in (d, eta), and information (minus the second derivatives)."""
+    """Of the log-likelihood, per observation: score in (d, eta), and information (minus the second derivatives)."""
 
-    log_likelihood: Floats
     d: Floats
     eta: Floats
     info_dd: Floats
@@ -30,6 +29,10 @@ class TieModel(Protocol):
 
     def probabilities(self, d: Floats, eta: Floats) -> Floats:
         """(..., 3) probabilities of A, B and tie; d and eta broadcast together."""
+        ...
+
+    def log_likelihood(self, d: Floats, eta: Floats, outcome: Ints) -> Floats:
+        """Log P(outcome); d, eta and outcome broadcast together."""
         ...
 
     def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
@@ -50,6 +53,13 @@ class Davidson:
         normalised: Floats = weights / weights.sum(axis=-1, keepdims=True)
         return normalised
 
+    def log_likelihood(self, d: Floats, eta: Floats, outcome: Ints) -> Floats:
+        """See TieModel."""
+        half = np.clip(d, -200, 200) / 2
+        total = np.log(np.exp(half) + np.exp(-half) + np.exp(eta))
+        seen: Floats = np.where(outcome == 2, eta, np.where(outcome == 0, half, -half)) - total
+        return seen
+
     def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
         """See TieModel."""
         root, nu = np.exp(np.clip(d, -200, 200) / 2), np.exp(eta)
@@ -58,7 +68,6 @@ class Davidson:
         won, lost = outcome == 0, outcome == 1
         half = (a - b) / 2
         return Derivatives(
-            log_likelihood=np.log(np.where(won, a, np.where(lost, b, tie))),
             d=(won * 0.5) - (lost * 0.5) - half,
             eta=(outcome == 2) - tie,
             info_dd=(a + b) / 4 - half**2,
@@ -82,6 +91,13 @@ class RaoKupper:
         a, b = expit(d - t), expit(-d - t)
         return np.stack([a, b, np.maximum(1 - a - b, 1e-300)], axis=-1)
 
+    def log_likelihood(self, d: Floats, eta: Floats, outcome: Ints) -> Floats:
+        """See TieModel."""
+        t, tied = np.exp(eta), outcome == 2
+        has_a, has_b = (outcome == 0) | tied, (outcome == 1) | tied
+        seen: Floats = has_a * log_expit(d - t) + has_b * log_expit(-d - t) + tied * np.log(np.expm1(2 * t))
+        return seen
+
     def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
         """See TieModel."""
         t = np.exp(eta)
@@ -89,11 +105,9 @@ class RaoKupper:
         won, lost, tied = outcome == 0, outcome == 1, outcome == 2
         has_a, has_b = won | tied, lost | tied
         growth = 2 / -np.expm1(-2 * t)
-        log_likelihood = has_a * log_expit(d - t) + has_b * log_expit(-d - t) + tied * np.log(np.expm1(2 * t))
         info_a, info_b = has_a * a * (1 - a), has_b * b * (1 - b)
         tie_curvature = tied * growth * (growth - 2)
         return Derivatives(
-            log_likelihood=log_likelihood,
             d=has_a * (1 - a) - has_b * (1 - b),
             eta=t * (tied * growth - has_a * (1 - a) - has_b * (1 - b)),
             info_dd=info_a + info_b,
@@ -112,13 +126,18 @@ class Half:
         d, tie = np.broadcast_arrays(d, expit(eta))
         return np.stack([(1 - tie) * expit(d), (1 - tie) * expit(-d), tie], axis=-1)
 
+    def log_likelihood(self, d: Floats, eta: Floats, outcome: Ints) -> Floats:
+        """See TieModel."""
+        win, tied = (outcome == 0) + 0.5 * (outcome == 2), outcome == 2
+        seen: Floats = win * log_expit(d) + (1 - win) * log_expit(-d) + np.where(tied, log_expit(eta), log_expit(-eta))
+        return seen
+
     def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
         """See TieModel."""
         win = (outcome == 0) + 0.5 * (outcome == 2)
         tied = outcome == 2
         p, tie = expit(d), expit(eta)
         return Derivatives(
-            log_likelihood=win * log_expit(d) + (1 - win) * log_expit(-d) + np.where(tied, log_expit(eta), log_expit(-eta)),
             d=win - p,
             eta=tied - tie,
             info_dd=p * (1 - p),

@@ -52,10 +52,11 @@ class VoteLog:
         """Put a block's votes on disk, whole."""
         files.write_table(self.path(round_, block), votes)
 
-    def read(self, round_: int, block: int) -> pa.Table:
-        """A block's votes, in (user, step) order."""
-        votes = files.read_table(self.path(round_, block))
-        if not votes.schema.equals(self.schema):
+    def read(self, round_: int, block: int, columns: list[str] | None = None) -> pa.Table:
+        """A block's votes, or these columns of them, in (user, step) order."""
+        votes = files.read_table(self.path(round_, block), columns)
+        expected = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns], self.schema.metadata)
+        if not votes.schema.equals(expected):
             raise ElectorateError(f"{self.path(round_, block)}: not a vote file of this run; remove it and run again with --resume")
         return votes
 

@@ -28,6 +28,7 @@ WHAT = {
     "segment_bt": "one Bradley-Terry ranking for each archetype",
     "elo_online": "global ratings, moved by plain Elo updates at each persona's votes",
     "elo_offset": "System A: global ratings plus each persona's own offsets",
+    "elo_offset_low_rank": "System A, offsets along a few directions that the votes themselves show users to vary in",
     "elo_offset_no_labels": "System A without knowing archetypes",
     "elo_offset_wrong_labels": "System A with one label in five wrong",
     "oracle_features": "knows what tastes are about, learns each persona's: the most that reading answers can give",

@@ -21,10 +21,11 @@ COLOURS = {
     "segment_bt": "#56B4E9",
     "elo_online": "#0072B2",
     "elo_offset": "#D55E00",
+    "elo_offset_low_rank": "#882255",
     "elo_offset_no_labels": "#009E73",
     "elo_offset_wrong_labels": "#A0875B",
 }
-MARKERS = dict(zip(COLOURS, "h*PosX^Dv", strict=True))
+MARKERS = dict(zip(COLOURS, "h*PosX^pDv", strict=True))
 UP, DOWN = "#0072B2", "#D55E00"
 INK = "#010203"  # replaced by currentColor in the SVG
 GRID: dict[str, Any] = {"color": "#888888", "alpha": 0.25, "linewidth": 0.6}

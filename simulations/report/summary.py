@@ -44,7 +44,8 @@ def write(folder: RunFolder, comparison: Comparison, manifest: Manifest) -> None
     files.write_table(folder.orders, comparison.orders)
     files.write_text(folder.summary, json.dumps(_summary(folder), indent=2) + "\n")
     manifest["judge"] = {"simulated": asdict(comparison.agreement), "people": asdict(PEOPLE)}
-    manifest["offset_sd_elo"] = {system: round(sd, 1) for system, sd in comparison.offset_sd.items()}
+    files.write_text(folder.findings, json.dumps(comparison.findings, indent=2) + "\n")
+    manifest["spread"] = comparison.spread
 
 
 def show(folder: RunFolder, console: Console) -> None:

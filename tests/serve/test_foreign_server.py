@@ -81,4 +81,4 @@ def test_a_single_persona_run_on_a_server_that_is_not_ours(url: str, tmp_path: P
     metrics = pq.read_table(out.metrics)
     assert set(metrics["votes_per_user"].to_pylist()) == {20, 40, 50}
     assert set(metrics["n_users"].to_pylist()) == {1}
-    assert out.read_manifest()["offset_sd_elo"]["elo_offset"] == pytest.approx(173.72 / 3**0.5, abs=0.1)
+    assert out.read_manifest()["spread"]["elo_offset"]["sd_elo"] == pytest.approx(173.72 / 3**0.5, abs=0.1)

@@ -70,7 +70,7 @@ def test_a_run_and_all_that_follows_from_it(finished: tuple[Path, RunFolder, str
     responses = pq.read_table(folder.responses)
     assert responses.column_names == RESPONSE_COLUMNS
     assert pq.read_table(folder.personas).num_rows == SIZE
-    assert sum(pq.read_table(path).num_rows for path in folder.offsets.iterdir()) == SIZE
+    assert sum(pq.read_table(path).num_rows for path in folder.users.iterdir()) == SIZE
     votes = pa.concat_tables(pq.ParquetFile(path).read() for path in folder.votes.rglob("*.parquet"))
     assert votes.num_rows == SIZE * CHECKPOINTS[-1]
 

@@ -44,7 +44,7 @@ def test_every_users_mode_is_the_one_scipy_finds(name: str) -> None:
         a, b, outcome, mean = votes.a[own], votes.b[own], votes.outcome[own], prior.mean[votes.label[user]]
 
         def minus(x: Floats, a=a, b=b, outcome=outcome, mean=mean) -> float:
-            fit = ties.derivatives(x[a] - x[b], x[-1], outcome).log_likelihood.sum()
+            fit = ties.log_likelihood(x[a] - x[b], x[-1], outcome).sum()
             return float((x - mean) @ prior.precision @ (x - mean) / 2 - fit)
 
         best = minimize(minus, mean, method="BFGS", options={"gtol": 1e-8}).x
@@ -70,7 +70,7 @@ def test_the_posterior_mean_lies_beyond_the_mode_where_sampling_finds_it() -> No
     covariance = at.covariance
     draws = np.random.default_rng(0).multivariate_normal(at.mode[0], 1.3 * covariance[0], 200_000)
     d = draws[:, votes.a] - draws[:, votes.b]
-    fit = DAVIDSON.derivatives(d, draws[:, -1:], votes.outcome).log_likelihood.sum(axis=1)
+    fit = DAVIDSON.log_likelihood(d, draws[:, -1:], votes.outcome).sum(axis=1)
     away, from_mode = draws - prior.mean[0], draws - at.mode[0]
     proposal = np.einsum("np,pq,nq->n", from_mode, np.linalg.inv(covariance[0]) / 1.3, from_mode)
     log_weight = fit - ((away @ prior.precision) * away).sum(axis=1) / 2 + proposal / 2

@@ -22,7 +22,9 @@ def rated(of: Electorate, votes: int) -> tuple[Personas, TasteRatings]:
     """Everyone after so many votes each."""
     people = personas.draw(of, 0)
     cast = judges.vote(of, people, 0, 0, votes)
-    battles = Battles(people.archetype, cast.prompt, cast.pairs.a, cast.pairs.b, cast.pairs.first_shown, cast.outcome)
+    battles = Battles(
+        people.archetype, np.ones(cast.outcome.shape), cast.prompt, cast.pairs.a, cast.pairs.b, cast.pairs.first_shown, cast.outcome
+    )
     return people, tastes.rate(of, battles)
 
 
@@ -30,7 +32,7 @@ def test_the_mode_is_the_one_scipy_finds() -> None:
     of = electorate(judge={"lapse_rate": 0.0})
     people = personas.draw(of, 0).take(np.arange(3))
     cast = judges.vote(of, people, 0, 0, 30)
-    found = tastes.rate(of, Battles(people.archetype, cast.prompt, cast.pairs.a, cast.pairs.b, cast.pairs.first_shown, cast.outcome))
+    found = tastes.rate(of, Battles(people.archetype, np.ones(cast.outcome.shape), cast.prompt, *cast.pairs, cast.outcome))
     mean, precision = tastes._prior(of, people.archetype)
 
     def minus(beta: Floats, u: int) -> float:

@@ -1,0 +1,69 @@
+"""What is found about a population's members from their votes: who truly differs from everybody, who does not look before
+voting, and how far the votes could carry any ranking at all. Beside each, how often it was so in the planted truth.
+"""
+
+import numpy as np
+from scipy.stats import rankdata
+
+from electorate.cast import Cast
+from electorate.draws import Stream, generator
+from electorate.evaluation import metrics
+from electorate.evaluation.metrics import Standing
+from electorate.ratings import posteriors
+from electorate.ratings.posteriors import Prior
+from electorate.ratings.ties import TieModel
+from electorate.scale import Floats, Ints
+
+
+def discoveries(null_probability: Floats, rate: float) -> Ints:
+    """(n,) whether each user is said to differ: those of the lowest posterior null probability, as many as keep its mean over
+    them at most `rate`, which is the false discovery rate the posterior expects (Newton et al., 2004).
+    """
+    order = np.argsort(null_probability, kind="stable")
+    running = np.cumsum(null_probability[order].astype(float)) / np.arange(1, len(order) + 1)
+    said = np.zeros(len(order), dtype=bool)
+    said[order[running <= rate]] = True
+    return said
+
+
+def differing(null_probability: Floats, null: Ints, rate: float) -> dict[str, float | int | None]:
+    """How many users are said to differ, the false discovery rate expected of them, and the realised one by the planted truth."""
+    said = discoveries(null_probability, rate)
+    found = int(said.sum())
+    return {
+        "users": len(said),
+        "said_to_differ": found,
+        "truly_differ": int((~null.astype(bool)).sum()),
+        "nominal_fdr": rate,
+        "expected_fdr": float(null_probability[said].mean()) if found else 0.0,
+        "realised_fdr": float(null[said].mean()) if found else 0.0,
+        "power": None if null.all() else float(said[~null.astype(bool)].mean()),
+    }
+
+
+def auc(score: Floats, positive: Ints) -> float | None:
+    """The chance that a positive scores above a negative, ties half (Mann and Whitney, 1947); None if there are not both."""
+    n = int(positive.sum())
+    if n in (0, len(positive)):
+        return None
+    ranks = rankdata(score)
+    return float((ranks[positive.astype(bool)].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))
+
+
+def split_half(cast: Cast, label: Ints, seed: int, prior: Prior, ties: TieModel) -> tuple[float, float]:
+    """Kendall tau between the personal rankings that two random halves of each user's votes make; and the ceiling it sets, the
+    correlation that a ranking from all the votes can have with the truth, by Spearman (1910) and Brown (1910).
+
+    prior: System A's; what the halves share through it is taken out, so that it is the users' own offsets that must agree.
+    """
+    half = generator(seed, Stream.HALVES).integers(0, 2, len(cast.user))
+    modes = []
+    for which in (0, 1):
+        own = Cast(*(column[half == which] for column in cast)).user_votes(len(label), label, 1.0)
+        modes.append(posteriors.posterior(own, prior, ties).mode[:, :-1])
+    tau = float(metrics.kendall_tau(Standing(modes[0]), Standing(modes[1])).mean())
+    one, two = ((mode - prior.mean[label, :-1]).ravel() for mode in modes)
+    scale = np.sqrt((one**2).mean() * (two**2).mean())
+    reliability = float((one * two).mean() / scale) if scale > 0 else 0.0
+    whole = 2 * reliability / (1 + reliability) if reliability > 0 else 0.0
+    return tau, float(np.sqrt(whole))
