@@ -60,9 +60,9 @@ class CohortActor:
         """See electorate.cohort.Cohort."""
         return self._cohort().cast(round_, block, rows, first)
 
-    async def offset_sums(self, last_round: int, block: int, labels: Labels, prior: Prior) -> Sums:
+    async def offset_sums(self, last_round: int, block: int, blocks: int, labels: Labels, prior: Prior) -> Sums:
         """See electorate.cohort.Cohort."""
-        return self._cohort().offset_sums(last_round, block, labels, prior)
+        return self._cohort().offset_sums(last_round, block, blocks, labels, prior)
 
     async def moments(self, last_round: int, block: int, labels: Labels, prior: Prior) -> Moments:
         """See electorate.cohort.Cohort."""

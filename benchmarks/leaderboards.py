@@ -50,8 +50,7 @@ def ours(path: Path) -> dict[str, Any]:
     rows = tables.read(path, votes.REQUIRED)
     start = time.perf_counter()
     read, _ = votes.of_rows(rows)
-    fit, _ = rate.fit(read, "half", None)
-    board = leaderboard.rows(read.models, fit, rate.CONFIDENCE)
+    board = leaderboard.rows(read.models, rate.fit(read, rate.Options()).fit, rate.CONFIDENCE)
     seconds = time.perf_counter() - start
     columns = {key: [row[name] for row in board] for key, name in (("ratings", "rating"), ("low", "ci_low"), ("high", "ci_high"))}
     return {"models": list(read.models), **columns, "seconds": seconds}

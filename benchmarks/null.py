@@ -49,7 +49,9 @@ def _gain(electorate: personas.Electorate, cohort: Cohort) -> float:
         tally.ingest(0, block, cohort.judge(0, block))
     whole, _ = tally.rate(0, MODELS["davidson"], 1000.0)
     prior = offsets.fit(
-        lambda p: [cohort.offset_sums(0, b, "true", p) for b in blocks], whole, offsets.first_prior(whole, len(electorate.archetypes))
+        lambda p: [cohort.offset_sums(0, b, len(blocks), "true", p) for b in blocks],
+        whole,
+        offsets.first_prior(whole, len(electorate.archetypes)),
     )
     gains = []
     for block in blocks:

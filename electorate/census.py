@@ -2,11 +2,14 @@
 from everybody's, and whether its votes look like those of somebody who does not look, or votes against its own taste.
 """
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import gammaln
+from scipy.special import gammaln, ndtri
+from scipy.stats import qmc
 
 from electorate import judges
 from electorate.cast import Cast
@@ -14,13 +17,14 @@ from electorate.draws import Stream, generator
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
 from electorate.personas import Electorate, Personas
-from electorate.ratings import kernels, posteriors
+from electorate.ratings import kernels, offsets, posteriors
 from electorate.ratings.posteriors import Posterior, Prior, UserVotes
 from electorate.ratings.tally import Counts
 from electorate.ratings.ties import MODELS, TieModel
 from electorate.scale import ELO_PER_NAT, Floats, Ints, to_elo
 
-DRAWS = 128  # of each user's posterior, in antithetic pairs
+DRAWS = 256  # of each user's posterior, a power of two
+CAUTION = 0.9  # what is left of the factors' lengths, which are estimates, in the cautious prior
 SAME_ORDER = 0.9  # Kendall tau with everybody's ranking from which a persona's is the same
 NULLS = ("order", "first")  # that the persona ranks as everybody does; that it has the same first model
 SUSPECT = 0.0  # log odds of not voting by its own taste from which a persona is
@@ -47,12 +51,14 @@ def take(electorate: Electorate, drawn: Personas, votes: Cast, prior: Prior, ran
     own = votes.user_votes(len(drawn), drawn.archetype, electorate.config.ratings.forgetting)
     at = posteriors.posterior(own, prior, ties)
     first_share, agree = kernels.posterior_orders(at.mode, at.root, _normal(at.mode.shape[1]), ranking, SAME_ORDER)
+    cautious = posteriors.posterior(own, _cautious(prior), ties, tolerance=1e-3)
+    _, agree_cautious = kernels.posterior_orders(cautious.mode, cautious.root, _normal(at.mode.shape[1]), ranking, SAME_ORDER)
     suspicion = _suspicion(own, votes.first_shown, at, prior, ties)
     truth = Standing(judges.mean_utilities(electorate, drawn))
     same_order = metrics.kendall_tau(Standing(ranking), truth) >= SAME_ORDER
     same_first = truth.order[:, 0] == ranking.argmax()
     found = BlockCensus(
-        agree.astype(np.float32),
+        np.maximum(agree, agree_cautious).astype(np.float32),
         np.column_stack([same_order, same_first]),
         suspicion.astype(np.float32),
         drawn.conduct,
@@ -61,10 +67,21 @@ def take(electorate: Electorate, drawn: Personas, votes: Cast, prior: Prior, ran
     return _table(electorate, drawn, votes, at, first_share, found), found
 
 
+@lru_cache(4)
 def _normal(parameters: int) -> Floats:
-    """(parameters, DRAWS) standard normal draws, the same for every user."""
-    half = generator(0, Stream.RANKINGS).standard_normal((parameters, DRAWS // 2))
-    return np.concatenate([half, -half], axis=1)
+    """(parameters, DRAWS) standard normal quasi-random draws, the same for every user."""
+    uniform = qmc.Sobol(parameters, rng=generator(0, Stream.RANKINGS)).random(DRAWS)
+    return np.ascontiguousarray(ndtri(uniform).T)
+
+
+def _cautious(prior: Prior) -> Prior:
+    """The prior by which nobody differs but along the factors.
+
+    What factors leave of users' spread may be taste in directions not found, or what one strength a model cannot say
+    of votes on many prompts; taken as taste it has more users differ than do. A null probability is the larger of both.
+    """
+    factors = None if prior.factors is None else CAUTION * prior.factors
+    return replace(prior, sd=offsets.TAU_FLOOR, factors=factors)
 
 
 def _suspicion(votes: UserVotes, first_shown: Ints, at: Posterior, prior: Prior, ties: TieModel) -> Floats:

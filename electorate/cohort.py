@@ -60,9 +60,9 @@ class Cohort:
         label, forgetting = _labels(self.electorate, block, labels), self.electorate.config.ratings.forgetting
         return self._votes(last_round, block).user_votes(len(label), label, forgetting)
 
-    def offset_sums(self, last_round: int, block: int, labels: Labels, prior: Prior) -> Sums:
-        """The block's part of System A's global step, on the votes of rounds 0..last_round."""
-        return offsets.block_sums(self.user_votes(last_round, block, labels), prior, self._ties)
+    def offset_sums(self, last_round: int, block: int, blocks: int, labels: Labels, prior: Prior) -> Sums:
+        """The part of one of so many blocks in System A's global step, on the votes of rounds 0..last_round."""
+        return offsets.block_sums(self.user_votes(last_round, block, labels), prior, self._ties, blocks)
 
     def moments(self, last_round: int, block: int, labels: Labels, prior: Prior) -> Moments:
         """The block's part of what System A's factors are found from."""

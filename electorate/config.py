@@ -195,7 +195,7 @@ class RatingSettings(Section):
 
     ties: Literal["half", "davidson", "rao_kupper"] = Field("davidson", description="tie model of every system")
     prior_sd: float = Field(1000.0, gt=0, description="sd of the Bradley-Terry prior, Elo points")
-    factors: int = Field(4, ge=1, le=64, description="elo_offset_low_rank: directions in which users vary together, at most")
+    factors: int = Field(8, ge=1, le=64, description="elo_offset_low_rank: directions in which users vary together, at most")
     forgetting: float = Field(1.0, gt=0, le=1, description="System A: weight of a vote a round old; 1 forgets nothing")
     k_factor: float = Field(16.0, gt=0, le=400, description="elo_online: Elo points a certain loser's win would move it")
     lambda_reg: float | None = Field(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from electorate import features
 from electorate.errors import ElectorateError
 from electorate.scale import Floats, Ints
 from electorate.storage import tables
@@ -16,6 +17,7 @@ from electorate.storage.tables import Rows, SetAside
 
 REQUIRED = ("model_a", "model_b", "winner")
 USER, PROMPT, WEIGHT = ("user_id", "judge"), ("prompt_id", "question_id"), "weight"
+TEXTS = ("response_a", "response_b")
 # As the Chatbot Arena writes them, with two more spellings of both-bad.
 WINNERS = {"model_a": 0, "model_b": 1, "tie": 2, "tie (bothbad)": 3, "bothbad": 3, "both_bad": 3}
 ALLOWED = "model_a, model_b, tie or tie (bothbad)"
@@ -28,7 +30,9 @@ Encoded = tuple[list[str], Ints]  # distinct values, and each row's place among 
 
 @dataclass(frozen=True)
 class Votes:
-    """n votes as columns. a, b: indices into models; outcome: 0 A, 1 B, 2 tie, 3 both bad; user and prompt: codes, or none."""
+    """n votes as columns. a, b: indices into models; outcome: 0 A, 1 B, 2 tie, 3 both bad; user and prompt: codes,
+    or none. style: (n, len(features.STYLE)) measures of A's answer less B's, or none.
+    """
 
     models: tuple[str, ...]
     a: Ints
@@ -37,6 +41,7 @@ class Votes:
     weight: Floats
     user: Ints | None
     prompt: Ints | None
+    style: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.a)
@@ -54,21 +59,28 @@ class Votes:
     def take(self, rows: Ints) -> "Votes":
         """These votes; models and codes stay as they are."""
         user, prompt = (None if codes is None else codes[rows] for codes in (self.user, self.prompt))
-        return Votes(self.models, self.a[rows], self.b[rows], self.outcome[rows], self.weight[rows], user, prompt)
+        style = None if self.style is None else self.style[rows]
+        return Votes(self.models, self.a[rows], self.b[rows], self.outcome[rows], self.weight[rows], user, prompt, style)
+
+    @property
+    def battle(self) -> Ints:
+        """(n,) where in (M, M, 3) each vote counts."""
+        return (self.a * len(self.models) + self.b) * 3 + self.outcome_of_3
 
     def by_battle(self, values: Floats) -> Floats:
         """(M, M, 3): sums of values (n,) over the votes of each ordered pair and outcome."""
         models = len(self.models)
-        flat = (self.a * models + self.b) * 3 + self.outcome_of_3
-        return np.bincount(flat, values, models * models * 3).astype(float, copy=False).reshape(models, models, 3)
+        return np.bincount(self.battle, values, models * models * 3).astype(float, copy=False).reshape(models, models, 3)
 
 
-def read(path: Path) -> tuple[Votes, list[SetAside]]:
+def read(path: Path, style: bool = False) -> tuple[Votes, list[SetAside]]:
     """The votes of a CSV, JSON Lines, JSON or Parquet file, and the rows that are none, each with a reason.
+
+    style: measure the answers too, which the file must have as response_a and response_b.
 
     Raises ElectorateError if the file cannot be read, lacks a column, or no row of it is a vote.
     """
-    rows = tables.read(path, REQUIRED, (*USER, *PROMPT, WEIGHT))
+    rows = tables.read(path, (*REQUIRED, *TEXTS) if style else REQUIRED, (*USER, *PROMPT, WEIGHT))
     votes, set_aside = of_rows(rows)
     if not len(votes):
         first = f"; the first: row {set_aside[0].row}: {set_aside[0].reason}" if set_aside else ""
@@ -96,12 +108,24 @@ def of_rows(rows: Rows) -> tuple[Votes, list[SetAside]]:
         "a model against itself": a == b,
         WRONG_WEIGHT: ~((weight >= WEIGHTS[0]) & (weight <= WEIGHTS[1])),
     }
+    reasons |= {f"without {name}": encoded[name][1] == MISSING for name in TEXTS if name in encoded}
     bad = np.zeros(len(a), dtype=bool)
     for holds in reasons.values():
         bad |= holds
     set_aside = [*rows.set_aside, *_set_aside(rows, np.flatnonzero(bad), reasons)]
-    votes = Votes(tuple(models), a, b, outcome, weight, _group(encoded, USER), _group(encoded, PROMPT))
+    votes = Votes(tuple(models), a, b, outcome, weight, _group(encoded, USER), _group(encoded, PROMPT), _style(encoded))
     return _compact(votes.take(np.flatnonzero(~bad)) if bad.any() else votes), set_aside
+
+
+def _style(encoded: Mapping[str, Encoded]) -> Floats | None:
+    """(n, F) how much more of each measure of style A's answer has than B's; None without the answers."""
+    if not all(name in encoded for name in TEXTS):
+        return None
+    measures = len(features.STYLE)
+    of_a, of_b = (
+        np.vstack([features.measure(texts)[:, :measures], np.zeros(measures)])[codes] for texts, codes in (encoded[name] for name in TEXTS)
+    )
+    return of_a - of_b
 
 
 def by_reason(set_aside: list[SetAside]) -> list[str]:

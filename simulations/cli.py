@@ -32,7 +32,7 @@ EXAMPLES = """examples:
 RATE = """Bradley-Terry ratings, their 95% intervals (sandwich), rank ranges, votes and win rates.
 
 columns of VOTES: model_a, model_b, winner (model_a, model_b, tie or tie (bothbad)); optionally user_id (or judge),
-prompt_id (or question_id), weight. Rows that are no votes are left out and counted by reason.
+prompt_id (or question_id), weight; for --style response_a, response_b. Rows that are no votes are left out and counted by reason.
 columns of --out: model, rating, ci_low, ci_high, rank_low, rank_high, votes"""
 HUMAN = """Held-out log loss, accuracy, Brier score and calibration error of every system on the votes of real people.
 
@@ -50,6 +50,7 @@ Rows that cannot be used go to set_aside.jsonl with their reason.
 RATE_EXAMPLES = """examples:
   python -m simulations rate votes.csv
   python -m simulations rate votes.parquet --ties davidson --cluster prompt --anchor gpt-4-0613=1163 --out board.csv
+  python -m simulations rate battles.parquet --style --weigh pairs
 """
 
 
@@ -118,6 +119,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     rate.add_argument("--cluster", choices=("prompt", "user"), help="intervals that take votes on one prompt, or of one user, as dependent")
     rate.add_argument(
+        "--intervals", choices=("sandwich", "bootstrap"), default="sandwich", help="from scores (default), or by drawing votes anew"
+    )
+    rate.add_argument(
+        "--weigh",
+        choices=("votes", "pairs"),
+        default="votes",
+        help="every vote alike (default), or every pair of models, however often it met",
+    )
+    rate.add_argument(
+        "--style", action="store_true", help="hold length, headers, lists, bold and code equal; needs response_a and response_b"
+    )
+    rate.add_argument(
         "--anchor", metavar="MODEL=RATING", help="shift all ratings so that this model has this one (default: their mean is 1000)"
     )
     rate.add_argument("--out", type=Path, metavar="FILE", help="write the leaderboard to a .csv, .jsonl or .parquet file")
@@ -181,9 +194,10 @@ def _report(chosen: argparse.Namespace, console: Console) -> None:
 
 
 def _rate(chosen: argparse.Namespace, console: Console) -> None:
-    from simulations.rate import rate
+    from simulations.rate import Options, rate
 
-    rate(chosen.votes, chosen.ties, chosen.cluster, chosen.anchor, chosen.out, console)
+    options = Options(chosen.ties, chosen.cluster, chosen.intervals, chosen.weigh, chosen.style)
+    rate(chosen.votes, options, chosen.anchor, chosen.out, console)
 
 
 def _import(chosen: argparse.Namespace, console: Console) -> None:

@@ -87,8 +87,8 @@ def compare(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, fold
 
 
 def _findings(electorate: Electorate, pool: CohortPool, rater: Rater, people: Personas, rated: Rated, console: Console) -> Findings:
-    """Everybody by the best form of System A that was rated; nothing where none was."""
-    prior = rated.priors.get(LOW_RANK, rated.priors.get("elo_offset"))
+    """Everybody by System A's low-rank form; nothing where it is not wanted."""
+    prior = rated.priors.get(LOW_RANK)
     if prior is None:
         return {}
     with bar(console, "Rating everybody (blocks)", electorate.blocks) as advance:

@@ -69,8 +69,8 @@ class PriorFit:
 
     def _sums(self, labels: Labels) -> offsets.MapBlocks:
         def sums(prior: Prior) -> list[Any]:
-            shared = ray.put(prior)
-            return self.pool.map(self._blocks, lambda actor, b: actor.offset_sums.remote(self.round_, b, labels, shared))
+            shared, blocks = ray.put(prior), self._blocks
+            return self.pool.map(blocks, lambda actor, b: actor.offset_sums.remote(self.round_, b, blocks, labels, shared))
 
         return sums
 

@@ -100,7 +100,7 @@ def _offsets(train: Votes, test: Votes, ties: TieModel, lambda_reg: float | None
     whole = _global(train, ties)
 
     def sums(prior: Prior) -> list[Sums]:
-        return [offsets.block_sums(block, prior, ties) for block in blocks]
+        return [offsets.block_sums(block, prior, ties, len(blocks)) for block in blocks]
 
     prior = offsets.fit(sums, whole, offsets.first_prior(whole, 1, lambda_reg), lambda_reg)
     if factors:

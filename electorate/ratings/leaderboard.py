@@ -10,25 +10,28 @@ from electorate.ratings.bradley_terry import Fit
 from electorate.scale import ELO_PER_NAT, Floats, to_elo
 
 
-def rows(models: Sequence[str], fit: Fit, confidence: float, shift: float = 0.0) -> list[dict[str, Any]]:
+def rows(models: Sequence[str], fit: Fit, confidence: float, shift: float = 0.0, draws: Floats | None = None) -> list[dict[str, Any]]:
     """A row a model, in the order given: model, rating, ci_low, ci_high, rank_low, rank_high, votes.
 
-    shift: Elo points added to every rating, which anchors
-    them. Intervals are about the mean of all models (anchored or not). rank_low is the best rank and
+    shift: Elo points added to every rating, which anchors them. draws: (resamples, M) bootstrapped strengths, whose percentiles are
+    then the intervals. Intervals are about the mean of all models (anchored or not). rank_low is the best rank and
     rank_high the worst: a model is above another only where the interval of their difference
     excludes zero, which is sharper than asking that their own intervals do not overlap.
     """
     z = float(ndtri((1 + confidence) / 2))
     rating = to_elo(fit.strength) + shift
     half = z * ELO_PER_NAT * np.sqrt(np.diag(fit.covariance)[:-1])
+    low, high = rating - half, rating + half
+    if draws is not None:
+        low, high = to_elo(np.quantile(draws, ((1 - confidence) / 2, (1 + confidence) / 2), axis=0)) + shift
     above = clearly_above(fit, z)
     best, worst = 1 + above.sum(axis=0), len(models) - above.sum(axis=1)
     return [
         {
             "model": model,
             "rating": float(rating[m]),
-            "ci_low": float(rating[m] - half[m]),
-            "ci_high": float(rating[m] + half[m]),
+            "ci_low": float(low[m]),
+            "ci_high": float(high[m]),
             "rank_low": int(best[m]),
             "rank_high": int(worst[m]),
             "votes": int(fit.votes[m]),

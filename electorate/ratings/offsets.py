@@ -23,7 +23,7 @@ TAU_START, TAU_FLOOR, TAU_CEILING = to_nats(80.0), to_nats(0.5), to_nats(1000.0)
 TIE_SD_START, TIE_SD_FLOOR, TIE_SD_CEILING = 0.3, 0.02, 3.0
 # Prior sds tried in one pass, as factors on the current ones: (tau, tau_eta).
 GRID = ((1.0, 1.0), (0.5, 1.0), (0.8, 1.0), (1.25, 1.0), (2.0, 1.0), (1.0, 0.6), (1.0, 1.6))
-EVIDENCE_USERS = 2048  # of each block
+EVIDENCE_USERS = 8192  # of all blocks together, on whom the spread is found: it costs most
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,20 @@ Part = TypeVar("Part", Sums, "Moments")
 MapBlocks = Callable[[Prior], Sequence[Sums]]
 
 
-def block_sums(votes: UserVotes, prior: Prior, ties: TieModel) -> Sums:
-    """What the global step needs of a block. Sums of blocks add up in block order, so that floats round the same way
-    whoever computed the parts.
+def block_sums(votes: UserVotes, prior: Prior, ties: TieModel, blocks: int = 1) -> Sums:
+    """What the global step needs of one of so many blocks. Sums of blocks add up in block order, so that floats round the
+    same way whoever computed the parts.
     """
     at = posterior(votes, prior, ties)
     away = at.mode + mean_shift(votes, at, ties) - prior.mean[votes.label]
     member = np.eye(len(prior.mean))[votes.label]
     covariance = np.tensordot(member, at.covariance, axes=(0, 0)).astype(float, copy=False)
-    return Sums(member.sum(axis=0), member.T @ away, covariance, _tried(votes, at.mode, prior, ties))
+    return Sums(member.sum(axis=0), member.T @ away, covariance, _tried(votes, at.mode, prior, ties, EVIDENCE_USERS // blocks))
 
 
-def _tried(votes: UserVotes, mode: Floats, prior: Prior, ties: TieModel) -> Floats:
-    """(len(GRID),) the evidence at each prior of GRID, modes found anew at each."""
-    few, found = first_users(votes, EVIDENCE_USERS).by_user(), []
+def _tried(votes: UserVotes, mode: Floats, prior: Prior, ties: TieModel, users: int) -> Floats:
+    """(len(GRID),) the evidence of the first users at each prior of GRID, modes found anew at each."""
+    few, found = first_users(votes, users).by_user(), []
     for factors in GRID:
         other = scaled(prior, *factors)
         found.append(evidence(few, posterior(few, other, ties, mode[: few.users], tolerance=1e-3), other, ties).sum())
