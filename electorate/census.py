@@ -13,7 +13,6 @@ from scipy.stats import qmc
 
 from electorate import judges
 from electorate.cast import Cast
-from electorate.draws import Stream, generator
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
 from electorate.personas import Electorate, Personas
@@ -70,7 +69,7 @@ def take(electorate: Electorate, drawn: Personas, votes: Cast, prior: Prior, ran
 @lru_cache(4)
 def _normal(parameters: int) -> Floats:
     """(parameters, DRAWS) standard normal quasi-random draws, the same for every user."""
-    uniform = qmc.Sobol(parameters, rng=generator(0, Stream.RANKINGS)).random(DRAWS)
+    uniform = qmc.Sobol(parameters, rng=0).random(DRAWS)
     return np.ascontiguousarray(ndtri(uniform).T)
 
 

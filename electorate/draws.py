@@ -22,10 +22,9 @@ class Stream(IntEnum):
     EVIDENCE = 11
     CONDUCT = 12
     DRIFT = 13
-    RANKINGS = 14
-    BOOTSTRAP_VOTES = 15
-    PAIRING = 16
-    HALVES = 17
+    BOOTSTRAP_VOTES = 14
+    PAIRING = 15
+    HALVES = 16
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

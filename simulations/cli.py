@@ -17,6 +17,7 @@ CLASSIC: tuple[tuple[str, str, type, str], ...] = (
     ("--lambda-reg", "ratings.lambda_reg", float, "how strongly System A draws a user toward its archetype"),
     ("--incremental", "evaluation.incremental", bool, "compare at every checkpoint (the default), or at the last alone"),
 )
+DEFAULT_OVER = "population.heterogeneity=0,0.5,1,2"
 INTERRUPTED = 130
 WRONG = 2
 EXAMPLES = """examples:
@@ -47,6 +48,14 @@ Rows that cannot be used go to set_aside.jsonl with their reason.
   alpaca-eval  model_outputs.json and annotations.json, or a folder of them
   prism        PRISM's utterances.jsonl: opening turns, each pair of scored answers a vote
   jsonl        any votes as JSON Lines: model_a, model_b, winner; optionally user_id, prompt_id, weight and texts"""
+SWEEP = """The same run at several values of one config key, each with several population seeds; then, for every value and number of
+votes, which system wins, overall and on unseen prompts, with intervals over seeds. DIR gets a run's folder each,
+metrics.parquet, wins.parquet, summary.json and report.html."""
+SWEEP_EXAMPLES = """examples:
+  python -m simulations sweep configs/quickstart.yaml --out runs/heterogeneity
+  python -m simulations sweep configs/quickstart.yaml --over votes.pairing=uniform,active --out runs/pairing
+  python -m simulations sweep configs/quickstart.yaml --over ratings.forgetting=1,0.8 --set population.drift=0.5 --out runs/drift
+"""
 RATE_EXAMPLES = """examples:
   python -m simulations rate votes.csv
   python -m simulations rate votes.parquet --ties davidson --cluster prompt --anchor gpt-4-0613=1163 --out board.csv
@@ -66,7 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"electorate: {error}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
-        hint = "; what is done is kept, run again with --resume to go on" if chosen.command == "run" else ""
+        hint = (
+            "; what is done is kept, run again" + (" with --resume" if chosen.command == "run" else "") + " to go on"
+            if chosen.command in ("run", "sweep")
+            else ""
+        )
         print(f"electorate: interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
     return 0
@@ -105,6 +118,21 @@ def _parser() -> argparse.ArgumentParser:
         else:
             run.add_argument(option, dest=key, type=kind, metavar={str: "ARCHETYPE", int: "N", float: "X"}[kind], help=help_)
     run.add_argument("--address", metavar="ADDRESS", help="short for --set cluster.address=ADDRESS; none starts Ray on this machine")
+
+    sweep = commands.add_parser(
+        "sweep",
+        help="the same run at several settings and seeds: where each system wins",
+        description=SWEEP,
+        epilog=SWEEP_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sweep.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/quickstart.yaml")
+    sweep.add_argument(
+        "--over", default=DEFAULT_OVER, metavar="KEY=V,V,...", help=f"the config key and its values (default {DEFAULT_OVER})"
+    )
+    sweep.add_argument("--seeds", type=int, default=5, metavar="N", help="population seeds 0 to N-1 at each value (default 5)")
+    sweep.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C", help="set a field of the config in all runs")
+    sweep.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for all runs; a stopped sweep goes on there")
 
     rate = commands.add_parser(
         "rate",
@@ -179,6 +207,17 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     summary.show(folder, console)
 
 
+def _sweep(chosen: argparse.Namespace, console: Console) -> None:
+    if chosen.seeds < 1:
+        raise ElectorateError(f"--seeds {chosen.seeds}: at least 1")
+    from cluster.session import in_job
+    from simulations.sweep import sweep
+
+    if in_job() and not chosen.out.is_absolute():
+        raise ElectorateError(f"--out {chosen.out}: a Ray job's working directory is temporary; give an absolute folder")
+    sweep(chosen.config, chosen.settings, chosen.over, chosen.seeds, chosen.out.absolute(), console)
+
+
 def _report(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.storage.run_folder import RunFolder
     from simulations.report import page, summary
@@ -212,4 +251,4 @@ def _human(chosen: argparse.Namespace, console: Console) -> None:
     human(chosen.votes, chosen.out, chosen.ties, console)
 
 
-COMMANDS = {"run": _run, "rate": _rate, "human": _human, "import": _import, "report": _report}
+COMMANDS = {"run": _run, "sweep": _sweep, "rate": _rate, "human": _human, "import": _import, "report": _report}

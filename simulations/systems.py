@@ -149,5 +149,5 @@ class Rater:
 
 def spread(prior: Prior) -> dict[str, Any]:
     """The sd of users and of its factors, Elo points."""
-    factors = [] if prior.factors is None else np.linalg.norm(prior.factors, axis=1)[::-1]
+    factors = [] if prior.factors is None else np.linalg.norm(prior.factors, axis=1)
     return {"sd_elo": round(ELO_PER_NAT * prior.sd, 1), "factors_elo": [round(ELO_PER_NAT * float(f), 1) for f in factors]}

@@ -22,7 +22,7 @@ def discoveries(null_probability: Floats, rate: float) -> Ints:
     order = np.argsort(null_probability, kind="stable")
     running = np.cumsum(null_probability[order].astype(float)) / np.arange(1, len(order) + 1)
     said = np.zeros(len(order), dtype=bool)
-    said[order[running <= rate]] = True
+    said[order[running <= rate + 1e-12]] = True
     return said
 
 

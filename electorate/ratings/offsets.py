@@ -21,8 +21,9 @@ from electorate.scale import Floats, Ints, to_nats
 
 TAU_START, TAU_FLOOR, TAU_CEILING = to_nats(80.0), to_nats(0.5), to_nats(1000.0)
 TIE_SD_START, TIE_SD_FLOOR, TIE_SD_CEILING = 0.3, 0.02, 3.0
-# Prior sds tried in one pass, as factors on the current ones: (tau, tau_eta).
-GRID = ((1.0, 1.0), (0.5, 1.0), (0.8, 1.0), (1.25, 1.0), (2.0, 1.0), (1.0, 0.6), (1.0, 1.6))
+# Priors tried in one pass, as factors on the current one's (tau, tau_eta, length of the factors).
+GRID = ((1.0, 1.0, 1.0), (0.5, 1.0, 1.0), (0.8, 1.0, 1.0), (1.25, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 0.6, 1.0), (1.0, 1.6, 1.0))
+LENGTHS = ((1.0, 1.0, 0.8), (1.0, 1.0, 1.25))
 EVIDENCE_USERS = 8192  # of all blocks together, on whom the spread is found: it costs most
 
 
@@ -30,7 +31,7 @@ EVIDENCE_USERS = 8192  # of all blocks together, on whom the spread is found: it
 class Sums:
     """A block's part of the global step, of users' posterior means about the prior's and of their covariances.
 
-    users: (K,); away: (K, M+1) and covariance: (K, M+1, M+1), summed by archetype; evidence: (len(GRID),).
+    users: (K,); away: (K, M+1) and covariance: (K, M+1, M+1), summed by archetype; evidence: (len(tried(prior)),).
     """
 
     users: Floats
@@ -54,14 +55,14 @@ def block_sums(votes: UserVotes, prior: Prior, ties: TieModel, blocks: int = 1) 
     away = at.mode + mean_shift(votes, at, ties) - prior.mean[votes.label]
     member = np.eye(len(prior.mean))[votes.label]
     covariance = np.tensordot(member, at.covariance, axes=(0, 0)).astype(float, copy=False)
-    return Sums(member.sum(axis=0), member.T @ away, covariance, _tried(votes, at.mode, prior, ties, EVIDENCE_USERS // blocks))
+    return Sums(member.sum(axis=0), member.T @ away, covariance, _evidence(votes, at.mode, prior, ties, EVIDENCE_USERS // blocks))
 
 
-def _tried(votes: UserVotes, mode: Floats, prior: Prior, ties: TieModel, users: int) -> Floats:
-    """(len(GRID),) the evidence of the first users at each prior of GRID, modes found anew at each."""
+def _evidence(votes: UserVotes, mode: Floats, prior: Prior, ties: TieModel, users: int) -> Floats:
+    """The evidence of the first users at each prior that is tried, modes found anew at each."""
     few, found = first_users(votes, users).by_user(), []
-    for factors in GRID:
-        other = scaled(prior, *factors)
+    for by in tried(prior):
+        other = scaled(prior, *by)
         found.append(evidence(few, posterior(few, other, ties, mode[: few.users], tolerance=1e-3), other, ties).sum())
     return np.array(found)
 
@@ -82,12 +83,12 @@ def fit(map_blocks: MapBlocks, start: Fit, prior: Prior, lambda_reg: float | Non
     for _ in range(iterations):
         sums = in_order(map_blocks(prior))
         moved = _archetype_means(prior, centre, sums)
-        by_tau, by_tie = _best_factor(sums.evidence, 0), _best_factor(sums.evidence, 1)
-        new = replace(scaled(prior, by_tau, by_tie), mean=moved)
+        by = [_best_factor(tried(prior), sums.evidence, which) for which in range(3)]
+        new = replace(scaled(prior, *by), mean=moved)
         if lambda_reg is not None:
             new = replace(new, sd=prior.sd)
         settled = np.abs(moved - prior.mean).max() < to_nats(0.1)
-        settled &= abs(np.log(new.sd / prior.sd)) < 0.05 and abs(np.log(new.tie_sd / prior.tie_sd)) < 0.05
+        settled &= abs(np.log(new.sd / prior.sd)) < 0.05 and abs(np.log(new.tie_sd / prior.tie_sd)) < 0.05 and abs(np.log(by[2])) < 0.05
         prior = new
         if settled:
             break
@@ -163,12 +164,18 @@ def with_factors(map_blocks: MapBlocks, moments: Sequence[Moments], start: Fit, 
     return fit(map_blocks, start, replace(plain, factors=factors(in_order(moments), most)), lambda_reg)
 
 
-def scaled(prior: Prior, tau_factor: float, tie_factor: float) -> Prior:
-    """The prior with its standard deviations times these factors, within their bounds."""
+def tried(prior: Prior) -> tuple[tuple[float, float, float], ...]:
+    """What one pass tries: only factors that are there have a length."""
+    return GRID if prior.factors is None or not len(prior.factors) else GRID + LENGTHS
+
+
+def scaled(prior: Prior, tau_factor: float, tie_factor: float, length_factor: float = 1.0) -> Prior:
+    """The prior with its standard deviations times these factors, the first two within their bounds."""
     return replace(
         prior,
         sd=float(np.clip(prior.sd * tau_factor, TAU_FLOOR, TAU_CEILING)),
         tie_sd=float(np.clip(prior.tie_sd * tie_factor, TIE_SD_FLOOR, TIE_SD_CEILING)),
+        factors=None if prior.factors is None else length_factor * prior.factors,
     )
 
 
@@ -205,10 +212,13 @@ def _archetype_means(prior: Prior, centre: Floats, sums: Sums) -> Floats:
     return centre + np.einsum("kij,kj->ki", vectors, shrunk)
 
 
-def _best_factor(evidence: Floats, which: int) -> float:
-    """The factor on one prior sd with the highest evidence, by a parabola in its logarithm through the best three."""
-    tried = sorted((f[which], e) for f, e in zip(GRID, evidence, strict=True) if f[1 - which] == 1.0)
-    factors, values = np.log([f for f, _ in tried]), np.array([e for _, e in tried])
+def _best_factor(grid: Sequence[tuple[float, float, float]], evidence: Floats, which: int) -> float:
+    """The factor on one part of the prior with the highest evidence, by a parabola in its logarithm through the best three."""
+    others = [i for i in range(3) if i != which]
+    along = sorted((f[which], e) for f, e in zip(grid, evidence, strict=True) if all(f[i] == 1.0 for i in others))
+    if len(along) < 3:
+        return 1.0
+    factors, values = np.log([f for f, _ in along]), np.array([e for _, e in along])
     best = int(values.argmax())
     if best in (0, len(values) - 1):
         return float(np.exp(factors[best]))

@@ -1,5 +1,6 @@
 """A finished run as report.html: one self-contained file, drawn from the run's folder alone."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from simulations.report.official import beside
 from simulations.report.results import at_last, last_rows
 
 Row = dict[str, Any]
+ENVIRONMENT = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 # Between prompts the values vary more than between systems, so what is drawn of unseen prompts is the paired gain.
 CURVES = (
     ("Regret against global_bt, Elo, unseen prompts", "gain", UNSEEN, "regret"),
@@ -41,9 +43,22 @@ def write(folder: RunFolder) -> None:
     drawn = {name: plots.svg(figure) for name, figure in _figures(folder).items()}
     for name, text in drawn.items():
         files.write_text(folder.plots / f"{name}.svg", text.replace("currentColor", plots.INK))
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = environment.get_template("page.html").render(_content(folder), plots=drawn)
-    files.write_text(folder.report, page)
+    files.write_text(folder.report, ENVIRONMENT.get_template("page.html").render(_content(folder), plots=drawn))
+
+
+def write_sweep(out: Path, key: str, title_of: Mapping[tuple[str, str], str], rows: Sequence[Row], wins: Sequence[Row]) -> None:
+    """Draw plots/ and report.html of a sweep. rows: means over seeds with their intervals; title_of: (prompts, metric) to its title."""
+    figures, values = {"winners": plots.winners(wins, key, title_of)}, list(dict.fromkeys(row["swept"] for row in rows))
+    for (prompts, metric), title in title_of.items():
+        own = [row for row in rows if (row["prompts"], row["metric"]) == (prompts, metric)]
+        panels = [(f"{title}, {value}", [row for row in own if row["swept"] == value]) for value in values]
+        figures[f"{prompts}_{metric}"] = plots.learning_curves(panels, min(4, len(values)))
+    drawn = {name: plots.svg(figure) for name, figure in figures.items()}
+    for name, text in drawn.items():
+        files.write_text(out / "plots" / f"{name}.svg", text.replace("currentColor", plots.INK))
+    curves = [(f"{prompts}_{metric}", title) for (prompts, metric), title in title_of.items()]
+    content = {"key": key, "values": values, "seeds": wins[0]["seeds"] if wins else 1, "curves": curves, "plots": drawn}
+    files.write_text(out / "report.html", ENVIRONMENT.get_template("sweep.html").render(content))
 
 
 def _figures(folder: RunFolder) -> dict[str, Any]:
@@ -81,7 +96,7 @@ def _of(rows: list[Row], segment: str, prompts: str, metric: str) -> list[Row]:
 
 def _content(folder: RunFolder) -> dict[str, Any]:
     config, manifest, values = config_file.load(folder.config), folder.read_manifest(), at_last(folder)
-    gains = files.read_table(folder.gains)
+    gains, found = files.read_table(folder.gains), summary.read_findings(folder)
     columns, board = summary.columns(values), last_rows(files.read_table(folder.leaderboard))
     any_row = next(iter(values.values()))
     return {
@@ -98,6 +113,8 @@ def _content(folder: RunFolder) -> dict[str, Any]:
         "global_tau": values.get(("global_bt", OVERALL, "kendall_tau")),
         "global_regret": values.get(("global_bt", UNSEEN, "regret")),
         "differing": _differing(files.read_table(folder.orders).to_pylist()),
+        "findings": summary.findings_lines(found),
+        "conduct_boards": found["leaderboards"] if found and config.population.careless + config.population.adversarial > 0 else [],
         "official": beside(folder),
         "legend": summary.legend(values),
         "judge_line": summary.judge_line(manifest),

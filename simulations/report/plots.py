@@ -150,6 +150,31 @@ def orders(rows: Sequence[Row], everyone: str) -> Figure:
     return figure
 
 
+def winners(wins: Sequence[Row], key: str, title_of: Mapping[tuple[str, str], str]) -> Figure:
+    """A panel for each metric: the best system at each swept value and number of votes, in its colour, and how far it is ahead."""
+    with plt.rc_context(STYLE):
+        values, votes = (list(dict.fromkeys(win[name] for win in wins)) for name in ("value", "votes_per_user"))
+        size = (1.75 * len(votes) * len(title_of) + 1.6, 0.55 * len(values) + 1.3)
+        figure, axes = plt.subplots(1, len(title_of), figsize=size, sharey=True, squeeze=False, layout="constrained")
+        for axis, (place, title) in zip(axes.flat, title_of.items(), strict=True):
+            for win in (win for win in wins if (win["prompts"], win["metric"]) == place):
+                x, y = votes.index(win["votes_per_user"]), values.index(win["value"])
+                clear = win["ci_low"] > 0
+                axis.add_patch(
+                    plt.Rectangle((x - 0.5, y - 0.5), 1, 1, color=COLOURS[win["winner"]], alpha=0.55 if clear else 0.15, linewidth=0)
+                )
+                ahead = f"+{win['ahead']:.3g}" if clear else "level"
+                axis.text(x, y, f"{win['winner']}\n{ahead}", ha="center", va="center", fontsize=6.5)
+            axis.set_xlim(-0.5, len(votes) - 0.5)
+            axis.set_ylim(len(values) - 0.5, -0.5)
+            axis.set_xticks(range(len(votes)), [str(v) for v in votes])
+            axis.set_yticks(range(len(values)), values)
+            axis.set_xlabel("votes a persona")
+            axis.set_title(title, loc="left", fontsize=10)
+        axes[0, 0].set_ylabel(key)
+    return figure
+
+
 def calibration(rows: Sequence[Row]) -> Figure:
     """How much more often outcomes happen than a system says, over what it says; dots by how many predictions fall there."""
     with plt.rc_context(STYLE):

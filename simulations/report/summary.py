@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from electorate import config_file
+from electorate.census import SAME_ORDER
 from electorate.evaluation.agreement import PEOPLE
 from electorate.evaluation.scoring import OVERALL, UNSEEN
 from electorate.storage import files
@@ -62,6 +63,8 @@ def show(folder: RunFolder, console: Console) -> None:
     for row in last_rows(gains, segment=EVERYONE, baseline="global_bt", prompts=OVERALL, metric="kendall_tau"):
         if not row["system"].startswith("oracle"):
             console.print(f"{row['system']}: {_interval(row)} Kendall tau over global_bt", highlight=False, soft_wrap=True)
+    for line in findings_lines(read_findings(folder)):
+        console.print(line, highlight=False, soft_wrap=True)
     official = beside(folder)
     if official.rho is not None:
         told = f"Spearman's rho of everyone's leaderboard with the official Chatbot Arena's: {official.rho:.3f} ({official.rated} models)"
@@ -110,6 +113,41 @@ def _two_systems(values: Values, title: str) -> Table:
         winner = "tie" if level else "elo_offset" if gained > 0 else baseline
         table.add_row(heading, *(_cell(row, digits) for row in pair), f"{0.0 if level else gained:+.{digits}f}", winner)
     return table
+
+
+def read_findings(folder: RunFolder) -> dict[str, Any]:
+    """What was found about everybody; empty where System A's low-rank form was not rated."""
+    found: dict[str, Any] = json.loads(folder.findings.read_text(encoding="utf-8"))
+    return found
+
+
+def findings_lines(found: dict[str, Any]) -> list[str]:
+    """The findings as sentences."""
+    if not found:
+        return []
+    what = {"order": f"in order (Kendall tau below {SAME_ORDER})", "first": "in their first model"}
+    lines = []
+    for name, differ in found["differ"].items():
+        power = "" if differ["power"] is None else f", {differ['power']:.0%} of those who do"
+        lines.append(
+            f"{differ['said_to_differ']:,} of {differ['users']:,} personas are said to differ from the global ranking {what[name]}: "
+            f"false discoveries {differ['realised_fdr']:.1%} by the planted truth ({differ['nominal_fdr']:.0%} allowed){power}"
+        )
+    conduct, noise = found["conduct"], found["noise"]
+    line = f"{conduct['suspects']:,} of {conduct['users']:,} personas vote as if they did not look, or against their own taste"
+    planted = [kind for kind in ("careless", "adversarial") if conduct[kind]]
+    lines.append(line + "".join(f"; {conduct[kind]:,} {kind} ones were planted, AUC {conduct[f'{kind}_auc']:.3f}" for kind in planted))
+    if planted:
+        away = {name: max(abs(row[name] - row["sincere"]) for row in found["leaderboards"]) for name in ("all", "without_suspects")}
+        lines.append(
+            f"the leaderboard of the sincere alone is missed by up to {away['all']:.1f} Elo with all votes, "
+            f"and by {away['without_suspects']:.1f} without the suspects'"
+        )
+    lines.append(
+        f"rankings from two halves of a persona's votes have Kendall tau {noise['half_tau']:.3f}; what all of them say of its own "
+        f"offsets can correlate with the truth by at most {noise['correlation_ceiling']:.2f}"
+    )
+    return lines
 
 
 def judge_line(manifest: Manifest) -> str:

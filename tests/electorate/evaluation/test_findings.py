@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from electorate.cast import Cast
+from electorate.evaluation import findings
+from electorate.ratings.posteriors import Prior
+from electorate.ratings.ties import MODELS
+
+
+def test_discoveries_are_the_least_likely_nulls_while_their_mean_allows() -> None:
+    said = findings.discoveries(np.array([0.5, 0.0, 0.2, 0.1, 0.9]), 0.1)
+    # Means of 0, 0.05, 0.1, 0.2: the first three.
+    assert list(said) == [False, True, True, True, False]
+    assert not findings.discoveries(np.array([0.3, 0.4]), 0.1).any()
+    assert findings.discoveries(np.zeros(3), 0.1).all()
+
+
+def test_a_calibrated_posterior_keeps_the_rate() -> None:
+    random = np.random.default_rng(0)
+    probability = random.beta(0.5, 0.5, 200_000)
+    found = findings.differing(probability, random.random(200_000) < probability, 0.1)
+    assert found["realised_fdr"] == pytest.approx(0.1, abs=0.005)
+    assert found["expected_fdr"] == pytest.approx(0.1, abs=1e-4)
+    nobody = findings.differing(np.ones(10), np.ones(10), 0.1)
+    assert (nobody["said_to_differ"], nobody["realised_fdr"], nobody["power"]) == (0, 0.0, None)
+
+
+def test_auc_is_the_chance_that_a_positive_scores_above_a_negative() -> None:
+    score, positive = np.array([1.0, 2.0, 2.0, 3.0]), np.array([0, 0, 1, 1])
+    assert findings.auc(score, positive) == pytest.approx((1 + 0.5 + 1 + 1) / 4)
+    assert findings.auc(score, np.zeros(4)) is None
+
+
+def cast(sd: float, each: int) -> Cast:
+    random = np.random.default_rng(1)
+    users, models = 400, 6
+    strength = np.linspace(-0.5, 0.5, models) + sd * random.normal(size=(users, models))
+    user = np.repeat(np.arange(users), each)
+    a = random.integers(0, models, len(user))
+    b = (a + random.integers(1, models, len(user))) % models
+    outcome = (random.random(len(user)) > 1 / (1 + np.exp(strength[user, b] - strength[user, a]))).astype(int)
+    return Cast(user, user, a, b, user % 2, outcome, np.zeros(len(user), dtype=int))
+
+
+def test_halves_agree_where_users_differ_and_votes_are_many() -> None:
+    prior = Prior(np.append(np.linspace(-0.5, 0.5, 6), -3.0)[None], 0.8, 0.3)
+    label = np.zeros(400, dtype=int)
+    found = {(sd, each): findings.split_half(cast(sd, each), label, 0, prior, MODELS["davidson"]) for sd in (0.0, 0.8) for each in (10, 80)}
+    assert abs(found[0.0, 80][1]) < 0.25
+    assert found[0.8, 10][1] < found[0.8, 80][1]
+    assert found[0.8, 80][1] > 0.85
+    assert found[0.8, 80][0] > found[0.8, 10][0] > 0
