@@ -1,69 +1,92 @@
-"""Votes into the ranking actor over Ray in batches, as ratios to one call a vote and to counting in one process."""
+"""Votes from two cohorts, their log on disk, into the ranking actor over Ray: beside one call a vote, and beside counting
+the same arrays in one process.
+"""
 
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import ray
 
+from actors.cohort import CohortActor
+from actors.pool import CohortPool
 from actors.ranking import RankingActor
+from benchmarks import made
 from cluster.session import connected
-from electorate import founding, prompts
+from electorate import founding
 from electorate.cohort import Cohort
-from electorate.config import Config
-from electorate.config_file import dump
-from electorate.features import AXES, standardise
+from electorate.ratings import tally
 from electorate.ratings.tally import Tally
-from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_log import VoteLog
 
-BLOCKS, VOTES, SINGLE = 12, 20, 1500
+BLOCKS, VOTES, SINGLE = 48, 50, 1500
+FASTER, SHARE = 1000, 0.3
 
 
-def _run_folder(path: Path) -> RunFolder:
-    content = {
-        "models": {"m": {"engine": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}},
-        "contestants": [{"name": f"c{i}", "model": "m"} for i in range(6)],
-        "population": {"size": BLOCKS * 4096, "archetypes": {name: {} for name in ("coder", "academic")}},
-        "votes": {"checkpoints": [VOTES]},
-    }
-    config, folder = Config.model_validate(content), RunFolder(path)
-    chosen = prompts.select(config)
-    z = standardise(np.random.default_rng(0).normal(size=(len(chosen), 6, len(AXES)))).reshape(-1, len(AXES))
-    files.write_text(folder.config, dump(config))
-    files.write_table(folder.prompts, chosen.table())
-    files.write_table(folder.features, pa.table({axis: z[:, i] for i, axis in enumerate(AXES)}))
-    return folder
+@ray.remote
+class Counting:
+    """A cohort that has its votes at hand, as after judging, and counts and pushes them."""
+
+    def __init__(self, folder: Path) -> None:
+        run = RunFolder(folder)
+        self._electorate = founding.of_run(run)
+        self._log = VoteLog(run.votes, self._electorate.config)
+        self._tables = {}
+
+    def hold(self, block: int) -> None:
+        """Read a block's votes from the log."""
+        self._tables[block] = self._log.read(0, block, tally.COUNTED)
+
+    def push(self, block: int, ranking: object) -> None:
+        """Count a block's votes and hand the counts to the ranking."""
+        ray.get(ranking.ingest.remote(0, block, tally.count(self._electorate, block, self._tables[block])))
 
 
 def main() -> None:
     """Print votes a second, and the ratios."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = _run_folder(Path(scratch) / "run")
+    with tempfile.TemporaryDirectory() as scratch, connected(None, 2.0):
+        folder = made.run_folder(made.config(BLOCKS * 4096, 24, [VOTES]), RunFolder(Path(scratch) / "run"))
         electorate = founding.of_run(folder)
-        cohort = Cohort(electorate, Path(scratch) / "votes")
-        tables = [cohort.judge(0, block) for block in range(BLOCKS)]
-        total = sum(table.num_rows for table in tables)
+        ranking = RankingActor.remote(folder.path)
+        pool = CohortPool([CohortActor.options(num_cpus=1).remote(folder.path) for _ in range(2)])
+        pool.map(BLOCKS, lambda actor, block: actor.judge.remote(0, block, None, ranking))
+        for actor in pool.actors:
+            ray.kill(actor)
+        log, total = VoteLog(folder.votes, electorate.config), BLOCKS * 4096 * VOTES
+        tables = [log.read(0, block, tally.COUNTED) for block in range(BLOCKS)]
 
-        tally, start = Tally(electorate), time.perf_counter()
+        whole, start = Tally(electorate), time.perf_counter()
         for block, table in enumerate(tables):
-            tally.ingest(0, block, table)
+            whole.ingest(0, block, tally.count(electorate, block, table))
         in_process = total / (time.perf_counter() - start)
 
-        with connected(None, 1.0):
-            ranking = RankingActor.remote(folder.path)  # type: ignore[attr-defined]
-            ray.get(ranking.votes.remote())
-            start = time.perf_counter()
-            ray.get([ranking.ingest.remote(0, block, table) for block, table in enumerate(tables)])
-            batched = total / (time.perf_counter() - start)
-            single = RankingActor.remote(folder.path)  # type: ignore[attr-defined]
-            one = tables[0].slice(0, 1)
-            ray.get(single.ingest.remote(0, 0, one))
-            start = time.perf_counter()
-            ray.get([single.ingest.remote(0, 0, one) for _ in range(SINGLE)])
-            by_call = SINGLE / (time.perf_counter() - start)
-    print(f"votes into the ranking actor, {total:,} votes in {BLOCKS} blocks:")
-    print(f"  batches {batched:,.0f}/s, one call a vote {by_call:,.0f}/s, counting in one process {in_process:,.0f}/s")
-    print(f"  {batched / by_call:,.0f} times one call a vote; {batched / in_process:.2f} of counting in one process")
+        cohorts = [Counting.options(num_cpus=1).remote(folder.path) for _ in range(2)]
+        ray.get([cohorts[block % 2].hold.remote(block) for block in range(BLOCKS)])
+        batched_to = RankingActor.remote(Path(scratch) / "empty")
+        made.run_folder(electorate.config, RunFolder(Path(scratch) / "empty"))
+        ray.get(batched_to.votes.remote())
+        start = time.perf_counter()
+        ray.get([cohorts[block % 2].push.remote(block, batched_to) for block in range(BLOCKS)])
+        batched = total / (time.perf_counter() - start)
+        assert ray.get(batched_to.votes.remote()) == whole.votes == total
+
+        one = tally.count(electorate, 0, tables[0].slice(0, 1))
+        start = time.perf_counter()
+        ray.get([batched_to.ingest.remote(0, 0, one) for _ in range(SINGLE)])
+        by_call = SINGLE / (time.perf_counter() - start)
+
+        # The whole way: drawn, judged, logged and counted.
+        cohort = Cohort(electorate, Path(scratch) / "alone")
+        start = time.perf_counter()
+        cohort.judge(0, 0)
+        alone = 4096 * VOTES / (time.perf_counter() - start)
+    print(f"votes into the ranking actor from 2 cohorts, {total:,} votes in {BLOCKS} blocks, their log on disk:")
+    print(f"  {batched:,.0f}/s; one call a vote {by_call:,.0f}/s; counting the same arrays in one process {in_process:,.0f}/s")
+    print(f"  {batched / by_call:,.0f} times one call a vote (at least {FASTER:,} asked); ", end="")
+    print(f"{batched / in_process:.2f} of counting in one process (at least {SHARE} asked)")
+    print(f"  drawing, judging and logging them takes one process {alone:,.0f}/s")
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,7 @@ from electorate.ratings.ties import MODELS, TieModel
 from electorate.scale import ELO_PER_NAT, Floats, Ints, to_elo
 
 DRAWS = 256  # of each user's posterior, a power of two
-CAUTION = 0.9  # what is left of the factors' lengths, which are estimates, in the cautious prior
+CAUTION = 0.8  # what is left of the factors' lengths, which are estimates, in the cautious prior
 SAME_ORDER = 0.9  # Kendall tau with everybody's ranking from which a persona's is the same
 NULLS = ("order", "first")  # that the persona ranks as everybody does; that it has the same first model
 SUSPECT = 0.0  # log odds of not voting by its own taste from which a persona is

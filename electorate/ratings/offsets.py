@@ -51,20 +51,20 @@ def block_sums(votes: UserVotes, prior: Prior, ties: TieModel, blocks: int = 1) 
     """What the global step needs of one of so many blocks. Sums of blocks add up in block order, so that floats round the
     same way whoever computed the parts.
     """
-    at = posterior(votes, prior, ties)
-    away = at.mode + mean_shift(votes, at, ties) - prior.mean[votes.label]
-    member = np.eye(len(prior.mean))[votes.label]
-    covariance = np.tensordot(member, at.covariance, axes=(0, 0)).astype(float, copy=False)
-    return Sums(member.sum(axis=0), member.T @ away, covariance, _evidence(votes, at.mode, prior, ties, EVIDENCE_USERS // blocks))
-
-
-def _evidence(votes: UserVotes, mode: Floats, prior: Prior, ties: TieModel, users: int) -> Floats:
-    """The evidence of the first users at each prior that is tried, modes found anew at each."""
-    few, found = first_users(votes, users).by_user(), []
+    ordered, at = votes.by_user(), posterior(votes, prior, ties)
+    shift, member = mean_shift(votes, at, ties), np.eye(len(prior.mean))[votes.label]
+    few, found, sampled = first_users(ordered, EVIDENCE_USERS // blocks), [], np.empty(0)
     for by in tried(prior):
         other = scaled(prior, *by)
-        found.append(evidence(few, posterior(few, other, ties, mode[: few.users], tolerance=1e-3), other, ties).sum())
-    return np.array(found)
+        value, mean = evidence(few, posterior(few, other, ties, at.mode[: few.users], tolerance=1e-3), other, ties)
+        found.append(float(value.sum()))
+        sampled = sampled if len(found) > 1 else mean
+    # The first users' sampled means say by how much the others' approximate ones are off, on average.
+    off = member[: few.users].T @ (sampled - shift[: few.users])
+    share = member.sum(axis=0) / np.maximum(member[: few.users].sum(axis=0), 1)
+    away = member.T @ (at.mode + shift - prior.mean[votes.label]) + share[:, None] * off
+    covariance = np.tensordot(member, at.covariance, axes=(0, 0)).astype(float, copy=False)
+    return Sums(member.sum(axis=0), away, covariance, np.array(found))
 
 
 def first_prior(start: Fit, kinds: int, lambda_reg: float | None = None) -> Prior:
@@ -146,15 +146,19 @@ def factors(moments: Moments, most: int) -> Floats:
     """(r, M): the directions in which users' offsets vary together, r at most `most`, each as long as its sd in nats.
 
     Scores of two votes of one user have the mean product J S J, with S the offsets' covariance and J the information
-    of a vote, and noise whose spectrum is as long below zero as above it: only directions
-    that stand out of it count, without what noise added to them.
+    of a vote, and noise whose spectrum is as long below its middle as above it, where the middle is
+    what all directions share: only directions that stand out of it count, without what noise added to them.
     """
     inverse = np.linalg.pinv(moments.information / max(1.0, moments.votes), rcond=1e-6)
     values, vectors = np.linalg.eigh(inverse @ (moments.cross / max(1.0, moments.pairs)) @ inverse)
-    noise = max(-float(values[0]), 0.0)
-    chosen = [i for i in range(len(values) - 1, max(-1, len(values) - 1 - most), -1) if values[i] > 1.25 * noise + TAU_FLOOR**2]
+    # One eigenvalue, near zero, belongs to the common level, which votes say nothing of.
+    level = int(np.abs(vectors.sum(axis=0)).argmax())
+    others = np.delete(np.arange(len(values)), level)
+    middle = float(np.median(values[others]))
+    noise, above = middle - float(values[others].min()), values - middle
+    chosen = [i for i in others[::-1][:most] if above[i] > 1.25 * noise + TAU_FLOOR**2 and values[i] > 0]
     # The spiked model's shrinkage: noise lengthens a direction's variance v to v + noise^2 / (4 v).
-    variance = (values[chosen] + np.sqrt(np.maximum(values[chosen] ** 2 - noise**2, 0.0))) / 2
+    variance = (above[chosen] + np.sqrt(np.maximum(above[chosen] ** 2 - noise**2, 0.0))) / 2
     found: Floats = np.sqrt(variance)[:, None] * vectors[:, chosen].T
     return found
 

@@ -141,14 +141,26 @@ def mean_shift(votes: UserVotes, at: Posterior, ties: TieModel) -> Floats:
     return np.einsum("npq,nq->np", covariance, pushed.reshape(n, parameters))
 
 
-def evidence(votes: UserVotes, at: Posterior, prior: Prior, ties: TieModel) -> Floats:
-    """(n,) log marginal likelihood of each user's votes under this prior: Laplace's approximation at its mode, corrected by
-    importance sampling from it.
+def evidence(votes: UserVotes, at: Posterior, prior: Prior, ties: TieModel) -> tuple[Floats, Floats]:
+    """(n,) log marginal likelihood of each user's votes under this prior, and (n, M+1) its posterior mean minus mode: by
+    Laplace's approximation at its mode, corrected by importance sampling from it.
 
     Laplace alone is off by a few thousandths of a nat a user, which over thousands of users with ten votes
     each puts the most likely spread at three quarters of the true one.
     """
-    return laplace(at, votes.label, prior) + _log_mean_weight(votes, at, prior, ties)
+    normal = generator(0, Stream.EVIDENCE).standard_normal((DRAWS, *at.mode.shape))
+    likelihood, at_mode = _Likelihood(votes, ties), at.log_likelihood + _log_prior(at.mode, votes.label, prior)
+    steps, log_weights = [], []
+    for z in normal:
+        step = kernels.unwhitened(at.root, z)
+        for sign in (1, -1):
+            beta = at.mode + sign * step
+            steps.append(sign * step)
+            log_weights.append(likelihood.value(beta) + _log_prior(beta, votes.label, prior) - at_mode + (z**2).sum(axis=1) / 2)
+    most = np.max(log_weights, axis=0)
+    weights = np.exp(np.array(log_weights) - most)
+    mean = sum(w[:, None] * step for w, step in zip(weights / weights.sum(axis=0), steps, strict=True))
+    return laplace(at, votes.label, prior) + most + np.log(weights.mean(axis=0)), np.asarray(mean)
 
 
 def laplace(at: Posterior, label: Ints, prior: Prior) -> Floats:
@@ -161,20 +173,6 @@ def _log_prior(beta: Floats, label: Ints, prior: Prior) -> Floats:
     away = beta - prior.mean[label]
     density: Floats = -((away @ prior.precision) * away).sum(axis=1) / 2
     return density
-
-
-def _log_mean_weight(votes: UserVotes, at: Posterior, prior: Prior, ties: TieModel) -> Floats:
-    """(n,) log of the mean ratio of the posterior to its normal approximation, over DRAWS antithetic pairs of the latter."""
-    normal = generator(0, Stream.EVIDENCE).standard_normal((DRAWS, *at.mode.shape))
-    likelihood, at_mode = _Likelihood(votes, ties), at.log_likelihood + _log_prior(at.mode, votes.label, prior)
-    log_weights = []
-    for z in normal:
-        step = kernels.unwhitened(at.root, z)
-        for beta in (at.mode + step, at.mode - step):
-            log_weights.append(likelihood.value(beta) + _log_prior(beta, votes.label, prior) - at_mode + (z**2).sum(axis=1) / 2)
-    most = np.max(log_weights, axis=0)
-    mean: Floats = most + np.log(np.exp(np.array(log_weights) - most).mean(axis=0))
-    return mean
 
 
 def first_users(votes: UserVotes, users: int) -> UserVotes:

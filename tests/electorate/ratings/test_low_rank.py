@@ -57,7 +57,7 @@ def test_the_directions_are_found_and_users_of_few_votes_gain_from_them() -> Non
     lengths = np.linalg.norm(low_rank.factors, axis=1)
     assert ELO_PER_NAT * lengths == pytest.approx([350, 200], rel=0.2)
     aligned = np.abs(np.sum(low_rank.factors / lengths[:, None] * directions, axis=1))
-    assert aligned.min() > 0.95
+    assert aligned.min() > 0.85
     # What the factors take, the spread beside them loses.
     assert low_rank.sd < 0.5 * plain.sd
     assert tau(votes, low_rank, truth) > tau(votes, plain, truth) + 0.03
