@@ -154,7 +154,7 @@ def _prior(votes: UserVotes, low_rank: bool) -> Prior:
 
     prior = offsets.fit(sums, whole, offsets.first_prior(whole, 1))
     if low_rank:
-        prior = offsets.with_factors(sums, [offsets.block_moments(votes, prior, DAVIDSON)], whole, prior, 8, None)
+        prior = offsets.with_factors(sums, offsets.block_moments(votes, prior, DAVIDSON, 0), whole, prior, 8)
     return prior
 
 

@@ -49,7 +49,7 @@ class Cast(NamedTuple):
     def user_votes(self, users: int, label: Ints, forgetting: float) -> UserVotes:
         """As System A takes them: a vote weighs `forgetting` to the power of its age in rounds."""
         weight = None if forgetting == 1 or not len(self.user) else forgetting ** (self.round_.max() - self.round_).astype(float)
-        return UserVotes(users, label, self.user, self.a, self.b, self.outcome, weight)
+        return UserVotes(users, label, self.user, self.a, self.b, self.outcome, weight, self.prompt)
 
     def battles(self, archetype: Ints) -> Battles:
         """As oracle_features takes them, users in rows."""

@@ -66,7 +66,7 @@ class Cohort:
 
     def moments(self, last_round: int, block: int, labels: Labels, prior: Prior) -> Moments:
         """The block's part of what System A's factors are found from."""
-        return offsets.block_moments(self.user_votes(last_round, block, labels), prior, self._ties)
+        return offsets.block_moments(self.user_votes(last_round, block, labels), prior, self._ties, block)
 
     def census(self, last_round: int, block: int, prior: Prior, ranking: Floats, keep: Path) -> BlockCensus:
         """Everybody in the block by System A; their ratings are written to `keep`. See electorate/census.py."""

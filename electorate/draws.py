@@ -25,6 +25,7 @@ class Stream(IntEnum):
     BOOTSTRAP_VOTES = 14
     PAIRING = 15
     HALVES = 16
+    SIGNS = 17
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

@@ -55,13 +55,18 @@ class PriorFit:
     def plain(self, labels: Labels) -> Prior:
         """With offsets alike in every direction."""
         kinds, lambda_reg = 1 if labels == "none" else len(self.electorate.archetypes), self.electorate.config.ratings.lambda_reg
-        return offsets.fit(self._sums(labels), self.whole, offsets.first_prior(self.whole, kinds, lambda_reg), lambda_reg)
+        prior = offsets.fit(self._sums(labels), self.whole, offsets.first_prior(self.whole, kinds, lambda_reg), lambda_reg)
+        return prior if lambda_reg is not None else offsets.unless_alike(prior, self._moments(labels, prior))
 
     def low_rank(self, plain: Prior) -> Prior:
         """With the factors that the votes show."""
-        settings, shared = self.electorate.config.ratings, ray.put(plain)
-        moments = self.pool.map(self._blocks, lambda actor, b: actor.moments.remote(self.round_, b, "true", shared))
+        settings = self.electorate.config.ratings
+        moments = self._moments("true", plain)
         return offsets.with_factors(self._sums("true"), moments, self.whole, plain, settings.factors, settings.lambda_reg)
+
+    def _moments(self, labels: Labels, prior: Prior) -> offsets.Moments:
+        shared = ray.put(prior)
+        return offsets.in_order(self.pool.map(self._blocks, lambda actor, b: actor.moments.remote(self.round_, b, labels, shared)))
 
     @property
     def _blocks(self) -> int:

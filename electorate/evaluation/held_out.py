@@ -103,9 +103,10 @@ def _offsets(train: Votes, test: Votes, ties: TieModel, lambda_reg: float | None
         return [offsets.block_sums(block, prior, ties, len(blocks)) for block in blocks]
 
     prior = offsets.fit(sums, whole, offsets.first_prior(whole, 1, lambda_reg), lambda_reg)
-    if factors:
-        moments = [offsets.block_moments(block, prior, ties) for block in blocks]
-        prior = offsets.with_factors(sums, moments, whole, prior, factors, lambda_reg)
+    if lambda_reg is None:
+        moments = offsets.in_order([offsets.block_moments(block, prior, ties, i) for i, block in enumerate(blocks)])
+        prior = offsets.unless_alike(prior, moments)
+        prior = offsets.with_factors(sums, moments, whole, prior, factors) if factors else prior
     said = np.empty((len(test), OUTCOMES))
     for i, block in enumerate(blocks):
         rows = np.flatnonzero(test.users // BLOCK == i)
@@ -117,7 +118,7 @@ def _offsets(train: Votes, test: Votes, ties: TieModel, lambda_reg: float | None
 def _block(train: Votes, first: int, users: int) -> UserVotes:
     """The votes of so many users from the first of a block on, who are counted from 0 in it."""
     own = train.take(np.flatnonzero(train.users // BLOCK == first // BLOCK))
-    return UserVotes(users, np.zeros(users, dtype=np.int64), own.users - first, own.a, own.b, own.outcome_of_3)
+    return UserVotes(users, np.zeros(users, dtype=np.int64), own.users - first, own.a, own.b, own.outcome_of_3, None, own.prompt)
 
 
 def _predicted(at: Posterior, user: Ints, a: Ints, b: Ints, ties: TieModel) -> Floats:

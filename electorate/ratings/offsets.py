@@ -13,7 +13,9 @@ from typing import TypeVar
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.sparse import csr_matrix
 
+from electorate.draws import Stream, generator
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.posteriors import Prior, UserVotes, evidence, first_users, mean_shift, posterior
 from electorate.ratings.ties import TieModel
@@ -24,6 +26,7 @@ TIE_SD_START, TIE_SD_FLOOR, TIE_SD_CEILING = 0.3, 0.02, 3.0
 # Priors tried in one pass, as factors on the current one's (tau, tau_eta, length of the factors).
 GRID = ((1.0, 1.0, 1.0), (0.5, 1.0, 1.0), (0.8, 1.0, 1.0), (1.25, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 0.6, 1.0), (1.0, 1.6, 1.0))
 LENGTHS = ((1.0, 1.0, 0.8), (1.0, 1.0, 1.25))
+SIGNS, SURE = 12, 1.1  # random draws of noise, and how far above all of them a direction must stand
 EVIDENCE_USERS = 8192  # of all blocks together, on whom the spread is found: it costs most
 
 
@@ -99,8 +102,9 @@ def fit(map_blocks: MapBlocks, start: Fit, prior: Prior, lambda_reg: float | Non
 class Moments:
     """How users' votes depart together from their archetypes' prior means, summed over users.
 
-    cross: (M, M), the products of the scores of every two votes of one user. information: (M, M), of all votes. votes,
-    pairs: how many votes, and ordered pairs of votes of one user.
+    cross: (1 + SIGNS, M, M), the products of the scores of every two votes of one user on different prompts (those on one prompt
+    have the prompt in common too); as they are, and with random signs, which leave only noise. information: (M, M), of all
+    votes. votes, pairs: how many votes, and ordered pairs of votes that cross counts.
     """
 
     cross: Floats
@@ -112,22 +116,30 @@ class Moments:
         return Moments(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
-def block_moments(votes: UserVotes, prior: Prior, ties: TieModel) -> Moments:
+def block_moments(votes: UserVotes, prior: Prior, ties: TieModel, block: int) -> Moments:
     """A block's part of the moments that `factors` needs."""
     users, models = votes.users, prior.mean.shape[1] - 1
-    label, weight = votes.label[votes.user], 1.0 if votes.weight is None else votes.weight
+    label, weight = votes.label[votes.user], np.ones(len(votes.user)) if votes.weight is None else votes.weight
     of = ties.derivatives(prior.mean[label, votes.a] - prior.mean[label, votes.b], prior.mean[label, -1], votes.outcome)
-    score = _by_place(votes.user * models + votes.a, weight * of.d, users * models)
-    score -= _by_place(votes.user * models + votes.b, weight * of.d, users * models)
-    score = score.reshape(users, models)
-    each = np.bincount(votes.user, weight * np.ones(len(votes.user)), users)
-    squared = np.bincount(votes.user, weight**2 * np.ones(len(votes.user)), users)
-    return Moments(
-        score.T @ score - _laplacian(votes, (weight * of.d) ** 2, models),
-        _laplacian(votes, weight * of.info_dd, models),
-        float(each.sum()),
-        float((each**2 - squared).sum()),
+    n = len(votes.user)
+    group = (
+        np.arange(n)
+        if votes.prompt is None
+        else np.unique(votes.user * (votes.prompt.max(initial=0) + 1) + votes.prompt, return_inverse=True)[1]
     )
+    groups, crossed, random = int(group.max(initial=-1)) + 1, [], generator(0, Stream.SIGNS, block)
+    models_of = np.concatenate([votes.a, votes.b])
+    for flipped in range(1 + SIGNS):
+        signed = weight * of.d * (2.0 * random.integers(0, 2, n) - 1 if flipped else 1.0)
+        values = np.concatenate([signed, -signed])
+        of_user, of_group = (
+            csr_matrix((values, (np.concatenate([rows, rows]), models_of)), shape=(count, models))
+            for rows, count in ((votes.user, users), (group, groups))
+        )
+        crossed.append((of_user.T @ of_user - of_group.T @ of_group).toarray())
+    each, together = np.bincount(votes.user, weight, users), np.bincount(group, weight, groups)
+    information = _laplacian(votes, weight * of.info_dd, models)
+    return Moments(np.array(crossed), information, float(each.sum()), float((each**2).sum() - (together**2).sum()))
 
 
 def _by_place(place: Ints, value: Floats, size: int) -> Floats:
@@ -145,27 +157,41 @@ def _laplacian(votes: UserVotes, value: Floats, models: int) -> Floats:
 def factors(moments: Moments, most: int) -> Floats:
     """(r, M): the directions in which users' offsets vary together, r at most `most`, each as long as its sd in nats.
 
-    Scores of two votes of one user have the mean product J S J, with S the offsets' covariance and J the information
-    of a vote, and noise whose spectrum is as long below its middle as above it, where the middle is
-    what all directions share: only directions that stand out of it count, without what noise added to them.
+    Scores of two votes of one user have the mean product J S J, with S the offsets' covariance and J the information of a
+    vote. Directions count whose variance, above what all share, exceeds the largest that noise alone shows anywhere when
+    signs are drawn at random (parallel analysis: Horn, 1965; Hong, Sheng and Dobriban, 2020); without what noise added.
     """
     inverse = np.linalg.pinv(moments.information / max(1.0, moments.votes), rcond=1e-6)
     values, vectors = np.linalg.eigh(inverse @ (moments.cross / max(1.0, moments.pairs)) @ inverse)
     # One eigenvalue, near zero, belongs to the common level, which votes say nothing of.
-    level = int(np.abs(vectors.sum(axis=0)).argmax())
-    others = np.delete(np.arange(len(values)), level)
-    middle = float(np.median(values[others]))
-    noise, above = middle - float(values[others].min()), values - middle
-    chosen = [i for i in others[::-1][:most] if above[i] > 1.25 * noise + TAU_FLOOR**2 and values[i] > 0]
+    level = int(np.abs(vectors[0].sum(axis=0)).argmax())
+    others = np.delete(np.arange(values.shape[1]), level)
+    above, noise = values[0] - float(np.median(values[0, others])), float(values[1:].max())
+    chosen = [i for i in others[::-1][:most] if above[i] > SURE * noise + TAU_FLOOR**2]
     # The spiked model's shrinkage: noise lengthens a direction's variance v to v + noise^2 / (4 v).
     variance = (above[chosen] + np.sqrt(np.maximum(above[chosen] ** 2 - noise**2, 0.0))) / 2
-    found: Floats = np.sqrt(variance)[:, None] * vectors[:, chosen].T
+    found: Floats = np.sqrt(variance)[:, None] * vectors[0][:, chosen].T
     return found
 
 
-def with_factors(map_blocks: MapBlocks, moments: Sequence[Moments], start: Fit, plain: Prior, most: int, lambda_reg: float | None) -> Prior:
-    """System A's low-rank prior from its plain one and the blocks' moments at that; the spread left beside the factors is found anew."""
-    return fit(map_blocks, start, replace(plain, factors=factors(in_order(moments), most)), lambda_reg)
+def unless_alike(prior: Prior, moments: Moments) -> Prior:
+    """The prior, but without any spread of users if their votes on different prompts have no more in common than noise.
+
+    Users who differ in nothing but which prompts they happened to be asked would be given a spread by the evidence,
+    which takes a user's votes for independent.
+    """
+    square = moments.information @ moments.information
+    common = np.tensordot(moments.cross, square, axes=2)
+    return prior if common[0] > SURE * common[1:].max() else replace(prior, sd=TAU_FLOOR)
+
+
+def with_factors(map_blocks: MapBlocks, moments: Moments, start: Fit, plain: Prior, most: int, lambda_reg: float | None = None) -> Prior:
+    """System A's low-rank prior from its plain one and the moments at that; the spread left beside the factors is found anew.
+
+    Users who are alike have none: what varies with a user's own tie rate looks like a direction too.
+    """
+    found = factors(moments, most if plain.sd > TAU_FLOOR else 0)
+    return fit(map_blocks, start, replace(plain, factors=found), lambda_reg) if len(found) else replace(plain, factors=found)
 
 
 def tried(prior: Prior) -> tuple[tuple[float, float, float], ...]:
@@ -213,7 +239,10 @@ def _archetype_means(prior: Prior, centre: Floats, sums: Sums) -> Floats:
     found = minimize_scalar(minus_evidence, bounds=(np.log(to_nats(0.05)), np.log(TAU_CEILING)), method="bounded")
     variance = np.exp(2 * found.x)
     shrunk = away * variance / (variance + noise)
-    return centre + np.einsum("kij,kj->ki", vectors, shrunk)
+    means: Floats = centre + np.einsum("kij,kj->ki", vectors, shrunk)
+    # Votes say nothing of the level, so what noise says of it is taken out.
+    means[:, :-1] -= means[:, :-1].mean(axis=1, keepdims=True)
+    return means
 
 
 def _best_factor(grid: Sequence[tuple[float, float, float]], evidence: Floats, which: int) -> float:

@@ -55,7 +55,7 @@ class Prior:
 class UserVotes:
     """Votes of n users: user is a row in 0..n-1; label the archetype each user is said to have. outcome in 0..2.
 
-    weight: of each vote in the likelihood; None is 1.
+    weight: of each vote in the likelihood; None is 1. prompt: what each vote was about; None: all on different prompts.
     """
 
     users: int
@@ -65,6 +65,7 @@ class UserVotes:
     b: Ints
     outcome: Ints
     weight: Floats | None = None
+    prompt: Ints | None = None
 
     def by_user(self) -> "UserVotes":
         """The same votes, user by user, each user's in the order they had."""
@@ -72,7 +73,8 @@ class UserVotes:
             return self
         order = np.argsort(self.user, kind="stable")
         weight = None if self.weight is None else self.weight[order]
-        return UserVotes(self.users, self.label, self.user[order], self.a[order], self.b[order], self.outcome[order], weight)
+        prompt = None if self.prompt is None else self.prompt[order]
+        return UserVotes(self.users, self.label, self.user[order], self.a[order], self.b[order], self.outcome[order], weight, prompt)
 
     def take(self, users: slice, votes: slice) -> "UserVotes":
         """These users, whose votes lie there."""

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from electorate import judges, personas
-from electorate.personas import BLOCK
+from electorate.judges import BOTH_BAD, TIE
+from electorate.personas import ADVERSARIAL, BLOCK, CARELESS
 from tests.conftest import made_config
 from tests.electorate.test_personas import made_electorate, population
 
@@ -55,3 +56,35 @@ def test_position_bias_favours_the_answer_shown_first() -> None:
 def test_a_voter_who_always_lapses_votes_at_random() -> None:
     odds = judges.vote_probabilities(np.array([8.0]), np.array([0.5]), np.array([0.0]), 1.0)
     assert odds == pytest.approx(1 / 3)
+
+
+def test_the_careless_vote_evenly_and_the_adversarial_against_their_taste() -> None:
+    changes = {"population": population(size=BLOCK, careless=0.3, adversarial=0.3), "judge": {"lapse_rate": 0.0, "position_bias_sd": 0.0}}
+    electorate = made_electorate(made_config(**changes))
+    people = personas.draw(electorate, 0)
+    ballots = judges.vote(electorate, people, 0, 0, 20)
+    utility = judges.utilities(electorate, people, np.arange(electorate.z.shape[0]))
+    user = np.arange(BLOCK)[:, None]
+    difference = utility[user, ballots.prompt, ballots.pairs.a] - utility[user, ballots.prompt, ballots.pairs.b]
+    odds = ballots.probabilities
+    assert odds[people.conduct == CARELESS] == pytest.approx(1 / 3)
+    for conduct, sign in ((0, 1), (ADVERSARIAL, -1)):
+        own = (people.conduct == conduct)[:, None] & (np.abs(difference) > 1e-9)
+        assert np.all(sign * (odds[..., 0] - odds[..., 1])[own] * difference[own] > 0)
+    # What is expected of a system is to foresee their votes, not their taste.
+    truth = judges.expected_probabilities(electorate, people, difference)
+    assert truth == pytest.approx(odds)
+
+
+def test_both_bad_is_a_tie_of_two_poor_answers() -> None:
+    votes = {}
+    for below in (None, -1.0):
+        electorate = made_electorate(made_config(population=population(size=500), judge={"both_bad_below": below}))
+        people = personas.draw(electorate, 0)
+        ballots = votes[below] = judges.vote(electorate, people, 0, 0, 40)
+        utility = judges.utilities(electorate, people, np.arange(electorate.z.shape[0]))
+    user = np.arange(500)[:, None]
+    best = np.maximum(utility[user, ballots.prompt, ballots.pairs.a], utility[user, ballots.prompt, ballots.pairs.b])
+    assert not np.any(votes[None].outcome == BOTH_BAD)
+    assert np.array_equal(votes[-1.0].outcome == BOTH_BAD, (votes[None].outcome == TIE) & (best < -1.0))
+    assert np.any(ballots.outcome == BOTH_BAD)

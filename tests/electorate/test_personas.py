@@ -111,3 +111,26 @@ def test_a_named_taste_moves_its_archetype() -> None:
 def test_unknown_axes_and_arena_names_are_refused_before_anything_runs(changes: dict[str, object], expected: str) -> None:
     with pytest.raises(ElectorateError, match=expected):
         founding.check(made_config(**changes))
+
+
+def test_tastes_drift_from_round_to_round_and_nothing_else_does() -> None:
+    electorate = made_electorate(made_config(population=population(size=BLOCK, drift=0.6)))
+    rounds = [personas.draw(electorate, 0, r) for r in range(3)]
+    own = [p.taste - electorate.common_taste - electorate.archetype_taste[p.archetype] for p in rounds]
+    for r in (1, 2):
+        assert np.corrcoef(own[0].ravel(), own[r].ravel())[0, 1] == pytest.approx((1 - 0.6**2) ** (r / 2), abs=0.02)
+        assert own[r].std() == pytest.approx(electorate.personal_sd, rel=0.02)
+        for name in ("archetype", "strength_scale", "tie_threshold", "conduct"):
+            assert np.array_equal(getattr(rounds[0], name), getattr(rounds[r], name)), name
+    still = made_electorate(made_config(population=population(size=BLOCK)))
+    assert np.array_equal(personas.draw(still, 0, 2).taste, rounds[0].taste)
+
+
+def test_the_careless_and_the_adversarial_are_as_many_as_configured_and_change_nobody_else() -> None:
+    electorate = made_electorate(made_config(population=population(size=BLOCK, careless=0.2, adversarial=0.1)))
+    drawn = personas.draw(electorate, 0)
+    share = np.bincount(drawn.conduct, minlength=3) / BLOCK
+    assert share == pytest.approx([0.7, 0.2, 0.1], abs=0.02)
+    sincere = personas.draw(made_electorate(made_config(population=population(size=BLOCK))), 0)
+    assert np.array_equal(sincere.taste, drawn.taste)
+    assert not sincere.conduct.any()
