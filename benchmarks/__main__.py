@@ -1,6 +1,7 @@
-"""`make bench`: every benchmark, each figure beside its reference."""
+"""`make bench`: every benchmark, each figure beside its reference. The coverage study, which takes longest, is its own command."""
 
-from benchmarks import leaderboards, null, votes
+from benchmarks import leaderboards, null, offsets, population, votes
 
-for benchmark in (leaderboards, null, votes):
-    benchmark.main()
+if __name__ == "__main__":
+    for benchmark in (leaderboards, votes, offsets, population, null):
+        benchmark.main()

@@ -65,6 +65,7 @@ def inside(strength: Floats, covariance: Floats, truth: Floats) -> float:
 
 def replicate(seed: int) -> Inside:
     """One election of each kind."""
+    bootstrap.RESAMPLES = 200  # of the 500 that `rate` draws: thousands of elections are resampled
     random, found = np.random.default_rng(seed), Inside()
     a, b, outcome, _, _ = election(random, 0.0)
     fit = bradley_terry.fit(counted(a, b, outcome), DAVIDSON, None)
