@@ -113,7 +113,8 @@ def main() -> None:
         seconds = [voted(Path(scratch) / str(size), size) for size in SIZES]
     per_vote = [1e9 * s / (size * VOTES) for s, size in zip(seconds, SIZES, strict=True)]
     print(
-        f"{SIZES[-1]:,} personas x {VOTES} votes, {MODELS_N} contestants, 2 cohorts: drawn, judged, logged and counted in {seconds[-1]:.0f} s"
+        f"{SIZES[-1]:,} personas x {VOTES} votes, {MODELS_N} contestants, 2 cohorts: "
+        f"drawn, judged, logged and counted in {seconds[-1]:.0f} s"
     )
     print(f"  {seconds[-1] / alone:.2f} times a bare NumPy loop in one process, {alone:.0f} s (at most {SLOWER:g} asked)")
     print(f"  {per_vote[1]:.0f} ns a vote; {per_vote[1] / per_vote[0]:.2f} times that of {SIZES[0]:,} personas (at most {GROWTH:g} asked)")

@@ -49,9 +49,9 @@ def take(electorate: Electorate, drawn: Personas, votes: Cast, prior: Prior, ran
     ties = MODELS[electorate.config.ratings.ties]
     own = votes.user_votes(len(drawn), drawn.archetype, electorate.config.ratings.forgetting)
     at = posteriors.posterior(own, prior, ties)
-    first_share, agree = kernels.posterior_orders(at.mode, at.root, _normal(at.mode.shape[1]), ranking, SAME_ORDER)
-    cautious = posteriors.posterior(own, _cautious(prior), ties, tolerance=1e-3)
-    _, agree_cautious = kernels.posterior_orders(cautious.mode, cautious.root, _normal(at.mode.shape[1]), ranking, SAME_ORDER)
+    first_share, agree = _orders(at, drawn.archetype, prior, ranking)
+    cautious = _cautious(prior)
+    _, agree_cautious = _orders(posteriors.posterior(own, cautious, ties, tolerance=1e-3), drawn.archetype, cautious, ranking)
     suspicion = _suspicion(own, votes.first_shown, at, prior, ties)
     truth = Standing(judges.mean_utilities(electorate, drawn))
     same_order = metrics.kendall_tau(Standing(ranking), truth) >= SAME_ORDER
@@ -64,6 +64,16 @@ def take(electorate: Electorate, drawn: Personas, votes: Cast, prior: Prior, ran
         _counts(drawn.conduct, (suspicion > SUSPECT).astype(np.int64), votes, len(ranking)),
     )
     return _table(electorate, drawn, votes, at, first_share, found), found
+
+
+def _orders(at: Posterior, label: Ints, prior: Prior, ranking: Floats) -> tuple[Floats, Floats]:
+    """See kernels.posterior_orders; draws are about the archetype's mean as far as it is known."""
+    parameters = at.mode.shape[1]
+    own, of_mean = np.split(_normal(2 * parameters), 2)
+    sure = np.zeros((len(prior.mean), parameters, parameters)) if prior.mean_covariance is None else prior.mean_covariance
+    values, vectors = np.linalg.eigh(sure)
+    shift = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None]) @ of_mean
+    return kernels.posterior_orders(at.mode, at.root, own, label, shift, ranking, SAME_ORDER)
 
 
 @lru_cache(4)

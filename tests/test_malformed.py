@@ -155,6 +155,12 @@ ROWS: dict[str, tuple[str, Make, str]] = {
         "1 holds text that is not Unicode (first: row 2)",
     ),
     "a name of ten megabytes": ("v.csv", raw(HEAD + VOTE + b"z" * 10_000_000 + b",y,tie\n"), "2 votes, 3 models"),
+    "a million ties": ("v.csv", raw(HEAD + b"x,y,tie\ny,z,tie\n" * 500_000), "1,000,000 votes, 3 models"),
+    "types that differ by row": (
+        "v.jsonl",
+        lines({"model_a": 1, "model_b": "y", "winner": "tie"}, {"model_a": "1", "model_b": ["y"], "winner": "model_b"}),
+        "2 votes, 3 models",
+    ),
     "the same vote twice is two votes": ("v.csv", raw(HEAD + VOTE * 2), "2 votes, 2 models"),
 }
 
@@ -175,6 +181,8 @@ def test_rows_that_are_no_votes_cost_only_themselves(case: str, tmp_path: Path, 
         (["--anchor", "x=nan"], "not of the form MODEL=RATING"),
         (["--anchor", "q=1000"], "'q' is in no vote; models are x, y"),
         (["--cluster", "user"], "the votes have no column user_id or judge"),
+        (["--style"], "has no column 'response_a'"),
+        (["--style", "--intervals", "bootstrap"], "not with --style"),
         (["--cluster", "prompt"], "all votes have the same prompt_id"),
         (["--out", "{votes}"], "is the file of votes itself"),
         (["--out", "board.txt"], "must be .csv, .jsonl or .parquet"),

@@ -147,11 +147,14 @@ def informative_pairs(mode: Floats, covariance: Floats, votes: int) -> tuple[Int
 
 
 @njit(cache=True, error_model="numpy")
-def posterior_orders(mode: Floats, root: Floats, normal: Floats, ranking: Floats, least_tau: float) -> tuple[Floats, Floats]:
+def posterior_orders(
+    mode: Floats, root: Floats, normal: Floats, label: Ints, shift: Floats, ranking: Floats, least_tau: float
+) -> tuple[Floats, Floats]:
     """(n, M) the share of posterior draws that put each model first, and (n, 2) those that agree with `ranking` (M,): whose
     Kendall tau with it is at least least_tau, and whose first model is the same.
 
-    normal: (M+1, draws) standard normal, the same for all users.
+    normal: (M+1, draws) standard normal, the same for all users; shift: (K, M+1, draws) added to the draws of users of
+    each label.
     """
     n, p = mode.shape
     m, draws = p - 1, normal.shape[1]
@@ -170,7 +173,7 @@ def posterior_orders(mode: Floats, root: Floats, normal: Floats, ranking: Floats
             for s in range(draws):
                 row[s] /= root[u, i, i]
         for i in range(m):
-            value[i] += mode[u, i]
+            value[i] += mode[u, i] + shift[label[u], i]
         most[:] = value[0]
         leader[:] = 0
         concordant[:] = 0.0

@@ -22,6 +22,7 @@ from electorate.ratings.ties import TieModel
 from electorate.scale import Floats, Ints, to_nats
 
 TAU_START, TAU_FLOOR, TAU_CEILING = to_nats(80.0), to_nats(0.5), to_nats(1000.0)
+NEARLY_ALIKE = to_nats(20.0)
 TIE_SD_START, TIE_SD_FLOOR, TIE_SD_CEILING = 0.3, 0.02, 3.0
 # Priors tried in one pass, as factors on the current one's (tau, tau_eta, length of the factors).
 GRID = ((1.0, 1.0, 1.0), (0.5, 1.0, 1.0), (0.8, 1.0, 1.0), (1.25, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 0.6, 1.0), (1.0, 1.6, 1.0))
@@ -62,8 +63,9 @@ def block_sums(votes: UserVotes, prior: Prior, ties: TieModel, blocks: int = 1) 
         value, mean = evidence(few, posterior(few, other, ties, at.mode[: few.users], tolerance=1e-3), other, ties)
         found.append(float(value.sum()))
         sampled = sampled if len(found) > 1 else mean
-    # The first users' sampled means say by how much the others' approximate ones are off, on average.
-    off = member[: few.users].T @ (sampled - shift[: few.users])
+    # The first users' sampled means say by how much the others' approximate ones are off, on average; where users hardly
+    # differ posteriors are normal, and sampling would only add noise.
+    off = member[: few.users].T @ (sampled - shift[: few.users]) * (prior.sd > NEARLY_ALIKE)
     share = member.sum(axis=0) / np.maximum(member[: few.users].sum(axis=0), 1)
     away = member.T @ (at.mode + shift - prior.mean[votes.label]) + share[:, None] * off
     covariance = np.tensordot(member, at.covariance, axes=(0, 0)).astype(float, copy=False)
@@ -85,9 +87,9 @@ def fit(map_blocks: MapBlocks, start: Fit, prior: Prior, lambda_reg: float | Non
     centre = np.append(start.strength, start.eta)
     for _ in range(iterations):
         sums = in_order(map_blocks(prior))
-        moved = _archetype_means(prior, centre, sums)
+        moved, sure = _archetype_means(prior, centre, sums)
         by = [_best_factor(tried(prior), sums.evidence, which) for which in range(3)]
-        new = replace(scaled(prior, *by), mean=moved)
+        new = replace(scaled(prior, *by), mean=moved, mean_covariance=sure)
         if lambda_reg is not None:
             new = replace(new, sd=prior.sd)
         settled = np.abs(moved - prior.mean).max() < to_nats(0.1)
@@ -217,11 +219,12 @@ def in_order(parts: Sequence[Part]) -> Part:
     return total
 
 
-def _archetype_means(prior: Prior, centre: Floats, sums: Sums) -> Floats:
+def _archetype_means(prior: Prior, centre: Floats, sums: Sums) -> tuple[Floats, Floats]:
     """One Newton step on the marginal likelihood of every archetype's mean, shrunk toward the global one by the tau_k the data ask for.
 
     Without the shrinkage the step would end at target_k with precision information_k; tau_k maximises
-    the evidence of target_k - centre ~ N(0, tau_k^2 I + information_k^-1) over the archetypes.
+    the evidence of target_k - centre ~ N(0, tau_k^2 I + information_k^-1) over the archetypes. Returns the means and
+    their posterior covariances.
     """
     mean, precision, jitter = prior.mean, prior.precision, 1e-9 * np.eye(len(centre))
     score = sums.away @ precision
@@ -242,7 +245,11 @@ def _archetype_means(prior: Prior, centre: Floats, sums: Sums) -> Floats:
     means: Floats = centre + np.einsum("kij,kj->ki", vectors, shrunk)
     # Votes say nothing of the level, so what noise says of it is taken out.
     means[:, :-1] -= means[:, :-1].mean(axis=1, keepdims=True)
-    return means
+    level = np.eye(len(centre))
+    level[:-1, :-1] -= 1 / (len(centre) - 1)
+    left = variance * noise / (variance + noise)
+    covariance: Floats = np.einsum("kij,kj,klj->kil", vectors, left, vectors)
+    return means, level @ covariance @ level
 
 
 def _best_factor(grid: Sequence[tuple[float, float, float]], evidence: Floats, which: int) -> float:

@@ -27,13 +27,14 @@ STEP = 1e-3  # nats, for the derivative of the information
 @dataclass(frozen=True)
 class Prior:
     """What a user is before it votes. mean: (K, M+1) by archetype. sd, tie_sd: of strengths (nats) and tie parameter,
-    apart from the factors, (r, M) nats.
+    apart from the factors, (r, M) nats. mean_covariance: (K, M+1, M+1), how sure the means are; None: given.
     """
 
     mean: Floats
     sd: float
     tie_sd: float
     factors: Floats | None = None
+    mean_covariance: Floats | None = None
 
     @cached_property
     def covariance(self) -> Floats:

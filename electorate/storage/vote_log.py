@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from electorate.config import Config
 from electorate.errors import ElectorateError
@@ -38,6 +39,7 @@ class VoteLog:
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder = folder
+        self._contestants = len(config.contestants)
         self.schema = SCHEMA.with_metadata({"contestants": json.dumps([c.name for c in config.contestants])})
 
     def path(self, round_: int, block: int) -> Path:
@@ -58,7 +60,21 @@ class VoteLog:
         expected = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns], self.schema.metadata)
         if not votes.schema.equals(expected):
             raise ElectorateError(f"{self.path(round_, block)}: not a vote file of this run; remove it and run again with --resume")
+        if wrong := self._wrong(votes):
+            raise ElectorateError(f"{self.path(round_, block)}: {wrong}; remove it and run again with --resume")
         return votes
+
+    def _wrong(self, votes: pa.Table) -> str | None:
+        """What no vote of this run can say, in columns that are there."""
+        limits = {"model_a": self._contestants, "model_b": self._contestants, "outcome": 4, "first_shown": 2}
+        for name, allowed in limits.items():
+            if name in votes.column_names and len(votes):
+                ends, missing = pc.min_max(votes[name]).as_py(), votes[name].null_count
+                if missing or ends["min"] < 0 or ends["max"] >= allowed:
+                    return f"{name} must be from 0 to {allowed - 1}, not from {ends['min']} to {ends['max']} with {missing} missing"
+        if {"model_a", "model_b"} <= set(votes.column_names) and pc.any(pc.equal(votes["model_a"], votes["model_b"])).as_py():
+            return "a model is set against itself"
+        return None
 
     def table(self, ballots: Ballots, user_id: Ints, first_step: int, judge: str) -> pa.Table:
         """Ballots of shape (n, v) as the log's columns, user by user."""

@@ -50,9 +50,10 @@ def test_posterior_orders_are_those_of_the_draws() -> None:
     matrix, mode = information(), RANDOM.normal(size=(USERS, MODELS + 1))
     root = np.linalg.cholesky(matrix).transpose(0, 2, 1).copy()
     normal, ranking = RANDOM.normal(size=(MODELS + 1, 64)), RANDOM.normal(size=MODELS)
-    first, agree = kernels.posterior_orders(mode, root, normal, ranking, 0.6)
+    label, shift = np.arange(USERS) % 2, 0.3 * RANDOM.normal(size=(2, MODELS + 1, 64))
+    first, agree = kernels.posterior_orders(mode, root, normal, label, shift, ranking, 0.6)
     for u in range(USERS):
-        draws = (mode[u][:, None] + np.linalg.solve(root[u], normal))[:MODELS].T
+        draws = (mode[u][:, None] + np.linalg.solve(root[u], normal) + shift[label[u]])[:MODELS].T
         tau = metrics.kendall_tau(Standing(draws), Standing(ranking))
         assert first[u] == pytest.approx(np.bincount(draws.argmax(axis=1), minlength=MODELS) / 64)
         assert agree[u] == pytest.approx([(tau >= 0.6 - 1e-12).mean(), (draws.argmax(axis=1) == ranking.argmax()).mean()])

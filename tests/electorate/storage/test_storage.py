@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import dataset
@@ -50,6 +51,33 @@ def test_a_damaged_vote_file_is_named(tmp_path: Path, damage: str) -> None:
         path.write_bytes({"truncated": path.read_bytes()[:-50], "empty": b"", "text": b"votes"}[damage])
     with pytest.raises(ElectorateError, match=r"block=0.parquet: not a .*--resume") as caught:
         log.read(0, 0)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("model_a", 77, "model_a must be from 0 to 5, not from 0 to 77"),
+        ("model_b", -1, "model_b must be from 0 to 5, not from -1"),
+        ("outcome", 9, "outcome must be from 0 to 3"),
+        ("first_shown", None, "with 1 missing"),
+        ("model_b", "same", "a model is set against itself"),
+    ],
+)
+def test_votes_that_nobody_can_have_cast_are_named(tmp_path: Path, column: str, value: int | str | None, expected: str) -> None:
+    electorate = made_electorate(made_config(votes={"checkpoints": [2]}))
+    cohort, log = Cohort(electorate, tmp_path), VoteLog(tmp_path, electorate.config)
+    cohort.judge(0, 0)
+    votes = log.read(0, 0)
+    values = votes[column].to_pylist()
+    values[3] = votes["model_a"][3].as_py() if value == "same" else value
+    place = votes.schema.get_field_index(column)
+    files.write_table(
+        log.path(0, 0), votes.set_column(place, votes.schema.field(column), pa.array(values, votes.schema.field(column).type))
+    )
+    with pytest.raises(ElectorateError, match=expected) as caught:
+        cohort.cast(0, 0, np.arange(5), 0)
+    assert "block=0.parquet" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
