@@ -30,6 +30,7 @@ LABELS: dict[str, Labels] = {
     "elo_offset_wrong_labels": "wrong",
 }
 FITTED_BLOCKS = 8  # 32,768 users say what the prior is; more would cost passes over the log and change nothing
+MOMENT_BLOCKS = 24  # one pass, and more users show fainter directions
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class PriorFit:
 
     def _moments(self, labels: Labels, prior: Prior) -> offsets.Moments:
         shared = ray.put(prior)
-        return offsets.in_order(self.pool.map(self._blocks, lambda actor, b: actor.moments.remote(self.round_, b, labels, shared)))
+        blocks = min(self.electorate.blocks, MOMENT_BLOCKS)
+        return offsets.in_order(self.pool.map(blocks, lambda actor, b: actor.moments.remote(self.round_, b, labels, shared)))
 
     @property
     def _blocks(self) -> int:
