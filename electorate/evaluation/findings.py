@@ -14,7 +14,6 @@ from electorate.ratings.posteriors import Prior
 from electorate.ratings.ties import TieModel
 from electorate.scale import Floats, Ints
 
-
 HELD_BACK = 0.75
 
 

@@ -53,7 +53,8 @@ def test_no_more_false_discoveries_than_allowed(tmp_path: Path, heterogeneity: f
     found, _ = taken(tmp_path, heterogeneity=heterogeneity)
     for i, null in enumerate(NULLS):
         said = findings.differing(found.null_probability[:, i], found.null[:, i], 0.1)
-        assert said["realised_fdr"] <= 0.1, null
+        # Few said to differ are few to judge the rate by.
+        assert said["realised_fdr"] <= 0.1 + 2 * np.sqrt(0.09 / max(1, said["said_to_differ"])), null
         if heterogeneity == 0:
             assert said["said_to_differ"] == 0
         if heterogeneity == 1 and null == "order":
