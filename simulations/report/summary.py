@@ -117,7 +117,7 @@ def _two_systems(values: Values, title: str) -> Table:
 
 def read_findings(folder: RunFolder) -> dict[str, Any]:
     """What was found about everybody; empty where System A's low-rank form was not rated."""
-    found: dict[str, Any] = json.loads(folder.findings.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(folder.findings.read_text(encoding="utf-8")) if folder.findings.exists() else {}
     return found
 
 
