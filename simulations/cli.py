@@ -67,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for what the user can put right, 130 for Ctrl-C."""
     chosen = _parser().parse_args(arguments)
     # A job's log has no width of its own; a table cut to 80 columns would lose its numbers.
-    # Names of models and files are no markup.
-    console = Console(markup=False) if sys.stdout.isatty() else Console(width=120, markup=False)
+    # A line is never broken (a path in two halves is no path); names of models and files are no markup.
+    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, markup=False)
     try:
         COMMANDS[chosen.command](chosen, console)
     except ElectorateError as error:

@@ -23,7 +23,8 @@ SMALL = {
 def test_a_sweep_says_who_wins_where_and_goes_on_where_it_stopped(
     stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster
 ) -> None:
-    config, out = stored(**SMALL), tmp_path / "out"
+    # A folder's name wider than a log's line: what is printed of it must not be broken.
+    config, out = stored(**SMALL), tmp_path / "/".join(["a-long-way-down"] * 8)
     over = ("--over", "population.heterogeneity=0,2", "--seeds", 2, "--out", out)
     # The answers are those of seed 0; other seeds ask the same prompts, so they are stored too.
     process = run_electorate("sweep", config, *over, RAY_ADDRESS=ray_cluster.address)
