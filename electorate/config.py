@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+RewardSystem = Literal["length_only", "pooled_rm", "segment_rm", "low_rank_rm", "pooled_hybrid", "segment_hybrid", "hybrid"]
 System = Literal[
     "arena",
     "global_bt",
@@ -16,6 +17,7 @@ System = Literal[
     "elo_offset_low_rank",
     "elo_offset_no_labels",
     "elo_offset_wrong_labels",
+    RewardSystem,
     "oracle_features",
     "oracle",
 ]
@@ -203,6 +205,25 @@ class RatingSettings(Section):
     )
 
 
+class Reward(Section):
+    """System B: a reward model fine-tuned on the votes, and each persona's own weights on what it reads."""
+
+    model: str = Field(min_length=1, description="a Hugging Face id, a folder, or package:NAME/PATH inside an installed package")
+    score_head: bool = Field(True, description="keep its pretrained score head; false for an encoder that has none")
+    layers: int | None = Field(None, ge=0, description="layers that run; 0 reads its token embeddings alone, null runs all")
+    max_tokens: int = Field(2048, ge=64, le=131072, description="of a prompt and a response together; longer ones lose their middle")
+    accelerator: Literal["cpu", "gpu"] = Field("gpu", description="what one worker trains on")
+    workers: int = Field(1, ge=1, le=1024, description="of the Ray Train job; prompts are shared out among them")
+    voters: int = Field(8192, ge=1, description="personas whose votes train it, the first of the population")
+    epochs: int = Field(16, ge=1, le=1000, description="passes over the prompts")
+    prompts_per_step: int = Field(16, ge=1, description="whose answers one step encodes, by all workers together")
+    rank: int = Field(12, ge=1, le=256, description="directions of taste that personas have weights on")
+    lora_rank: int = Field(16, ge=0, le=1024, description="of the adapter on every linear layer that runs; 0 leaves the layers as they are")
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="of the adapter")
+    lambda_reg: float = Field(300.0, ge=0, le=1e9, description="pull of what reads text toward nothing: a Gaussian prior's precision")
+    incremental: bool = Field(False, description="train anew at every checkpoint, for learning curves; false trains once, at the last")
+
+
 class Evaluation(Section):
     """What is compared, on whom."""
 
@@ -245,8 +266,26 @@ class Config(Section):
     judge: Judge = Judge()
     votes: Votes = Votes()
     ratings: RatingSettings = RatingSettings()
+    reward: Reward | None = Field(None, description="null: no System B")
     evaluation: Evaluation = Evaluation()
     cluster: Cluster = Cluster()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _systems_that_there_are(cls, content: Any) -> Any:
+        """Without a reward model System B is no row of the table, unless it is asked for by name."""
+        if not isinstance(content, dict) or content.get("reward") is not None:
+            return content
+        evaluation = content.get("evaluation", {})
+        if not isinstance(evaluation, dict) or "systems" in evaluation:
+            return content
+        return content | {"evaluation": evaluation | {"systems": [s for s in get_args(System) if s not in get_args(RewardSystem)]}}
+
+    @model_validator(mode="after")
+    def _systems_have_their_model(self) -> Self:
+        if self.reward is None and (asked := [s for s in self.evaluation.systems if s in get_args(RewardSystem)]):
+            raise ValueError(f"evaluation.systems: {asked[0]} needs a reward section that names its model")
+        return self
 
     @model_validator(mode="after")
     def _contestants_make_sense(self) -> Self:

@@ -26,6 +26,9 @@ class Stream(IntEnum):
     PAIRING = 15
     HALVES = 16
     SIGNS = 17
+    HELD_OUT_PROMPTS = 18
+    TRAINING = 19
+    WEIGHTS = 20
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

@@ -14,9 +14,9 @@ from ray.serve.config import HTTPOptions
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus
 
+from electorate import model_files
 from electorate.config import VllmModel, content_key
 from electorate.errors import ElectorateError
-from serve import model_files
 
 CPUS_PER_ENGINE = 1.0
 LOOPBACK = "127.0.0.1"
@@ -42,7 +42,7 @@ class ContestantsApp:
 
     def __init__(self, models: Mapping[str, VllmModel], cache_dir: Path, port: int) -> None:
         for name, model in models.items():
-            model_files.check(name, model.source)
+            model_files.check(f"models.{name}.source", model.source)
         self._models = models
         self._cache_dir = cache_dir
         self._port = port or _free_port()
@@ -109,7 +109,7 @@ def _llm_config(name: str, model: VllmModel, cache_dir: Path) -> Any:
         "placement_group_config": {"bundles": [{"CPU": CPUS_PER_ENGINE}]},
     }
     return LLMConfig(
-        model_loading_config={"model_id": name, "model_source": model_files.resolve(name, model.source, cache_dir)},
+        model_loading_config={"model_id": name, "model_source": model_files.resolve(f"models.{name}.source", model.source, cache_dir)},
         engine_kwargs=model.engine_kwargs,
         runtime_env={"env_vars": _cpu_env(model.threads)} if model.accelerator == "cpu" else None,
         log_engine_metrics=False,

@@ -28,6 +28,8 @@ from simulations.progress import bar
 from simulations.systems import LOW_RANK, Rated, Rater, spread
 
 BASELINES = ("global_bt", "segment_bt")
+# What System B has to beat, on everyone.
+CONTROLS = ("elo_offset", "pooled_rm", "segment_rm", "pooled_hybrid", "segment_hybrid")
 EVERYONE = "all"
 
 
@@ -57,7 +59,7 @@ def compare(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, fold
     segments = _segments(electorate, people)
     test_prompts = PromptSet.from_table(files.read_table(folder.prompts)).ids("test")
     bootstrap = Bootstrap(electorate.seed, len(people), len(test_prompts), settings.bootstrap, settings.confidence)
-    rater = Rater(electorate, compared, pool, ranking)
+    rater = Rater(electorate, compared, pool, ranking, folder)
     metrics, gains, boards = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
     rounds = list(enumerate(checkpoints)) if settings.incremental else [(len(checkpoints) - 1, checkpoints[-1])]
     with bar(console, "Comparing systems", len(rounds)) as advance:
@@ -70,7 +72,8 @@ def compare(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, fold
             for segment, rows in segments.items():
                 where = {"users": "seen", "segment": segment, "votes_per_user": votes}
                 metrics += metric_rows(bootstrap.estimates(scores, rows), where)
-                for baseline in [system for system in BASELINES if system in scores]:
+                beaten = (*BASELINES, *CONTROLS) if segment == EVERYONE and "hybrid" in scores else BASELINES
+                for baseline in [system for system in beaten if system in scores]:
                     gains += metric_rows(bootstrap.gains(scores, baseline, rows), where | {"baseline": baseline})
             advance()
     return Comparison(

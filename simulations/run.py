@@ -20,7 +20,7 @@ from actors.cohort import CohortActor
 from actors.pool import CohortPool
 from actors.ranking import RankingActor
 from cluster.session import connected
-from electorate import features, founding, personas, prompts
+from electorate import features, founding, model_files, personas, prompts
 from electorate.config import Config
 from electorate.personas import Electorate
 from electorate.prompts import PromptSet
@@ -29,7 +29,7 @@ from electorate.storage import files
 from electorate.storage.run_folder import Manifest, RunFolder
 from electorate.storage.vote_log import VoteLog
 from serve.contestants import ContestantsApp, cpus_needed, gpus_needed
-from simulations import evaluate, systems
+from simulations import evaluate, rewards, systems
 from simulations.answers import Answers
 from simulations.progress import bar
 from simulations.report import page, summary
@@ -108,8 +108,11 @@ def _stages(this: Run) -> None:
     answers = None if this.folder.responses.exists() else Answers(config, prompt_set, cache_dir)
     to_serve = answers.models_to_serve if answers else {}
     app = ContestantsApp(to_serve, cache_dir, settings.serve_port) if to_serve else None
-    cpus = settings.cohorts * settings.cpus_per_cohort + cpus_needed(to_serve)
-    with connected(settings.address, cpus, gpus_needed(to_serve)):
+    if config.reward is not None:
+        model_files.check("reward.model", config.reward.model)
+    # System B trains when the engines are gone.
+    cpus = settings.cohorts * settings.cpus_per_cohort + max(cpus_needed(to_serve), rewards.cpus_needed(config))
+    with connected(settings.address, cpus, max(gpus_needed(to_serve), rewards.gpus_needed(config))):
         try:
             if app:
                 app.start()
@@ -125,6 +128,9 @@ def _stages(this: Run) -> None:
         _write_personas(this, electorate)
         pool = CohortPool(cohorts)
         _vote(this, electorate, pool, ranking)
+        if config.reward is not None:
+            with this.stage("reward") as counts:
+                rewards.train(config.reward, electorate, this.folder, this.console, counts)
         with this.stage("evaluate") as counts:
             comparison = evaluate.compare(electorate, pool, ranking, this.folder, this.console)
             counts["users"] = comparison.users

@@ -21,6 +21,8 @@ from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.posteriors import Prior
 from electorate.ratings.ties import MODELS
 from electorate.scale import ELO_PER_NAT, Ints, to_nats
+from electorate.storage.run_folder import RunFolder
+from simulations import rewards
 
 LOW_RANK = "elo_offset_low_rank"
 LABELS: dict[str, Labels] = {
@@ -97,6 +99,7 @@ class Rater:
     people: Ints
     pool: CohortPool
     ranking: ActorHandle
+    folder: RunFolder
     _cast: list[Cast] = field(default_factory=list)
 
     def after(self, round_: int, people: Personas) -> Rated:
@@ -123,6 +126,7 @@ class Rater:
                 said[system] = predictions.from_posterior(at.mode, at.covariance, ties)
         if "oracle_features" in wanted:
             said["oracle_features"] = Tastes(self.electorate, tastes.rate(self.electorate, cast.battles(people.archetype)))
+        said |= rewards.said(self.electorate, self.folder, round_, cast, people)
         return Rated({system: said[system] for system in wanted if system in said}, [whole, *segments], priors)
 
     def cast(self, round_: int) -> Cast:

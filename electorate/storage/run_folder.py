@@ -30,6 +30,7 @@ class RunFolder:
         self.votes = path / "votes"
         self.leaderboard = path / "ratings" / "leaderboard.parquet"
         self.users = path / "ratings" / "users"
+        self.rewards = path / "rewards"
         self.findings = path / "findings.json"
         self.metrics = path / "metrics.parquet"
         self.gains = path / "gains.parquet"

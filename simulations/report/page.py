@@ -11,6 +11,7 @@ from electorate import arena, config_file
 from electorate.evaluation.scoring import ORACLE, OVERALL, UNSEEN
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
+from simulations import rewards
 from simulations.evaluate import EVERYONE
 from simulations.report import plots, summary
 from simulations.report.official import beside
@@ -33,6 +34,13 @@ WHAT = {
     "elo_offset_low_rank": "System A, offsets along a few directions that the votes themselves show users to vary in",
     "elo_offset_no_labels": "System A without knowing archetypes",
     "elo_offset_wrong_labels": "System A with one label in five wrong",
+    "length_only": "how long an answer is, the same weight on it for all",
+    "pooled_rm": "one reward model that reads the answers, the same for all",
+    "segment_rm": "a reward model for each archetype",
+    "low_rank_rm": "System B: a reward model with each persona's own weights on what it reads",
+    "pooled_hybrid": "one ranking and one reward model for all, together",
+    "segment_hybrid": "a ranking and a reward model for each archetype, together",
+    "hybrid": "Systems A and B together: own offsets and own weights on what is read",
     "oracle_features": "knows what tastes are about, learns each persona's: the most that reading answers can give",
     "oracle": "the planted truth: the best there is",
 }
@@ -84,6 +92,8 @@ def _figures(folder: RunFolder) -> dict[str, Any]:
         figures["leaderboards"] = plots.leaderboards(board, EVERYONE)
     if tau:
         figures["gains"] = plots.dots(tau, "gain in Kendall tau over global_bt, overall ranking", zero=True)
+    if trained := rewards.histories(folder):
+        figures["training"] = plots.training(trained)
     orders = files.read_table(folder.orders).to_pylist()
     if orders:
         figures["orders"] = plots.orders(orders, EVERYONE)
@@ -114,6 +124,8 @@ def _content(folder: RunFolder) -> dict[str, Any]:
         "global_regret": values.get(("global_bt", UNSEEN, "regret")),
         "differing": _differing(files.read_table(folder.orders).to_pylist()),
         "findings": summary.findings_lines(found),
+        "reward_lines": summary.reward_lines(folder),
+        "axes": manifest["stages"].get("reward", {}).get("axes", {}),
         "conduct_boards": found["leaderboards"] if found and config.population.careless + config.population.adversarial > 0 else [],
         "official": beside(folder),
         "legend": summary.legend(values),

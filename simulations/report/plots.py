@@ -24,8 +24,15 @@ COLOURS = {
     "elo_offset_low_rank": "#882255",
     "elo_offset_no_labels": "#009E73",
     "elo_offset_wrong_labels": "#A0875B",
+    "length_only": "#AAAA00",
+    "pooled_rm": "#44AA99",
+    "segment_rm": "#117733",
+    "low_rank_rm": "#88CCEE",
+    "pooled_hybrid": "#CC6677",
+    "segment_hybrid": "#AA4499",
+    "hybrid": "#332288",
 }
-MARKERS = dict(zip(COLOURS, "h*PosX^pDv", strict=True))
+MARKERS = dict(zip(COLOURS, "h*PosX^pDv<>1sPo*", strict=True))
 UP, DOWN = "#0072B2", "#D55E00"
 INK = "#010203"  # replaced by currentColor in the SVG
 GRID: dict[str, Any] = {"color": "#888888", "alpha": 0.25, "linewidth": 0.6}
@@ -97,6 +104,24 @@ def _votes_axis(axis: Axes, votes: Sequence[int]) -> None:
     axis.minorticks_off()
     axis.set_xlabel("votes a persona")
     axis.grid(axis="y", **GRID)
+
+
+def training(histories: Mapping[int, Sequence[Mapping[str, Any]]]) -> Figure:
+    """System B's log loss over epochs, on the votes it learns from and on prompts held out; a line a form and votes a persona."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.4), layout="constrained", sharey=True)
+        for axis, name, title in zip(axes, ("loss", "held_out"), ("votes learned from", "votes on held-out prompts"), strict=True):
+            for votes, history in histories.items():
+                for form in history[0][name]:
+                    label = form if votes == max(histories) else None
+                    alpha = 1.0 if votes == max(histories) else 0.4
+                    values = [epoch[name][form] for epoch in history]
+                    axis.plot(range(1, len(values) + 1), values, color=COLOURS[form], linewidth=1.6, alpha=alpha, label=label)
+            axis.set_title(f"log loss, {title}", loc="left", fontsize=10)
+            axis.set_xlabel("epoch")
+            axis.grid(axis="y", **GRID)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+    return figure
 
 
 def dots(rows: Sequence[Row], label: str, zero: bool) -> Figure:

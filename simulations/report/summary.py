@@ -33,6 +33,10 @@ COLUMNS = (
 )
 REGRET = "regret: Elo points lost on an unseen prompt by taking the system's first model"
 OF_SIX = "; of 6: from six models at random"
+BEATEN = {
+    "hybrid": ("elo_offset", "segment_bt", "pooled_hybrid", "segment_hybrid"),
+    "low_rank_rm": ("pooled_rm", "segment_rm"),
+}
 LOWER_IS_BETTER = {"regret", "regret_of_6", "log_loss"}
 
 
@@ -63,7 +67,7 @@ def show(folder: RunFolder, console: Console) -> None:
     for row in last_rows(gains, segment=EVERYONE, baseline="global_bt", prompts=OVERALL, metric="kendall_tau"):
         if not row["system"].startswith("oracle"):
             console.print(f"{row['system']}: {_interval(row)} Kendall tau over global_bt", highlight=False, soft_wrap=True)
-    for line in findings_lines(read_findings(folder)):
+    for line in [*reward_lines(folder), *findings_lines(read_findings(folder))]:
         console.print(line, highlight=False, soft_wrap=True)
     official = beside(folder)
     if official.rho is not None:
@@ -73,6 +77,27 @@ def show(folder: RunFolder, console: Console) -> None:
         console.print("arena is blank: some contestants have no official Chatbot Arena rating.", highlight=False)
     console.print(judge_line(manifest), highlight=False, soft_wrap=True)
     console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
+
+
+def reward_lines(folder: RunFolder) -> list[str]:
+    """What System B gains over the systems it has to beat, on unseen prompts; nothing where it was not trained."""
+    values, gains = at_last(folder), files.read_table(folder.gains)
+
+    def over(system: str, baseline: str, metric: str) -> str | None:
+        rows = last_rows(gains, system=system, baseline=baseline, segment=EVERYONE, prompts=UNSEEN, metric=metric)
+        return None if not rows else f"{_interval(rows[0])} {'Kendall tau' if metric == 'kendall_tau' else metric.replace('_', ' ')}"
+
+    lines = []
+    for system, beaten in BEATEN.items():
+        for baseline in beaten:
+            found = [text for metric in ("kendall_tau", "regret", "log_loss") if (text := over(system, baseline, metric))]
+            if found:
+                lines.append(f"{system} over {baseline}, unseen prompts: {', '.join(found)}")
+    reached = [values.get((system, UNSEEN, "kendall_tau")) for system in ("elo_offset", "hybrid", "oracle_features")]
+    if all(reached) and any(system == "hybrid" for system, _, _ in values):
+        low, own, high = (row["value"] for row in reached if row)
+        lines.append(f"hybrid closes {(own - low) / (high - low):.0%} of the distance in Kendall tau from elo_offset to oracle_features")
+    return lines
 
 
 def columns(values: Values) -> list[tuple[str, str, str, int]]:

@@ -11,11 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.session import connected
-from electorate import config_file
+from electorate import config_file, model_files
 from electorate.config import VllmModel
 from electorate.errors import ElectorateError
 from electorate.storage.run_folder import RunFolder
-from serve import model_files
 from serve.contestants import ContestantsApp
 from tests.conftest import BIN, ROOT, RayCluster
 

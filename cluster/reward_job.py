@@ -1,0 +1,167 @@
+"""The Ray Train job that trains System B on a run's votes, and leaves it in the run's folder."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from safetensors.torch import save_file
+
+from electorate import founding, model_files
+from electorate.config import Reward
+from electorate.errors import ElectorateError
+from electorate.personas import Electorate
+from electorate.ratings.ties import MODELS
+from electorate.rewards import corpus, encoder, store
+from electorate.rewards.forms import FORMS
+from electorate.rewards.network import Network
+from electorate.rewards.training import Plan, Training, standardise
+from electorate.storage.run_folder import RunFolder
+
+CPUS_PER_WORKER = 1.0
+MAX_FAILURES = 3  # of workers, before the job gives up; each goes on from the last checkpoint
+STATE = "state.pt"
+HELD_OUT = "held_out"
+POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is told: the settings, the run's folder, up to which round votes count, and where the model's files lie."""
+
+    settings: Reward
+    run: Path
+    round_: int
+    model: str
+
+
+def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path, tick: Callable[[int], None], done: int) -> None:
+    """Train on the votes of rounds 0..round_ and leave the best epoch in the run's folder; goes on where it was stopped.
+
+    tick(n): n more epochs are done, after `done` that were before. Raises ElectorateError for whatever the user can put right.
+    """
+    folder, on_gpu = store.of_round(run, round_), settings.accelerator == "gpu"
+    job = Job(settings, run.path, round_, model_files.resolve("reward.model", settings.model, cache_dir))
+    trainer = ray.train.torch.TorchTrainer(
+        _work,
+        train_loop_config={"job": job},
+        scaling_config=ScalingConfig(num_workers=settings.workers, use_gpu=on_gpu, resources_per_worker={"CPU": CPUS_PER_WORKER}),
+        run_config=RunConfig(
+            storage_path=str(folder.parent),
+            name=folder.name,
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_score_attribute=HELD_OUT, checkpoint_score_order="min"),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+    result = _fit(trainer, lambda: len(store.read_history(folder)), tick, done)
+    best, _ = min(result.best_checkpoints, key=lambda pair: pair[1][HELD_OUT])
+    with best.as_directory() as checkpoint:
+        store.promote(Path(checkpoint), folder)
+
+
+def _fit(trainer: Any, epochs_done: Callable[[], int], tick: Callable[[int], None], done: int) -> Any:
+    """Run the job in a thread, so that Ctrl-C reaches this one, and tell of its epochs."""
+    outcome: list[Any] = []
+
+    def fit() -> None:
+        try:
+            outcome.append(trainer.fit())
+        except Exception as error:
+            outcome.append(error)
+
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    thread = threading.Thread(target=fit, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(POLL_S)
+        if (now := epochs_done()) > done:
+            tick(now - done)
+            done = now
+    if isinstance(outcome[0], Exception):
+        raise _own(outcome[0])
+    return outcome[0]
+
+
+def _own(error: Exception) -> Exception:
+    """The error a user can act on, out of Ray Train's wrapping."""
+    for failure in getattr(error, "worker_failures", {}).values():
+        cause = getattr(failure, "cause", failure)
+        if isinstance(cause, ElectorateError):
+            return cause
+    return error
+
+
+def _work(config: dict[str, Any]) -> None:
+    """One worker: every epoch trained on its share, reported, and by the first worker saved."""
+    job: Job = config["job"]
+    run = RunFolder(job.run)
+    electorate, folder = founding.of_run(run), store.of_round(run, job.round_)
+    network, training = _prepared(job, run, electorate)
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint:
+        with checkpoint.as_directory() as path:
+            training.load(_state(Path(path) / STATE))
+    is_first = ray.train.get_context().get_world_rank() == 0
+    history = store.read_history(folder)[: training.epochs_done]
+    for epoch in range(training.epochs_done, job.settings.epochs):
+        start = time.monotonic()
+        found = training.epoch()
+        reads = training.reads()
+        with TemporaryDirectory() as unsaved:
+            if is_first:
+                torch.save(training.state(), Path(unsaved) / STATE)
+                _save(Path(unsaved), network)
+                store.write_reads(Path(unsaved), reads)
+            mean = sum(found[HELD_OUT].values()) / len(found[HELD_OUT])
+            ray.train.report({HELD_OUT: mean, "epoch": epoch}, checkpoint=Checkpoint.from_directory(unsaved) if is_first else None)
+        if is_first:
+            history.append({"epoch": epoch, **found, "seconds": round(time.monotonic() - start, 2)})
+            store.write_history(folder, history)
+            _draw(run, job.round_, history[-1])
+
+
+def _prepared(job: Job, run: RunFolder, electorate: Electorate) -> tuple[Network, Training]:
+    settings = job.settings
+    reader, tokenizer = encoder.load(job.model, settings.layers, settings.score_head, settings.lora_rank, electorate.seed)
+    texts = corpus.of_run(run, electorate, settings, job.round_, tokenizer)
+    ties, forms = electorate.config.ratings.ties, tuple(form for form in FORMS if form in electorate.config.evaluation.systems)
+    network = Network(reader, forms, len(electorate.archetypes), texts.models, settings.rank, ties)
+    network.to(ray.train.torch.get_device())
+    standardise(network, texts, electorate.seed)
+    plan = Plan(settings.epochs, settings.prompts_per_step, settings.learning_rate, settings.lambda_reg)
+    return network, Training(network, ray.train.torch.prepare_model(network), texts, MODELS[ties], electorate.seed, plan)
+
+
+def _state(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ElectorateError(f"{path.parent}: a damaged checkpoint ({reason}); remove that folder and run again with --resume") from None
+    return state
+
+
+def _save(folder: Path, network: Network) -> None:
+    """The adapter as peft's files, and what else was trained as one file of tensors."""
+    encoder.save_adapter(network.encoder, folder / "adapter")
+    own = {name: value.contiguous() for name, value in network.state_dict().items() if not name.startswith("encoder.model.")}
+    save_file(own, folder / "heads.safetensors")
+
+
+def _draw(run: RunFolder, round_: int, found: dict[str, Any]) -> None:
+    """An epoch's curves for TensorBoard."""
+    from tensorboardX import SummaryWriter
+
+    with SummaryWriter(str(run.rewards / "tensorboard" / f"round={round_}")) as writer:
+        for name in ("loss", HELD_OUT):
+            for form, value in found[name].items():
+                writer.add_scalar(f"{name}/{form}", value, found["epoch"])

@@ -1,0 +1,74 @@
+"""The votes a reward model learns from, as columns, found again by user or by prompt."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from electorate.cast import Cast
+from electorate.draws import Stream, generator
+from electorate.scale import Floats, Ints
+
+HELD_OUT = 8  # one prompt in so many is kept from the network, to tell when it has learned enough
+
+
+@dataclass(frozen=True)
+class Battles:
+    """n votes of users 0..len(label)-1, ordered by user; prompt: a row of the responses (P, M). outcome: 0 A, 1 B, 2 tie.
+    side: +1 where A was shown first, -1 where B was.
+    """
+
+    label: Ints
+    user: Ints
+    prompt: Ints
+    a: Ints
+    b: Ints
+    side: Floats
+    outcome: Ints
+
+    @classmethod
+    def of(cls, cast: Cast, label: Ints) -> "Battles":
+        """From votes read back from the log."""
+        side = np.where(cast.first_shown == 0, 1.0, -1.0)
+        return cls(label, cast.user, cast.prompt, cast.a, cast.b, side, cast.outcome)
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, votes: Ints) -> "Battles":
+        """These votes, ascending; all users stay."""
+        user, prompt, a, b, outcome = (column[votes] for column in (self.user, self.prompt, self.a, self.b, self.outcome))
+        return Battles(self.label, user, prompt, a, b, self.side[votes], outcome)
+
+    def of_users(self, first: int, last: int) -> "Battles":
+        """The votes of users first..last-1, who are counted from 0."""
+        own = slice(*np.searchsorted(self.user, (first, last)))
+        prompt, a, b, outcome = (column[own] for column in (self.prompt, self.a, self.b, self.outcome))
+        return Battles(self.label[first:last], self.user[own] - first, prompt, a, b, self.side[own], outcome)
+
+    @cached_property
+    def prompts(self) -> Ints:
+        """Those with votes, ascending."""
+        return np.unique(self.prompt)
+
+    @cached_property
+    def first(self) -> Ints:
+        """(users + 1,) where each user's votes begin."""
+        return np.searchsorted(self.user, np.arange(len(self.label) + 1))
+
+    def on(self, prompts: Ints) -> Ints:
+        """The votes about these prompts."""
+        order, edges = self._by_prompt
+        place = np.searchsorted(self.prompts, prompts)
+        return np.concatenate([order[edges[i] : edges[i + 1]] for i in place] or [np.zeros(0, dtype=np.int64)])
+
+    @cached_property
+    def _by_prompt(self) -> tuple[Ints, Ints]:
+        order = np.argsort(self.prompt, kind="stable")
+        return order, np.append(np.searchsorted(self.prompt[order], self.prompts), len(order))
+
+    def split(self, seed: int) -> tuple[Ints, Ints]:
+        """Prompts to learn from and prompts held out, at least one of each where there are two."""
+        shuffled = generator(seed, Stream.HELD_OUT_PROMPTS).permutation(self.prompts)
+        held_out = min(max(1, len(shuffled) // HELD_OUT), len(shuffled) - 1)
+        return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])

@@ -1,0 +1,54 @@
+"""What System B learns from: the answers of a run as tokens, and the votes of its first personas about them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from electorate import cast, personas
+from electorate.cast import Cast
+from electorate.config import Reward
+from electorate.personas import BLOCK, Electorate
+from electorate.prompts import PromptSet
+from electorate.rewards import texts
+from electorate.rewards.battles import Battles
+from electorate.rewards.texts import Answer
+from electorate.scale import Ints
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_log import VoteLog
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """answers: to every prompt by every model, prompt by prompt. battles: votes on them; learned and held_out: their prompts."""
+
+    answers: list[Answer]
+    models: int
+    battles: Battles
+    learned: Ints
+    held_out: Ints
+
+    def rows(self, prompts: Ints) -> Ints:
+        """Where the answers to these prompts lie."""
+        rows: Ints = (prompts[:, None] * self.models + np.arange(self.models)).ravel()
+        return rows
+
+
+def of_run(run: RunFolder, electorate: Electorate, settings: Reward, round_: int, tokenizer: Any) -> Corpus:
+    """From a run's folder, votes of rounds 0..round_."""
+    prompts = PromptSet.from_table(files.read_table(run.prompts)).text
+    responses = [text or "" for text in files.read_table(run.responses, ["response"])["response"].to_pylist()]
+    models = len(electorate.strength)
+    answers = texts.tokenise(tokenizer, [prompts[i // models] for i in range(len(responses))], responses, settings.max_tokens)
+    voters = min(settings.voters, electorate.population.size)
+    blocks = range(-(-voters // BLOCK))
+    log = VoteLog(run.votes, electorate.config)
+    votes = [
+        Cast.of(log.read(r, block, cast.COLUMNS), 0, r).of_users(np.arange(block * BLOCK, min(voters, (block + 1) * BLOCK)), block * BLOCK)
+        for block in blocks
+        for r in range(round_ + 1)
+    ]
+    label = np.concatenate([personas.draw_archetypes(electorate, block) for block in blocks])[:voters]
+    battles = Battles.of(Cast.joined(votes), label)
+    return Corpus(answers, models, battles, *battles.split(electorate.seed))

@@ -1,0 +1,180 @@
+"""What is read in an answer: a Hugging Face model's states of its tokens, pooled into one vector h.
+
+For the input embeddings, a middle and the last layer that is run, h holds the mean state, and learned counts: each of
+COUNTERS asks of every token how much it is one of its kind, and says how many there were and how many a token. A mean of
+states alone hides how many headers or numbers an answer has (docs/decisions/0005-reward-model.md). Then the number of
+tokens and, where the model has one, its pretrained score.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 its usual name
+from torch import Tensor, nn
+
+from electorate.errors import ElectorateError
+from electorate.rewards.texts import Answer
+
+COUNTERS = 64
+SCORED = "ForSequenceClassification"
+
+
+class Bags(NamedTuple):
+    """Which states n answers are pooled from. state: flat indices, answer by answer; offsets: (n,) where each begins;
+    weight: how often each counts; tokens: (n,) how many.
+    """
+
+    state: Tensor
+    offsets: Tensor
+    weight: Tensor
+    tokens: Tensor
+
+
+class Encoder(nn.Module):
+    """model: a Hugging Face model without its task head, or a peft model around one; score: its pretrained reward head, or none."""
+
+    def __init__(self, model: Any, score: nn.Module | None, layers: int, max_window: int, pad: int) -> None:
+        super().__init__()
+        self.model, self.score = model, score
+        self._window, self._pad = max_window, pad
+        self._pooled = sorted({0, layers // 2, layers})
+        width, pools = model.config.hidden_size, len(self._pooled)
+        self.counter = nn.Parameter(torch.randn(pools, width, COUNTERS) / width**0.5)
+        self.threshold = nn.Parameter(torch.full((pools, 1, COUNTERS), -1.0))
+        self.register_buffer("spread", torch.ones(pools))
+        blocks = [width] * pools + [COUNTERS] * 2 * pools + [1] * (1 if score is None else 2)
+        self.width, self.length_at = sum(blocks), sum(blocks) - len(blocks[3 * pools :])
+        # A block's columns together weigh as much as one column alone.
+        self.register_buffer("middle", torch.zeros(self.width))
+        self.register_buffer("scale", torch.cat([torch.full((n,), n**-0.5) for n in blocks]))
+
+    def standardise(self, answers: Sequence[Answer]) -> None:
+        """Fix centre and scale of h on these answers."""
+        with torch.no_grad():
+            states, bags, _ = self._states(answers)
+            self.spread.copy_(torch.stack([state[bags.state].float().std() for state in states]))
+            h = self(answers)
+            self.middle += h.mean(dim=0) / self.scale
+            self.scale /= h.std(dim=0) / self.scale + 1e-3
+
+    def forward(self, answers: Sequence[Answer]) -> Tensor:
+        """(len(answers), width)."""
+        states, bags, score = self._states(answers)
+        tokens = bags.tokens.clamp(min=1)[:, None]
+        means, counts, rates = [], [], []
+        for state, counter, threshold, spread in zip(states, self.counter, self.threshold, self.spread, strict=True):
+            unit = state.float() / spread
+            seen = _pool(F.softplus(unit @ counter + threshold), bags)
+            means.append(_pool(unit, bags) / tokens)
+            counts.append(torch.log1p(seen))
+            rates.append(seen / tokens)
+        columns = [*means, *counts, *rates, torch.log1p(bags.tokens)[:, None], *([] if score is None else [score])]
+        return (torch.cat(columns, dim=1).float() - self.middle) * self.scale
+
+    def _states(self, answers: Sequence[Answer]) -> tuple[list[Tensor], Bags, Tensor | None]:
+        """States of every pooled layer, what each answer is pooled from, and the pretrained scores (n, 1)."""
+        return self._by_token(answers) if self._pooled[-1] == 0 else self._by_sequence(answers)
+
+    def _by_token(self, answers: Sequence[Answer]) -> tuple[list[Tensor], Bags, None]:
+        """Where no layer runs a token's state is its embedding, so each is looked up once and counted."""
+        found = [np.unique(answer.answer, return_counts=True) for answer in answers]
+        ids, state = np.unique(np.concatenate([ids for ids, _ in found]), return_inverse=True)
+        weight = np.concatenate([count for _, count in found]).astype(np.float32)
+        embedded = self.model.get_input_embeddings()(self._tensor(ids))
+        return [embedded], self._bags(state, [len(ids) for ids, _ in found], weight, [len(a.answer) for a in answers]), None
+
+    def _by_sequence(self, answers: Sequence[Answer]) -> tuple[list[Tensor], Bags, Tensor | None]:
+        """Each answer in as many windows as the model's context asks for, all windows at once."""
+        rows, owner, spans = list[np.ndarray](), list[int](), list[tuple[int, int]]()
+        for i, answer in enumerate(answers):
+            room = self._window - len(answer.before) - len(answer.after)
+            edges = [*range(0, max(1, len(answer.answer)), room), len(answer.answer)]
+            for start, stop in pairwise(edges):
+                rows.append(np.concatenate([answer.before, answer.answer[start:stop], answer.after]))
+                owner.append(i)
+                spans.append((len(answer.before), len(answer.before) + stop - start))
+        longest = max(map(len, rows))
+        ids, mask = np.full((len(rows), longest), self._pad), np.zeros((len(rows), longest), dtype=np.int64)
+        for row, content in enumerate(rows):
+            # Padded on the right, and masked there, whatever the token is that pads.
+            ids[row, : len(content)], mask[row, : len(content)] = content, 1
+        out = self.model(input_ids=self._tensor(ids), attention_mask=self._tensor(mask), output_hidden_states=True)
+        states = [out.hidden_states[layer].flatten(0, 1) for layer in self._pooled]
+        state = np.concatenate([row * longest + np.arange(*span) for row, span in enumerate(spans)])
+        tokens = [len(answer.answer) for answer in answers]
+        bags = self._bags(state, tokens, np.ones(len(state), dtype=np.float32), tokens)
+        if self.score is None:
+            return states, bags, None
+        last = [row for row, (own, after) in enumerate(zip(owner, [*owner[1:], -1], strict=True)) if own != after]
+        ends = self._tensor(np.array([row * longest + len(rows[row]) - 1 for row in last]))
+        return states, bags, self.score(states[-1][ends]).float()
+
+    def _bags(self, state: np.ndarray, sizes: list[int], weight: np.ndarray, tokens: list[int]) -> Bags:
+        offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        return Bags(self._tensor(state), self._tensor(offsets), self._tensor(weight), self._tensor(np.array(tokens, dtype=np.float32)))
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, device=self.counter.device)
+
+
+def _pool(states: Tensor, bags: Bags) -> Tensor:
+    """(n, columns) weighted sums of each answer's states."""
+    weight = bags.weight.to(states.dtype)
+    return F.embedding_bag(bags.state, states, bags.offsets, mode="sum", per_sample_weights=weight)
+
+
+def load(source: str, layers: int | None, score_head: bool, lora_rank: int, seed: int) -> tuple[Encoder, Any]:
+    """An encoder with LoRA on its layers, and its tokenizer, from a folder or a hub id; safetensors only, no code of the model's own.
+
+    layers: how many run; 0 looks up embeddings alone, None runs all.
+    Raises ElectorateError if there is no such model, or no score head where one is asked for.
+    """
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    torch.manual_seed(seed)
+    try:
+        config = AutoConfig.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        if score_head and not any(name.endswith(SCORED) for name in config.architectures or []):
+            known = ", ".join(config.architectures or ["nothing"])
+            raise ElectorateError(f"reward.model: {source} has no score head ({known}); set reward.score_head: false to do without")
+        if layers is not None and layers > config.num_hidden_layers:
+            raise ElectorateError(f"reward.layers: {source} has {config.num_hidden_layers} layers, not {layers}")
+        depth = {} if layers is None else {"num_hidden_layers": layers}
+        kind, heads = (AutoModelForSequenceClassification, {"num_labels": 1}) if score_head else (AutoModel, {})
+        whole = kind.from_pretrained(source, use_safetensors=True, dtype=torch.float32, **depth, **heads)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ElectorateError(f"reward.model: {source}: cannot be loaded: {reason}; give a hub id, a folder or package:NAME/PATH") from None
+    score = next((getattr(whole, name) for name in ("score", "classifier") if hasattr(whole, name)), None) if score_head else None
+    backbone = whole.base_model if score_head else whole
+    for parameter in whole.parameters():
+        parameter.requires_grad_(False)
+    depth_ = config.num_hidden_layers if layers is None else layers
+    model = backbone if depth_ == 0 or lora_rank == 0 else _with_lora(backbone, lora_rank)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return Encoder(model, score, depth_, _context(config, tokenizer), pad or 0), tokenizer
+
+
+def _with_lora(model: Any, rank: int) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", lora_dropout=0.0))
+
+
+def _context(config: Any, tokenizer: Any) -> int:
+    """Tokens a sequence may have; some tokenizers say 1e30 for not knowing."""
+    return int(min(config.max_position_embeddings, tokenizer.model_max_length))
+
+
+def save_adapter(encoder: Encoder, folder: Path) -> None:
+    """The LoRA adapter as peft's files, if there is one."""
+    if hasattr(encoder.model, "peft_config"):
+        encoder.model.save_pretrained(folder)

@@ -1,0 +1,173 @@
+"""One encoder and every form's heads on it: all forms learn from the same reading of an answer."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from electorate.config import RewardSystem
+from electorate.rewards.encoder import Encoder
+from electorate.rewards.forms import FORMS, LENGTH, Form
+from electorate.rewards.losses import LOG_ODDS
+from electorate.rewards.texts import Answer
+from electorate.rewards.weights import PersonalRead, Read
+from electorate.scale import Floats, Ints
+
+FIRST_ETA = -0.5
+SMALLEST = 1e-3  # of an sd, so that nothing ever divides by zero
+FIRST_SD = 0.3  # nats, of everything that is a user's own, before anything is learned
+
+
+class Step(NamedTuple):
+    """Votes of one step as tensors of length n. a, b: rows of the step's answers; model_a, model_b: which models; kind: archetypes."""
+
+    user: Tensor
+    kind: Tensor
+    a: Tensor
+    b: Tensor
+    model_a: Tensor
+    model_b: Tensor
+    side: Tensor
+    outcome: Tensor
+
+
+class Head(nn.Module):
+    """The parameters of a form that is not personal: what a rating reads, and the models' strengths where it has them."""
+
+    def __init__(self, form: Form, encoder: Encoder, kinds: int, models: int) -> None:
+        super().__init__()
+        width, self.form = encoder.width, form
+        rows = kinds if form.segments or form.personal else 1
+        self.register_buffer("reads", torch.ones(width))
+        if form.text == LENGTH:
+            self.reads.zero_()
+            self.reads[encoder.length_at] = 1.0
+        self.base = nn.Parameter(torch.zeros(width))
+        self.segment = nn.Parameter(torch.zeros(kinds, width)) if form.segments else None
+        self.strength = nn.Parameter(torch.zeros(rows, models)) if form.ratings else None
+        self.eta = nn.Parameter(torch.full((rows,), FIRST_ETA))
+
+    def linear(self, h: Tensor, step: Step, own: Tensor | None) -> tuple[Tensor, Tensor]:  # noqa: ARG002 of personal forms
+        """(n,) difference and tie parameter of each vote, from answers h (answers, width)."""
+        score = self._scores(h)
+        row = step.kind if len(score) > 1 else torch.zeros_like(step.kind)
+        d = score[row, step.a] - score[row, step.b]
+        row = step.kind if len(self.eta) > 1 else torch.zeros_like(step.kind)
+        if self.strength is not None:
+            d = d + self.strength[row, step.model_a] - self.strength[row, step.model_b]
+        return d, self.eta[row]
+
+    def penalty(self) -> Tensor:
+        """Sum of squares of what reads text."""
+        base = (self.base * self.reads).square().sum()
+        return base if self.segment is None else base + self.segment.square().sum()
+
+    @torch.no_grad()
+    def read(self, h: Tensor, models: int) -> Read:
+        """What it says of all answers, h (P * M, width)."""
+        score = self._scores(h.to(self.base.device)).reshape(-1, len(h) // models, models)
+        if self.strength is not None:
+            score = score + self.strength[:, None]
+        rows = max(len(score), len(self.eta))
+        return Read(_array(score.expand(rows, -1, -1)), _array(self.eta.expand(rows)))
+
+    def _scores(self, h: Tensor) -> Tensor:
+        """(K or 1, n) ratings of answers without the models' strengths."""
+        base = (h @ (self.base * self.reads))[None]
+        return base if self.segment is None else base + self.segment @ h.T
+
+
+class PersonalHead(Head):
+    """Of a personal form. A user's own part is drawn as electorate/rewards/weights.py has it: (w, position, offsets or none, tie)."""
+
+    def __init__(self, form: Form, encoder: Encoder, kinds: int, models: int, rank: int) -> None:
+        super().__init__(form, encoder, kinds, models)
+        self.rank = rank
+        self.size = rank + 1 + (models if form.ratings else 0) + 1
+        self.taste = nn.Parameter(torch.randn(encoder.width, rank) * FIRST_SD / rank**0.5)
+        # Of position, offsets, tie parameter.
+        self.log_scales = nn.Parameter(torch.full((3,), float(np.log(FIRST_SD))))
+        self.register_buffer("mean", torch.zeros(kinds, rank))
+
+    def linear(self, h: Tensor, step: Step, own: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See Head. own: (users, size)."""
+        d, eta = super().linear(h, step, None)
+        if own is None:
+            return d, eta
+        w, scales, taste, r = own[step.user], self.log_scales.exp(), h @ self.taste, self.rank
+        d = d + ((taste[step.a] - taste[step.b]) * w[:, :r]).sum(dim=1) + scales[0] * step.side * w[:, r]
+        if self.strength is not None:
+            at = torch.arange(len(w), device=w.device)
+            d = d + scales[1] * (w[at, r + 1 + step.model_a] - w[at, r + 1 + step.model_b])
+        return d, eta + scales[2] * w[:, -1]
+
+    def penalty(self) -> Tensor:
+        """See Head."""
+        return super().penalty() + self.taste.square().sum()
+
+    @torch.no_grad()
+    def read(self, h: Tensor, models: int) -> PersonalRead:
+        """See Head."""
+        said, taste = super().read(h, models), _array(h.to(self.taste.device) @ self.taste)
+        side, tau, eta_sd = self.log_scales.exp().tolist()
+        tau = tau if self.form.ratings else 0.0
+        return PersonalRead(said.base, said.eta, taste.reshape(-1, models, self.rank), _array(self.mean), side, tau, eta_sd)
+
+    @torch.no_grad()
+    def rescale(self, own: Floats, label: Ints) -> Floats:
+        """Take the archetypes' means and the spread of users out of draws (draws, users, size) from their posteriors and into the
+        parameters; returns the draws as they are under the new ones.
+
+        The parameter-expanded M-step (Liu, Rubin and Wu, 1998): plain EM takes hundreds of rounds to move a scale.
+        """
+        r = self.rank
+        kinds = range(len(self.mean))
+        means = np.array([own[:, label == k].mean(axis=(0, 1)) if np.any(label == k) else np.zeros(self.size) for k in kinds])
+        means[:, r] = 0.0  # no archetype has a side
+        away = own - means[label]
+        covariance = np.tensordot(away[..., :r], away[..., :r], axes=((0, 1), (0, 1))) / (away.shape[0] * away.shape[1])
+        values, vectors = np.linalg.eigh(covariance)
+        root = vectors * np.sqrt(np.maximum(values, SMALLEST**2)) @ vectors.T
+        blocks = slice(r, r + 1), slice(r + 1, self.size - 1), slice(self.size - 1, None)
+        sds = [max(SMALLEST, float(np.sqrt((away[..., block] ** 2).mean()))) if away[..., block].size else 1.0 for block in blocks]
+        scales = self.log_scales.exp()
+        if self.strength is not None:
+            self.strength += scales[1] * self.strength.new_tensor(means[:, blocks[1]])
+        self.eta += scales[2] * self.eta.new_tensor(means[:, -1])
+        self.taste.copy_(self.taste @ self.taste.new_tensor(root))
+        self.log_scales += self.log_scales.new_tensor(np.log(sds))
+        self.mean.copy_(self.mean.new_tensor(np.linalg.solve(root, means[:, :r].T).T))
+        turned = away.copy()
+        turned[..., :r] = np.linalg.solve(root, own[..., :r].reshape(-1, r).T).T.reshape(own[..., :r].shape)
+        for block, sd in zip(blocks, sds, strict=True):
+            turned[..., block] /= sd
+        return turned
+
+
+def head(form: Form, encoder: Encoder, kinds: int, models: int, rank: int) -> Head:
+    """A form's head, untrained."""
+    return PersonalHead(form, encoder, kinds, models, rank) if form.personal else Head(form, encoder, kinds, models)
+
+
+class Network(nn.Module):
+    """An encoder and heads by form."""
+
+    def __init__(self, encoder: Encoder, forms: Sequence[RewardSystem], kinds: int, models: int, rank: int, ties: str) -> None:
+        super().__init__()
+        self.encoder, self._log_odds = encoder, LOG_ODDS[ties]
+        self.heads = nn.ModuleDict({name: head(FORMS[name], encoder, kinds, models, rank) for name in forms})
+
+    def forward(self, answers: list[Answer], step: Step, own: Mapping[str, Tensor]) -> Tensor:
+        """(forms, votes) log-likelihood of every vote by every form; each answer is encoded once."""
+        h = self.encoder(answers)
+        said = []
+        for name, head in self.heads.items():
+            odds = self._log_odds(*head.linear(h, step, own.get(name)))
+            said.append(odds.gather(1, step.outcome[:, None])[:, 0])
+        return torch.stack(said)
+
+
+def _array(values: Tensor) -> Floats:
+    return values.detach().cpu().numpy().astype(np.float64)

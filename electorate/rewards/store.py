@@ -1,0 +1,79 @@
+"""Where System B lies in a run's folder, a folder for every round it was trained after:
+
+adapter/             the LoRA adapter as peft writes it, where layers run
+heads.safetensors    the pooling and every form's heads
+reads/FORM.npz       what a form says of every answer
+history.json         loss and held-out log loss, epoch by epoch
+"""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from electorate.errors import ElectorateError
+from electorate.rewards.weights import PersonalRead, Read
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
+
+History = list[dict[str, Any]]
+READS, HISTORY = "reads", "history.json"
+PROMOTED = ("adapter", "heads.safetensors", READS)
+
+
+def of_round(run: RunFolder, round_: int) -> Path:
+    """The folder of what was trained on the votes of rounds 0..round_."""
+    return run.rewards / f"round={round_}"
+
+
+def is_there(folder: Path) -> bool:
+    """Whether the training is done."""
+    return (folder / READS).is_dir()
+
+
+def read_history(folder: Path) -> History:
+    """Epoch by epoch: loss and held_out, {form: nats}, and seconds."""
+    path = folder / HISTORY
+    history: History = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return history
+
+
+def write_history(folder: Path, history: History) -> None:
+    """Replace it whole."""
+    files.write_text(folder / HISTORY, json.dumps(history) + "\n")
+
+
+def write_reads(folder: Path, reads: dict[str, Read]) -> None:
+    """What each form says of all answers."""
+    (folder / READS).mkdir()
+    for form, read in reads.items():
+        columns: dict[str, Any] = asdict(read)
+        np.savez(folder / READS / f"{form}.npz", **columns)
+
+
+def read(folder: Path, form: str) -> Read:
+    """What a form says of all answers. Raises ElectorateError if the file is missing or damaged."""
+    path = folder / READS / f"{form}.npz"
+    try:
+        with np.load(path) as columns:
+            values: dict[str, Any] = {name: columns[name] if columns[name].ndim else float(columns[name]) for name in columns.files}
+        return PersonalRead(**values) if "taste" in values else Read(**values)
+    except (OSError, ValueError, TypeError) as error:
+        raise ElectorateError(f"{path}: cannot be read ({error}); remove {folder} and run again with --resume") from None
+
+
+def promote(checkpoint: Path, folder: Path) -> None:
+    """Make a checkpoint's files the trained model; reads last, as their being there says that it is whole."""
+    for name in PROMOTED:
+        source, target = checkpoint / name, folder / name
+        if source.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            unfinished = folder / f".{name}.tmp"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(source, unfinished)
+            unfinished.rename(target)
+        elif source.exists():
+            shutil.copy(source, target)

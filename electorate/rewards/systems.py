@@ -1,0 +1,90 @@
+"""What System B says, as the comparison asks for it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from electorate.evaluation.metrics import pair_indices
+from electorate.evaluation.predictions import Prediction
+from electorate.ratings.ties import TieModel
+from electorate.rewards.weights import PersonalRead, Read, Weights
+from electorate.scale import Floats, Ints
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(3)  # exact to the fifth power of an sd below one
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A form without weights of a user's own, on n users. label: (n,) archetypes; mix: (K, P) of prompts."""
+
+    read: Read
+    label: Ints
+    mix: Floats
+    ties: TieModel
+
+    @property
+    def overall(self) -> Floats:
+        """See System: mean rating over the archetype's mix of prompts."""
+        return mean_base(self.read, self.mix)[self.label]
+
+    def on(self, prompt: int) -> Prediction:
+        """See System."""
+        base, (a, b) = self.read.base[:, prompt], pair_indices(self.read.base.shape[2])
+        odds = self.ties.probabilities(base[:, a] - base[:, b], self.read.eta[:, None])
+        rows = self.label if len(base) > 1 else np.zeros(1, dtype=np.int64)
+        return Prediction(base[rows], odds[rows])
+
+    def take(self, users: Ints) -> "Pooled":
+        """See System."""
+        return replace(self, label=self.label[users])
+
+
+@dataclass(frozen=True)
+class Personal:
+    """A form with weights of each user's own, on n users. label: (n,) archetypes; mix: (K, P) of prompts."""
+
+    read: PersonalRead
+    label: Ints
+    mix: Floats
+    weights: Weights
+    ties: TieModel
+
+    @property
+    def overall(self) -> Floats:
+        """See System: mean rating over the archetype's mix of prompts."""
+        taste = np.einsum("kp,pmr->kmr", self.mix, self.read.taste)[self.label]
+        own = np.einsum("nmr,nr->nm", taste, self.weights.mode[:, : taste.shape[2]])
+        return mean_base(self.read, self.mix)[self.label] + own + self._offsets()
+
+    def on(self, prompt: int) -> Prediction:
+        """See System. The odds are averaged over the posterior of each difference."""
+        read, mode, kind = self.read, self.weights.mode, self.read.kind(self.label)
+        taste = read.taste[prompt]
+        models, r = taste.shape
+        a, b = pair_indices(models)
+        strength = read.base[kind, prompt] + mode[:, :r] @ taste.T + self._offsets()
+        reads = np.zeros((models, mode.shape[1]))
+        reads[:, :r] = taste
+        if read.tau > 0:
+            reads[:, r + 1 : -1] = read.tau * np.eye(models)
+        covariance = reads @ self.weights.covariance @ reads.T
+        variance = np.diagonal(covariance, axis1=1, axis2=2)
+        sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * covariance[:, a, b], 0.0))
+        d, eta = strength[:, a] - strength[:, b], (read.eta[kind] + read.eta_sd * mode[:, -1])[:, None]
+        weights = _WEIGHTS / _WEIGHTS.sum()
+        odds = sum(weight * self.ties.probabilities(d + node * sd, eta) for node, weight in zip(_NODES, weights, strict=True))
+        return Prediction(strength, np.asarray(odds))
+
+    def take(self, users: Ints) -> "Personal":
+        """See System."""
+        return replace(self, label=self.label[users], weights=self.weights.take(users))
+
+    def _offsets(self) -> Floats:
+        """(n, M) nats; (1, 1) of zero where the form has none."""
+        return self.read.tau * self.weights.mode[:, self.read.taste.shape[2] + 1 : -1] if self.read.tau > 0 else np.zeros((1, 1))
+
+
+def mean_base(read: Read, mix: Floats) -> Floats:
+    """(K, M) each archetype's base over its mix of prompts."""
+    base: Floats = np.einsum("kp,kpm->km", mix, read.base[read.kind(np.arange(len(mix)))])
+    return base

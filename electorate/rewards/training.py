@@ -1,0 +1,199 @@
+"""Training System B: the network by gradients on prompts, the users by Newton between epochs.
+
+An epoch goes over the prompts in steps. A step encodes the answers to some prompts once and scores every vote about them,
+under weights drawn from each user's posterior; then the users' posteriors are worked out anew (Monte Carlo EM). Prompts
+are shared out among processes of a torch.distributed group, where there is one, and so are users.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from electorate.draws import Stream, generator
+from electorate.errors import ElectorateError
+from electorate.ratings.ties import TieModel
+from electorate.rewards import weights
+from electorate.rewards.corpus import Corpus
+from electorate.rewards.network import Network, PersonalHead, Step
+from electorate.rewards.weights import PersonalRead, Read
+from electorate.scale import Floats, Ints
+
+ENCODED_AT_ONCE = 1024
+SAMPLE = 1500  # answers that fix the scale of h
+DRAWN = 2048  # users' posteriors are drawn from so often that this many draws say what users are like
+# Adam's step for each kind of parameter; the encoder's adapter has the config's.
+RATES = {"heads": 3e-3, "counters": 5e-3, "ratings": 3e-2}
+WARM = 0.4  # of all steps, before the rate falls to zero in a line
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train; the config's reward section says what each is."""
+
+    epochs: int
+    prompts_per_step: int
+    learning_rate: float
+    lambda_reg: float
+
+
+class Training:
+    """The state of a training job in one process of `world`: what a checkpoint holds, and an epoch's work."""
+
+    def __init__(self, network: Network, wrapped: nn.Module, corpus: Corpus, ties: TieModel, seed: int, plan: Plan) -> None:
+        self.network, self._wrapped, self._corpus, self._ties, self._seed, self._plan = network, wrapped, corpus, ties, seed, plan
+        self.epochs_done, self._device = 0, network.encoder.counter.device
+        self.rank: int = dist.get_rank() if dist.is_initialized() else 0
+        self.world: int = dist.get_world_size() if dist.is_initialized() else 1
+        if len(corpus.learned) < self.world:
+            raise ElectorateError(f"reward.workers: {self.world} workers for {len(corpus.learned)} prompts to learn from; use fewer")
+        self._learned = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.learned)))
+        self._held_out = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.held_out)))
+        self.optimizer = torch.optim.Adam(_groups(network, plan.learning_rate))
+        self.own = {name: self._first_draw(name, head) for name, head in network.heads.items() if isinstance(head, PersonalHead)}
+
+    def epoch(self) -> dict[str, Any]:
+        """One epoch; returns {"loss": {form: nats}, "held_out": {form: nats}}."""
+        loss = self._learn()
+        encoded = self._encoded(np.union1d(self._corpus.learned, self._corpus.held_out))
+        held_out = {}
+        for name, head in self.network.heads.items():
+            read, mode = head.read(encoded, self._corpus.models), None
+            if isinstance(head, PersonalHead) and isinstance(read, PersonalRead):
+                mode, own = self._posteriors(name, read)
+                self.own[name] = head.rescale(own, self._learned.label)
+            held_out[name] = float(-weights.log_likelihood(read, self._held_out, mode, self._ties).mean())
+        self.epochs_done += 1
+        if not np.isfinite([*loss.values(), *held_out.values()]).all():
+            raise ElectorateError(f"reward: the loss is not a number in epoch {self.epochs_done}; lower reward.learning_rate")
+        return {"loss": loss, "held_out": held_out}
+
+    def reads(self) -> dict[str, Read]:
+        """What every form says of all answers."""
+        encoded = self._encoded(np.arange(len(self._corpus.answers) // self._corpus.models))
+        return {name: head.read(encoded, self._corpus.models) for name, head in self.network.heads.items()}
+
+    def _learn(self) -> dict[str, float]:
+        corpus, size = self._corpus, self._plan.prompts_per_step
+        random = generator(self._seed, Stream.TRAINING, round_=self.epochs_done)
+        shuffled = random.permutation(corpus.learned)
+        steps = np.array_split(shuffled, max(1, min(-(-len(shuffled) // size), len(shuffled) // self.world)))
+        own = {name: torch.as_tensor(drawn[0], dtype=torch.float32, device=self._device) for name, drawn in self.own.items()}
+        total, total_steps = np.zeros(len(self.network.heads)), self._plan.epochs * len(steps)
+        for i, prompts in enumerate(steps):
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["peak"] * min(1.0, (1 - (self.epochs_done * len(steps) + i) / total_steps) / (1 - WARM))
+            mine = prompts[self.rank :: self.world]
+            said = self._wrapped([corpus.answers[row] for row in corpus.rows(mine)], self._step(mine), own)
+            votes = len(self._learned.on(prompts))
+            # The group's mean of gradients is the gradient of the mean over all its votes.
+            loss = -said.sum() * self.world / max(1, votes)
+            penalty = torch.stack([head.penalty() for head in self.network.heads.values()]).sum()
+            self.optimizer.zero_grad()
+            (loss + self._plan.lambda_reg / (2 * max(1, len(self._learned))) * penalty).backward()
+            self.optimizer.step()
+            total -= said.detach().sum(dim=1).cpu().numpy()
+        total = np.sum(self._gathered(total), axis=0)
+        return dict(zip(self.network.heads, (total / max(1, len(self._learned))).tolist(), strict=True))
+
+    def _step(self, prompts: Ints) -> Step:
+        votes = self._learned.on(prompts)
+        battles, models = self._learned, self._corpus.models
+        place = np.empty(int(prompts.max()) + 1, dtype=np.int64)
+        place[prompts] = np.arange(len(prompts)) * models
+        prompt, user, a, b = battles.prompt[votes], battles.user[votes], battles.a[votes], battles.b[votes]
+        columns = (user, battles.label[user], place[prompt] + a, place[prompt] + b, a, b, battles.outcome[votes])
+        user_, kind, a_, b_, model_a, model_b, outcome = (torch.as_tensor(column, device=self._device) for column in columns)
+        side = torch.as_tensor(battles.side[votes], dtype=torch.float32, device=self._device)
+        return Step(user_, kind, a_, b_, model_a, model_b, side, outcome)
+
+    def _posteriors(self, name: str, read: PersonalRead) -> tuple[Floats, Floats]:
+        """(users, P) modes, and (draws, users, P) draws from the posteriors; users shared out among the processes."""
+        battles = self._learned
+        first, last = (len(battles.label) * (self.rank + i) // self.world for i in (0, 1))
+        solved = weights.solve(read, battles.of_users(first, last), self._ties)
+        normal = self._normal(name, self.own[name].shape)[:, first:last]
+        drawn = np.array([solved.drawn(np.ascontiguousarray(z)) for z in normal])
+        parts = self._gathered((solved.mode, drawn))
+        return np.concatenate([mode for mode, _ in parts]), np.concatenate([own for _, own in parts], axis=1)
+
+    def _first_draw(self, name: str, head: PersonalHead) -> Floats:
+        """(draws, users, size) users before anything is known of them."""
+        users = len(self._learned.label)
+        return self._normal(name, (max(1, DRAWN // max(1, users)), users, head.size))
+
+    def _normal(self, name: str, shape: tuple[int, ...]) -> Floats:
+        return generator(self._seed, Stream.WEIGHTS, list(self.network.heads).index(name), self.epochs_done).standard_normal(shape)
+
+    @torch.no_grad()
+    def _encoded(self, prompts: Ints) -> torch.Tensor:
+        """(P * models, width), zero for other prompts than these; prompts shared out among the processes."""
+        mine = self._corpus.rows(prompts[self.rank :: self.world])
+        answers = self._corpus.answers
+        parts = [self.network.encoder([answers[row] for row in part]).cpu() for part in _parts(mine)]
+        encoded = torch.zeros(len(answers), self.network.encoder.width)
+        for rows, h in self._gathered((mine, torch.cat(parts) if parts else encoded[:0])):
+            encoded[rows] = h
+        return encoded
+
+    def _gathered(self, own: Any) -> list[Any]:
+        """Every process's, in order of rank."""
+        if self.world == 1:
+            return [own]
+        parts: list[Any] = [None] * self.world
+        dist.all_gather_object(parts, own)
+        return parts
+
+    def state(self) -> dict[str, Any]:
+        """All that an epoch hangs on."""
+        trained = {name: value for name, value in self.network.state_dict().items() if name in _kept(self.network)}
+        own = {name: torch.as_tensor(drawn) for name, drawn in self.own.items()}
+        return {"network": trained, "optimizer": self.optimizer.state_dict(), "own": own, "epochs": self.epochs_done}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        missing = set(_kept(self.network)) ^ set(state["network"])
+        if missing:
+            raise ElectorateError(f"reward: the checkpoint is of another network ({sorted(missing)[0]}); train anew in another folder")
+        self.network.load_state_dict(state["network"], strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.own = {name: drawn.numpy() for name, drawn in state["own"].items()}
+        self.epochs_done = state["epochs"]
+
+
+def standardise(network: Network, corpus: Corpus, seed: int) -> None:
+    """Fix the scale of h on a sample of the answers that votes are about."""
+    rows = corpus.rows(corpus.learned)
+    chosen = generator(seed, Stream.TRAINING, block=1).permutation(rows)[:SAMPLE]
+    network.encoder.standardise([corpus.answers[row] for row in np.sort(chosen)])
+
+
+def _parts(rows: Ints) -> Sequence[Ints]:
+    return [rows[i : i + ENCODED_AT_ONCE] for i in range(0, len(rows), ENCODED_AT_ONCE)]
+
+
+def _kept(network: Network) -> list[str]:
+    """What training changes: neither the pretrained weights nor what follows from the config."""
+    trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    own = {name for name, _ in network.named_buffers() if not name.startswith("encoder.model.")}
+    return sorted(trained | own)
+
+
+def _groups(network: Network, learning_rate: float) -> list[dict[str, Any]]:
+    """Adam's parameter groups with their peak rates."""
+
+    def kind(name: str) -> str:
+        if name.startswith("encoder."):
+            return "counters" if name in ("encoder.counter", "encoder.threshold") else "adapter"
+        return "ratings" if name.rsplit(".", 1)[-1] in ("strength", "eta", "log_scales") else "heads"
+
+    parameters: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            parameters.setdefault(kind(name), []).append(parameter)
+    rates = RATES | {"adapter": learning_rate}
+    return [{"params": own, "lr": rates[of], "peak": rates[of]} for of, own in parameters.items()]

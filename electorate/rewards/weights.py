@@ -1,0 +1,133 @@
+"""A user's own part of System B, from its votes alone and without touching the network: Newton in a few weights.
+
+    d = base_k(x, a) - base_k(x, b) + w_u . (taste(x, a) - taste(x, b)) + s_u side + tau (eps_u(a) - eps_u(b))
+    eta = eta_k + eta_sd * t_u,      (w_u, s_u, eps_u, t_u) ~ N((w_k, 0, 0, 0), I)
+
+All scales lie in taste, the position's, tau and eta_sd, so that the prior is the same for all. Mode and Laplace posterior.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from electorate.ratings import kernels as ratings_kernels
+from electorate.ratings.ties import TieModel
+from electorate.rewards import kernels
+from electorate.rewards.battles import Battles
+from electorate.scale import Floats, Ints
+
+ITERATIONS = 30
+TOLERANCE = 1e-3  # nats; the error left is about its square
+CHUNK = 512
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a trained form of System B says of the answers to P prompts by M models, in nats.
+
+    base: (K or 1, P, M), its rating for an archetype's mean user, strengths included. eta: (K or 1,) tie parameters.
+    """
+
+    base: Floats
+    eta: Floats
+
+    def kind(self, label: Ints) -> Ints:
+        """(n,) the row of base and eta that speaks for users with these archetypes."""
+        return label if len(self.base) > 1 else np.zeros_like(label)
+
+
+@dataclass(frozen=True)
+class PersonalRead(Read):
+    """Of a personal form. taste: (P, M, R). mean: (K, R), the archetypes' weights on it. side: the sd of position biases;
+    tau: of users' offsets (0: it has none); eta_sd: of their tie parameters.
+    """
+
+    taste: Floats
+    mean: Floats
+    side: float
+    tau: float
+    eta_sd: float
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of n users: mode (n, P) of (w, position, eps if it has ratings, tie); root (n, P, P), upper Cholesky factors of the information."""
+
+    mode: Floats
+    root: Floats
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """(n, P, P)."""
+        inverse: Floats = ratings_kernels.covariances(self.root)
+        return inverse
+
+    def take(self, users: Ints) -> "Weights":
+        """Of these rows."""
+        return Weights(self.mode[users], self.root[users])
+
+    def drawn(self, normal: Floats) -> Floats:
+        """(n, P) a draw from each user's posterior. normal: (n, P) standard normal."""
+        return self.mode + ratings_kernels.unwhitened(self.root, normal)
+
+
+def prior_mean(read: PersonalRead, label: Ints) -> Floats:
+    """(n, P) of users with these archetypes."""
+    models = read.base.shape[2] if read.tau > 0 else 0
+    return np.hstack([read.mean[label], np.zeros((len(label), 1 + models + 1))])
+
+
+def difference(read: Read, battles: Battles) -> tuple[Floats, Floats]:
+    """(votes,) difference and tie parameter of each vote for the archetype's base."""
+    kind, prompt = read.kind(battles.label)[battles.user], battles.prompt
+    return read.base[kind, prompt, battles.a] - read.base[kind, prompt, battles.b], read.eta[kind]
+
+
+def design(read: PersonalRead, battles: Battles) -> Floats:
+    """(votes, R + 1) what a vote's difference is linear in, apart from offsets: tastes and position."""
+    prompt, a, b = battles.prompt, battles.a, battles.b
+    x = np.empty((len(battles), read.taste.shape[2] + 1))
+    np.subtract(read.taste[prompt, a], read.taste[prompt, b], out=x[:, :-1])
+    x[:, -1] = read.side * battles.side
+    return x
+
+
+def solve(read: PersonalRead, battles: Battles, ties: TieModel) -> Weights:
+    """Every user's posterior given its votes; one without votes has the prior."""
+    mode = prior_mean(read, battles.label)
+    root = np.empty((*mode.shape, mode.shape[1]))
+    for start in range(0, len(mode), CHUNK):
+        stop = min(start + CHUNK, len(mode))
+        own = battles.of_users(start, stop)
+        at, mean = mode[start:stop], mode[start:stop].copy()
+        x, base = design(read, own), difference(read, own)
+        for _ in range(ITERATIONS):
+            d, eta = _at(read, own, x, base, at)
+            of = ties.derivatives(d, eta, own.outcome)
+            step = kernels.newton(own.first, x, own.a, own.b, read.tau, read.eta_sd, *of, at - mean, root[start:stop])
+            longest = np.abs(step).max(axis=1, keepdims=True, initial=0.0)
+            at += step * np.minimum(1.0, 2.0 / np.maximum(longest, 1e-12))
+            if longest.max(initial=0.0) < TOLERANCE:
+                break
+    return Weights(mode, root)
+
+
+def log_likelihood(read: Read, battles: Battles, weights: Floats | None, ties: TieModel) -> Floats:
+    """(votes,) log-probability of each vote; weights: (n, P) of its users, where the form is personal."""
+    d, eta = base = difference(read, battles)
+    if isinstance(read, PersonalRead) and weights is not None:
+        d, eta = _at(read, battles, design(read, battles), base, weights)
+    odds = ties.probabilities(d, eta)
+    at_seen: Floats = np.log(np.maximum(np.take_along_axis(odds, battles.outcome[:, None], axis=1)[:, 0], TINY))
+    return at_seen
+
+
+def _at(read: PersonalRead, battles: Battles, x: Floats, base: tuple[Floats, Floats], weights: Floats) -> tuple[Floats, Floats]:
+    """(votes,) difference and tie parameter of each vote at weights (n, P)."""
+    user, r = battles.user, x.shape[1]
+    d = base[0] + np.einsum("vr,vr->v", x, weights[user, :r])
+    if read.tau > 0:
+        d = d + read.tau * (weights[user, r + battles.a] - weights[user, r + battles.b])
+    return d, base[1] + read.eta_sd * weights[user, -1]

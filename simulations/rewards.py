@@ -1,0 +1,100 @@
+"""System B in a run: trained once its votes are in, then asked what it says of the people compared."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from electorate import config_file
+from electorate.cast import Cast
+from electorate.config import Config, Reward
+from electorate.evaluation.predictions import System
+from electorate.features import AXES
+from electorate.personas import Electorate, Personas
+from electorate.prompts import PromptSet
+from electorate.ratings.ties import MODELS
+from electorate.rewards import store, weights
+from electorate.rewards.battles import Battles
+from electorate.rewards.forms import FORMS
+from electorate.rewards.systems import Personal, Pooled
+from electorate.rewards.weights import PersonalRead
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
+from simulations.progress import bar
+
+
+def rounds(config: Config) -> list[int]:
+    """After which rounds it is trained."""
+    if config.reward is None:
+        return []
+    last = len(config.votes.checkpoints) - 1
+    return list(range(last + 1)) if config.reward.incremental and config.evaluation.incremental else [last]
+
+
+def cpus_needed(config: Config) -> float:
+    """Ray CPUs that its workers take."""
+    return 0.0 if config.reward is None else float(config.reward.workers)
+
+
+def gpus_needed(config: Config) -> int:
+    """GPUs that its workers take."""
+    return config.reward.workers if config.reward is not None and config.reward.accelerator == "gpu" else 0
+
+
+def train(settings: Reward, electorate: Electorate, folder: RunFolder, console: Console, counts: dict[str, Any]) -> None:
+    """Every training that the folder lacks. counts: what the run's manifest keeps of it."""
+    from cluster import reward_job
+
+    config = electorate.config
+    for round_ in rounds(config):
+        where = store.of_round(folder, round_)
+        if not store.is_there(where):
+            done = len(store.read_history(where))
+            with bar(console, "Training System B (epochs)", settings.epochs, done) as advance:
+                # What was trained before a stop is read back from the folder and counted already.
+                reward_job.train(folder, settings, round_, Path(config.cluster.cache_dir).expanduser(), advance, done)
+        counts[f"held_out_{config.votes.checkpoints[round_]}"] = _best(store.read_history(where))
+    for form in FORMS:
+        # The last there is: the hybrid before the text alone.
+        if isinstance(read := store.read(where, form) if form in config.evaluation.systems else None, PersonalRead):
+            counts["axes"] = axes_read(electorate, PromptSet.from_table(files.read_table(folder.prompts)), read)
+
+
+def said(electorate: Electorate, folder: RunFolder, round_: int, cast: Cast, people: Personas) -> dict[str, System]:
+    """What every form that was trained after this round says of these people, given their own votes."""
+    where, ties = store.of_round(folder, round_), MODELS[electorate.config.ratings.ties]
+    if round_ not in rounds(electorate.config):
+        return {}
+    found: dict[str, System] = {}
+    for form in (form for form in FORMS if form in electorate.config.evaluation.systems):
+        read = store.read(where, form)
+        label, mix = people.archetype, electorate.prompt_weights
+        if isinstance(read, PersonalRead):
+            found[form] = Personal(read, label, mix, weights.solve(read, Battles.of(cast, label), ties), ties)
+        else:
+            found[form] = Pooled(read, label, mix, ties)
+    return found
+
+
+def histories(folder: RunFolder) -> dict[int, store.History]:
+    """Votes a persona to the training's history, epoch by epoch; empty where there is no System B."""
+    config = config_file.load(folder.config)
+    return {config.votes.checkpoints[round_]: store.read_history(store.of_round(folder, round_)) for round_ in rounds(config)}
+
+
+def axes_read(electorate: Electorate, prompts: PromptSet, read: PersonalRead) -> dict[str, float]:
+    """Each planted taste axis's R^2 on unseen prompts, from the directions of taste that a form of System B reads."""
+    taste = read.taste - read.taste.mean(axis=1, keepdims=True)
+    (x, y), (unseen, true) = (
+        (taste[rows].reshape(-1, taste.shape[2]), electorate.z[rows].reshape(-1, len(AXES))) for rows in map(prompts.ids, ("train", "test"))
+    )
+    left = true - unseen @ np.linalg.lstsq(x, y, rcond=None)[0]
+    total = (true**2).sum(axis=0)
+    return {axis: round(float(1 - lost / of), 3) for axis, lost, of in zip(AXES, (left**2).sum(axis=0), total, strict=True) if of > 0}
+
+
+def _best(history: store.History) -> dict[str, float]:
+    """Held-out log loss of each form at the epoch that was kept."""
+    best = min(history, key=lambda epoch: sum(epoch["held_out"].values()))
+    return {form: round(value, 4) for form, value in best["held_out"].items()}
