@@ -63,9 +63,10 @@ def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path, tick: 
         ),
     )
     result = _fit(trainer, lambda: len(store.read_history(folder)), tick, done)
-    best, _ = min(result.best_checkpoints, key=lambda pair: pair[1][HELD_OUT])
-    with best.as_directory() as checkpoint:
-        store.promote(Path(checkpoint), folder)
+    if result.return_value is not None:
+        raise ElectorateError(result.return_value)
+    ranked = sorted(result.best_checkpoints, key=lambda pair: pair[1][HELD_OUT])
+    store.promote(next(path for path in (Path(checkpoint.path) for checkpoint, _ in ranked) if _state(path) is not None), folder)
 
 
 def _fit(trainer: Any, epochs_done: Callable[[], int], tick: Callable[[int], None], done: int) -> Any:
@@ -87,29 +88,26 @@ def _fit(trainer: Any, epochs_done: Callable[[], int], tick: Callable[[int], Non
             tick(now - done)
             done = now
     if isinstance(outcome[0], Exception):
-        raise _own(outcome[0])
+        raise outcome[0]
     return outcome[0]
 
 
-def _own(error: Exception) -> Exception:
-    """The error a user can act on, out of Ray Train's wrapping."""
-    for failure in getattr(error, "worker_failures", {}).values():
-        cause = getattr(failure, "cause", failure)
-        if isinstance(cause, ElectorateError):
-            return cause
-    return error
+def _work(config: dict[str, Any]) -> str | None:
+    """One worker, to its end; what is wrong where trying again would not mend it, which the job would do otherwise."""
+    try:
+        _train(config["job"])
+    except ElectorateError as error:
+        return str(error)
+    return None
 
 
-def _work(config: dict[str, Any]) -> None:
-    """One worker: every epoch trained on its share, reported, and by the first worker saved."""
-    job: Job = config["job"]
+def _train(job: Job) -> None:
+    """Every epoch trained on this worker's share, reported, and by the first worker saved."""
     run = RunFolder(job.run)
     electorate, folder = founding.of_run(run), store.of_round(run, job.round_)
     network, training = _prepared(job, run, electorate)
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint:
-        with checkpoint.as_directory() as path:
-            training.load(_state(Path(path) / STATE))
+    if state := _last_state(folder):
+        training.load(state)
     is_first = ray.train.get_context().get_world_rank() == 0
     history = store.read_history(folder)[: training.epochs_done]
     for epoch in range(training.epochs_done, job.settings.epochs):
@@ -118,9 +116,9 @@ def _work(config: dict[str, Any]) -> None:
         reads = training.reads()
         with TemporaryDirectory() as unsaved:
             if is_first:
-                torch.save(training.state(), Path(unsaved) / STATE)
                 _save(Path(unsaved), network)
                 store.write_reads(Path(unsaved), reads)
+                torch.save(training.state(), Path(unsaved) / STATE)
             mean = sum(found[HELD_OUT].values()) / len(found[HELD_OUT])
             ray.train.report({HELD_OUT: mean, "epoch": epoch}, checkpoint=Checkpoint.from_directory(unsaved) if is_first else None)
         if is_first:
@@ -141,12 +139,18 @@ def _prepared(job: Job, run: RunFolder, electorate: Electorate) -> tuple[Network
     return network, Training(network, ray.train.torch.prepare_model(network), texts, MODELS[ties], electorate.seed, plan)
 
 
-def _state(path: Path) -> dict[str, Any]:
+def _last_state(folder: Path) -> dict[str, Any] | None:
+    """Of the newest checkpoint that is whole; a crash may have left a later one in part."""
+    newest = sorted(folder.glob("checkpoint_2*"), reverse=True)
+    return next((state for path in newest if (state := _state(path)) is not None), None)
+
+
+def _state(checkpoint: Path) -> dict[str, Any] | None:
+    """A checkpoint's, None if it is damaged."""
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise ElectorateError(f"{path.parent}: a damaged checkpoint ({reason}); remove that folder and run again with --resume") from None
+        state: dict[str, Any] = torch.load(checkpoint / STATE, weights_only=True)
+    except Exception:
+        return None
     return state
 
 

@@ -217,7 +217,7 @@ class Reward(Section):
     voters: int = Field(8192, ge=1, description="personas whose votes train it, the first of the population")
     epochs: int = Field(16, ge=1, le=1000, description="passes over the prompts")
     prompts_per_step: int = Field(16, ge=1, description="whose answers one step encodes, by all workers together")
-    rank: int = Field(12, ge=1, le=256, description="directions of taste that personas have weights on")
+    rank: int = Field(16, ge=1, le=256, description="directions of taste that personas have weights on")
     lora_rank: int = Field(16, ge=0, le=1024, description="of the adapter on every linear layer that runs; 0 leaves the layers as they are")
     learning_rate: float = Field(2e-4, gt=0, le=1, description="of the adapter")
     lambda_reg: float = Field(300.0, ge=0, le=1e9, description="pull of what reads text toward nothing: a Gaussian prior's precision")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from electorate import config_file
+from electorate import config_file, model_files
 from electorate.cast import Cast
 from electorate.config import Config, Reward
 from electorate.evaluation.predictions import System
@@ -22,6 +22,14 @@ from electorate.rewards.weights import PersonalRead
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from simulations.progress import bar
+
+
+def check(settings: Reward, cache_dir: Path) -> None:
+    """ElectorateError if the model cannot be what the settings ask of it, before anybody votes."""
+    from electorate.rewards import encoder
+
+    source = model_files.resolve("reward.model", settings.model, cache_dir)
+    encoder.check(source, settings.layers, settings.score_head)
 
 
 def rounds(config: Config) -> list[int]:

@@ -20,7 +20,7 @@ from actors.cohort import CohortActor
 from actors.pool import CohortPool
 from actors.ranking import RankingActor
 from cluster.session import connected
-from electorate import features, founding, model_files, personas, prompts
+from electorate import features, founding, personas, prompts
 from electorate.config import Config
 from electorate.personas import Electorate
 from electorate.prompts import PromptSet
@@ -105,11 +105,11 @@ def _stages(this: Run) -> None:
     prompt_set = prompts.select(config)
     founding.check(config)
     cache_dir = Path(settings.cache_dir).expanduser()
+    if config.reward is not None:
+        rewards.check(config.reward, cache_dir)
     answers = None if this.folder.responses.exists() else Answers(config, prompt_set, cache_dir)
     to_serve = answers.models_to_serve if answers else {}
     app = ContestantsApp(to_serve, cache_dir, settings.serve_port) if to_serve else None
-    if config.reward is not None:
-        model_files.check("reward.model", config.reward.model)
     # System B trains when the engines are gone.
     cpus = settings.cohorts * settings.cpus_per_cohort + max(cpus_needed(to_serve), rewards.cpus_needed(config))
     with connected(settings.address, cpus, max(gpus_needed(to_serve), rewards.gpus_needed(config))):

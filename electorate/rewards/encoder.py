@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from electorate.errors import ElectorateError
 from electorate.rewards.texts import Answer
 
-COUNTERS = 64
+COUNTERS = 128
 SCORED = "ForSequenceClassification"
 
 
@@ -127,40 +127,53 @@ def _pool(states: Tensor, bags: Bags) -> Tensor:
     return F.embedding_bag(bags.state, states, bags.offsets, mode="sum", per_sample_weights=weight)
 
 
+def check(source: str, layers: int | None, score_head: bool) -> None:
+    """ElectorateError if there is no such model, or it lacks the score head or the layers that are asked of it; reads no weights."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise _unloadable(source, error) from None
+    architectures = config.architectures or ["nothing"]
+    if score_head and not any(name.endswith(SCORED) for name in architectures):
+        known = ", ".join(architectures)
+        raise ElectorateError(f"reward.model: {source} has no score head ({known}); set reward.score_head: false to do without")
+    if layers is not None and layers > config.num_hidden_layers:
+        raise ElectorateError(f"reward.layers: {source} has {config.num_hidden_layers} layers, not {layers}")
+
+
 def load(source: str, layers: int | None, score_head: bool, lora_rank: int, seed: int) -> tuple[Encoder, Any]:
     """An encoder with LoRA on its layers, and its tokenizer, from a folder or a hub id; safetensors only, no code of the model's own.
 
-    layers: how many run; 0 looks up embeddings alone, None runs all.
-    Raises ElectorateError if there is no such model, or no score head where one is asked for.
+    layers: how many run; 0 looks up embeddings alone, None runs all. Raises ElectorateError as `check` does.
     """
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    check(source, layers, score_head)
     torch.manual_seed(seed)
+    depth = {} if layers is None else {"num_hidden_layers": layers}
+    kind, heads = (AutoModelForSequenceClassification, {"num_labels": 1}) if score_head else (AutoModel, {})
     try:
-        config = AutoConfig.from_pretrained(source)
         tokenizer = AutoTokenizer.from_pretrained(source)
-        if score_head and not any(name.endswith(SCORED) for name in config.architectures or []):
-            known = ", ".join(config.architectures or ["nothing"])
-            raise ElectorateError(f"reward.model: {source} has no score head ({known}); set reward.score_head: false to do without")
-        if layers is not None and layers > config.num_hidden_layers:
-            raise ElectorateError(f"reward.layers: {source} has {config.num_hidden_layers} layers, not {layers}")
-        depth = {} if layers is None else {"num_hidden_layers": layers}
-        kind, heads = (AutoModelForSequenceClassification, {"num_labels": 1}) if score_head else (AutoModel, {})
         whole = kind.from_pretrained(source, use_safetensors=True, dtype=torch.float32, **depth, **heads)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ElectorateError(f"reward.model: {source}: cannot be loaded: {reason}; give a hub id, a folder or package:NAME/PATH") from None
-    score = next((getattr(whole, name) for name in ("score", "classifier") if hasattr(whole, name)), None) if score_head else None
-    backbone = whole.base_model if score_head else whole
+        raise _unloadable(source, error) from None
     for parameter in whole.parameters():
         parameter.requires_grad_(False)
-    depth_ = config.num_hidden_layers if layers is None else layers
-    model = backbone if depth_ == 0 or lora_rank == 0 else _with_lora(backbone, lora_rank)
+    score = next((getattr(whole, name) for name in ("score", "classifier") if hasattr(whole, name)), None) if score_head else None
+    backbone, layers_run = whole.base_model if score_head else whole, whole.config.num_hidden_layers
+    model = backbone if layers_run == 0 or lora_rank == 0 else _with_lora(backbone, lora_rank)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return Encoder(model, score, depth_, _context(config, tokenizer), pad or 0), tokenizer
+    return Encoder(model, score, layers_run, _context(whole.config, tokenizer), pad or 0), tokenizer
+
+
+def _unloadable(source: str, error: Exception) -> ElectorateError:
+    reason = " ".join(str(error).split())[:200]
+    return ElectorateError(f"reward.model: {source}: cannot be loaded: {reason}; give a hub id, a folder or package:NAME/PATH")
 
 
 def _with_lora(model: Any, rank: int) -> Any:

@@ -11,6 +11,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def read(folder: Path, form: str) -> Read:
         with np.load(path) as columns:
             values: dict[str, Any] = {name: columns[name] if columns[name].ndim else float(columns[name]) for name in columns.files}
         return PersonalRead(**values) if "taste" in values else Read(**values)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, BadZipFile) as error:
         raise ElectorateError(f"{path}: cannot be read ({error}); remove {folder} and run again with --resume") from None
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from electorate.errors import ElectorateError
 from electorate.scale import Ints
 
+CHARACTERS = 16  # a token, at most; more than a budget can hold is not tokenised in the first place
 PROMPT_SHARE = 4  # a prompt may take one token in so many of the budget
 MARK = "\x1f"
 
@@ -30,13 +31,20 @@ def cut(ids: Ints, budget: int) -> Ints:
     return np.concatenate([ids[: budget - tail], ids[len(ids) - tail :]])
 
 
+def clip(text: str, tokens: int) -> str:
+    """The same by characters, far above what so many tokens can hold."""
+    half = CHARACTERS * tokens // 2
+    return text if len(text) <= 2 * half else text[:half] + text[-half:]
+
+
 def tokenise(tokenizer: Any, prompts: Sequence[str], responses: Sequence[str], max_tokens: int) -> list[Answer]:
     """Every answer to its prompt, at most max_tokens together. An empty answer is no tokens.
 
     A chat template is followed where the tokenizer has one; else prompt and answer are a pair of texts.
     """
     before, after = _frames(tokenizer, sorted(set(prompts)), max_tokens // PROMPT_SHARE)
-    bodies = tokenizer(list(responses), add_special_tokens=False, verbose=False)["input_ids"] if responses else []
+    clipped = [clip(text, max_tokens) for text in responses]
+    bodies = tokenizer(clipped, add_special_tokens=False, verbose=False)["input_ids"] if clipped else []
     found = []
     for prompt, body in zip(prompts, bodies, strict=True):
         room = max_tokens - len(before[prompt]) - len(after)
@@ -60,4 +68,4 @@ def _frames(tokenizer: Any, prompts: Sequence[str], budget: int) -> tuple[dict[s
     else:
         first, between_, last = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.sep_token_id)
         start, middle, end = (np.array([] if i is None else [i], dtype=np.int64) for i in (first, between_, last))
-    return {prompt: np.concatenate([start, cut(ids(prompt), budget), middle]) for prompt in prompts}, end
+    return {prompt: np.concatenate([start, cut(ids(clip(prompt, budget)), budget), middle]) for prompt in prompts}, end

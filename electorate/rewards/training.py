@@ -49,6 +49,8 @@ class Training:
         self.epochs_done, self._device = 0, network.encoder.counter.device
         self.rank: int = dist.get_rank() if dist.is_initialized() else 0
         self.world: int = dist.get_world_size() if dist.is_initialized() else 1
+        if not len(corpus.held_out):
+            raise ElectorateError(f"reward: votes on {len(corpus.learned)} prompt; at least 2 are needed, one to tell when to stop")
         if len(corpus.learned) < self.world:
             raise ElectorateError(f"reward.workers: {self.world} workers for {len(corpus.learned)} prompts to learn from; use fewer")
         self._learned = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.learned)))

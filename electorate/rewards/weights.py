@@ -17,7 +17,7 @@ from electorate.rewards import kernels
 from electorate.rewards.battles import Battles
 from electorate.scale import Floats, Ints
 
-ITERATIONS = 30
+ITERATIONS = 50
 TOLERANCE = 1e-3  # nats; the error left is about its square
 CHUNK = 512
 TINY = 1e-12
@@ -101,17 +101,25 @@ def solve(read: PersonalRead, battles: Battles, ties: TieModel) -> Weights:
     for start in range(0, len(mode), CHUNK):
         stop = min(start + CHUNK, len(mode))
         own = battles.of_users(start, stop)
-        at, mean = mode[start:stop], mode[start:stop].copy()
-        x, base = design(read, own), difference(read, own)
-        for _ in range(ITERATIONS):
-            d, eta = _at(read, own, x, base, at)
-            of = ties.derivatives(d, eta, own.outcome)
-            step = kernels.newton(own.first, x, own.a, own.b, read.tau, read.eta_sd, *of, at - mean, root[start:stop])
-            longest = np.abs(step).max(axis=1, keepdims=True, initial=0.0)
-            at += step * np.minimum(1.0, 2.0 / np.maximum(longest, 1e-12))
-            if longest.max(initial=0.0) < TOLERANCE:
-                break
+        mode[start:stop] = _modes(read, own, ties, mode[start:stop], root[start:stop])
     return Weights(mode, root)
+
+
+def _modes(read: PersonalRead, own: Battles, ties: TieModel, mean: Floats, root: Floats) -> Floats:
+    """(n, P) modes by Newton's method from the prior mean; a step that makes a user's posterior worse is halved."""
+    x, base = design(read, own), difference(read, own)
+    at, kept, best, step = mean, mean, np.full(len(mean), -np.inf), np.zeros_like(mean)
+    for _ in range(ITERATIONS):
+        d, eta = _at(read, own, x, base, at)
+        value = np.bincount(own.user, ties.log_likelihood(d, eta, own.outcome), len(at)) - ((at - mean) ** 2).sum(axis=1) / 2
+        worse = value < best - 1e-9
+        kept, best = np.where(worse[:, None], kept, at), np.maximum(best, value)
+        newton = kernels.newton(own.first, x, own.a, own.b, read.tau, read.eta_sd, *ties.derivatives(d, eta, own.outcome), at - mean, root)
+        step = np.where(worse[:, None], step / 2, newton)
+        at = kept + step
+        if np.abs(step).max(initial=0.0) < TOLERANCE:
+            break
+    return at
 
 
 def log_likelihood(read: Read, battles: Battles, weights: Floats | None, ties: TieModel) -> Floats:

