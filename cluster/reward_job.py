@@ -132,7 +132,7 @@ def _prepared(job: Job, run: RunFolder, electorate: Electorate) -> tuple[Network
     reader, tokenizer = encoder.load(job.model, settings.layers, settings.score_head, settings.lora_rank, electorate.seed)
     texts = corpus.of_run(run, electorate, settings, job.round_, tokenizer)
     ties, forms = electorate.config.ratings.ties, tuple(form for form in FORMS if form in electorate.config.evaluation.systems)
-    network = Network(reader, forms, len(electorate.archetypes), texts.models, settings.rank, ties)
+    network = Network(reader, forms, len(electorate.archetypes), len(electorate.strength), settings.rank, ties)
     network.to(ray.train.torch.get_device())
     standardise(network, texts, electorate.seed)
     plan = Plan(settings.epochs, settings.prompts_per_step, settings.learning_rate, settings.lambda_reg)

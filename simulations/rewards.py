@@ -79,7 +79,7 @@ def said(electorate: Electorate, folder: RunFolder, round_: int, cast: Cast, peo
         read = store.read(where, form)
         label, mix = people.archetype, electorate.prompt_weights
         if isinstance(read, PersonalRead):
-            found[form] = Personal(read, label, mix, weights.solve(read, Battles.of(cast, label), ties), ties)
+            found[form] = Personal(read, label, mix, weights.solve(read, Battles.of(cast, label, len(electorate.strength)), ties), ties)
         else:
             found[form] = Pooled(read, label, mix, ties)
     return found
@@ -93,7 +93,8 @@ def histories(folder: RunFolder) -> dict[int, store.History]:
 
 def axes_read(electorate: Electorate, prompts: PromptSet, read: PersonalRead) -> dict[str, float]:
     """Each planted taste axis's R^2 on unseen prompts, from the directions of taste that a form of System B reads."""
-    taste = read.taste - read.taste.mean(axis=1, keepdims=True)
+    taste = read.taste.reshape(*electorate.z.shape[:2], -1)
+    taste = taste - taste.mean(axis=1, keepdims=True)
     (x, y), (unseen, true) = (
         (taste[rows].reshape(-1, taste.shape[2]), electorate.z[rows].reshape(-1, len(AXES))) for rows in map(prompts.ids, ("train", "test"))
     )

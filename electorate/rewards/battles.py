@@ -14,8 +14,8 @@ HELD_OUT = 8  # one prompt in so many is kept from the network, to tell when it 
 
 @dataclass(frozen=True)
 class Battles:
-    """n votes of users 0..len(label)-1, ordered by user; prompt: a row of the responses (P, M). outcome: 0 A, 1 B, 2 tie.
-    side: +1 where A was shown first, -1 where B was.
+    """n votes of users 0..len(label)-1, ordered by user. a, b: models; answer_a, answer_b: which answers of theirs.
+    side: +1 where A was shown first, -1 where B was. outcome: 0 A, 1 B, 2 tie.
     """
 
     label: Ints
@@ -23,28 +23,33 @@ class Battles:
     prompt: Ints
     a: Ints
     b: Ints
+    answer_a: Ints
+    answer_b: Ints
     side: Floats
     outcome: Ints
 
     @classmethod
-    def of(cls, cast: Cast, label: Ints) -> "Battles":
-        """From votes read back from the log."""
-        side = np.where(cast.first_shown == 0, 1.0, -1.0)
-        return cls(label, cast.user, cast.prompt, cast.a, cast.b, side, cast.outcome)
+    def of(cls, cast: Cast, label: Ints, models: int) -> "Battles":
+        """From votes read back from the log of a run, whose answers lie prompt by prompt."""
+        answers = (cast.prompt * models + cast.a, cast.prompt * models + cast.b)
+        return cls(label, cast.user, cast.prompt, cast.a, cast.b, *answers, np.where(cast.first_shown == 0, 1.0, -1.0), cast.outcome)
 
     def __len__(self) -> int:
         return len(self.user)
 
     def take(self, votes: Ints) -> "Battles":
         """These votes, ascending; all users stay."""
-        user, prompt, a, b, outcome = (column[votes] for column in (self.user, self.prompt, self.a, self.b, self.outcome))
-        return Battles(self.label, user, prompt, a, b, self.side[votes], outcome)
+        return self._taken(self.label, votes, 0)
 
     def of_users(self, first: int, last: int) -> "Battles":
         """The votes of users first..last-1, who are counted from 0."""
         own = slice(*np.searchsorted(self.user, (first, last)))
-        prompt, a, b, outcome = (column[own] for column in (self.prompt, self.a, self.b, self.outcome))
-        return Battles(self.label[first:last], self.user[own] - first, prompt, a, b, self.side[own], outcome)
+        return self._taken(self.label[first:last], own, first)
+
+    def _taken(self, label: Ints, votes: Ints | slice, first: int) -> "Battles":
+        models = (self.prompt[votes], self.a[votes], self.b[votes])
+        answers = (self.answer_a[votes], self.answer_b[votes])
+        return Battles(label, self.user[votes] - first, *models, *answers, self.side[votes], self.outcome[votes])
 
     @cached_property
     def prompts(self) -> Ints:

@@ -21,18 +21,21 @@ from electorate.storage.vote_log import VoteLog
 
 @dataclass(frozen=True)
 class Corpus:
-    """answers: to every prompt by every model, prompt by prompt. battles: votes on them; learned and held_out: their prompts."""
+    """answers: A of them, in order of prompt; prompt and model: (A,) of each. battles: votes on them; learned and held_out:
+    their prompts.
+    """
 
     answers: list[Answer]
-    models: int
+    prompt: Ints
+    model: Ints
     battles: Battles
     learned: Ints
     held_out: Ints
 
     def rows(self, prompts: Ints) -> Ints:
         """Where the answers to these prompts lie."""
-        rows: Ints = (prompts[:, None] * self.models + np.arange(self.models)).ravel()
-        return rows
+        first, last = np.searchsorted(self.prompt, prompts), np.searchsorted(self.prompt, prompts, side="right")
+        return np.concatenate([np.arange(*span) for span in zip(first, last, strict=True)] or [np.zeros(0, dtype=np.int64)])
 
 
 def of_run(run: RunFolder, electorate: Electorate, settings: Reward, round_: int, tokenizer: Any) -> Corpus:
@@ -50,5 +53,6 @@ def of_run(run: RunFolder, electorate: Electorate, settings: Reward, round_: int
         for r in range(round_ + 1)
     ]
     label = np.concatenate([personas.draw_archetypes(electorate, block) for block in blocks])[:voters]
-    battles = Battles.of(Cast.joined(votes), label)
-    return Corpus(answers, models, battles, *battles.split(electorate.seed))
+    battles = Battles.of(Cast.joined(votes), label, models)
+    prompt, model = np.divmod(np.arange(len(answers)), models)
+    return Corpus(answers, prompt, model, battles, *battles.split(electorate.seed))

@@ -65,13 +65,13 @@ class Head(nn.Module):
         return base if self.segment is None else base + self.segment.square().sum()
 
     @torch.no_grad()
-    def read(self, h: Tensor, models: int) -> Read:
-        """What it says of all answers, h (P * M, width)."""
-        score = self._scores(h.to(self.base.device)).reshape(-1, len(h) // models, models)
+    def read(self, h: Tensor, model: Ints) -> Read:
+        """What it says of answers h (A, width) by these models (A,)."""
+        score = self._scores(h.to(self.base.device))
         if self.strength is not None:
-            score = score + self.strength[:, None]
+            score = score + self.strength[:, model]
         rows = max(len(score), len(self.eta))
-        return Read(_array(score.expand(rows, -1, -1)), _array(self.eta.expand(rows)))
+        return Read(_array(score.expand(rows, -1)), _array(self.eta.expand(rows)))
 
     def _scores(self, h: Tensor) -> Tensor:
         """(K or 1, n) ratings of answers without the models' strengths."""
@@ -108,12 +108,12 @@ class PersonalHead(Head):
         return super().penalty() + self.taste.square().sum()
 
     @torch.no_grad()
-    def read(self, h: Tensor, models: int) -> PersonalRead:
+    def read(self, h: Tensor, model: Ints) -> PersonalRead:
         """See Head."""
-        said, taste = super().read(h, models), _array(h.to(self.taste.device) @ self.taste)
+        said, taste = super().read(h, model), _array(h.to(self.taste.device) @ self.taste)
         side, tau, eta_sd = self.log_scales.exp().tolist()
-        tau = tau if self.form.ratings else 0.0
-        return PersonalRead(said.base, said.eta, taste.reshape(-1, models, self.rank), _array(self.mean), side, tau, eta_sd)
+        tau, models = (tau, self.size - self.rank - 2) if self.form.ratings else (0.0, 0)
+        return PersonalRead(said.base, said.eta, taste, _array(self.mean), side, tau, eta_sd, models)
 
     @torch.no_grad()
     def rescale(self, own: Floats, label: Ints) -> Floats:

@@ -60,7 +60,7 @@ def read(folder: Path, form: str) -> Read:
     path = folder / READS / f"{form}.npz"
     try:
         with np.load(path) as columns:
-            values: dict[str, Any] = {name: columns[name] if columns[name].ndim else float(columns[name]) for name in columns.files}
+            values: dict[str, Any] = {name: columns[name] if columns[name].ndim else columns[name].item() for name in columns.files}
         return PersonalRead(**values) if "taste" in values else Read(**values)
     except (OSError, ValueError, TypeError, BadZipFile) as error:
         raise ElectorateError(f"{path}: cannot be read ({error}); remove {folder} and run again with --resume") from None

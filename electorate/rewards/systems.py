@@ -15,7 +15,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(3)  # exact to the fifth p
 
 @dataclass(frozen=True)
 class Pooled:
-    """A form without weights of a user's own, on n users. label: (n,) archetypes; mix: (K, P) of prompts."""
+    """A form without weights of a user's own, on n users and a run's answers. label: (n,) archetypes; mix: (K, P) of prompts."""
 
     read: Read
     label: Ints
@@ -29,7 +29,8 @@ class Pooled:
 
     def on(self, prompt: int) -> Prediction:
         """See System."""
-        base, (a, b) = self.read.base[:, prompt], pair_indices(self.read.base.shape[2])
+        base = by_prompt(self.read.base, self.mix)[:, prompt]
+        a, b = pair_indices(base.shape[1])
         odds = self.ties.probabilities(base[:, a] - base[:, b], self.read.eta[:, None])
         rows = self.label if len(base) > 1 else np.zeros(1, dtype=np.int64)
         return Prediction(base[rows], odds[rows])
@@ -41,7 +42,7 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Personal:
-    """A form with weights of each user's own, on n users. label: (n,) archetypes; mix: (K, P) of prompts."""
+    """A form with weights of each user's own, on n users and a run's answers. label: (n,) archetypes; mix: (K, P) of prompts."""
 
     read: PersonalRead
     label: Ints
@@ -52,17 +53,18 @@ class Personal:
     @property
     def overall(self) -> Floats:
         """See System: mean rating over the archetype's mix of prompts."""
-        taste = np.einsum("kp,pmr->kmr", self.mix, self.read.taste)[self.label]
+        taste = np.einsum("kp,rpm->kmr", self.mix, by_prompt(self.read.taste.T, self.mix))[self.label]
         own = np.einsum("nmr,nr->nm", taste, self.weights.mode[:, : taste.shape[2]])
         return mean_base(self.read, self.mix)[self.label] + own + self._offsets()
 
     def on(self, prompt: int) -> Prediction:
         """See System. The odds are averaged over the posterior of each difference."""
         read, mode, kind = self.read, self.weights.mode, self.read.kind(self.label)
-        taste = read.taste[prompt]
-        models, r = taste.shape
+        models, r = read.base.shape[1] // self.mix.shape[1], read.taste.shape[1]
+        answers = slice(prompt * models, (prompt + 1) * models)
+        taste = read.taste[answers]
         a, b = pair_indices(models)
-        strength = read.base[kind, prompt] + mode[:, :r] @ taste.T + self._offsets()
+        strength = read.base[kind, answers] + mode[:, :r] @ taste.T + self._offsets()
         reads = np.zeros((models, mode.shape[1]))
         reads[:, :r] = taste
         if read.tau > 0:
@@ -81,10 +83,15 @@ class Personal:
 
     def _offsets(self) -> Floats:
         """(n, M) nats; (1, 1) of zero where the form has none."""
-        return self.read.tau * self.weights.mode[:, self.read.taste.shape[2] + 1 : -1] if self.read.tau > 0 else np.zeros((1, 1))
+        return self.read.tau * self.weights.mode[:, self.read.taste.shape[1] + 1 : -1] if self.read.tau > 0 else np.zeros((1, 1))
+
+
+def by_prompt(values: Floats, mix: Floats) -> Floats:
+    """(k, P, M) from values of a run's answers (k, P * M), which lie prompt by prompt."""
+    return values.reshape(len(values), mix.shape[1], -1)
 
 
 def mean_base(read: Read, mix: Floats) -> Floats:
     """(K, M) each archetype's base over its mix of prompts."""
-    base: Floats = np.einsum("kp,kpm->km", mix, read.base[read.kind(np.arange(len(mix)))])
+    base: Floats = np.einsum("kp,kpm->km", mix, by_prompt(read.base, mix)[read.kind(np.arange(len(mix)))])
     return base

@@ -64,7 +64,7 @@ class Training:
         encoded = self._encoded(np.union1d(self._corpus.learned, self._corpus.held_out))
         held_out = {}
         for name, head in self.network.heads.items():
-            read, mode = head.read(encoded, self._corpus.models), None
+            read, mode = head.read(encoded, self._corpus.model), None
             if isinstance(head, PersonalHead) and isinstance(read, PersonalRead):
                 mode, own = self._posteriors(name, read)
                 self.own[name] = head.rescale(own, self._learned.label)
@@ -76,8 +76,8 @@ class Training:
 
     def reads(self) -> dict[str, Read]:
         """What every form says of all answers."""
-        encoded = self._encoded(np.arange(len(self._corpus.answers) // self._corpus.models))
-        return {name: head.read(encoded, self._corpus.models) for name, head in self.network.heads.items()}
+        encoded = self._encoded(np.unique(self._corpus.prompt))
+        return {name: head.read(encoded, self._corpus.model) for name, head in self.network.heads.items()}
 
     def _learn(self) -> dict[str, float]:
         corpus, size = self._corpus, self._plan.prompts_per_step
@@ -104,11 +104,11 @@ class Training:
 
     def _step(self, prompts: Ints) -> Step:
         votes = self._learned.on(prompts)
-        battles, models = self._learned, self._corpus.models
-        place = np.empty(int(prompts.max()) + 1, dtype=np.int64)
-        place[prompts] = np.arange(len(prompts)) * models
-        prompt, user, a, b = battles.prompt[votes], battles.user[votes], battles.a[votes], battles.b[votes]
-        columns = (user, battles.label[user], place[prompt] + a, place[prompt] + b, a, b, battles.outcome[votes])
+        battles, rows = self._learned, self._corpus.rows(prompts)
+        place = np.empty(len(self._corpus.answers), dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        user, answers = battles.user[votes], (place[battles.answer_a[votes]], place[battles.answer_b[votes]])
+        columns = (user, battles.label[user], *answers, battles.a[votes], battles.b[votes], battles.outcome[votes])
         user_, kind, a_, b_, model_a, model_b, outcome = (torch.as_tensor(column, device=self._device) for column in columns)
         side = torch.as_tensor(battles.side[votes], dtype=torch.float32, device=self._device)
         return Step(user_, kind, a_, b_, model_a, model_b, side, outcome)
@@ -133,7 +133,7 @@ class Training:
 
     @torch.no_grad()
     def _encoded(self, prompts: Ints) -> torch.Tensor:
-        """(P * models, width), zero for other prompts than these; prompts shared out among the processes."""
+        """(A, width), zero for other prompts than these; prompts shared out among the processes."""
         mine = self._corpus.rows(prompts[self.rank :: self.world])
         answers = self._corpus.answers
         parts = [self.network.encoder([answers[row] for row in part]).cpu() for part in _parts(mine)]

@@ -25,9 +25,9 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Read:
-    """What a trained form of System B says of the answers to P prompts by M models, in nats.
+    """What a trained form of System B says of A answers, in nats.
 
-    base: (K or 1, P, M), its rating for an archetype's mean user, strengths included. eta: (K or 1,) tie parameters.
+    base: (K or 1, A), its rating for an archetype's mean user, the models' strengths included. eta: (K or 1,) tie parameters.
     """
 
     base: Floats
@@ -40,8 +40,8 @@ class Read:
 
 @dataclass(frozen=True)
 class PersonalRead(Read):
-    """Of a personal form. taste: (P, M, R). mean: (K, R), the archetypes' weights on it. side: the sd of position biases;
-    tau: of users' offsets (0: it has none); eta_sd: of their tie parameters.
+    """Of a personal form. taste: (A, R). mean: (K, R), the archetypes' weights on it. side: the sd of position biases;
+    tau: of users' offsets from `models` strengths (0: it has none); eta_sd: of their tie parameters.
     """
 
     taste: Floats
@@ -49,6 +49,7 @@ class PersonalRead(Read):
     side: float
     tau: float
     eta_sd: float
+    models: int
 
 
 @dataclass(frozen=True)
@@ -75,21 +76,20 @@ class Weights:
 
 def prior_mean(read: PersonalRead, label: Ints) -> Floats:
     """(n, P) of users with these archetypes."""
-    models = read.base.shape[2] if read.tau > 0 else 0
+    models = read.models if read.tau > 0 else 0
     return np.hstack([read.mean[label], np.zeros((len(label), 1 + models + 1))])
 
 
 def difference(read: Read, battles: Battles) -> tuple[Floats, Floats]:
     """(votes,) difference and tie parameter of each vote for the archetype's base."""
-    kind, prompt = read.kind(battles.label)[battles.user], battles.prompt
-    return read.base[kind, prompt, battles.a] - read.base[kind, prompt, battles.b], read.eta[kind]
+    kind = read.kind(battles.label)[battles.user]
+    return read.base[kind, battles.answer_a] - read.base[kind, battles.answer_b], read.eta[kind]
 
 
 def design(read: PersonalRead, battles: Battles) -> Floats:
     """(votes, R + 1) what a vote's difference is linear in, apart from offsets: tastes and position."""
-    prompt, a, b = battles.prompt, battles.a, battles.b
-    x = np.empty((len(battles), read.taste.shape[2] + 1))
-    np.subtract(read.taste[prompt, a], read.taste[prompt, b], out=x[:, :-1])
+    x = np.empty((len(battles), read.taste.shape[1] + 1))
+    np.subtract(read.taste[battles.answer_a], read.taste[battles.answer_b], out=x[:, :-1])
     x[:, -1] = read.side * battles.side
     return x
 

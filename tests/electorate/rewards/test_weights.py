@@ -14,13 +14,14 @@ USERS, PROMPTS, MODELS_, RANK, KINDS = 12, 6, 5, 3, 2
 
 def planted(tau: float, votes: int = 30) -> tuple[PersonalRead, Battles]:
     random = np.random.default_rng(1)
-    base, taste = random.normal(size=(KINDS, PROMPTS, MODELS_)), random.normal(size=(PROMPTS, MODELS_, RANK))
-    read = PersonalRead(base, np.array([-0.5, 0.1]), taste, random.normal(size=(KINDS, RANK)), 0.2, tau, 0.4)
+    base, taste = random.normal(size=(KINDS, PROMPTS * MODELS_)), random.normal(size=(PROMPTS * MODELS_, RANK))
+    read = PersonalRead(base, np.array([-0.5, 0.1]), taste, random.normal(size=(KINDS, RANK)), 0.2, tau, 0.4, MODELS_)
     user = np.repeat(np.arange(1, USERS), votes)  # the first has no votes
     a = random.integers(0, MODELS_, len(user))
     b = (a + random.integers(1, MODELS_, len(user))) % MODELS_
     prompt, outcome = random.integers(0, PROMPTS, len(user)), random.integers(0, 3, len(user))
-    return read, Battles(random.integers(0, KINDS, USERS), user, prompt, a, b, random.choice([-1.0, 1.0], len(user)), outcome)
+    answers = prompt * MODELS_ + a, prompt * MODELS_ + b
+    return read, Battles(random.integers(0, KINDS, USERS), user, prompt, a, b, *answers, random.choice([-1.0, 1.0], len(user)), outcome)
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.7])
