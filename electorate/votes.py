@@ -18,6 +18,7 @@ from electorate.storage.tables import Rows, SetAside
 REQUIRED = ("model_a", "model_b", "winner")
 USER, PROMPT, WEIGHT = ("user_id", "judge"), ("prompt_id", "question_id"), "weight"
 TEXTS = ("response_a", "response_b")
+ASKED = "prompt"
 # As the Chatbot Arena writes them, with two more spellings of both-bad.
 WINNERS = {"model_a": 0, "model_b": 1, "tie": 2, "tie (bothbad)": 3, "bothbad": 3, "both_bad": 3}
 ALLOWED = "model_a, model_b, tie or tie (bothbad)"
@@ -29,9 +30,25 @@ Encoded = tuple[list[str], Ints]  # distinct values, and each row's place among 
 
 
 @dataclass(frozen=True)
+class Texts:
+    """What n votes are about: prompts and responses, each text once; prompt, a and b: (n,) which of them."""
+
+    prompts: list[str]
+    responses: list[str]
+    prompt: Ints
+    a: Ints
+    b: Ints
+
+    def take(self, rows: Ints) -> "Texts":
+        """Of these votes."""
+        return replace(self, prompt=self.prompt[rows], a=self.a[rows], b=self.b[rows])
+
+
+@dataclass(frozen=True)
 class Votes:
     """n votes as columns. a, b: indices into models; outcome: 0 A, 1 B, 2 tie, 3 both bad; user and prompt: codes,
-    or none. style: (n, len(features.STYLE)) measures of A's answer less B's, or none.
+    or none. style: (n, len(features.STYLE)) measures of A's answer less B's, or none. texts: of
+    prompts and answers, or none.
     """
 
     models: tuple[str, ...]
@@ -42,6 +59,7 @@ class Votes:
     user: Ints | None
     prompt: Ints | None
     style: Floats | None = None
+    texts: Texts | None = None
 
     def __len__(self) -> int:
         return len(self.a)
@@ -59,8 +77,8 @@ class Votes:
     def take(self, rows: Ints) -> "Votes":
         """These votes; models and codes stay as they are."""
         user, prompt = (None if codes is None else codes[rows] for codes in (self.user, self.prompt))
-        style = None if self.style is None else self.style[rows]
-        return Votes(self.models, self.a[rows], self.b[rows], self.outcome[rows], self.weight[rows], user, prompt, style)
+        style, texts = None if self.style is None else self.style[rows], None if self.texts is None else self.texts.take(rows)
+        return Votes(self.models, self.a[rows], self.b[rows], self.outcome[rows], self.weight[rows], user, prompt, style, texts)
 
     @property
     def battle(self) -> Ints:
@@ -73,14 +91,15 @@ class Votes:
         return np.bincount(self.battle, values, models * models * 3).astype(float, copy=False).reshape(models, models, 3)
 
 
-def read(path: Path, style: bool = False) -> tuple[Votes, list[SetAside]]:
+def read(path: Path, style: bool = False, texts: bool = False) -> tuple[Votes, list[SetAside]]:
     """The votes of a CSV, JSON Lines, JSON or Parquet file, and the rows that are none, each with a reason.
 
-    style: measure the answers too, which the file must have as response_a and response_b.
+    style: measure the answers too, which the file must have as response_a and response_b. texts: keep them, and the prompts.
 
     Raises ElectorateError if the file cannot be read, lacks a column, or no row of it is a vote.
     """
-    rows = tables.read(path, (*REQUIRED, *TEXTS) if style else REQUIRED, (*USER, *PROMPT, WEIGHT))
+    needed = (*REQUIRED, *(TEXTS if style or texts else ()), *((ASKED,) if texts else ()))
+    rows = tables.read(path, needed, (*USER, *PROMPT, WEIGHT))
     votes, set_aside = of_rows(rows)
     if not len(votes):
         first = f"; the first: row {set_aside[0].row}: {set_aside[0].reason}" if set_aside else ""
@@ -108,12 +127,12 @@ def of_rows(rows: Rows) -> tuple[Votes, list[SetAside]]:
         "a model against itself": a == b,
         WRONG_WEIGHT: ~((weight >= WEIGHTS[0]) & (weight <= WEIGHTS[1])),
     }
-    reasons |= {f"without {name}": encoded[name][1] == MISSING for name in TEXTS if name in encoded}
+    reasons |= {f"without {name}": encoded[name][1] == MISSING for name in (*TEXTS, ASKED) if name in encoded}
     bad = np.zeros(len(a), dtype=bool)
     for holds in reasons.values():
         bad |= holds
     set_aside = [*rows.set_aside, *_set_aside(rows, np.flatnonzero(bad), reasons)]
-    votes = Votes(tuple(models), a, b, outcome, weight, _group(encoded, USER), _group(encoded, PROMPT), _style(encoded))
+    votes = Votes(tuple(models), a, b, outcome, weight, _group(encoded, USER), _group(encoded, PROMPT), _style(encoded), _texts(encoded))
     return _compact(votes.take(np.flatnonzero(~bad)) if bad.any() else votes), set_aside
 
 
@@ -126,6 +145,17 @@ def _style(encoded: Mapping[str, Encoded]) -> Floats | None:
         np.vstack([features.measure(texts)[:, :measures], np.zeros(measures)])[codes] for texts, codes in (encoded[name] for name in TEXTS)
     )
     return of_a - of_b
+
+
+def _texts(encoded: Mapping[str, Encoded]) -> Texts | None:
+    """Prompts and answers; None without them."""
+    if ASKED not in encoded:
+        return None
+    (responses_a, a), (responses_b, b), (prompts, prompt) = (encoded[name] for name in (*TEXTS, ASKED))
+    responses = list(dict.fromkeys([*responses_a, *responses_b]))
+    place = {text: i for i, text in enumerate(responses)}
+    a, b = (_look_up([place[text] for text in of], codes) for of, codes in ((responses_a, a), (responses_b, b)))
+    return Texts(prompts, responses, prompt, a, b)
 
 
 def by_reason(set_aside: list[SetAside]) -> list[str]:

@@ -38,7 +38,8 @@ columns of --out: model, rating, ci_low, ci_high, rank_low, rank_high, votes"""
 HUMAN = """Held-out log loss, accuracy, Brier score and calibration error of every system on the votes of real people.
 
 Each vote is predicted from the votes on other prompts: 5 folds that share no prompt, 4 fold seeds.
-columns of VOTES: model_a, model_b, winner, user_id (or judge), prompt_id (or question_id); every vote counts once.
+columns of VOTES: model_a, model_b, winner, user_id (or judge), prompt_id (or question_id), with --reward also
+prompt, response_a, response_b; every vote counts once.
 DIR gets metrics.parquet, gains.parquet (differences to global_bt), predictions.parquet and summary.json."""
 IMPORT = """Turn a public data set into votes.parquet (for `rate`) and responses.parquet (for `engine: recorded`).
 Rows that cannot be used go to set_aside.jsonl with their reason.
@@ -171,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     human.add_argument("votes", type=Path, metavar="VOTES", help="a .csv, .jsonl, .json or .parquet file")
     human.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty or new folder for the comparison")
+    human.add_argument("--reward", type=Path, metavar="CONFIG", help="a config whose reward section names a model: adds System B")
     human.add_argument("--ties", choices=("half", "davidson", "rao_kupper"), default="davidson", help="tie model (default davidson)")
 
     importing = commands.add_parser(
@@ -248,7 +250,7 @@ def _import(chosen: argparse.Namespace, console: Console) -> None:
 def _human(chosen: argparse.Namespace, console: Console) -> None:
     from simulations.human import human
 
-    human(chosen.votes, chosen.out, chosen.ties, console)
+    human(chosen.votes, chosen.out, chosen.ties, chosen.reward, console)
 
 
 COMMANDS = {"run": _run, "sweep": _sweep, "rate": _rate, "human": _human, "import": _import, "report": _report}

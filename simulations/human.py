@@ -1,7 +1,6 @@
 """`human`: how well each system predicts real people's votes that it has not seen. Needs neither Ray nor a run."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from electorate import config_file
 from electorate import votes as votes_module
+from electorate.config import Reward
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
 from electorate.evaluation import held_out, metrics
@@ -23,22 +24,27 @@ from electorate.scale import Floats, Ints
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from electorate.votes import Votes
+from simulations import rewards
 from simulations.progress import bar
 
 FOLDS, SEEDS, RESAMPLES, CONFIDENCE = 5, 4, 1000, 0.95
 BASELINE = "global_bt"
-Predicted = Mapping[str, Floats]  # system to (seeds, votes, 3)
+Predicted = dict[str, Floats]  # system to (seeds, votes, 3)
 
 
-def human(path: Path, out: Path, ties: str, console: Console) -> None:
+def human(path: Path, out: Path, ties: str, reward: Path | None, console: Console) -> None:
     """Predict each vote from the other folds' votes, and leave the comparison in folder `out`.
 
-    Folds share no prompt; every system has the same folds, FOLDS of them with SEEDS fold seeds.
+    reward: a config whose reward section says what System B reads the answers with; None: no System B. Folds share no
+    prompt; every system has the same folds, FOLDS of them with SEEDS fold seeds.
     Raises ElectorateError for what the user can put right; rows that are no votes are counted and left out.
     """
     folder = RunFolder(out)
     folder.require_empty()
-    votes, set_aside = votes_module.read(path)
+    config = None if reward is None else config_file.load(reward)
+    if config is not None and config.reward is None:
+        raise ElectorateError(f"--reward {reward}: has no reward section")
+    votes, set_aside = votes_module.read(path, texts=config is not None)
     for line in votes_module.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
     prompt = _prompts(votes, path)
@@ -49,6 +55,8 @@ def human(path: Path, out: Path, ties: str, console: Console) -> None:
         votes = replace(votes, weight=np.ones(len(votes)))
     with folder.lock():
         predicted = _predict(votes, prompt, ties, console)
+        if config is not None and config.reward is not None:
+            predicted |= _predict_by_text(votes, prompt, ties, config.reward, Path(config.cluster.cache_dir).expanduser(), console)
         estimates, gains = _estimates(votes, prompt, predicted)
         _write(folder, votes, predicted, estimates, gains, {"votes": str(path), "ties": ties})
     _show(votes, estimates, gains, console)
@@ -63,6 +71,18 @@ def _prompts(votes: Votes, path: Path) -> Ints:
     if len(prompts) < FOLDS:
         raise ElectorateError(f"{path}: {len(prompts)} prompts; at least {FOLDS} are needed, one a fold")
     return of.astype(np.int64)
+
+
+def _predict_by_text(votes: Votes, prompt: Ints, ties: str, settings: Reward, cache_dir: Path, console: Console) -> Predicted:
+    from electorate.rewards import held_out as rewards_held_out
+
+    source = rewards.check(settings, cache_dir)
+    of = rewards_held_out.texted(replace(votes, prompt=prompt), settings, source)
+    by_seed = []
+    with bar(console, "Training System B (folds)", SEEDS * FOLDS) as advance:
+        for seed in range(SEEDS):
+            by_seed.append(rewards_held_out.predict(of, held_out.folds(prompt, FOLDS, seed), settings, source, ties, advance))
+    return {str(form): np.array([said[form] for said in by_seed]) for form in rewards_held_out.PREDICTED}
 
 
 def _predict(votes: Votes, prompt: Ints, ties: str, console: Console) -> Predicted:

@@ -24,12 +24,13 @@ from electorate.storage.run_folder import RunFolder
 from simulations.progress import bar
 
 
-def check(settings: Reward, cache_dir: Path) -> None:
-    """ElectorateError if the model cannot be what the settings ask of it, before anybody votes."""
+def check(settings: Reward, cache_dir: Path) -> str:
+    """Where the model's files lie; ElectorateError if it cannot be what the settings ask of it, before anybody votes."""
     from electorate.rewards import encoder
 
     source = model_files.resolve("reward.model", settings.model, cache_dir)
     encoder.check(source, settings.layers, settings.score_head)
+    return source
 
 
 def rounds(config: Config) -> list[int]:

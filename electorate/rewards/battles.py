@@ -38,7 +38,7 @@ class Battles:
         return len(self.user)
 
     def take(self, votes: Ints) -> "Battles":
-        """These votes, ascending; all users stay."""
+        """These votes, in this order; all users stay."""
         return self._taken(self.label, votes, 0)
 
     def of_users(self, first: int, last: int) -> "Battles":
