@@ -42,20 +42,27 @@ def newton(
             matrix[i, last] += de[v]
             matrix[j, last] -= de[v]
             matrix[last, last] += ee[v]
-        for k in range(p):
-            pivot = np.sqrt(matrix[k, k])
-            for j in range(k, p):
-                matrix[k, j] /= pivot
-            for i in range(k + 1, p):
-                factor = matrix[k, i]
-                for j in range(i, p):
-                    matrix[i, j] -= factor * matrix[k, j]
-        for k in range(p):
-            x[k] /= matrix[k, k]
-            for j in range(k + 1, p):
-                x[j] -= matrix[k, j] * x[k]
-        backward(matrix, x)
+        factor_and_solve(matrix, x)
     return steps
+
+
+@njit(cache=True, error_model="numpy")
+def factor_and_solve(matrix: Floats, x: Floats) -> None:
+    """Both in place: the upper half of a symmetric matrix becomes its Cholesky factor, and x the solution of matrix @ result = x."""
+    p = len(x)
+    for k in range(p):
+        pivot = np.sqrt(matrix[k, k])
+        for j in range(k, p):
+            matrix[k, j] /= pivot
+        for i in range(k + 1, p):
+            factor = matrix[k, i]
+            for j in range(i, p):
+                matrix[i, j] -= factor * matrix[k, j]
+    for k in range(p):
+        x[k] /= matrix[k, k]
+        for j in range(k + 1, p):
+            x[j] -= matrix[k, j] * x[k]
+    backward(matrix, x)
 
 
 @njit(cache=True, error_model="numpy")

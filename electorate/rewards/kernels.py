@@ -3,12 +3,12 @@
 import numpy as np
 from numba import njit
 
-from electorate.ratings.kernels import backward
+from electorate.ratings.kernels import factor_and_solve
 from electorate.scale import Floats, Ints
 
 
 @njit(cache=True, error_model="numpy")
-def newton(  # noqa: PLR0912 compiled as one
+def newton(
     first: Ints,
     x: Floats,
     a: Ints,
@@ -61,17 +61,5 @@ def newton(  # noqa: PLR0912 compiled as one
                 matrix[j, last] -= de[v] * tau * eta_sd
             step[last] += eta[v] * eta_sd
             matrix[last, last] += ee[v] * eta_sd * eta_sd
-        for k in range(p):
-            pivot = np.sqrt(matrix[k, k])
-            for j in range(k, p):
-                matrix[k, j] /= pivot
-            for i in range(k + 1, p):
-                factor = matrix[k, i]
-                for j in range(i, p):
-                    matrix[i, j] -= factor * matrix[k, j]
-        for k in range(p):
-            step[k] /= matrix[k, k]
-            for j in range(k + 1, p):
-                step[j] -= matrix[k, j] * step[k]
-        backward(matrix, step)
+        factor_and_solve(matrix, step)
     return steps
