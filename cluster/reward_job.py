@@ -135,7 +135,7 @@ def _prepared(job: Job, run: RunFolder, electorate: Electorate) -> tuple[Network
     network = Network(reader, forms, len(electorate.archetypes), len(electorate.strength), settings.rank, ties)
     network.to(ray.train.torch.get_device())
     standardise(network, texts, electorate.seed)
-    plan = Plan(settings.epochs, settings.prompts_per_step, settings.learning_rate, settings.lambda_reg)
+    plan = Plan(settings.epochs, settings.prompts_per_step, settings.learning_rate, settings.counter_rate, settings.lambda_reg)
     return network, Training(network, ray.train.torch.prepare_model(network), texts, MODELS[ties], electorate.seed, plan)
 
 

@@ -220,6 +220,7 @@ class Reward(Section):
     rank: int = Field(16, ge=1, le=256, description="directions of taste that personas have weights on")
     lora_rank: int = Field(16, ge=0, le=1024, description="of the adapter on every linear layer that runs; 0 leaves the layers as they are")
     learning_rate: float = Field(2e-4, gt=0, le=1, description="of the adapter")
+    counter_rate: float = Field(5e-3, ge=0, le=1, description="Adam's step for the learned counts; few votes want a smaller one")
     lambda_reg: float = Field(300.0, ge=0, le=1e9, description="pull of what reads text toward nothing: a Gaussian prior's precision")
     incremental: bool = Field(False, description="train anew at every checkpoint, for learning curves; false trains once, at the last")
 

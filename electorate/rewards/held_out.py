@@ -71,7 +71,7 @@ def _trained(of: Texted, known: Battles, settings: Reward, source: str, ties: st
     standardise(network, corpus, 0)
     size = min(settings.prompts_per_step, 8)
     epochs = max(settings.epochs, -(-STEPS // max(1, len(corpus.learned) // size)))
-    plan = Plan(epochs, size, settings.learning_rate, settings.lambda_reg)
+    plan = Plan(epochs, size, settings.learning_rate, settings.counter_rate, settings.lambda_reg)
     training = Training(network, network, corpus, MODELS[ties], 0, plan)
     best, kept = dict.fromkeys(PREDICTED, np.inf), dict[RewardSystem, Read]()
     for _ in range(epochs):

@@ -26,8 +26,8 @@ from electorate.scale import Floats, Ints
 ENCODED_AT_ONCE = 1024
 SAMPLE = 1500  # answers that fix the scale of h
 DRAWN = 2048  # users' posteriors are drawn from so often that this many draws say what users are like
-# Adam's step for each kind of parameter; the encoder's adapter has the config's.
-RATES = {"heads": 3e-3, "counters": 5e-3, "ratings": 3e-2}
+# Adam's step for each kind of parameter; adapter and counters have the config's.
+RATES = {"heads": 3e-3, "ratings": 3e-2}
 WARM = 0.4  # of all steps, before the rate falls to zero in a line
 
 
@@ -38,6 +38,7 @@ class Plan:
     epochs: int
     prompts_per_step: int
     learning_rate: float
+    counter_rate: float
     lambda_reg: float
 
 
@@ -55,7 +56,7 @@ class Training:
             raise ElectorateError(f"reward.workers: {self.world} workers for {len(corpus.learned)} prompts to learn from; use fewer")
         self._learned = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.learned)))
         self._held_out = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.held_out)))
-        self.optimizer = torch.optim.Adam(_groups(network, plan.learning_rate))
+        self.optimizer = torch.optim.Adam(_groups(network, plan))
         self.own = {name: self._first_draw(name, head) for name, head in network.heads.items() if isinstance(head, PersonalHead)}
 
     def epoch(self) -> dict[str, Any]:
@@ -185,7 +186,7 @@ def _kept(network: Network) -> list[str]:
     return sorted(trained | own)
 
 
-def _groups(network: Network, learning_rate: float) -> list[dict[str, Any]]:
+def _groups(network: Network, plan: Plan) -> list[dict[str, Any]]:
     """Adam's parameter groups with their peak rates."""
 
     def kind(name: str) -> str:
@@ -197,5 +198,5 @@ def _groups(network: Network, learning_rate: float) -> list[dict[str, Any]]:
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             parameters.setdefault(kind(name), []).append(parameter)
-    rates = RATES | {"adapter": learning_rate}
+    rates = RATES | {"adapter": plan.learning_rate, "counters": plan.counter_rate}
     return [{"params": own, "lr": rates[of], "peak": rates[of]} for of, own in parameters.items()]

@@ -21,7 +21,7 @@ from electorate.rewards.network import Network, PersonalHead, Step
 from electorate.rewards.training import Plan, Training, standardise
 
 PROMPTS, CONTESTANTS, USERS, VOTES, KINDS = 40, 6, 300, 40, 2
-PLAN = Plan(epochs=8, prompts_per_step=8, learning_rate=1e-3, lambda_reg=30.0)
+PLAN = Plan(epochs=8, prompts_per_step=8, learning_rate=1e-3, counter_rate=5e-3, lambda_reg=30.0)
 
 
 @cache
