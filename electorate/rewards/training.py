@@ -62,6 +62,7 @@ class Training:
     def epoch(self) -> dict[str, Any]:
         """One epoch; returns {"loss": {form: nats}, "held_out": {form: nats}}."""
         loss = self._learn()
+        self._require_numbers(loss)
         encoded = self._encoded(np.union1d(self._corpus.learned, self._corpus.held_out))
         held_out = {}
         for name, head in self.network.heads.items():
@@ -70,15 +71,18 @@ class Training:
                 mode, own = self._posteriors(name, read)
                 self.own[name] = head.rescale(own, self._learned.label)
             held_out[name] = float(-weights.log_likelihood(read, self._held_out, mode, self._ties).mean())
+        self._require_numbers(held_out)
         self.epochs_done += 1
-        if not np.isfinite([*loss.values(), *held_out.values()]).all():
-            raise ElectorateError(f"reward: the loss is not a number in epoch {self.epochs_done}; lower reward.learning_rate")
         return {"loss": loss, "held_out": held_out}
 
     def reads(self) -> dict[str, Read]:
         """What every form says of all answers."""
         encoded = self._encoded(np.unique(self._corpus.prompt))
         return {name: head.read(encoded, self._corpus.model) for name, head in self.network.heads.items()}
+
+    def _require_numbers(self, found: dict[str, float]) -> None:
+        if not np.isfinite(list(found.values())).all():
+            raise ElectorateError(f"reward: the loss is not a number in epoch {self.epochs_done + 1}; lower reward.learning_rate")
 
     def _learn(self) -> dict[str, float]:
         corpus, size = self._corpus, self._plan.prompts_per_step

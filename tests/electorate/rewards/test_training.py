@@ -136,10 +136,11 @@ def test_votes_that_are_all_alike_are_no_trouble(outcome: int) -> None:
     assert held_out["hybrid"] < np.log(3)
 
 
-def test_a_loss_that_is_no_number_is_one_line() -> None:
-    job = training(votes(heterogeneity=1.0), ("pooled_rm",))
+@pytest.mark.parametrize("form", ["pooled_rm", "hybrid"])
+def test_a_loss_that_is_no_number_is_one_line(form: RewardSystem) -> None:
+    job = training(votes(heterogeneity=1.0), (form,))
     with torch.no_grad():
-        job.network.heads["pooled_rm"].base.fill_(float("nan"))
+        job.network.heads[form].base.fill_(float("nan"))
     with pytest.raises(ElectorateError, match="not a number in epoch 1; lower reward"):
         job.epoch()
 
