@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812 its usual name
 from torch import Tensor, nn
 
 from electorate.errors import ElectorateError
-from electorate.rewards.texts import Answer
+from electorate.rewards.texts import PROMPT_SHARE, Answer, cut
 
 COUNTERS = 128
 SCORED = "ForSequenceClassification"
@@ -91,12 +91,14 @@ class Encoder(nn.Module):
         """Each answer in as many windows as the model's context asks for, all windows at once."""
         rows, owner, spans = list[np.ndarray](), list[int](), list[tuple[int, int]]()
         for i, answer in enumerate(answers):
-            room = self._window - len(answer.before) - len(answer.after)
+            # A long prompt must leave most of a window to the answer.
+            before = cut(answer.before, self._window // PROMPT_SHARE)
+            room = self._window - len(before) - len(answer.after)
             edges = [*range(0, max(1, len(answer.answer)), room), len(answer.answer)]
             for start, stop in pairwise(edges):
-                rows.append(np.concatenate([answer.before, answer.answer[start:stop], answer.after]))
+                rows.append(np.concatenate([before, answer.answer[start:stop], answer.after]))
                 owner.append(i)
-                spans.append((len(answer.before), len(answer.before) + stop - start))
+                spans.append((len(before), len(before) + stop - start))
         longest = max(map(len, rows))
         ids, mask = np.full((len(rows), longest), self._pad), np.zeros((len(rows), longest), dtype=np.int64)
         for row, content in enumerate(rows):

@@ -48,6 +48,7 @@ class Training:
     def __init__(self, network: Network, wrapped: nn.Module, corpus: Corpus, ties: TieModel, seed: int, plan: Plan) -> None:
         self.network, self._wrapped, self._corpus, self._ties, self._seed, self._plan = network, wrapped, corpus, ties, seed, plan
         self.epochs_done, self._device = 0, network.encoder.counter.device
+        self._h = torch.zeros(len(corpus.answers), network.encoder.width)
         self.rank: int = dist.get_rank() if dist.is_initialized() else 0
         self.world: int = dist.get_world_size() if dist.is_initialized() else 1
         if not len(corpus.held_out):
@@ -63,10 +64,10 @@ class Training:
         """One epoch; returns {"loss": {form: nats}, "held_out": {form: nats}}."""
         loss = self._learn()
         self._require_numbers(loss)
-        encoded = self._encoded(np.union1d(self._corpus.learned, self._corpus.held_out))
+        self._h = self._encoded(np.unique(self._corpus.prompt))
         held_out = {}
         for name, head in self.network.heads.items():
-            read, mode = head.read(encoded, self._corpus.model), None
+            read, mode = head.read(self._h, self._corpus.model), None
             if isinstance(head, PersonalHead) and isinstance(read, PersonalRead):
                 mode, own = self._posteriors(name, read)
                 self.own[name] = head.rescale(own, self._learned.label)
@@ -76,9 +77,8 @@ class Training:
         return {"loss": loss, "held_out": held_out}
 
     def reads(self) -> dict[str, Read]:
-        """What every form says of all answers."""
-        encoded = self._encoded(np.unique(self._corpus.prompt))
-        return {name: head.read(encoded, self._corpus.model) for name, head in self.network.heads.items()}
+        """What every form says of all answers, after the last epoch."""
+        return {name: head.read(self._h, self._corpus.model) for name, head in self.network.heads.items()}
 
     def _require_numbers(self, found: dict[str, float]) -> None:
         if not np.isfinite(list(found.values())).all():
@@ -138,7 +138,7 @@ class Training:
 
     @torch.no_grad()
     def _encoded(self, prompts: Ints) -> torch.Tensor:
-        """(A, width), zero for other prompts than these; prompts shared out among the processes."""
+        """(A, width) of the answers to these prompts; prompts shared out among the processes."""
         mine = self._corpus.rows(prompts[self.rank :: self.world])
         answers = self._corpus.answers
         parts = [self.network.encoder([answers[row] for row in part]).cpu() for part in _parts(mine)]

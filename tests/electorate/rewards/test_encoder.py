@@ -67,6 +67,15 @@ def test_all_of_a_long_answer_is_read(minilm: str, layers: int) -> None:
     assert sum(len(a.answer) for a in answers(tokenizer, ["x" * 200_000], 512)) <= 512
 
 
+def test_a_prompt_longer_than_the_context_leaves_room_for_the_answer(minilm: str) -> None:
+    reader, tokenizer = encoder.load(minilm, 1, False, 0, 0)
+    read = texts.tokenise(tokenizer, ["word " * 3000] * 3, ["yes", "", "## no"], 4096)
+    with torch.no_grad():
+        one, empty, other = reader(read)
+    assert torch.isfinite(empty).all()
+    assert not torch.allclose(one, other, atol=1e-5)
+
+
 def test_a_chat_template_is_followed(minilm: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     tokenizer.chat_template = "{% for m in messages %}{{ m.role }} says {{ m.content }} and stops. {% endfor %}"
