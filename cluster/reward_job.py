@@ -21,7 +21,7 @@ from electorate.errors import ElectorateError
 from electorate.personas import Electorate
 from electorate.ratings.ties import MODELS
 from electorate.rewards import corpus, encoder, store
-from electorate.rewards.forms import FORMS
+from electorate.rewards.forms import FORMS, own_say
 from electorate.rewards.network import Network
 from electorate.rewards.training import Plan, Training, standardise
 from electorate.storage.run_folder import RunFolder
@@ -113,16 +113,17 @@ def _train(job: Job) -> None:
     for epoch in range(training.epochs_done, job.settings.epochs):
         start = time.monotonic()
         found = training.epoch()
-        reads = training.reads()
+        reads, gives = training.reads(), own_say(training.said, training.held_out.prompt)
         with TemporaryDirectory() as unsaved:
             if is_first:
                 _save(Path(unsaved), network)
-                store.write_reads(Path(unsaved), reads)
+                store.write_reads(Path(unsaved), {form: reads[giver] for form, giver in gives.items()})
                 torch.save(training.state(), Path(unsaved) / STATE)
             mean = sum(found[HELD_OUT].values()) / len(found[HELD_OUT])
             ray.train.report({HELD_OUT: mean, "epoch": epoch}, checkpoint=Checkpoint.from_directory(unsaved) if is_first else None)
         if is_first:
-            history.append({"epoch": epoch, **found, "seconds": round(time.monotonic() - start, 2)})
+            simpler = {form: giver for form, giver in gives.items() if form != giver}
+            history.append({"epoch": epoch, **found, "gives": simpler, "seconds": round(time.monotonic() - start, 2)})
             store.write_history(folder, history)
             _draw(run, job.round_, history[-1])
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-RewardSystem = Literal["length_only", "pooled_rm", "segment_rm", "low_rank_rm", "pooled_hybrid", "segment_hybrid", "hybrid"]
+RewardSystem = Literal["length_only", "pooled_rm", "segment_rm", "low_rank_rm", "pooled_hybrid", "segment_hybrid", "ratings_only", "hybrid"]
 System = Literal[
     "arena",
     "global_bt",

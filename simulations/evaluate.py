@@ -29,7 +29,7 @@ from simulations.systems import LOW_RANK, Rated, Rater, spread
 
 BASELINES = ("global_bt", "segment_bt")
 # What System B has to beat, on everyone.
-CONTROLS = ("elo_offset", "pooled_rm", "segment_rm", "pooled_hybrid", "segment_hybrid")
+CONTROLS = ("elo_offset", "pooled_rm", "segment_rm", "pooled_hybrid", "segment_hybrid", "ratings_only")
 EVERYONE = "all"
 
 

@@ -63,7 +63,9 @@ def train(settings: Reward, electorate: Electorate, folder: RunFolder, console: 
             with bar(console, "Training System B (epochs)", settings.epochs, done) as advance:
                 # What was trained before a stop is read back from the folder and counted already.
                 reward_job.train(folder, settings, round_, Path(config.cluster.cache_dir).expanduser(), advance, done)
-        counts[f"held_out_{config.votes.checkpoints[round_]}"] = _best(store.read_history(where))
+        best = min(store.read_history(where), key=lambda epoch: sum(epoch["held_out"].values()))
+        counts[f"held_out_{config.votes.checkpoints[round_]}"] = {form: round(value, 4) for form, value in best["held_out"].items()}
+        counts["gives"] = best["gives"]
     for form in FORMS:
         # The last there is: the hybrid before the text alone.
         if isinstance(read := store.read(where, form) if form in config.evaluation.systems else None, PersonalRead):
@@ -102,9 +104,3 @@ def axes_read(electorate: Electorate, prompts: PromptSet, read: PersonalRead) ->
     left = true - unseen @ np.linalg.lstsq(x, y, rcond=None)[0]
     total = (true**2).sum(axis=0)
     return {axis: round(float(1 - lost / of), 3) for axis, lost, of in zip(AXES, (left**2).sum(axis=0), total, strict=True) if of > 0}
-
-
-def _best(history: store.History) -> dict[str, float]:
-    """Held-out log loss of each form at the epoch that was kept."""
-    best = min(history, key=lambda epoch: sum(epoch["held_out"].values()))
-    return {form: round(value, 4) for form, value in best["held_out"].items()}

@@ -11,7 +11,7 @@ from electorate.ratings.ties import MODELS
 from electorate.rewards import encoder, texts, weights
 from electorate.rewards.battles import Battles
 from electorate.rewards.corpus import Corpus
-from electorate.rewards.forms import FORMS
+from electorate.rewards.forms import FORMS, own_say
 from electorate.rewards.network import Network
 from electorate.rewards.texts import Answer
 from electorate.rewards.training import Plan, Training, standardise
@@ -64,7 +64,7 @@ def predict(of: Texted, fold: Ints, settings: Reward, source: str, ties: str, ti
 
 
 def _trained(of: Texted, known: Battles, settings: Reward, source: str, ties: str) -> dict[RewardSystem, Read]:
-    """What each form says of all answers after its epoch with the best held-out log loss."""
+    """What each form says of all answers after its epoch with the best held-out log loss, or what a simpler one does."""
     reader, _ = encoder.load(source, settings.layers, settings.score_head, settings.lora_rank, 0)
     corpus = Corpus(of.answers, of.prompt, of.model, known, *known.split(0))
     network = Network(reader, PREDICTED, 1, of.models, settings.rank, ties)
@@ -73,15 +73,15 @@ def _trained(of: Texted, known: Battles, settings: Reward, source: str, ties: st
     epochs = max(settings.epochs, -(-STEPS // max(1, len(corpus.learned) // size)))
     plan = Plan(epochs, size, settings.learning_rate, settings.counter_rate, settings.lambda_reg)
     training = Training(network, network, corpus, MODELS[ties], 0, plan)
-    best, kept = dict.fromkeys(PREDICTED, np.inf), dict[RewardSystem, Read]()
+    best, kept = dict[RewardSystem, Floats](), dict[RewardSystem, Read]()
     for _ in range(epochs):
-        found = training.epoch()["held_out"]
-        better = [form for form in PREDICTED if found[form] < best[form]]
+        training.epoch()
+        better = [form for form, said in training.said.items() if form not in best or said.sum() > best[form].sum()]
         if better:
             reads = training.reads()
             kept |= {form: reads[form] for form in better}
-            best |= {form: found[form] for form in better}
-    return kept
+            best |= {form: training.said[form] for form in better}
+    return {form: kept[giver] for form, giver in own_say(best, training.held_out.prompt).items()}
 
 
 def _predicted(read: Read, known: Battles, test: Battles, ties: str) -> Floats:

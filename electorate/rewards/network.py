@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from electorate.config import RewardSystem
 from electorate.rewards.encoder import Encoder
-from electorate.rewards.forms import FORMS, LENGTH, Form
+from electorate.rewards.forms import FORMS, Form
 from electorate.rewards.losses import LOG_ODDS
 from electorate.rewards.texts import Answer
 from electorate.rewards.weights import PersonalRead, Read
@@ -40,9 +40,8 @@ class Head(nn.Module):
         super().__init__()
         width, self.form = encoder.width, form
         rows = kinds if form.segments or form.personal else 1
-        self.register_buffer("reads", torch.ones(width))
-        if form.text == LENGTH:
-            self.reads.zero_()
+        self.register_buffer("reads", torch.full((width,), float(form.text == "all")))
+        if form.text == "length":
             self.reads[encoder.length_at] = 1.0
         self.base = nn.Parameter(torch.zeros(width))
         self.segment = nn.Parameter(torch.zeros(kinds, width)) if form.segments else None
@@ -84,9 +83,10 @@ class PersonalHead(Head):
 
     def __init__(self, form: Form, encoder: Encoder, kinds: int, models: int, rank: int) -> None:
         super().__init__(form, encoder, kinds, models)
+        rank = 0 if form.text == "none" else rank
         self.rank = rank
         self.size = rank + 1 + (models if form.ratings else 0) + 1
-        self.taste = nn.Parameter(torch.randn(encoder.width, rank) * FIRST_SD / rank**0.5)
+        self.taste = nn.Parameter(torch.randn(encoder.width, rank) * FIRST_SD / max(1, rank) ** 0.5)
         # Of position, offsets, tie parameter.
         self.log_scales = nn.Parameter(torch.full((3,), float(np.log(FIRST_SD))))
         self.register_buffer("mean", torch.zeros(kinds, rank))
@@ -140,7 +140,7 @@ class PersonalHead(Head):
         self.log_scales += self.log_scales.new_tensor(np.log(sds))
         self.mean.copy_(self.mean.new_tensor(np.linalg.solve(root, means[:, :r].T).T))
         turned = away.copy()
-        turned[..., :r] = np.linalg.solve(root, own[..., :r].reshape(-1, r).T).T.reshape(own[..., :r].shape)
+        turned[..., :r] = own[..., :r] @ np.linalg.inv(root)
         for block, sd in zip(blocks, sds, strict=True):
             turned[..., block] /= sd
         return turned

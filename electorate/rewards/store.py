@@ -8,6 +8,7 @@ history.json         loss and held-out log loss, epoch by epoch
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from electorate.config import RewardSystem
 from electorate.errors import ElectorateError
 from electorate.rewards.weights import PersonalRead, Read
 from electorate.storage import files
@@ -36,7 +38,7 @@ def is_there(folder: Path) -> bool:
 
 
 def read_history(folder: Path) -> History:
-    """Epoch by epoch: loss and held_out, {form: nats}, and seconds."""
+    """Epoch by epoch: loss and held_out, {form: nats}; gives, {form: simpler form whose rankings it gives}; and seconds."""
     path = folder / HISTORY
     history: History = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return history
@@ -47,7 +49,7 @@ def write_history(folder: Path, history: History) -> None:
     files.write_text(folder / HISTORY, json.dumps(history) + "\n")
 
 
-def write_reads(folder: Path, reads: dict[str, Read]) -> None:
+def write_reads(folder: Path, reads: Mapping[RewardSystem, Read]) -> None:
     """What each form says of all answers."""
     (folder / READS).mkdir()
     for form, read in reads.items():

@@ -5,7 +5,7 @@ under weights drawn from each user's posterior; then the users' posteriors are w
 are shared out among processes of a torch.distributed group, where there is one, and so are users.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from electorate.config import RewardSystem
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
 from electorate.ratings.ties import TieModel
@@ -48,6 +49,7 @@ class Training:
     def __init__(self, network: Network, wrapped: nn.Module, corpus: Corpus, ties: TieModel, seed: int, plan: Plan) -> None:
         self.network, self._wrapped, self._corpus, self._ties, self._seed, self._plan = network, wrapped, corpus, ties, seed, plan
         self.epochs_done, self._device = 0, network.encoder.counter.device
+        self.said = dict[RewardSystem, Floats]()  # log-likelihood of the held-out votes after the last epoch
         self._h = torch.zeros(len(corpus.answers), network.encoder.width)
         self.rank: int = dist.get_rank() if dist.is_initialized() else 0
         self.world: int = dist.get_world_size() if dist.is_initialized() else 1
@@ -56,7 +58,7 @@ class Training:
         if len(corpus.learned) < self.world:
             raise ElectorateError(f"reward.workers: {self.world} workers for {len(corpus.learned)} prompts to learn from; use fewer")
         self._learned = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.learned)))
-        self._held_out = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.held_out)))
+        self.held_out = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.held_out)))
         self.optimizer = torch.optim.Adam(_groups(network, plan))
         self.own = {name: self._first_draw(name, head) for name, head in network.heads.items() if isinstance(head, PersonalHead)}
 
@@ -65,22 +67,23 @@ class Training:
         loss = self._learn()
         self._require_numbers(loss)
         self._h = self._encoded(np.unique(self._corpus.prompt))
-        held_out = {}
+        self.said = {}
         for name, head in self.network.heads.items():
             read, mode = head.read(self._h, self._corpus.model), None
             if isinstance(head, PersonalHead) and isinstance(read, PersonalRead):
                 mode, own = self._posteriors(name, read)
                 self.own[name] = head.rescale(own, self._learned.label)
-            held_out[name] = float(-weights.log_likelihood(read, self._held_out, mode, self._ties).mean())
+            self.said[name] = weights.log_likelihood(read, self.held_out, mode, self._ties)
+        held_out = {name: float(-said.mean()) for name, said in self.said.items()}
         self._require_numbers(held_out)
         self.epochs_done += 1
         return {"loss": loss, "held_out": held_out}
 
-    def reads(self) -> dict[str, Read]:
+    def reads(self) -> dict[RewardSystem, Read]:
         """What every form says of all answers, after the last epoch."""
         return {name: head.read(self._h, self._corpus.model) for name, head in self.network.heads.items()}
 
-    def _require_numbers(self, found: dict[str, float]) -> None:
+    def _require_numbers(self, found: Mapping[Any, float]) -> None:
         if not np.isfinite(list(found.values())).all():
             raise ElectorateError(f"reward: the loss is not a number in epoch {self.epochs_done + 1}; lower reward.learning_rate")
 

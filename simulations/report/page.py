@@ -40,6 +40,7 @@ WHAT = {
     "low_rank_rm": "System B: a reward model with each persona's own weights on what it reads",
     "pooled_hybrid": "one ranking and one reward model for all, together",
     "segment_hybrid": "a ranking and a reward model for each archetype, together",
+    "ratings_only": "hybrid without the text: own offsets, learned as the others are",
     "hybrid": "Systems A and B together: own offsets and own weights on what is read",
     "oracle_features": "knows what tastes are about, learns each persona's: the most that reading answers can give",
     "oracle": "the planted truth: the best there is",

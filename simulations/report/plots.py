@@ -30,9 +30,10 @@ COLOURS = {
     "low_rank_rm": "#88CCEE",
     "pooled_hybrid": "#CC6677",
     "segment_hybrid": "#AA4499",
+    "ratings_only": "#DDAA33",
     "hybrid": "#332288",
 }
-MARKERS = dict(zip(COLOURS, "h*PosX^pDv<>1sPo*", strict=True))
+MARKERS = dict(zip(COLOURS, "h*PosX^pDv<>1sPdo", strict=True))
 UP, DOWN = "#0072B2", "#D55E00"
 INK = "#010203"  # replaced by currentColor in the SVG
 GRID: dict[str, Any] = {"color": "#888888", "alpha": 0.25, "linewidth": 0.6}

@@ -34,7 +34,7 @@ COLUMNS = (
 REGRET = "regret: Elo points lost on an unseen prompt by taking the system's first model"
 OF_SIX = "; of 6: from six models at random"
 BEATEN = {
-    "hybrid": ("elo_offset", "segment_bt", "pooled_hybrid", "segment_hybrid"),
+    "hybrid": ("elo_offset", "segment_bt", "pooled_hybrid", "segment_hybrid", "ratings_only"),
     "low_rank_rm": ("pooled_rm", "segment_rm"),
 }
 LOWER_IS_BETTER = {"regret", "regret_of_6", "log_loss"}
@@ -93,6 +93,8 @@ def reward_lines(folder: RunFolder) -> list[str]:
             found = [text for metric in ("kendall_tau", "regret", "log_loss") if (text := over(system, baseline, metric))]
             if found:
                 lines.append(f"{system} over {baseline}, unseen prompts: {', '.join(found)}")
+    for form, simpler in folder.read_manifest()["stages"].get("reward", {}).get("gives", {}).items():
+        lines.append(f"{form} gives the rankings of {simpler}: it predicts votes on held-out prompts no better")
     reached = [values.get((system, UNSEEN, "kendall_tau")) for system in ("elo_offset", "hybrid", "oracle_features")]
     if all(reached) and any(system == "hybrid" for system, _, _ in values):
         low, own, high = (row["value"] for row in reached if row)

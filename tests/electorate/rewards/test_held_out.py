@@ -47,13 +47,14 @@ def test_votes_on_prompts_never_seen_are_predicted_from_texts(people: Path, monk
     fold, ticks = folds.folds(read.prompt, 3, 0), list[int]()
     said = held_out.predict(of, fold, SETTINGS, source, "davidson", lambda: ticks.append(1))
     assert len(ticks) == 3
-    assert set(said) == {"length_only", "pooled_rm", "low_rank_rm", "pooled_hybrid", "hybrid"}
+    assert set(said) == {"length_only", "pooled_rm", "low_rank_rm", "pooled_hybrid", "ratings_only", "hybrid"}
     for odds in said.values():
         assert odds.sum(axis=1) == pytest.approx(np.ones(len(read)))
     log_loss = {form: -np.log(odds[np.arange(len(read)), read.outcome_of_3]).mean() for form, odds in said.items()}
     global_bt = folds.predict(read, fold, folds.SYSTEMS["global_bt"], MODELS["davidson"])
     assert log_loss["hybrid"] < -np.log(global_bt[np.arange(len(read)), read.outcome_of_3]).mean() - 0.1
     assert log_loss["hybrid"] < log_loss["pooled_hybrid"] - 0.1
+    assert log_loss["hybrid"] < log_loss["ratings_only"] - 0.1
 
 
 def test_what_is_missing_is_one_line(people: Path, tmp_path: Path) -> None:

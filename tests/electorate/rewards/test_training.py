@@ -16,7 +16,7 @@ from electorate.ratings.ties import MODELS
 from electorate.rewards import encoder, texts
 from electorate.rewards.battles import Battles
 from electorate.rewards.corpus import Corpus
-from electorate.rewards.forms import FORMS
+from electorate.rewards.forms import FORMS, own_say
 from electorate.rewards.network import Network, PersonalHead, Step
 from electorate.rewards.training import Plan, Training, standardise
 
@@ -85,6 +85,32 @@ def test_where_nobody_differs_nothing_is_gained() -> None:
     assert held_out["low_rank_rm"] == pytest.approx(held_out["pooled_rm"], abs=0.004)
     # Not all of a model's strength is to be read in its words, nor all of it in their number.
     assert held_out["pooled_hybrid"] < held_out["pooled_rm"] - 0.004 < held_out["length_only"] - 0.008
+
+
+def test_a_form_that_is_no_better_than_a_simpler_one_gives_its_rankings() -> None:
+    alike, differing = training(votes(heterogeneity=0.0)), training(votes(heterogeneity=1.5))
+    trained(alike)
+    trained(differing)
+    gives = own_say(alike.said, alike.held_out.prompt)
+    assert gives["segment_hybrid"] == "pooled_hybrid"
+    # The words of these answers say nothing that the models' names do not.
+    assert gives["hybrid"] == "ratings_only"
+    assert gives["low_rank_rm"] == gives["segment_rm"] == "pooled_rm"
+    assert all(form == giver for form, giver in own_say(differing.said, differing.held_out.prompt).items())
+
+
+def test_the_one_standard_error_rule() -> None:
+    prompt = np.repeat(np.arange(50), 20)
+    by_prompt, by_vote = np.random.default_rng(0).normal(size=50)[prompt], np.random.default_rng(1).normal(size=1000)
+    level = np.full(1000, -1.0)
+    # An error of 0.032 by votes, of 0.14 where those on a prompt go together.
+    assert own_say({"pooled_rm": level, "low_rank_rm": level + 0.1 + by_vote - by_vote.mean()}, prompt)["low_rank_rm"] == "low_rank_rm"
+    assert own_say({"pooled_rm": level, "low_rank_rm": level + 0.1 + by_prompt - by_prompt.mean()}, prompt)["low_rank_rm"] == "pooled_rm"
+    assert own_say({"pooled_rm": level, "low_rank_rm": level}, prompt)["low_rank_rm"] == "pooled_rm"
+    # Of several that it does not beat it gives the best's; one that stands alone has its own say.
+    said = {"pooled_hybrid": level, "ratings_only": level + 0.01, "hybrid": level}
+    assert own_say(said, prompt)["hybrid"] == "ratings_only"
+    assert own_say({"hybrid": level}, prompt)["hybrid"] == "hybrid"
 
 
 def test_training_that_was_stopped_goes_on_to_the_same_result() -> None:
