@@ -132,7 +132,8 @@ def _prepared(job: Job, run: RunFolder, electorate: Electorate) -> tuple[Network
     settings = job.settings
     reader, tokenizer = encoder.load(job.model, settings.layers, settings.score_head, settings.lora_rank, electorate.seed)
     texts = corpus.of_run(run, electorate, settings, job.round_, tokenizer)
-    ties, forms = electorate.config.ratings.ties, tuple(form for form in FORMS if form in electorate.config.evaluation.systems)
+    ties, wanted = electorate.config.ratings.ties, set[str](electorate.config.evaluation.systems)
+    forms = {name: form for name, form in FORMS.items() if name in wanted}
     network = Network(reader, forms, len(electorate.archetypes), len(electorate.strength), settings.rank, ties)
     network.to(ray.train.torch.get_device())
     standardise(network, texts, electorate.seed)

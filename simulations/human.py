@@ -74,14 +74,15 @@ def _prompts(votes: Votes, path: Path) -> Ints:
 
 
 def _predict_by_text(votes: Votes, prompt: Ints, ties: str, settings: Reward, cache_dir: Path, console: Console) -> Predicted:
+    from electorate.rewards import corpus
     from electorate.rewards import held_out as rewards_held_out
 
-    source = rewards.check(settings, cache_dir)
-    of = rewards_held_out.texted(replace(votes, prompt=prompt), settings, source)
+    reader, tokenizer = rewards.reader(settings, cache_dir)
+    of = corpus.of_votes(replace(votes, prompt=prompt), tokenizer, settings.max_tokens)
     by_seed = []
     with bar(console, "Training System B (folds)", SEEDS * FOLDS) as advance:
         for seed in range(SEEDS):
-            by_seed.append(rewards_held_out.predict(of, held_out.folds(prompt, FOLDS, seed), settings, source, ties, advance))
+            by_seed.append(rewards_held_out.predict(of, held_out.folds(prompt, FOLDS, seed), settings, reader, ties, advance))
     return {str(form): np.array([said[form] for said in by_seed]) for form in rewards_held_out.PREDICTED}
 
 

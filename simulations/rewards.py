@@ -33,6 +33,14 @@ def check(settings: Reward, cache_dir: Path) -> str:
     return source
 
 
+def reader(settings: Reward, cache_dir: Path) -> tuple[Any, Any]:
+    """The settings' encoder, untrained, and its tokenizer. Raises ElectorateError as `check` does."""
+    from electorate.rewards import encoder
+
+    source = model_files.resolve("reward.model", settings.model, cache_dir)
+    return encoder.load(source, settings.layers, settings.score_head, settings.lora_rank, 0)
+
+
 def rounds(config: Config) -> list[int]:
     """After which rounds it is trained."""
     if config.reward is None:
@@ -68,7 +76,8 @@ def train(settings: Reward, electorate: Electorate, folder: RunFolder, console: 
         counts["gives"] = best["gives"]
     for form in FORMS:
         # The last there is: the hybrid before the text alone.
-        if isinstance(read := store.read(where, form) if form in config.evaluation.systems else None, PersonalRead):
+        read = store.read(where, form) if form in config.evaluation.systems else None
+        if isinstance(read, PersonalRead) and read.taste.size:
             counts["axes"] = axes_read(electorate, PromptSet.from_table(files.read_table(folder.prompts)), read)
 
 

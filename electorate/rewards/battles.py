@@ -15,7 +15,7 @@ HELD_OUT = 8  # one prompt in so many is kept from the network, to tell when it 
 @dataclass(frozen=True)
 class Battles:
     """n votes of users 0..len(label)-1, ordered by user. a, b: models; answer_a, answer_b: which answers of theirs.
-    side: +1 where A was shown first, -1 where B was. outcome: 0 A, 1 B, 2 tie.
+    side: +1 where A was shown first, -1 where B was. outcome: 0 A, 1 B, 2 tie. weight: how much each counts, None: as one.
     """
 
     label: Ints
@@ -27,6 +27,7 @@ class Battles:
     answer_b: Ints
     side: Floats
     outcome: Ints
+    weight: Floats | None = None
 
     @classmethod
     def of(cls, cast: Cast, label: Ints, models: int) -> "Battles":
@@ -49,7 +50,13 @@ class Battles:
     def _taken(self, label: Ints, votes: Ints | slice, first: int) -> "Battles":
         models = (self.prompt[votes], self.a[votes], self.b[votes])
         answers = (self.answer_a[votes], self.answer_b[votes])
-        return Battles(label, self.user[votes] - first, *models, *answers, self.side[votes], self.outcome[votes])
+        weight = None if self.weight is None else self.weight[votes]
+        return Battles(label, self.user[votes] - first, *models, *answers, self.side[votes], self.outcome[votes], weight)
+
+    @property
+    def total(self) -> float:
+        """How many votes they count as."""
+        return float(len(self)) if self.weight is None else float(self.weight.sum())
 
     @cached_property
     def prompts(self) -> Ints:

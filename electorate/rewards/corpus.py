@@ -17,6 +17,26 @@ from electorate.scale import Ints
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
+from electorate.votes import Votes
+
+
+@dataclass(frozen=True)
+class Texted:
+    """Anybody's votes, and the texts that they are about, tokenised once. battles: all votes in the file's order; answers, prompt and
+    model as a Corpus has them.
+    """
+
+    answers: list[Answer]
+    prompt: Ints
+    model: Ints
+    battles: Battles
+    models: int
+
+    def corpus(self, votes: Ints) -> "Corpus":
+        """To learn from these votes alone."""
+        known = self.battles.take(votes)
+        known = known.take(np.argsort(known.user, kind="stable"))
+        return Corpus(self.answers, self.prompt, self.model, known, *known.split(0))
 
 
 @dataclass(frozen=True)
@@ -56,3 +76,19 @@ def of_run(run: RunFolder, electorate: Electorate, settings: Reward, round_: int
     battles = Battles.of(Cast.joined(votes), label, models)
     prompt, model = np.divmod(np.arange(len(answers)), models)
     return Corpus(answers, prompt, model, battles, *battles.split(electorate.seed))
+
+
+def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:
+    """From anybody's votes with texts, users and prompts: each answer to each prompt once, whoever voted on it."""
+    read, (user, group) = votes.texts, (votes.users, votes.prompt)
+    if read is None or group is None:
+        raise ValueError("votes without texts or prompts")
+    columns = [np.column_stack([group, read.prompt, models, response]) for models, response in ((votes.a, read.a), (votes.b, read.b))]
+    distinct, place = np.unique(np.concatenate(columns), axis=0, return_inverse=True)
+    asked = [texts.conversation(read.prompts[i]) for i in distinct[:, 1]]
+    said = [texts.conversation(read.responses[i]) for i in distinct[:, 3]]
+    answers = texts.tokenise(tokenizer, asked, said, max_tokens)
+    place_a, place_b = np.split(place.ravel(), 2)
+    label, side = np.zeros(int(user.max()) + 1, dtype=np.int64), np.ones(len(votes))
+    battles = Battles(label, user, group, votes.a, votes.b, place_a, place_b, side, votes.outcome_of_3, votes.weight)
+    return Texted(answers, distinct[:, 0], distinct[:, 2], battles, len(votes.models))

@@ -6,31 +6,35 @@
 h is what the encoder reads in an answer y_m to prompt x; k the user's archetype, or everybody.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from electorate.config import RewardSystem
 from electorate.scale import Floats, Ints
 
 
 @dataclass(frozen=True)
 class Form:
     """text: which of h it reads. segments: strength and base are an archetype's own. ratings: it has strengths, and if it
-    is personal eps_u. personal: it has w_u. beats: simpler forms that it must beat on held-out prompts to have its own say.
+    is personal eps_u. personal: it has w_u. battles: ties hang on what both answers are, and a place may be worth something.
+    pull: of what reads text toward nothing, times the config's. beats: simpler forms that it must beat on held-out prompts to
+    have its own say.
     """
 
     text: Literal["all", "length", "none"] = "all"
     segments: bool = False
     ratings: bool = False
     personal: bool = False
-    beats: tuple[RewardSystem, ...] = ()
+    battles: bool = False
+    pull: float = 1.0
+    beats: tuple[str, ...] = ()
 
 
 # Simpler forms stand before those that must beat them.
-FORMS: dict[RewardSystem, Form] = {
+# The rows of the table: electorate/config.py:RewardSystem.
+FORMS: dict[str, Form] = {
     "length_only": Form(text="length"),
     "pooled_rm": Form(),
     "segment_rm": Form(segments=True, beats=("pooled_rm",)),
@@ -40,17 +44,36 @@ FORMS: dict[RewardSystem, Form] = {
     "ratings_only": Form(text="none", ratings=True, personal=True),
     "hybrid": Form(ratings=True, personal=True, beats=("pooled_hybrid", "ratings_only")),
 }
+# What predicts anybody's preference, from the texts alone.
+PREFERENCE: dict[str, Form] = {"length_only": FORMS["length_only"], "preference": Form(battles=True)}
 
 
-def own_say(said: Mapping[RewardSystem, Floats], prompt: Ints) -> dict[RewardSystem, RewardSystem]:
+def pulled(forms: Mapping[str, Form], pulls: Sequence[float]) -> dict[str, Form]:
+    """Every form under several pulls, learned together: which one few votes want shows on held-out prompts."""
+    return {f"{name}@{pull:g}": replace(form, pull=pull) for name, form in forms.items() for pull in pulls}
+
+
+def pulled_best(said: Mapping[str, Floats]) -> dict[str, str]:
+    """Form to its name under the pull that suits it best. said: log-likelihoods by names that `pulled` gave."""
+    best: dict[str, str] = {}
+    for name, own in said.items():
+        form = name.split("@")[0]
+        if form not in best or own.sum() > said[best[form]].sum():
+            best[form] = name
+    return best
+
+
+def own_say(said: Mapping[str, Floats], prompt: Ints) -> dict[str, str]:
     """Form to the form whose rankings it gives: its own, unless a simpler one does as well.
 
     said: (n,) log-likelihood by each form of held-out votes, on these prompts (n,). The one-standard-error rule (Breiman et
     al., 1984): a form must beat the simpler ones by more than the error of their difference, clustered by prompt.
     """
-    gives = dict[RewardSystem, RewardSystem]()
-    for name in (form for form in FORMS if form in said):
-        level = [simpler for simpler in FORMS[name].beats if simpler in said and not _beats(said[name] - said[simpler], prompt)]
+    gives = dict[str, str]()
+    for name in sorted(said, key=list(FORMS | PREFERENCE).index):
+        level = [
+            simpler for simpler in (FORMS | PREFERENCE)[name].beats if simpler in said and not _beats(said[name] - said[simpler], prompt)
+        ]
         gives[name] = gives[max(level, key=lambda simpler: float(said[simpler].sum()))] if level else name
     return gives
 

@@ -1,18 +1,17 @@
 """One encoder and every form's heads on it: all forms learn from the same reading of an answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from electorate.config import RewardSystem
 from electorate.rewards.encoder import Encoder
-from electorate.rewards.forms import FORMS, Form
+from electorate.rewards.forms import Form
 from electorate.rewards.losses import LOG_ODDS
 from electorate.rewards.texts import Answer
-from electorate.rewards.weights import PersonalRead, Read
+from electorate.rewards.weights import PersonalRead, PreferenceRead, Read
 from electorate.scale import Floats, Ints
 
 FIRST_ETA = -0.5
@@ -146,18 +145,44 @@ class PersonalHead(Head):
         return turned
 
 
+class PreferenceHead(Head):
+    """Of a form that predicts anybody's preference."""
+
+    def __init__(self, form: Form, encoder: Encoder, kinds: int, models: int) -> None:
+        super().__init__(form, encoder, kinds, models)
+        self.tied = nn.Parameter(torch.zeros(encoder.width))
+        self.position = nn.Parameter(torch.zeros(()))
+
+    def linear(self, h: Tensor, step: Step, own: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See Head."""
+        (d, eta), tie = super().linear(h, step, own), h @ self.tied
+        return d + self.position * step.side, eta + tie[step.a] + tie[step.b]
+
+    def penalty(self) -> Tensor:
+        """See Head."""
+        return super().penalty() + self.tied.square().sum()
+
+    @torch.no_grad()
+    def read(self, h: Tensor, model: Ints) -> PreferenceRead:
+        """See Head."""
+        said = super().read(h, model)
+        return PreferenceRead(said.base, said.eta, _array(h.to(self.tied.device) @ self.tied), float(self.position))
+
+
 def head(form: Form, encoder: Encoder, kinds: int, models: int, rank: int) -> Head:
     """A form's head, untrained."""
-    return PersonalHead(form, encoder, kinds, models, rank) if form.personal else Head(form, encoder, kinds, models)
+    if form.personal:
+        return PersonalHead(form, encoder, kinds, models, rank)
+    return (PreferenceHead if form.battles else Head)(form, encoder, kinds, models)
 
 
 class Network(nn.Module):
     """An encoder and heads by form."""
 
-    def __init__(self, encoder: Encoder, forms: Sequence[RewardSystem], kinds: int, models: int, rank: int, ties: str) -> None:
+    def __init__(self, encoder: Encoder, forms: Mapping[str, Form], kinds: int, models: int, rank: int, ties: str) -> None:
         super().__init__()
         self.encoder, self._log_odds = encoder, LOG_ODDS[ties]
-        self.heads = nn.ModuleDict({name: head(FORMS[name], encoder, kinds, models, rank) for name in forms})
+        self.heads = nn.ModuleDict({name: head(form, encoder, kinds, models, rank) for name, form in forms.items()})
 
     def forward(self, answers: list[Answer], step: Step, own: Mapping[str, Tensor]) -> Tensor:
         """(forms, votes) log-likelihood of every vote by every form; each answer is encoded once."""

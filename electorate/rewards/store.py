@@ -16,7 +16,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from electorate.config import RewardSystem
 from electorate.errors import ElectorateError
 from electorate.rewards.weights import PersonalRead, Read
 from electorate.storage import files
@@ -49,7 +48,7 @@ def write_history(folder: Path, history: History) -> None:
     files.write_text(folder / HISTORY, json.dumps(history) + "\n")
 
 
-def write_reads(folder: Path, reads: Mapping[RewardSystem, Read]) -> None:
+def write_reads(folder: Path, reads: Mapping[str, Read]) -> None:
     """What each form says of all answers."""
     (folder / READS).mkdir()
     for form, read in reads.items():

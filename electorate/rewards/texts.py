@@ -1,5 +1,6 @@
 """Answers as tokens: what a reward model reads, cut where it is too long."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,17 @@ def cut(ids: Ints, budget: int) -> Ints:
         return ids
     tail = budget // 2
     return np.concatenate([ids[: budget - tail], ids[len(ids) - tail :]])
+
+
+def conversation(text: str) -> str:
+    """A text that is a JSON list of turns as its turns, one after the other; any other as it is."""
+    try:
+        turns = json.loads(text) if text.startswith("[") else None
+    except (ValueError, RecursionError):
+        turns = None
+    if not isinstance(turns, list) or not all(turn is None or isinstance(turn, str) for turn in turns):
+        return text
+    return "\n\n".join(turn or "" for turn in turns)
 
 
 def clip(text: str, tokens: int) -> str:

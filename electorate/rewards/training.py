@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from electorate.config import RewardSystem
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
 from electorate.ratings.ties import TieModel
@@ -49,7 +48,7 @@ class Training:
     def __init__(self, network: Network, wrapped: nn.Module, corpus: Corpus, ties: TieModel, seed: int, plan: Plan) -> None:
         self.network, self._wrapped, self._corpus, self._ties, self._seed, self._plan = network, wrapped, corpus, ties, seed, plan
         self.epochs_done, self._device = 0, network.encoder.counter.device
-        self.said = dict[RewardSystem, Floats]()  # log-likelihood of the held-out votes after the last epoch
+        self.said = dict[str, Floats]()  # log-likelihood of the held-out votes after the last epoch
         self._h = torch.zeros(len(corpus.answers), network.encoder.width)
         self.rank: int = dist.get_rank() if dist.is_initialized() else 0
         self.world: int = dist.get_world_size() if dist.is_initialized() else 1
@@ -79,7 +78,7 @@ class Training:
         self.epochs_done += 1
         return {"loss": loss, "held_out": held_out}
 
-    def reads(self) -> dict[RewardSystem, Read]:
+    def reads(self) -> dict[str, Read]:
         """What every form says of all answers, after the last epoch."""
         return {name: head.read(self._h, self._corpus.model) for name, head in self.network.heads.items()}
 
@@ -99,16 +98,18 @@ class Training:
                 group["lr"] = group["peak"] * min(1.0, (1 - (self.epochs_done * len(steps) + i) / total_steps) / (1 - WARM))
             mine = prompts[self.rank :: self.world]
             said = self._wrapped([corpus.answers[row] for row in corpus.rows(mine)], self._step(mine), own)
-            votes = len(self._learned.on(prompts))
+            votes, own_votes = (self._learned.take(self._learned.on(some)) for some in (prompts, mine))
+            if own_votes.weight is not None:
+                said = said * torch.as_tensor(own_votes.weight, dtype=said.dtype, device=self._device)
             # The group's mean of gradients is the gradient of the mean over all its votes.
-            loss = -said.sum() * self.world / max(1, votes)
-            penalty = torch.stack([head.penalty() for head in self.network.heads.values()]).sum()
+            loss = -said.sum() * self.world / max(1.0, votes.total)
+            penalty = torch.stack([head.form.pull * head.penalty() for head in self.network.heads.values()]).sum()
             self.optimizer.zero_grad()
-            (loss + self._plan.lambda_reg / (2 * max(1, len(self._learned))) * penalty).backward()
+            (loss + self._plan.lambda_reg / (2 * max(1.0, self._learned.total)) * penalty).backward()
             self.optimizer.step()
             total -= said.detach().sum(dim=1).cpu().numpy()
         total = np.sum(self._gathered(total), axis=0)
-        return dict(zip(self.network.heads, (total / max(1, len(self._learned))).tolist(), strict=True))
+        return dict(zip(self.network.heads, (total / max(1.0, self._learned.total)).tolist(), strict=True))
 
     def _step(self, prompts: Ints) -> Step:
         votes = self._learned.on(prompts)

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from electorate.ratings import kernels as ratings_kernels
-from electorate.ratings.ties import TieModel
+from electorate.ratings.ties import Derivatives, TieModel
 from electorate.rewards import kernels
 from electorate.rewards.battles import Battles
 from electorate.scale import Floats, Ints
@@ -36,6 +36,16 @@ class Read:
     def kind(self, label: Ints) -> Ints:
         """(n,) the row of base and eta that speaks for users with these archetypes."""
         return label if len(self.base) > 1 else np.zeros_like(label)
+
+
+@dataclass(frozen=True)
+class PreferenceRead(Read):
+    """Of a form that predicts anybody's preference. tie: (A,), what an answer adds to the tie parameter of its battles;
+    position: what being shown first is worth.
+    """
+
+    tie: Floats
+    position: float
 
 
 @dataclass(frozen=True)
@@ -82,8 +92,9 @@ def prior_mean(read: PersonalRead, label: Ints) -> Floats:
 
 def difference(read: Read, battles: Battles) -> tuple[Floats, Floats]:
     """(votes,) difference and tie parameter of each vote for the archetype's base."""
-    kind = read.kind(battles.label)[battles.user]
-    return read.base[kind, battles.answer_a] - read.base[kind, battles.answer_b], read.eta[kind]
+    kind, a, b = read.kind(battles.label)[battles.user], battles.answer_a, battles.answer_b
+    d, eta = read.base[kind, a] - read.base[kind, b], read.eta[kind]
+    return (d + read.position * battles.side, eta + read.tie[a] + read.tie[b]) if isinstance(read, PreferenceRead) else (d, eta)
 
 
 def design(read: PersonalRead, battles: Battles) -> Floats:
@@ -111,10 +122,13 @@ def _modes(read: PersonalRead, own: Battles, ties: TieModel, mean: Floats, root:
     at, kept, best, step = mean, mean, np.full(len(mean), -np.inf), np.zeros_like(mean)
     for _ in range(ITERATIONS):
         d, eta = _at(read, own, x, base, at)
-        value = np.bincount(own.user, ties.log_likelihood(d, eta, own.outcome), len(at)) - ((at - mean) ** 2).sum(axis=1) / 2
+        said, slopes = ties.log_likelihood(d, eta, own.outcome), ties.derivatives(d, eta, own.outcome)
+        if own.weight is not None:
+            said, slopes = said * own.weight, Derivatives(*(slope * own.weight for slope in slopes))
+        value = np.bincount(own.user, said, len(at)) - ((at - mean) ** 2).sum(axis=1) / 2
         worse = value < best - 1e-9
         kept, best = np.where(worse[:, None], kept, at), np.maximum(best, value)
-        newton = kernels.newton(own.first, x, own.a, own.b, read.tau, read.eta_sd, *ties.derivatives(d, eta, own.outcome), at - mean, root)
+        newton = kernels.newton(own.first, x, own.a, own.b, read.tau, read.eta_sd, *slopes, at - mean, root)
         step = np.where(worse[:, None], step / 2, newton)
         at = kept + step
         if np.abs(step).max(initial=0.0) < TOLERANCE:

@@ -11,7 +11,7 @@ from electorate import model_files, votes
 from electorate.config import Reward
 from electorate.evaluation import held_out as folds
 from electorate.ratings.ties import MODELS
-from electorate.rewards import held_out
+from electorate.rewards import corpus, encoder, few, held_out
 from tests.conftest import run_electorate
 from tests.electorate.rewards.test_training import CONTESTANTS, PROMPTS, made
 from tests.electorate.rewards.test_training import votes as planted
@@ -37,15 +37,16 @@ def people(tmp_path: Path) -> Path:
 
 
 def test_votes_on_prompts_never_seen_are_predicted_from_texts(people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held_out, "STEPS", 30)
+    monkeypatch.setattr(few, "STEPS", 30)
     read, set_aside = votes.read(people, texts=True)
     assert not set_aside
     source = model_files.resolve("reward.model", SETTINGS.model, Path("unused"))
-    of = held_out.texted(read, SETTINGS, source)
+    reader, tokenizer = encoder.load(source, SETTINGS.layers, False, 0, 0)
+    of = corpus.of_votes(read, tokenizer, 512)
     assert len(of.answers) <= PROMPTS * CONTESTANTS
     assert read.prompt is not None
     fold, ticks = folds.folds(read.prompt, 3, 0), list[int]()
-    said = held_out.predict(of, fold, SETTINGS, source, "davidson", lambda: ticks.append(1))
+    said = held_out.predict(of, fold, SETTINGS, reader, "davidson", lambda: ticks.append(1))
     assert len(ticks) == 3
     assert set(said) == {"length_only", "pooled_rm", "low_rank_rm", "pooled_hybrid", "ratings_only", "hybrid"}
     for odds in said.values():

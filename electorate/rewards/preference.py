@@ -1,0 +1,65 @@
+"""Which of two answers is preferred, told from their texts alone: a reward model trained on anybody's battles, for battles of
+models it has never met.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from electorate.config import Reward
+from electorate.ratings.ties import MODELS
+from electorate.rewards import few, texts, weights
+from electorate.rewards.battles import Battles
+from electorate.rewards.corpus import Texted
+from electorate.rewards.encoder import Encoder
+from electorate.rewards.forms import PREFERENCE
+from electorate.rewards.network import Network
+from electorate.scale import Floats, Ints
+
+AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network, and the name of the head on it that predicts. held_out: form to log loss on prompts it did not learn from."""
+
+    network: Network
+    head: str
+    held_out: dict[str, float]
+    ties: str
+    tokenizer: Any
+    max_tokens: int
+
+    def odds(self, prompts: Sequence[str], a: Sequence[str], b: Sequence[str]) -> Floats:
+        """(n, 3) probabilities of A, B and tie, averaged over both orders of the two answers."""
+        asked, said = ([texts.conversation(text) for text in of] for of in ([*prompts, *prompts], [*a, *b]))
+        answers, n = texts.tokenise(self.tokenizer, asked, said, self.max_tokens), len(prompts)
+        with torch.no_grad():
+            parts = [self.network.encoder(answers[start : start + AT_ONCE]).cpu() for start in range(0, len(answers), AT_ONCE)]
+        if not parts:
+            return np.zeros((0, 3))
+        nobodys = np.zeros(n, dtype=np.int64)
+        read = self.network.heads[self.head].read(torch.cat(parts), np.zeros(2 * n, dtype=np.int64))
+        first, second = np.arange(n), n + np.arange(n)
+
+        def in_order(shown_first: Ints, shown_second: Ints) -> Floats:
+            columns = (nobodys, nobodys, nobodys, shown_first, shown_second, np.ones(n), nobodys)
+            return MODELS[self.ties].probabilities(*weights.difference(read, Battles(nobodys[:1], nobodys, *columns)))
+
+        swapped = in_order(second, first)[:, [1, 0, 2]]
+        return (in_order(first, second) + swapped) / 2
+
+
+def train(
+    of: Texted, votes: Ints, settings: Reward, reader: Encoder, tokenizer: Any, ties: str, tick: Callable[[], None]
+) -> dict[str, Predictor]:
+    """A predictor from these votes for each form of PREFERENCE. tick(): an epoch is done."""
+    corpus = of.corpus(votes)
+    learned = few.learn(reader, corpus, of.models, PREFERENCE, settings, ties, tick)
+    return {
+        form: Predictor(learned.network, head, learned.held_out, ties, tokenizer, settings.max_tokens)
+        for form, head in learned.heads.items()
+    }
