@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from electorate.config import ENGINES, Archetype, Config, Contestant
+from electorate.config import ENGINES, Archetype, Cluster, Config, Contestant, Reward, Section
 from electorate.errors import ElectorateError
 
 SHORT = reprlib.Repr()
@@ -26,6 +26,24 @@ def load(path: Path, settings: Iterable[str] = ()) -> Config:
     for setting in settings:
         _apply(content, setting)
     return validated(content, str(path))
+
+
+def load_reward(path: Path) -> tuple[Reward, Path]:
+    """The reward section of a YAML config, which may be all there is in it, and the folder of converted models. Raises as `load` does."""
+    content = _read_yaml(path)
+    if not isinstance(content.get("reward"), dict):
+        raise ElectorateError(f"{path}: has no reward section; it names the model that reads the answers (configs/people.yaml has one)")
+    sections = {name: content[name] for name in ("reward", "cluster") if content.get(name) is not None}
+    try:
+        alone = _RewardAlone.model_validate(sections)
+    except ValidationError as error:
+        raise ElectorateError(f"{path}: {_explain(error)}") from None
+    return alone.reward, Path(alone.cluster.cache_dir).expanduser()
+
+
+class _RewardAlone(Section):
+    reward: Reward
+    cluster: Cluster = Cluster()
 
 
 def validated(content: Mapping[str, Any], origin: str) -> Config:

@@ -41,6 +41,12 @@ Each vote is predicted from the votes on other prompts: 5 folds that share no pr
 columns of VOTES: model_a, model_b, winner, user_id (or judge), prompt_id (or question_id), with --reward also
 prompt, response_a, response_b; every vote counts once.
 DIR gets metrics.parquet, gains.parquet (differences to global_bt), predictions.parquet and summary.json."""
+PREDICT = """Which of two answers people prefer: learned from TRAIN, a CSV of the LMSYS Chatbot Arena competition (id, model_a,
+model_b, prompt, response_a, response_b, winner_model_a, winner_model_b, winner_tie), told for TEST (id, prompt, response_a, response_b).
+
+OUT gets id, winner_model_a, winner_model_b, winner_tie: probabilities from the texts, averaged over both orders of the answers. Log loss
+on one prompt in 8 of TRAIN, from which nothing is learned, is printed beside the shares of outcomes (class_prior), Bradley-Terry
+ratings of the models (elo_only, which a test without names cannot have) and answers' length (length_only)."""
 IMPORT = """Turn a public data set into votes.parquet (for `rate`) and responses.parquet (for `engine: recorded`).
 Rows that cannot be used go to set_aside.jsonl with their reason.
 
@@ -175,6 +181,22 @@ def _parser() -> argparse.ArgumentParser:
     human.add_argument("--reward", type=Path, metavar="CONFIG", help="a config whose reward section names a model: adds System B")
     human.add_argument("--ties", choices=("half", "davidson", "rao_kupper"), default="davidson", help="tie model (default davidson)")
 
+    predict = commands.add_parser(
+        "predict",
+        help="which of two answers people prefer: a submission for a test file",
+        description=PREDICT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    predict.add_argument("--train", type=Path, required=True, metavar="TRAIN", help="battles with winners")
+    predict.add_argument("--test", type=Path, required=True, metavar="TEST", help="battles without")
+    predict.add_argument("--out", type=Path, required=True, metavar="OUT", help="a .csv, .jsonl or .parquet file")
+    predict.add_argument(
+        "--config",
+        type=Path,
+        metavar="CONFIG",
+        help="a config whose reward section says what reads the texts (default: as configs/people.yaml)",
+    )
+
     importing = commands.add_parser(
         "import",
         help="a public data set as votes.parquet and responses.parquet",
@@ -253,4 +275,10 @@ def _human(chosen: argparse.Namespace, console: Console) -> None:
     human(chosen.votes, chosen.out, chosen.ties, chosen.reward, console)
 
 
-COMMANDS = {"run": _run, "sweep": _sweep, "rate": _rate, "human": _human, "import": _import, "report": _report}
+def _predict(chosen: argparse.Namespace, console: Console) -> None:
+    from simulations.predict import predict
+
+    predict(chosen.train, chosen.test, chosen.out, chosen.config, console)
+
+
+COMMANDS = {"predict": _predict, "run": _run, "sweep": _sweep, "rate": _rate, "human": _human, "import": _import, "report": _report}

@@ -41,10 +41,8 @@ def human(path: Path, out: Path, ties: str, reward: Path | None, console: Consol
     """
     folder = RunFolder(out)
     folder.require_empty()
-    config = None if reward is None else config_file.load(reward)
-    if config is not None and config.reward is None:
-        raise ElectorateError(f"--reward {reward}: has no reward section")
-    votes, set_aside = votes_module.read(path, texts=config is not None)
+    by_text = None if reward is None else config_file.load_reward(reward)
+    votes, set_aside = votes_module.read(path, texts=by_text is not None)
     for line in votes_module.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
     prompt = _prompts(votes, path)
@@ -55,8 +53,8 @@ def human(path: Path, out: Path, ties: str, reward: Path | None, console: Consol
         votes = replace(votes, weight=np.ones(len(votes)))
     with folder.lock():
         predicted = _predict(votes, prompt, ties, console)
-        if config is not None and config.reward is not None:
-            predicted |= _predict_by_text(votes, prompt, ties, config.reward, Path(config.cluster.cache_dir).expanduser(), console)
+        if by_text is not None:
+            predicted |= _predict_by_text(votes, prompt, ties, *by_text, console)
         estimates, gains = _estimates(votes, prompt, predicted)
         _write(folder, votes, predicted, estimates, gains, {"votes": str(path), "ties": ties})
     _show(votes, estimates, gains, console)

@@ -20,6 +20,7 @@ from electorate.errors import ElectorateError
 from electorate.rewards.texts import PROMPT_SHARE, Answer, cut
 
 COUNTERS = 128
+ENCODED_AT_ONCE = 1024
 SCORED = "ForSequenceClassification"
 
 
@@ -74,6 +75,12 @@ class Encoder(nn.Module):
             rates.append(seen / tokens)
         columns = [*means, *counts, *rates, torch.log1p(bags.tokens)[:, None], *([] if score is None else [score])]
         return (torch.cat(columns, dim=1).float() - self.middle) * self.scale
+
+    @torch.no_grad()
+    def encode(self, answers: Sequence[Answer]) -> Tensor:
+        """The same on the CPU, without gradients, ENCODED_AT_ONCE answers at a time."""
+        parts = [self(answers[start : start + ENCODED_AT_ONCE]).cpu() for start in range(0, len(answers), ENCODED_AT_ONCE)]
+        return torch.cat(parts) if parts else torch.zeros(0, self.width)
 
     def _states(self, answers: Sequence[Answer]) -> tuple[list[Tensor], Bags, Tensor | None]:
         """States of every pooled layer, what each answer is pooled from, and the pretrained scores (n, 1)."""

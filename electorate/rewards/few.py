@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from electorate.config import Reward
 from electorate.ratings.ties import MODELS
 from electorate.rewards.corpus import Corpus
@@ -62,8 +60,7 @@ def learn(
         if pulled_best(best)[last] in better:
             state = copy.deepcopy(training.state()["network"])
         tick()
-    with torch.no_grad():
-        network.load_state_dict(state, strict=False)
+    network.load_state_dict(state, strict=False)
     of = pulled_best(best)
     gives = own_say({form: best[name] for form, name in of.items()}, training.held_out.prompt)
     held_out = {form: float(-best[name].mean()) for form, name in of.items()}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from electorate.config import Reward
 from electorate.ratings.ties import MODELS
@@ -18,8 +17,6 @@ from electorate.rewards.encoder import Encoder
 from electorate.rewards.forms import PREFERENCE
 from electorate.rewards.network import Network
 from electorate.scale import Floats, Ints
-
-AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -37,12 +34,8 @@ class Predictor:
         """(n, 3) probabilities of A, B and tie, averaged over both orders of the two answers."""
         asked, said = ([texts.conversation(text) for text in of] for of in ([*prompts, *prompts], [*a, *b]))
         answers, n = texts.tokenise(self.tokenizer, asked, said, self.max_tokens), len(prompts)
-        with torch.no_grad():
-            parts = [self.network.encoder(answers[start : start + AT_ONCE]).cpu() for start in range(0, len(answers), AT_ONCE)]
-        if not parts:
-            return np.zeros((0, 3))
         nobodys = np.zeros(n, dtype=np.int64)
-        read = self.network.heads[self.head].read(torch.cat(parts), np.zeros(2 * n, dtype=np.int64))
+        read = self.network.heads[self.head].read(self.network.encoder.encode(answers), np.zeros(2 * n, dtype=np.int64))
         first, second = np.arange(n), n + np.arange(n)
 
         def in_order(shown_first: Ints, shown_second: Ints) -> Floats:

@@ -5,7 +5,7 @@ under weights drawn from each user's posterior; then the users' posteriors are w
 are shared out among processes of a torch.distributed group, where there is one, and so are users.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,6 @@ from electorate.rewards.network import Network, PersonalHead, Step
 from electorate.rewards.weights import PersonalRead, Read
 from electorate.scale import Floats, Ints
 
-ENCODED_AT_ONCE = 1024
 SAMPLE = 1500  # answers that fix the scale of h
 DRAWN = 2048  # users' posteriors are drawn from so often that this many draws say what users are like
 # Adam's step for each kind of parameter; adapter and counters have the config's.
@@ -140,14 +139,12 @@ class Training:
     def _normal(self, name: str, shape: tuple[int, ...]) -> Floats:
         return generator(self._seed, Stream.WEIGHTS, list(self.network.heads).index(name), self.epochs_done).standard_normal(shape)
 
-    @torch.no_grad()
     def _encoded(self, prompts: Ints) -> torch.Tensor:
         """(A, width) of the answers to these prompts; prompts shared out among the processes."""
         mine = self._corpus.rows(prompts[self.rank :: self.world])
         answers = self._corpus.answers
-        parts = [self.network.encoder([answers[row] for row in part]).cpu() for part in _parts(mine)]
         encoded = torch.zeros(len(answers), self.network.encoder.width)
-        for rows, h in self._gathered((mine, torch.cat(parts) if parts else encoded[:0])):
+        for rows, h in self._gathered((mine, self.network.encoder.encode([answers[row] for row in mine]))):
             encoded[rows] = h
         return encoded
 
@@ -181,10 +178,6 @@ def standardise(network: Network, corpus: Corpus, seed: int) -> None:
     rows = corpus.rows(corpus.learned)
     chosen = generator(seed, Stream.TRAINING, block=1).permutation(rows)[:SAMPLE]
     network.encoder.standardise([corpus.answers[row] for row in np.sort(chosen)])
-
-
-def _parts(rows: Ints) -> Sequence[Ints]:
-    return [rows[i : i + ENCODED_AT_ONCE] for i in range(0, len(rows), ENCODED_AT_ONCE)]
 
 
 def _kept(network: Network) -> list[str]:

