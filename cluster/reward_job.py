@@ -16,7 +16,7 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig
 from safetensors.torch import save_file
 
 from electorate import founding, model_files
-from electorate.config import Reward
+from electorate.config import TOLD_BY_PROMPT, Reward
 from electorate.errors import ElectorateError
 from electorate.personas import Electorate
 from electorate.ratings.ties import MODELS
@@ -108,6 +108,8 @@ def _train(job: Job) -> None:
     network, training = _prepared(job, run, electorate)
     if state := _last_state(folder):
         training.load(state)
+    systems = electorate.config.evaluation.systems
+    teacher = next(form for form in TOLD_BY_PROMPT if form in systems) if store.PROMPT_HEAD in systems else None
     is_first = ray.train.get_context().get_world_rank() == 0
     history = store.read_history(folder)[: training.epochs_done]
     for epoch in range(training.epochs_done, job.settings.epochs):
@@ -117,7 +119,11 @@ def _train(job: Job) -> None:
         with TemporaryDirectory() as unsaved:
             if is_first:
                 _save(Path(unsaved), network)
-                store.write_reads(Path(unsaved), {form: reads[giver] for form, giver in gives.items()})
+                told = {form: reads[giver] for form, giver in gives.items()}
+                if teacher is not None:
+                    head, told[store.PROMPT_HEAD] = training.told_by_prompts(told[teacher])
+                    store.write_prompt_head(Path(unsaved), head)
+                store.write_reads(Path(unsaved), told)
                 torch.save(training.state(), Path(unsaved) / STATE)
             mean = sum(found[HELD_OUT].values()) / len(found[HELD_OUT])
             ray.train.report({HELD_OUT: mean, "epoch": epoch}, checkpoint=Checkpoint.from_directory(unsaved) if is_first else None)

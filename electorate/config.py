@@ -7,7 +7,18 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-RewardSystem = Literal["length_only", "pooled_rm", "segment_rm", "low_rank_rm", "pooled_hybrid", "segment_hybrid", "ratings_only", "hybrid"]
+RewardSystem = Literal[
+    "length_only",
+    "pooled_rm",
+    "segment_rm",
+    "low_rank_rm",
+    "pooled_hybrid",
+    "segment_hybrid",
+    "ratings_only",
+    "hybrid",
+    "prompt_head",
+]
+TOLD_BY_PROMPT: tuple[RewardSystem, ...] = ("hybrid", "low_rank_rm")  # what prompt_head learns to tell: the first that is compared
 System = Literal[
     "arena",
     "global_bt",
@@ -286,6 +297,8 @@ class Config(Section):
     def _systems_have_their_model(self) -> Self:
         if self.reward is None and (asked := [s for s in self.evaluation.systems if s in get_args(RewardSystem)]):
             raise ValueError(f"evaluation.systems: {asked[0]} needs a reward section that names its model")
+        if "prompt_head" in self.evaluation.systems and not set(TOLD_BY_PROMPT) & set(self.evaluation.systems):
+            raise ValueError("evaluation.systems: prompt_head tells from a prompt what hybrid or low_rank_rm say; name one of them too")
         return self
 
     @model_validator(mode="after")

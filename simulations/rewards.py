@@ -8,13 +8,13 @@ from rich.console import Console
 
 from electorate import config_file, model_files
 from electorate.cast import Cast
-from electorate.config import Config, Reward
+from electorate.config import TOLD_BY_PROMPT, Config, Reward
 from electorate.evaluation.predictions import System
 from electorate.features import AXES
 from electorate.personas import Electorate, Personas
 from electorate.prompts import PromptSet
 from electorate.ratings.ties import MODELS
-from electorate.rewards import store, weights
+from electorate.rewards import prompt_head, store, weights
 from electorate.rewards.battles import Battles
 from electorate.rewards.forms import FORMS
 from electorate.rewards.systems import Personal, Pooled
@@ -87,13 +87,20 @@ def said(electorate: Electorate, folder: RunFolder, round_: int, cast: Cast, peo
     if round_ not in rounds(electorate.config):
         return {}
     found: dict[str, System] = {}
-    for form in (form for form in FORMS if form in electorate.config.evaluation.systems):
+    wanted, label, mix = electorate.config.evaluation.systems, people.archetype, electorate.prompt_weights
+    battles = Battles.of(cast, label, len(electorate.strength))
+    for form in (form for form in FORMS if form in wanted):
         read = store.read(where, form)
-        label, mix = people.archetype, electorate.prompt_weights
         if isinstance(read, PersonalRead):
-            found[form] = Personal(read, label, mix, weights.solve(read, Battles.of(cast, label, len(electorate.strength)), ties), ties)
+            found[form] = Personal(read, label, mix, weights.solve(read, battles, ties), ties)
         else:
             found[form] = Pooled(read, label, mix, ties)
+    if store.PROMPT_HEAD in wanted:
+        # Weights come from votes on answers that are there; only what they are applied to is told by the prompt.
+        teacher = prompt_head.personal(store.read(where, next(form for form in TOLD_BY_PROMPT if form in wanted)))
+        told = store.read(where, store.PROMPT_HEAD)
+        if isinstance(told, PersonalRead):
+            found[store.PROMPT_HEAD] = Personal(told, label, mix, weights.solve(teacher, battles, ties), ties)
     return found
 
 

@@ -1,5 +1,6 @@
 """What System B learns from: the answers of a run as tokens, and the votes of its first personas about them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ class Texted:
 @dataclass(frozen=True)
 class Corpus:
     """answers: A of them, in order of prompt; prompt and model: (A,) of each. battles: votes on them; learned and held_out:
-    their prompts.
+    their prompts. asked: all prompts, read as answers to nothing, where that is wanted.
     """
 
     answers: list[Answer]
@@ -51,6 +52,7 @@ class Corpus:
     battles: Battles
     learned: Ints
     held_out: Ints
+    asked: Sequence[Answer] = ()
 
     def rows(self, prompts: Ints) -> Ints:
         """Where the answers to these prompts lie."""
@@ -75,7 +77,8 @@ def of_run(run: RunFolder, electorate: Electorate, settings: Reward, round_: int
     label = np.concatenate([personas.draw_archetypes(electorate, block) for block in blocks])[:voters]
     battles = Battles.of(Cast.joined(votes), label, models)
     prompt, model = np.divmod(np.arange(len(answers)), models)
-    return Corpus(answers, prompt, model, battles, *battles.split(electorate.seed))
+    asked = texts.tokenise(tokenizer, [""] * len(prompts), prompts, settings.max_tokens)
+    return Corpus(answers, prompt, model, battles, *battles.split(electorate.seed), asked)
 
 
 def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:

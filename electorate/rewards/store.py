@@ -2,7 +2,8 @@
 
 adapter/             the LoRA adapter as peft writes it, where layers run
 heads.safetensors    the pooling and every form's heads
-reads/FORM.npz       what a form says of every answer
+reads/FORM.npz       what a form says of every answer; prompt_head: what prompts alone tell of it
+prompt_head.npz      how a prompt is told from, for prompts still to come
 history.json         loss and held-out log loss, epoch by epoch
 """
 
@@ -17,13 +18,15 @@ from zipfile import BadZipFile
 import numpy as np
 
 from electorate.errors import ElectorateError
+from electorate.rewards.prompt_head import PromptHead, PromptRead
 from electorate.rewards.weights import PersonalRead, Read
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 
 History = list[dict[str, Any]]
 READS, HISTORY = "reads", "history.json"
-PROMOTED = ("adapter", "heads.safetensors", READS)
+PROMPT_HEAD = "prompt_head"
+PROMOTED = ("adapter", "heads.safetensors", f"{PROMPT_HEAD}.npz", READS)
 
 
 def of_round(run: RunFolder, round_: int) -> Path:
@@ -56,13 +59,19 @@ def write_reads(folder: Path, reads: Mapping[str, Read]) -> None:
         np.savez(folder / READS / f"{form}.npz", **columns)
 
 
+def write_prompt_head(folder: Path, head: PromptHead) -> None:
+    """Keep it for prompts still to come."""
+    columns: dict[str, Any] = asdict(head)
+    np.savez(folder / f"{PROMPT_HEAD}.npz", **columns)
+
+
 def read(folder: Path, form: str) -> Read:
     """What a form says of all answers. Raises ElectorateError if the file is missing or damaged."""
     path = folder / READS / f"{form}.npz"
     try:
         with np.load(path) as columns:
             values: dict[str, Any] = {name: columns[name] if columns[name].ndim else columns[name].item() for name in columns.files}
-        return PersonalRead(**values) if "taste" in values else Read(**values)
+        return (PromptRead if "unsaid" in values else PersonalRead if "taste" in values else Read)(**values)
     except (OSError, ValueError, TypeError, BadZipFile) as error:
         raise ElectorateError(f"{path}: cannot be read ({error}); remove {folder} and run again with --resume") from None
 

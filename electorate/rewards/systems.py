@@ -7,6 +7,7 @@ import numpy as np
 from electorate.evaluation.metrics import pair_indices
 from electorate.evaluation.predictions import Prediction
 from electorate.ratings.ties import TieModel
+from electorate.rewards.prompt_head import PromptRead
 from electorate.rewards.weights import PersonalRead, Read, Weights
 from electorate.scale import Floats, Ints
 
@@ -71,7 +72,7 @@ class Personal:
             reads[:, r + 1 : -1] = read.tau * np.eye(models)
         covariance = reads @ self.weights.covariance @ reads.T
         variance = np.diagonal(covariance, axis1=1, axis2=2)
-        sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * covariance[:, a, b], 0.0))
+        sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * covariance[:, a, b] + self._unsaid(), 0.0))
         d, eta = strength[:, a] - strength[:, b], (read.eta[kind] + read.eta_sd * mode[:, -1])[:, None]
         weights = _WEIGHTS / _WEIGHTS.sum()
         odds = sum(weight * self.ties.probabilities(d + node * sd, eta) for node, weight in zip(_NODES, weights, strict=True))
@@ -81,6 +82,14 @@ class Personal:
         """See System."""
         return replace(self, label=self.label[users], weights=self.weights.take(users))
 
+    def _unsaid(self) -> Floats:
+        """(n, 1) variance of a difference that a prompt does not tell; zero for what reads the answers."""
+        if not isinstance(self.read, PromptRead):
+            return np.zeros((1, 1))
+        r = self.read.taste.shape[1]
+        weights, kind = np.column_stack([np.ones(len(self.label)), self.weights.mode[:, :r]]), self.read.kind(self.label)
+        return 2 * np.einsum("nr,nrq,nq->n", weights, self.read.unsaid[kind], weights)[:, None]
+
     def _offsets(self) -> Floats:
         """(n, M) nats; (1, 1) of zero where the form has none."""
         return self.read.tau * self.weights.mode[:, self.read.taste.shape[1] + 1 : -1] if self.read.tau > 0 else np.zeros((1, 1))
@@ -88,7 +97,7 @@ class Personal:
 
 def by_prompt(values: Floats, mix: Floats) -> Floats:
     """(k, P, M) from values of a run's answers (k, P * M), which lie prompt by prompt."""
-    return values.reshape(len(values), mix.shape[1], -1)
+    return values.reshape(len(values), mix.shape[1], values.shape[1] // mix.shape[1])
 
 
 def mean_base(read: Read, mix: Floats) -> Floats:

@@ -17,9 +17,10 @@ from torch import nn
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
 from electorate.ratings.ties import TieModel
-from electorate.rewards import weights
+from electorate.rewards import prompt_head, weights
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.network import Network, PersonalHead, Step
+from electorate.rewards.prompt_head import PromptHead, PromptRead
 from electorate.rewards.weights import PersonalRead, Read
 from electorate.scale import Floats, Ints
 
@@ -80,6 +81,12 @@ class Training:
     def reads(self) -> dict[str, Read]:
         """What every form says of all answers, after the last epoch."""
         return {name: head.read(self._h, self._corpus.model) for name, head in self.network.heads.items()}
+
+    def told_by_prompts(self, teacher: Read) -> tuple[PromptHead, PromptRead]:
+        """What `teacher` says of answers, as far as prompts tell: learned on those voted on, told of all."""
+        g = self.network.encoder.encode(self._corpus.asked).numpy().astype(np.float64)
+        head = prompt_head.distil(g, self._corpus.battles.prompts, teacher)
+        return head, head.read(g, teacher)
 
     def _require_numbers(self, found: Mapping[Any, float]) -> None:
         if not np.isfinite(list(found.values())).all():
@@ -193,7 +200,7 @@ def _groups(network: Network, plan: Plan) -> list[dict[str, Any]]:
     def kind(name: str) -> str:
         if name.startswith("encoder."):
             return "counters" if name in ("encoder.counter", "encoder.threshold") else "adapter"
-        return "ratings" if name.rsplit(".", 1)[-1] in ("strength", "eta", "log_scales") else "heads"
+        return "ratings" if name.rsplit(".", 1)[-1] in ("strength", "eta", "log_scales", "position") else "heads"
 
     parameters: dict[str, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():

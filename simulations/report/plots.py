@@ -32,8 +32,9 @@ COLOURS = {
     "segment_hybrid": "#AA4499",
     "ratings_only": "#DDAA33",
     "hybrid": "#332288",
+    "prompt_head": "#661100",
 }
-MARKERS = dict(zip(COLOURS, "h*PosX^pDv<>1sPod*", strict=True))
+MARKERS = dict(zip(COLOURS, "h*PosX^pDv<>1sPod*X", strict=True))
 UP, DOWN = "#0072B2", "#D55E00"
 INK = "#010203"  # replaced by currentColor in the SVG
 GRID: dict[str, Any] = {"color": "#888888", "alpha": 0.25, "linewidth": 0.6}

@@ -36,6 +36,7 @@ OF_SIX = "; of 6: from six models at random"
 BEATEN = {
     "hybrid": ("elo_offset", "segment_bt", "pooled_hybrid", "segment_hybrid", "ratings_only"),
     "low_rank_rm": ("pooled_rm", "segment_rm"),
+    "prompt_head": ("elo_offset", "segment_bt"),
 }
 LOWER_IS_BETTER = {"regret", "regret_of_6", "log_loss"}
 

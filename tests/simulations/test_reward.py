@@ -34,14 +34,14 @@ def reward(**changes: Any) -> dict[str, Any]:
         "evaluation": {
             "bootstrap": 50,
             "users": 300,
-            "systems": ["global_bt", "segment_bt", "elo_offset", *FORMS, "oracle_features", "oracle"],
+            "systems": ["global_bt", "segment_bt", "elo_offset", *FORMS, "prompt_head", "oracle_features", "oracle"],
         },
         "cluster": {"cohorts": 2, "cpus_per_cohort": 0},
     }
 
 
 def reads(run: RunFolder) -> dict[str, np.ndarray]:
-    found = {form: store.read(store.of_round(run, LAST), form) for form in FORMS}
+    found = {form: store.read(store.of_round(run, LAST), form) for form in (*FORMS, store.PROMPT_HEAD)}
     return {f"{form}.{name}": np.asarray(value) for form, read in found.items() for name, value in vars(read).items()}
 
 
@@ -70,6 +70,8 @@ def test_system_b_is_trained_compared_and_kept_through_kills(stored: Callable[..
     assert tau["hybrid"] > tau["pooled_hybrid"] + 0.02
     assert tau["oracle_features"] > tau["hybrid"]
     assert at["hybrid", 60, "unseen", "log_loss"] < at["pooled_hybrid", 60, "unseen", "log_loss"] < np.log(3)
+    # The made answers do not hang on their prompts, so a prompt tells no more than the models' means; of those, each persona's own.
+    assert at["prompt_head", 60, "unseen", "log_loss"] < at["global_bt", 60, "unseen", "log_loss"] - 0.01
     gains = pq.read_table(whole.gains).to_pylist()
     assert {"elo_offset", "segment_hybrid"} <= {row["baseline"] for row in gains if row["system"] == "hybrid"}
 
@@ -128,6 +130,8 @@ def test_without_a_reward_model_system_b_is_no_row(stored: Callable[..., Path], 
     assert process.returncode == 2
     assert "evaluation.systems: hybrid needs a reward section that names its model" in process.stderr
     assert not set(FORMS) & set(made_config().evaluation.systems)
+    process = run_electorate("run", stored(**reward()), "--set", "evaluation.systems=[global_bt, prompt_head]", "--out", tmp_path / "out")
+    assert "prompt_head tells from a prompt what hybrid or low_rank_rm say; name one of them too" in process.stderr
 
 
 def test_a_worker_says_in_one_line_what_trying_again_would_not_mend(
