@@ -21,7 +21,7 @@ from electorate.errors import ElectorateError
 from electorate.personas import Electorate
 from electorate.ratings.ties import MODELS
 from electorate.rewards import corpus, encoder, store
-from electorate.rewards.forms import FORMS, own_say
+from electorate.rewards.forms import own_say, wanted
 from electorate.rewards.network import Network
 from electorate.rewards.training import Plan, Training, standardise
 from electorate.storage.run_folder import RunFolder
@@ -138,8 +138,7 @@ def _prepared(job: Job, run: RunFolder, electorate: Electorate) -> tuple[Network
     settings = job.settings
     reader, tokenizer = encoder.load(job.model, settings.layers, settings.score_head, settings.lora_rank, electorate.seed)
     texts = corpus.of_run(run, electorate, settings, job.round_, tokenizer)
-    ties, wanted = electorate.config.ratings.ties, set[str](electorate.config.evaluation.systems)
-    forms = {name: form for name, form in FORMS.items() if name in wanted}
+    ties, forms = electorate.config.ratings.ties, wanted(electorate.config.evaluation.systems)
     network = Network(reader, forms, len(electorate.archetypes), len(electorate.strength), settings.rank, ties)
     network.to(ray.train.torch.get_device())
     standardise(network, texts, electorate.seed)

