@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from electorate import cast, census, judges, pairing, personas
 from electorate.cast import Cast
@@ -41,8 +42,7 @@ class Cohort:
         prior: System A's on the rounds before, which chooses pairs where they are chosen actively, and says who is
         asked no more.
         """
-        checkpoints = (0, *self.electorate.config.votes.checkpoints)
-        first, votes = checkpoints[round_], checkpoints[round_ + 1] - checkpoints[round_]
+        first, votes = self._steps(round_)
         drawn = personas.draw(self.electorate, block, round_)
         chosen, asked = (None, np.arange(len(drawn))) if prior is None else self._choose(round_, block, votes, prior)
         ballots = judges.vote(self.electorate, drawn, block, round_, votes, chosen).take(asked)
@@ -52,8 +52,20 @@ class Cohort:
 
     def cast(self, round_: int, block: int, rows: Ints, first: int) -> Cast:
         """The votes of these rows of the block in one round; the rows become users first, first + 1, ..."""
-        votes = self._log.read(round_, block, cast.COLUMNS)
+        known = block < self.electorate.blocks
+        votes = self._log.read(round_, block, cast.COLUMNS) if known else self._of_newcomers(round_, block)
         return Cast.of(votes, block * BLOCK, round_).of_users(rows, first)
+
+    def _of_newcomers(self, round_: int, block: int) -> pa.Table:
+        """Votes on pairs drawn evenly that no log has, so that nothing is fitted to them."""
+        drawn = personas.draw(self.electorate, block, round_)
+        first, votes = self._steps(round_)
+        return self._log.table(judges.vote(self.electorate, drawn, block, round_, votes), drawn.user_id, first, judge="taste")
+
+    def _steps(self, round_: int) -> tuple[int, int]:
+        """A round's first vote of a persona, and how many it has."""
+        checkpoints = (0, *self.electorate.config.votes.checkpoints)
+        return checkpoints[round_], checkpoints[round_ + 1] - checkpoints[round_]
 
     def user_votes(self, last_round: int, block: int, labels: Labels) -> UserVotes:
         """The block's votes of rounds 0..last_round as System A takes them."""

@@ -241,6 +241,12 @@ class Evaluation(Section):
 
     systems: tuple[System, ...] = Field(get_args(System), min_length=1, description="rows of the table")
     users: int = Field(2000, ge=1, description="personas the metrics are computed on, drawn from the seed")
+    newcomers: int = Field(
+        500,
+        ge=0,
+        le=4096,
+        description="personas compared besides, whose votes are in no log and no fit: new users, known by their own votes",
+    )
     persona: Name | None = Field(None, description="compare on one persona alone, the first of this archetype; all still vote")
     incremental: bool = Field(True, description="compare at every checkpoint, for learning curves; false compares at the last alone")
     bootstrap: int = Field(500, ge=50, le=100_000, description="resamples of users x prompts")

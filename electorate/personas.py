@@ -65,8 +65,8 @@ class Electorate:
         return tuple(self.population.archetypes)
 
     def users_in(self, block: int) -> int:
-        """Personas in a block: BLOCK, but for the last one."""
-        return min(BLOCK, self.population.size - block * BLOCK)
+        """Personas in a block: BLOCK, but for the population's last one. The block after that holds newcomers."""
+        return min(BLOCK, self.population.size - block * BLOCK) if block < self.blocks else BLOCK
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,12 @@ def compared(electorate: Electorate) -> Ints:
         return np.arange(size)
     random = generator(electorate.seed, Stream.EVALUATION_USERS)
     return np.sort(random.choice(size, settings.users, replace=False, shuffle=False))
+
+
+def newcomers(electorate: Electorate) -> Ints:
+    """Ids, ascending, of personas past the population, who cast no vote that anything is fitted to; none beside one persona alone."""
+    settings = electorate.config.evaluation
+    return electorate.blocks * BLOCK + np.arange(settings.newcomers if settings.persona is None else 0)
 
 
 def _first_of(electorate: Electorate, archetype: int) -> int:

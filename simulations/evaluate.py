@@ -13,6 +13,7 @@ from electorate import judges, personas
 from electorate.evaluation import agreement, orders, scoring
 from electorate.evaluation.agreement import Agreement
 from electorate.evaluation.intervals import Bootstrap
+from electorate.evaluation.predictions import Systems
 from electorate.evaluation.results import GAINS, METRICS, metric_rows
 from electorate.evaluation.scoring import Scores
 from electorate.personas import Electorate, Personas
@@ -54,9 +55,12 @@ class Comparison:
 def compare(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, folder: RunFolder, console: Console) -> Comparison:
     """Rate and score the systems at each checkpoint, with paired intervals."""
     settings, checkpoints = electorate.config.evaluation, electorate.config.votes.checkpoints
-    compared = personas.compared(electorate)
+    known, newcomers = personas.compared(electorate), personas.newcomers(electorate)
+    compared, seen = np.concatenate([known, newcomers]), np.arange(len(known))
     people = personas.draw_users(electorate, compared)
-    segments = _segments(electorate, people)
+    segments = _segments(electorate, people.take(seen))
+    groups = [("seen", segment, rows) for segment, rows in segments.items()]
+    groups += [("unseen", EVERYONE, len(known) + np.arange(len(newcomers)))] if len(newcomers) else []
     test_prompts = PromptSet.from_table(files.read_table(folder.prompts)).ids("test")
     bootstrap = Bootstrap(electorate.seed, len(people), len(test_prompts), settings.bootstrap, settings.confidence)
     rater = Rater(electorate, compared, pool, ranking, folder)
@@ -69,23 +73,25 @@ def compare(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, fold
             rated = rater.after(round_, people)
             scores = _score(rated, people, test_prompts, pool)
             boards += _leaderboard_rows(electorate, votes, rated.fits)
-            for segment, rows in segments.items():
-                where = {"users": "seen", "segment": segment, "votes_per_user": votes}
+            for users, segment, rows in groups:
+                where = {"users": users, "segment": segment, "votes_per_user": votes}
                 metrics += metric_rows(bootstrap.estimates(scores, rows), where)
                 beaten = (*BASELINES, *CONTROLS) if segment == EVERYONE and "hybrid" in scores else BASELINES
                 for baseline in [system for system in beaten if system in scores]:
                     gains += metric_rows(bootstrap.gains(scores, baseline, rows), where | {"baseline": baseline})
             advance()
+    told = {name: system.take(seen) for name, system in rated.said.items()}
+    people = people.take(seen)
     return Comparison(
         pa.Table.from_pylist(metrics, schema=METRICS),
         pa.Table.from_pylist(gains, schema=GAINS),
         pa.Table.from_pylist(boards),
-        _calibration(scores),
-        _orders(electorate, people, rated, segments),
+        _calibration(scores, seen),
+        _orders(electorate, people, told, rated.fits[0], segments),
         agreement.simulated(scoring.truths(electorate, people, test_prompts), electorate.seed),
         _findings(electorate, pool, rater, people, rated, console),
         {system: spread(prior) for system, prior in rated.priors.items()},
-        len(people),
+        len(known),
     )
 
 
@@ -97,7 +103,7 @@ def _findings(electorate: Electorate, pool: CohortPool, rater: Rater, people: Pe
     with bar(console, "Rating everybody (blocks)", electorate.blocks) as advance:
         found = census.take(electorate, pool, rated.fits[0], prior, advance)
     last = len(electorate.config.votes.checkpoints) - 1
-    return found | {"noise": census.ceiling(electorate, people, rater.cast(last), prior)}
+    return found | {"noise": census.ceiling(electorate, people, rater.cast(last).of_users(np.arange(len(people))), prior)}
 
 
 def _score(rated: Rated, people: Personas, prompts: Ints, pool: CohortPool) -> dict[str, Scores]:
@@ -111,25 +117,25 @@ def _score(rated: Rated, people: Personas, prompts: Ints, pool: CohortPool) -> d
     return scoring.joined(pool.map(len(chunks), call))
 
 
-def _calibration(scores: dict[str, Scores]) -> pa.Table:
+def _calibration(scores: dict[str, Scores], users: Ints) -> pa.Table:
     """A row a system and bin of predicted probability: the mean prediction, the mean truth, and how many predictions."""
     rows = []
     for system, own in scores.items():
-        for i, (said, true, count) in enumerate(own.calibration.sum(axis=0)):
+        for i, (said, true, count) in enumerate(own.calibration[users].sum(axis=0)):
             if count:
                 rows.append({"system": system, "bin": i, "predicted": said / count, "true": true / count, "predictions": int(count)})
     return pa.Table.from_pylist(rows)
 
 
-def _orders(electorate: Electorate, people: Personas, rated: Rated, segments: dict[str, Ints]) -> pa.Table:
+def _orders(electorate: Electorate, people: Personas, told: Systems, whole: Fit, segments: dict[str, Ints]) -> pa.Table:
     """Personal orders, by System A where it is rated and else by archetype, beside the global one."""
     names = [contestant.name for contestant in electorate.config.contestants]
-    personal = rated.said.get("elo_offset", rated.said.get("segment_bt"))
+    personal = told.get("elo_offset", told.get("segment_bt"))
     if personal is None:
         return orders.SCHEMA.empty_table()
     own = np.broadcast_to(personal.overall, (len(people), len(names)))
     true = judges.mean_utilities(electorate, people)
-    return orders.table(names, rated.fits[0].strength, own, true, segments, electorate.config.evaluation.confidence)
+    return orders.table(names, whole.strength, own, true, segments, electorate.config.evaluation.confidence)
 
 
 def _segments(electorate: Electorate, people: Personas) -> dict[str, Ints]:

@@ -23,6 +23,7 @@ from electorate.storage.run_folder import RunFolder
 from simulations import run
 from simulations.evaluate import EVERYONE
 from simulations.report import page
+from simulations.report.results import of_users
 
 TAU = "kendall_tau"
 SHOWN = ((OVERALL, TAU, "Kendall tau, overall ranking"), (UNSEEN, TAU, "Kendall tau, unseen prompts"), (UNSEEN, "regret", "regret, Elo"))
@@ -100,7 +101,7 @@ def _rows(case: Case) -> Iterator[Row]:
     """The metrics of one run that a sweep shows, by system and checkpoint; cast: votes a persona really cast by then."""
     folder = RunFolder(case.folder)
     cast = dict(zip(case.config.votes.checkpoints, folder.read_manifest()["stages"]["votes"]["votes_a_persona"], strict=True))
-    for row in files.read_table(folder.metrics).to_pylist():
+    for row in of_users(folder.metrics).to_pylist():
         if row["segment"] == EVERYONE and any((row["prompts"], row["metric"]) == shown[:2] for shown in SHOWN):
             kept = {name: row[name] for name in ("system", "prompts", "metric", "votes_per_user")}
             yield kept | {"estimate": row["value"], "value": case.value, "seed": case.seed, "cast": cast[row["votes_per_user"]]}

@@ -15,7 +15,7 @@ from simulations import rewards
 from simulations.evaluate import EVERYONE
 from simulations.report import plots, summary
 from simulations.report.official import beside
-from simulations.report.results import at_last, last_rows
+from simulations.report.results import at_last, last_rows, of_users
 
 Row = dict[str, Any]
 ENVIRONMENT = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -25,6 +25,7 @@ CURVES = (
     ("Kendall tau, overall ranking", "value", OVERALL, "kendall_tau"),
     ("Log loss against global_bt, unseen prompts", "gain", UNSEEN, "log_loss"),
 )
+NEWCOMERS = (("Kendall tau, overall ranking", (OVERALL, "kendall_tau")), ("Regret, Elo, unseen prompts", (UNSEEN, "regret")))
 WHAT = {
     "arena": "official Chatbot Arena ratings, the same for all",
     "global_bt": "one Bradley-Terry ranking from everybody's votes",
@@ -72,7 +73,7 @@ def write_sweep(out: Path, key: str, title_of: Mapping[tuple[str, str], str], ro
 
 
 def _figures(folder: RunFolder) -> dict[str, Any]:
-    metrics, gains = files.read_table(folder.metrics), files.read_table(folder.gains)
+    metrics, gains = of_users(folder.metrics), of_users(folder.gains)
     over_global = gains.filter(pc.equal(gains["baseline"], "global_bt")).to_pylist()
     rows = {
         "value": [row for row in metrics.to_pylist() if row["system"] != ORACLE],
@@ -83,6 +84,7 @@ def _figures(folder: RunFolder) -> dict[str, Any]:
     regret = [row for row in last_rows(metrics, prompts=UNSEEN, metric="regret") if row["system"] != ORACLE]
     tau = [row for row in last_rows(gains, baseline="global_bt", prompts=OVERALL, metric="kendall_tau") if row["system"] != ORACLE]
     curves = [(title, _of(rows[kind], EVERYONE, *key)) for title, kind, *key in CURVES]
+    newcomers = [row for row in of_users(folder.metrics, "unseen").to_pylist() if row["system"] != ORACLE]
     figures = {
         "learning_curves": plots.learning_curves([(title, own) for title, own in curves if own]),
         "regret": plots.dots(regret, "regret on unseen prompts, Elo points lost by taking the first model", zero=False),
@@ -94,6 +96,9 @@ def _figures(folder: RunFolder) -> dict[str, Any]:
         figures["leaderboards"] = plots.leaderboards(board, EVERYONE)
     if tau:
         figures["gains"] = plots.dots(tau, "gain in Kendall tau over global_bt, overall ranking", zero=True)
+    if newcomers:
+        panels = [(title, _of(newcomers, EVERYONE, *key)) for title, key in NEWCOMERS]
+        figures["newcomers"] = plots.learning_curves(panels)
     if trained := rewards.histories(folder):
         figures["training"] = plots.training(trained)
     orders = files.read_table(folder.orders).to_pylist()
@@ -108,7 +113,7 @@ def _of(rows: list[Row], segment: str, prompts: str, metric: str) -> list[Row]:
 
 def _content(folder: RunFolder) -> dict[str, Any]:
     config, manifest, values = config_file.load(folder.config), folder.read_manifest(), at_last(folder)
-    gains, found = files.read_table(folder.gains), summary.read_findings(folder)
+    gains, found = of_users(folder.gains), summary.read_findings(folder)
     columns, board = summary.columns(values), last_rows(files.read_table(folder.leaderboard))
     any_row = next(iter(values.values()))
     return {
@@ -126,6 +131,7 @@ def _content(folder: RunFolder) -> dict[str, Any]:
         "global_regret": values.get(("global_bt", UNSEEN, "regret")),
         "differing": _differing(files.read_table(folder.orders).to_pylist()),
         "findings": summary.findings_lines(found),
+        "newcomer_lines": summary.newcomer_lines(folder),
         "reward_lines": summary.reward_lines(folder),
         "axes": manifest["stages"].get("reward", {}).get("axes", {}),
         "conduct_boards": found["leaderboards"] if found and config.population.careless + config.population.adversarial > 0 else [],

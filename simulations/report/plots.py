@@ -114,7 +114,8 @@ def training(histories: Mapping[int, Sequence[Mapping[str, Any]]]) -> Figure:
         figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.4), layout="constrained", sharey=True)
         for axis, name, title in zip(axes, ("loss", "held_out"), ("votes learned from", "votes on held-out prompts"), strict=True):
             for votes, history in histories.items():
-                for form in history[0][name]:
+                # Forms that are there to be beaten are no rows of the table, nor lines here.
+                for form in (form for form in history[0][name] if form in COLOURS):
                     label = form if votes == max(histories) else None
                     alpha = 1.0 if votes == max(histories) else 0.4
                     values = [epoch[name][form] for epoch in history]

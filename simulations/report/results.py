@@ -1,5 +1,6 @@
 """A finished run's tables, read at its last checkpoint."""
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +21,13 @@ def last_rows(table: pa.Table, **where: Any) -> list[dict[str, Any]]:
     return table.filter(chosen).to_pylist()
 
 
-def at_last(folder: RunFolder) -> Values:
+def of_users(path: Path, users: str = "seen") -> pa.Table:
+    """A run's metrics or gains, of those who voted or (unseen) of newcomers."""
+    table = files.read_table(path)
+    return table.filter(pc.equal(table["users"], users))
+
+
+def at_last(folder: RunFolder, users: str = "seen") -> Values:
     """Everyone's metrics at the last checkpoint."""
-    rows = last_rows(files.read_table(folder.metrics), segment=EVERYONE)
+    rows = last_rows(of_users(folder.metrics, users), segment=EVERYONE)
     return {(row["system"], row["prompts"], row["metric"]): row for row in rows}

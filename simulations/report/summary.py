@@ -17,7 +17,7 @@ from electorate.storage import files
 from electorate.storage.run_folder import Manifest, RunFolder
 from simulations.evaluate import EVERYONE, Comparison
 from simulations.report.official import beside
-from simulations.report.results import Values, at_last, last_rows
+from simulations.report.results import Values, at_last, last_rows, of_users
 
 # heading, prompts, metric, digits. Regret leads: top-1 saturates, and a rank may be wrong at no cost.
 COLUMNS = (
@@ -56,7 +56,7 @@ def write(folder: RunFolder, comparison: Comparison, manifest: Manifest) -> None
 
 def show(folder: RunFolder, console: Console) -> None:
     """Print the comparison table of a finished run, and where its report lies."""
-    gains, config = files.read_table(folder.gains), config_file.load(folder.config)
+    gains, config = of_users(folder.gains), config_file.load(folder.config)
     values, manifest = at_last(folder), folder.read_manifest()
     any_row = next(iter(values.values()))
     who = f"{any_row['n_users']:,} personas compared" if config.evaluation.persona is None else f"one {config.evaluation.persona}"
@@ -68,7 +68,7 @@ def show(folder: RunFolder, console: Console) -> None:
     for row in last_rows(gains, segment=EVERYONE, baseline="global_bt", prompts=OVERALL, metric="kendall_tau"):
         if not row["system"].startswith("oracle"):
             console.print(f"{row['system']}: {_interval(row)} Kendall tau over global_bt", highlight=False, soft_wrap=True)
-    for line in [*reward_lines(folder), *findings_lines(read_findings(folder))]:
+    for line in [*newcomer_lines(folder), *reward_lines(folder), *findings_lines(read_findings(folder))]:
         console.print(line, highlight=False, soft_wrap=True)
     official = beside(folder)
     if official.rho is not None:
@@ -80,9 +80,31 @@ def show(folder: RunFolder, console: Console) -> None:
     console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
 
 
+def newcomer_lines(folder: RunFolder) -> list[str]:
+    """What rankings gain for users whose votes nothing was fitted to, beside what they gain for those who took part."""
+    lines = []
+    for system in ("elo_offset", "hybrid", "prompt_head"):
+        rows = {
+            (users, prompts, metric): row
+            for users in ("unseen", "seen")
+            for prompts, metric in ((OVERALL, "kendall_tau"), (UNSEEN, "regret"))
+            for row in last_rows(
+                of_users(folder.gains, users), system=system, baseline="global_bt", segment=EVERYONE, prompts=prompts, metric=metric
+            )
+        }
+        if ("unseen", UNSEEN, "regret") in rows:
+            tau, regret = ([rows[users, *of] for users in ("unseen", "seen")] for of in ((OVERALL, "kendall_tau"), (UNSEEN, "regret")))
+            who = f"{tau[0]['n_users']} newcomers, to whose votes nothing was fitted"
+            lines.append(
+                f"{system} over global_bt for {who}: {_interval(tau[0])} Kendall tau ({tau[1]['value']:+.3f} for those who voted), "
+                f"{_interval(regret[0], 1)} Elo of regret ({regret[1]['value']:+.1f})"
+            )
+    return lines
+
+
 def reward_lines(folder: RunFolder) -> list[str]:
     """What System B gains over the systems it has to beat, on unseen prompts; nothing where it was not trained."""
-    values, gains = at_last(folder), files.read_table(folder.gains)
+    values, gains = at_last(folder), of_users(folder.gains)
 
     def over(system: str, baseline: str, metric: str) -> str | None:
         rows = last_rows(gains, system=system, baseline=baseline, segment=EVERYONE, prompts=UNSEEN, metric=metric)
@@ -191,7 +213,7 @@ def judge_line(manifest: Manifest) -> str:
 def _summary(folder: RunFolder) -> dict[str, dict[str, float]]:
     """System to metric to value, everyone, last checkpoint; metrics by prompt are named per_prompt_*."""
     summary: dict[str, dict[str, float]] = {}
-    for row in last_rows(files.read_table(folder.metrics), segment=EVERYONE):
+    for row in last_rows(of_users(folder.metrics), segment=EVERYONE):
         ranked_by_prompt = row["prompts"] == UNSEEN and row["metric"] not in ("log_loss", "brier", "ece", "regret_of_6")
         name = f"per_prompt_{row['metric']}" if ranked_by_prompt else row["metric"]
         summary.setdefault(row["system"], {})[name] = row["value"]
@@ -202,5 +224,5 @@ def _cell(row: dict[str, Any] | None, digits: int) -> str:
     return "-" if row is None else f"{row['value']:.{digits}f}"
 
 
-def _interval(row: dict[str, Any]) -> str:
-    return f"{row['value']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+def _interval(row: dict[str, Any], digits: int = 3) -> str:
+    return f"{row['value']:+.{digits}f} [{row['ci_low']:+.{digits}f}, {row['ci_high']:+.{digits}f}]"

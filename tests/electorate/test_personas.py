@@ -1,9 +1,11 @@
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from electorate import founding, judges, personas, prompts
+from electorate.cohort import Cohort
 from electorate.config import Config
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
@@ -75,6 +77,22 @@ def test_sampled_users_are_the_personas_of_their_blocks() -> None:
     assert np.array_equal(people.user_id, ids)
     block = ids[-1] // BLOCK
     assert np.array_equal(people.taste[-1], personas.draw(electorate, block).taste[ids[-1] % BLOCK])
+
+
+def test_newcomers_are_personas_past_the_population_whose_votes_are_in_no_log(tmp_path: Path) -> None:
+    electorate = made_electorate(made_config(population=population(size=BLOCK + 7), evaluation={"newcomers": 20}))
+    ids = personas.newcomers(electorate)
+    assert ids.tolist() == list(range(2 * BLOCK, 2 * BLOCK + 20))
+    people = personas.draw_users(electorate, ids)
+    grown = made_electorate(made_config(population=population(size=4 * BLOCK)))
+    assert np.array_equal(people.taste, personas.draw_users(grown, ids).taste)
+    cohort = Cohort(electorate, tmp_path)
+    cast = cohort.cast(0, 2, ids % BLOCK, 100)
+    votes = electorate.config.votes.checkpoints[0]
+    assert np.array_equal(cast.user, np.repeat(np.arange(100, 120), votes))
+    assert all(np.array_equal(one, other) for one, other in zip(cast, cohort.cast(0, 2, ids % BLOCK, 100), strict=True))
+    assert not np.array_equal(cast.outcome, cohort.cast(1, 2, ids % BLOCK, 100).outcome[: len(cast.outcome)])
+    assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_a_single_persona_is_the_first_of_its_archetype() -> None:

@@ -81,12 +81,19 @@ def test_a_run_and_all_that_follows_from_it(finished: tuple[Path, RunFolder, str
     assert min(summary, key=lambda system: summary[system]["log_loss"]) == "oracle"
     gains = pq.read_table(folder.gains).to_pylist()
     where = {"system": "elo_offset", "baseline": "global_bt", "prompts": "overall", "metric": "kendall_tau", "segment": "all"}
-    (gain,) = [g for g in gains if where.items() <= g.items() and g["votes_per_user"] == CHECKPOINTS[-1]]
-    assert gain["ci_low"] > 0
+    seen, unseen = (
+        [g for g in gains if (where | {"users": users}).items() <= g.items() and g["votes_per_user"] == CHECKPOINTS[-1]]
+        for users in ("seen", "unseen")
+    )
+    assert seen[0]["ci_low"] > 0
+    # Newcomers gain from their own votes alone as those do who took part, near enough.
+    assert unseen[0]["n_users"] == 500
+    assert unseen[0]["value"] == pytest.approx(seen[0]["value"], abs=0.05)
+    assert "elo_offset over global_bt for 500 newcomers" in printed
 
     # The report is one file that asks nothing of the network, and is drawn again on demand.
     page = folder.report.read_text()
-    assert page.count("<svg") == 7
+    assert page.count("<svg") == 8
     assert "src=" not in page
     assert "@import" not in page
     assert "https://" not in page.replace("https://matplotlib.org", "")
