@@ -14,6 +14,9 @@ import ray.train.torch
 import torch
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from safetensors.torch import save_file
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
 
 from electorate import founding, model_files
 from electorate.config import TOLD_BY_PROMPT, Reward
@@ -117,14 +120,17 @@ def _train(job: Job) -> None:
         found = training.epoch()
         reads, gives = training.reads(), own_say(training.said, training.held_out.prompt)
         with TemporaryDirectory() as unsaved:
+            # All workers take part, as they may share layers.
+            state = training.state()
+            prompts_told = None if teacher is None else training.told_by_prompts(reads[gives[teacher]])
             if is_first:
-                _save(Path(unsaved), network)
+                _save(Path(unsaved), network, state["network"])
                 told = {form: reads[giver] for form, giver in gives.items()}
-                if teacher is not None:
-                    head, told[store.PROMPT_HEAD] = training.told_by_prompts(told[teacher])
+                if prompts_told is not None:
+                    head, told[store.PROMPT_HEAD] = prompts_told
                     store.write_prompt_head(Path(unsaved), head)
                 store.write_reads(Path(unsaved), told)
-                torch.save(training.state(), Path(unsaved) / STATE)
+                torch.save(state, Path(unsaved) / STATE)
             mean = sum(found[HELD_OUT].values()) / len(found[HELD_OUT])
             ray.train.report({HELD_OUT: mean, "epoch": epoch}, checkpoint=Checkpoint.from_directory(unsaved) if is_first else None)
         if is_first:
@@ -136,14 +142,31 @@ def _train(job: Job) -> None:
 
 def _prepared(job: Job, run: RunFolder, electorate: Electorate) -> tuple[Network, Training]:
     settings = job.settings
-    reader, tokenizer = encoder.load(job.model, settings.layers, settings.score_head, settings.lora_rank, electorate.seed)
+    reader, tokenizer = encoder.load(
+        job.model, settings.layers, settings.score_head, settings.lora_rank, electorate.seed, settings.precision
+    )
     texts = corpus.of_run(run, electorate, settings, job.round_, tokenizer)
     ties, forms = electorate.config.ratings.ties, wanted(electorate.config.evaluation.systems)
     network = Network(reader, forms, len(electorate.archetypes), len(electorate.strength), settings.rank, ties)
     network.to(ray.train.torch.get_device())
     standardise(network, texts, electorate.seed)
-    plan = Plan(settings.epochs, settings.prompts_per_step, settings.learning_rate, settings.counter_rate, settings.lambda_reg)
-    return network, Training(network, ray.train.torch.prepare_model(network), texts, MODELS[ties], electorate.seed, plan)
+    return network, Training(network, _shared(network, settings), texts, MODELS[ties], electorate.seed, Plan.of(settings))
+
+
+def _shared(network: Network, settings: Reward) -> torch.nn.Module:
+    """The network with gradients averaged over the workers; with fsdp they share its layers out among them too."""
+    world = ray.train.get_context().get_world_size()
+    if settings.sharding == "ddp" or world == 1:
+        return ray.train.torch.prepare_model(network)
+    mesh, model = init_device_mesh(ray.train.torch.get_device().type, (world,)), network.encoder.model
+    for layers in [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]:
+        for layer in layers:
+            fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    # What reads the layers is every worker's whole: it is asked outside forward too.
+    shared = [f"encoder.model.{name}" for name, _ in [*model.named_parameters(), *model.named_buffers()]]
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(network, shared)
+    return DistributedDataParallel(network)
 
 
 def _last_state(folder: Path) -> dict[str, Any] | None:
@@ -161,10 +184,11 @@ def _state(checkpoint: Path) -> dict[str, Any] | None:
     return state
 
 
-def _save(folder: Path, network: Network) -> None:
+def _save(folder: Path, network: Network, trained: dict[str, torch.Tensor]) -> None:
     """The adapter as peft's files, and what else was trained as one file of tensors."""
-    encoder.save_adapter(network.encoder, folder / "adapter")
-    own = {name: value.contiguous() for name, value in network.state_dict().items() if not name.startswith("encoder.model.")}
+    of_encoder = {name.removeprefix("encoder."): value for name, value in trained.items() if name.startswith("encoder.")}
+    encoder.save_adapter(network.encoder, of_encoder, folder / "adapter")
+    own = {name: value.contiguous() for name, value in trained.items() if not name.startswith("encoder.model.")}
     save_file(own, folder / "heads.safetensors")
 
 

@@ -216,6 +216,9 @@ class RatingSettings(Section):
     )
 
 
+Workers = Annotated[int, Field(ge=1, le=1024)]
+
+
 class Reward(Section):
     """System B: a reward model fine-tuned on the votes, and each persona's own weights on what it reads."""
 
@@ -224,7 +227,14 @@ class Reward(Section):
     layers: int | None = Field(None, ge=0, description="layers that run; 0 reads its token embeddings alone, null runs all")
     max_tokens: int = Field(2048, ge=64, le=131072, description="of a prompt and a response together; longer ones lose their middle")
     accelerator: Literal["cpu", "gpu"] = Field("gpu", description="what one worker trains on")
-    workers: int = Field(1, ge=1, le=1024, description="of the Ray Train job; prompts are shared out among them")
+    workers: Workers | tuple[Workers, Workers] = Field(
+        1, description="of the Ray Train job, who share prompts and users; [min, max] takes as many as the cluster has"
+    )
+    sharding: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="fsdp: workers share the model's layers too, where one alone cannot hold it"
+    )
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the layers that run; the rest is float32")
+    accumulate: int = Field(1, ge=1, le=1024, description="parts a step's gradient is summed from, each with its share of the prompts")
     voters: int = Field(8192, ge=1, description="personas whose votes train it, the first of the population")
     epochs: int = Field(16, ge=1, le=1000, description="passes over the prompts")
     prompts_per_step: int = Field(16, ge=1, description="whose answers one step encodes, by all workers together")
@@ -234,6 +244,19 @@ class Reward(Section):
     counter_rate: float = Field(5e-3, ge=0, le=1, description="Adam's step for the learned counts; few votes want a smaller one")
     lambda_reg: float = Field(300.0, ge=0, le=1e9, description="pull of what reads text toward nothing: a Gaussian prior's precision")
     incremental: bool = Field(False, description="train anew at every checkpoint, for learning curves; false trains once, at the last")
+
+    @property
+    def fewest_workers(self) -> int:
+        """That the training can do with."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @model_validator(mode="after")
+    def _workers_make_sense(self) -> Self:
+        if not isinstance(self.workers, int) and self.workers[0] > self.workers[1]:
+            raise ValueError(f"workers: [{self.workers[0]}, {self.workers[1]}] is not [min, max]")
+        if self.sharding == "fsdp" and self.layers == 0:
+            raise ValueError("sharding: fsdp shares out layers, and with layers: 0 none runs; use ddp")
+        return self
 
 
 class Evaluation(Section):

@@ -38,7 +38,7 @@ def reader(settings: Reward, cache_dir: Path) -> tuple[Any, Any]:
     from electorate.rewards import encoder
 
     source = model_files.resolve("reward.model", settings.model, cache_dir)
-    return encoder.load(source, settings.layers, settings.score_head, settings.lora_rank, 0)
+    return encoder.load(source, settings.layers, settings.score_head, settings.lora_rank, 0, settings.precision)
 
 
 def rounds(config: Config) -> list[int]:
@@ -51,12 +51,12 @@ def rounds(config: Config) -> list[int]:
 
 def cpus_needed(config: Config) -> float:
     """Ray CPUs that its workers take."""
-    return 0.0 if config.reward is None else float(config.reward.workers)
+    return 0.0 if config.reward is None else float(config.reward.fewest_workers)
 
 
 def gpus_needed(config: Config) -> int:
     """GPUs that its workers take."""
-    return config.reward.workers if config.reward is not None and config.reward.accelerator == "gpu" else 0
+    return config.reward.fewest_workers if config.reward is not None and config.reward.accelerator == "gpu" else 0
 
 
 def train(settings: Reward, electorate: Electorate, folder: RunFolder, console: Console, counts: dict[str, Any]) -> None:

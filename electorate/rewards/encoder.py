@@ -6,7 +6,7 @@ states alone hides how many headers or numbers an answer has (docs/decisions/000
 tokens and, where the model has one, its pretrained score.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from electorate.rewards.texts import PROMPT_SHARE, Answer, cut
 
 COUNTERS = 128
 ENCODED_AT_ONCE = 1024
+NOTHING = Answer(*[np.zeros(1, dtype=np.int64)] * 3)
 SCORED = "ForSequenceClassification"
 
 
@@ -38,8 +39,9 @@ class Bags(NamedTuple):
 class Encoder(nn.Module):
     """model: a Hugging Face model without its task head, or a peft model around one; score: its pretrained reward head, or none."""
 
-    def __init__(self, model: Any, score: nn.Module | None, layers: int, max_window: int, pad: int) -> None:
+    def __init__(self, model: Any, score: nn.Module | None, layers: int, max_window: int, pad: int, precision: str) -> None:
         super().__init__()
+        self._precision = getattr(torch, precision)
         self.model, self.score = model, score
         self._window, self._pad = max_window, pad
         self._pooled = sorted({0, layers // 2, layers})
@@ -77,10 +79,14 @@ class Encoder(nn.Module):
         return (torch.cat(columns, dim=1).float() - self.middle) * self.scale
 
     @torch.no_grad()
-    def encode(self, answers: Sequence[Answer]) -> Tensor:
-        """The same on the CPU, without gradients, ENCODED_AT_ONCE answers at a time."""
-        parts = [self(answers[start : start + ENCODED_AT_ONCE]).cpu() for start in range(0, len(answers), ENCODED_AT_ONCE)]
-        return torch.cat(parts) if parts else torch.zeros(0, self.width)
+    def encode(self, answers: Sequence[Answer], most: int = 0) -> Tensor:
+        """The same on the CPU, without gradients, about ENCODED_AT_ONCE answers at a time.
+
+        most: answers that any worker has; those who share layers must run them equally often, if need be on nothing.
+        """
+        calls = max(1, -(-max(most, len(answers)) // ENCODED_AT_ONCE))
+        parts = [[answers[i] for i in part] for part in np.array_split(np.arange(len(answers)), calls)]
+        return torch.cat([self(part or [NOTHING]).cpu()[: len(part)] for part in parts])
 
     def _states(self, answers: Sequence[Answer]) -> tuple[list[Tensor], Bags, Tensor | None]:
         """States of every pooled layer, what each answer is pooled from, and the pretrained scores (n, 1)."""
@@ -111,7 +117,8 @@ class Encoder(nn.Module):
         for row, content in enumerate(rows):
             # Padded on the right, and masked there, whatever the token is that pads.
             ids[row, : len(content)], mask[row, : len(content)] = content, 1
-        out = self.model(input_ids=self._tensor(ids), attention_mask=self._tensor(mask), output_hidden_states=True)
+        with torch.autocast(self.counter.device.type, self._precision, enabled=self._precision != torch.float32):
+            out = self.model(input_ids=self._tensor(ids), attention_mask=self._tensor(mask), output_hidden_states=True)
         states = [out.hidden_states[layer].flatten(0, 1) for layer in self._pooled]
         state = np.concatenate([row * longest + np.arange(*span) for row, span in enumerate(spans)])
         tokens = [len(answer.answer) for answer in answers]
@@ -152,10 +159,11 @@ def check(source: str, layers: int | None, score_head: bool) -> None:
         raise ElectorateError(f"reward.layers: {source} has {config.num_hidden_layers} layers, not {layers}")
 
 
-def load(source: str, layers: int | None, score_head: bool, lora_rank: int, seed: int) -> tuple[Encoder, Any]:
+def load(source: str, layers: int | None, score_head: bool, lora_rank: int, seed: int, precision: str = "float32") -> tuple[Encoder, Any]:
     """An encoder with LoRA on its layers, and its tokenizer, from a folder or a hub id; safetensors only, no code of the model's own.
 
-    layers: how many run; 0 looks up embeddings alone, None runs all. Raises ElectorateError as `check` does.
+    layers: how many run; 0 looks up embeddings alone, None runs all. precision: of the model's weights and of what it computes;
+    the adapter's own are float32. Raises ElectorateError as `check` does.
     """
     from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
@@ -168,7 +176,7 @@ def load(source: str, layers: int | None, score_head: bool, lora_rank: int, seed
     kind, heads = (AutoModelForSequenceClassification, {"num_labels": 1}) if score_head else (AutoModel, {})
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        whole = kind.from_pretrained(source, use_safetensors=True, dtype=torch.float32, **depth, **heads)
+        whole = kind.from_pretrained(source, use_safetensors=True, dtype=getattr(torch, precision), **depth, **heads)
     except (OSError, ValueError) as error:
         raise _unloadable(source, error) from None
     for parameter in whole.parameters():
@@ -177,7 +185,7 @@ def load(source: str, layers: int | None, score_head: bool, lora_rank: int, seed
     backbone, layers_run = whole.base_model if score_head else whole, whole.config.num_hidden_layers
     model = backbone if layers_run == 0 or lora_rank == 0 else _with_lora(backbone, lora_rank)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return Encoder(model, score, layers_run, _context(whole.config, tokenizer), pad or 0), tokenizer
+    return Encoder(model, score, layers_run, _context(whole.config, tokenizer), pad or 0, precision), tokenizer
 
 
 def _unloadable(source: str, error: Exception) -> ElectorateError:
@@ -196,7 +204,8 @@ def _context(config: Any, tokenizer: Any) -> int:
     return int(min(config.max_position_embeddings, tokenizer.model_max_length))
 
 
-def save_adapter(encoder: Encoder, folder: Path) -> None:
-    """The LoRA adapter as peft's files, if there is one."""
+def save_adapter(encoder: Encoder, trained: Mapping[str, Tensor], folder: Path) -> None:
+    """The LoRA adapter as peft's files, if there is one. trained: the encoder's trained tensors by name, whole."""
     if hasattr(encoder.model, "peft_config"):
-        encoder.model.save_pretrained(folder)
+        own = {name.removeprefix("model."): value for name, value in trained.items() if name.startswith("model.")}
+        encoder.model.save_pretrained(folder, state_dict=own)

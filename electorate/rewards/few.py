@@ -1,9 +1,11 @@
-"""Learning from few votes: what suits them is found on prompts held out among them, form by form."""
+"""Learning from few votes: what suits them is found on prompts held out among them, form by form; then all of them are learned."""
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from electorate.config import Reward
 from electorate.ratings.ties import MODELS
@@ -33,38 +35,53 @@ class Learned:
 
 
 def epochs(corpus: Corpus, settings: Reward) -> int:
-    """How many it takes."""
-    return max(settings.epochs, -(-STEPS // max(1, len(corpus.learned) // _size(corpus, settings))))
+    """How often `learn` ticks: once an epoch of either training."""
+    return 2 * _plan(corpus, settings).epochs
 
 
 def learn(
     reader: Encoder, corpus: Corpus, models: int, forms: Mapping[str, Form], settings: Reward, ties: str, tick: Callable[[], None]
 ) -> Learned:
-    """Train all forms on one encoder, each under several pulls, and keep for each its best pull at its best epoch; a form that
-    does no better than a simpler one says what that one does.
+    """Train all forms on one encoder, each under several pulls, to see which pull and how many epochs suit it; then again, on the
+    held-out prompts too, each form as it suits it. A form that did no better than a simpler one says what that one does.
 
-    tick(): an epoch is done. Raises ElectorateError as electorate/rewards/training.py does.
+    Raises ElectorateError as electorate/rewards/training.py does.
     """
-    network = Network(reader, pulled(forms, PULLS), 1, models, settings.rank, ties)
-    network.to("cuda" if settings.accelerator == "gpu" else "cpu")
-    standardise(network, corpus, 0)
-    plan = Plan(epochs(corpus, settings), _size(corpus, settings), settings.learning_rate, settings.counter_rate, settings.lambda_reg)
-    training = Training(network, network, corpus, MODELS[ties], 0, plan)
-    best, kept, state, last = dict[str, Floats](), dict[str, Read](), dict[str, Any](), tuple(forms)[-1]
-    for _ in range(plan.epochs):
-        training.epoch()
-        better = [name for name, said in training.said.items() if name not in best or said.sum() > best[name].sum()]
-        reads = training.reads() if better else {}
-        kept |= {name: reads[name] for name in better}
-        best |= {name: training.said[name] for name in better}
-        if pulled_best(best)[last] in better:
-            state = copy.deepcopy(training.state()["network"])
+    plan, all_forms = _plan(corpus, settings), pulled(forms, PULLS)
+
+    def training(of: Encoder, learned: Corpus, names: Iterable[str]) -> Training:
+        network = Network(of, {name: all_forms[name] for name in names}, 1, models, settings.rank, ties)
+        network.to("cuda" if settings.accelerator == "gpu" else "cpu")
+        standardise(network, learned, 0)
+        return Training(network, network, learned, MODELS[ties], 0, plan)
+
+    trial, best, after = training(copy.deepcopy(reader), corpus, all_forms), dict[str, Floats](), dict[str, int]()
+    for epoch in range(plan.epochs):
+        trial.epoch()
+        better = [name for name, said in trial.said.items() if name not in best or said.sum() > best[name].sum()]
+        best |= {name: trial.said[name] for name in better}
+        after |= dict.fromkeys(better, epoch)
         tick()
-    network.load_state_dict(state, strict=False)
-    of = pulled_best(best)
-    gives = own_say({form: best[name] for form, name in of.items()}, training.held_out.prompt)
-    held_out = {form: float(-best[name].mean()) for form, name in of.items()}
-    return Learned({form: kept[of[giver]] for form, giver in gives.items()}, network, of, held_out)
+    suited = pulled_best(best)
+    gives = own_say({form: best[name] for form, name in suited.items()}, trial.held_out.prompt)
+
+    everything = replace(corpus, learned=np.union1d(corpus.learned, corpus.held_out))
+    final, kept, state = training(reader, everything, suited.values()), dict[str, Read](), dict[str, Any]()
+    for epoch in range(plan.epochs):
+        if any(after[name] >= epoch for name in suited.values()):
+            final.epoch()
+            kept |= {name: read for name, read in final.reads().items() if after[name] == epoch}
+            state = copy.deepcopy(final.state()["network"]) if after[suited[tuple(forms)[-1]]] == epoch else state
+        tick()
+    final.network.load_state_dict(state, strict=False)
+    held_out = {form: float(-best[name].mean()) for form, name in suited.items()}
+    return Learned({form: kept[suited[giver]] for form, giver in gives.items()}, final.network, suited, held_out)
+
+
+def _plan(corpus: Corpus, settings: Reward) -> Plan:
+    size = _size(corpus, settings)
+    least = -(-STEPS // max(1, len(corpus.learned) // size))
+    return replace(Plan.of(settings), epochs=max(settings.epochs, least), prompts_per_step=size)
 
 
 def _size(corpus: Corpus, settings: Reward) -> int:

@@ -6,6 +6,7 @@ are shared out among processes of a torch.distributed group, where there is one,
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,15 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 
+from electorate.config import Reward
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
 from electorate.ratings.ties import TieModel
@@ -28,6 +37,7 @@ SAMPLE = 1500  # answers that fix the scale of h
 DRAWN = 2048  # users' posteriors are drawn from so often that this many draws say what users are like
 # Adam's step for each kind of parameter; adapter and counters have the config's.
 RATES = {"heads": 3e-3, "ratings": 3e-2}
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 WARM = 0.4  # of all steps, before the rate falls to zero in a line
 
 
@@ -40,6 +50,13 @@ class Plan:
     learning_rate: float
     counter_rate: float
     lambda_reg: float
+    accumulate: int = 1
+
+    @classmethod
+    def of(cls, settings: Reward) -> "Plan":
+        """As the config has it."""
+        rates = settings.learning_rate, settings.counter_rate
+        return cls(settings.epochs, settings.prompts_per_step, *rates, settings.lambda_reg, settings.accumulate)
 
 
 class Training:
@@ -102,20 +119,32 @@ class Training:
         for i, prompts in enumerate(steps):
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * min(1.0, (1 - (self.epochs_done * len(steps) + i) / total_steps) / (1 - WARM))
-            mine = prompts[self.rank :: self.world]
-            said = self._wrapped([corpus.answers[row] for row in corpus.rows(mine)], self._step(mine), own)
-            votes, own_votes = (self._learned.take(self._learned.on(some)) for some in (prompts, mine))
-            if own_votes.weight is not None:
-                said = said * torch.as_tensor(own_votes.weight, dtype=said.dtype, device=self._device)
-            # The group's mean of gradients is the gradient of the mean over all its votes.
-            loss = -said.sum() * self.world / max(1.0, votes.total)
-            penalty = torch.stack([head.form.pull * head.penalty() for head in self.network.heads.values()]).sum()
+            votes = self._learned.take(self._learned.on(prompts)).total
+            # As many parts for every worker, and none empty: workers that share layers must run them equally often.
+            parts = np.array_split(prompts[self.rank :: self.world], min(self._plan.accumulate, len(prompts) // self.world))
             self.optimizer.zero_grad()
-            (loss + self._plan.lambda_reg / (2 * max(1.0, self._learned.total)) * penalty).backward()
+            for part in parts:
+                with self._unshared() if part is not parts[-1] else nullcontext():
+                    said = self._said(part, own)
+                    # The group's mean of gradients is the gradient of the mean over all its votes.
+                    loss = -said.sum() * self.world / max(1.0, votes)
+                    penalty = torch.stack([head.form.pull * head.penalty() for head in self.network.heads.values()]).sum()
+                    (loss + self._plan.lambda_reg / (2 * max(1.0, self._learned.total) * len(parts)) * penalty).backward()
+                total -= said.detach().sum(dim=1).cpu().numpy()
             self.optimizer.step()
-            total -= said.detach().sum(dim=1).cpu().numpy()
         total = np.sum(self._gathered(total), axis=0)
         return dict(zip(self.network.heads, (total / max(1.0, self._learned.total)).tolist(), strict=True))
+
+    def _unshared(self) -> AbstractContextManager[None]:
+        """Gradients stay with each worker until the step's last part."""
+        no_sync: Any = getattr(self._wrapped, "no_sync", nullcontext)
+        return no_sync()
+
+    def _said(self, prompts: Ints, own: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """(forms, votes) log-likelihood of the votes on these prompts, each by its weight."""
+        said: torch.Tensor = self._wrapped([self._corpus.answers[row] for row in self._corpus.rows(prompts)], self._step(prompts), own)
+        weight = self._learned.take(self._learned.on(prompts)).weight
+        return said if weight is None else said * torch.as_tensor(weight, dtype=said.dtype, device=self._device)
 
     def _step(self, prompts: Ints) -> Step:
         votes = self._learned.on(prompts)
@@ -148,10 +177,10 @@ class Training:
 
     def _encoded(self, prompts: Ints) -> torch.Tensor:
         """(A, width) of the answers to these prompts; prompts shared out among the processes."""
-        mine = self._corpus.rows(prompts[self.rank :: self.world])
-        answers = self._corpus.answers
+        shares = [self._corpus.rows(prompts[rank :: self.world]) for rank in range(self.world)]
+        mine, answers = shares[self.rank], self._corpus.answers
         encoded = torch.zeros(len(answers), self.network.encoder.width)
-        for rows, h in self._gathered((mine, self.network.encoder.encode([answers[row] for row in mine]))):
+        for rows, h in self._gathered((mine, self.network.encoder.encode([answers[row] for row in mine], max(map(len, shares))))):
             encoded[rows] = h
         return encoded
 
@@ -164,18 +193,19 @@ class Training:
         return parts
 
     def state(self) -> dict[str, Any]:
-        """All that an epoch hangs on."""
-        trained = {name: value for name, value in self.network.state_dict().items() if name in _kept(self.network)}
-        own = {name: torch.as_tensor(drawn) for name, drawn in self.own.items()}
-        return {"network": trained, "optimizer": self.optimizer.state_dict(), "own": own, "epochs": self.epochs_done}
+        """All that an epoch hangs on. All workers must ask for it; where they share layers, the first alone is given it."""
+        kept, own = _kept(self.network), {name: torch.as_tensor(drawn) for name, drawn in self.own.items()}
+        network = {name: value for name, value in get_model_state_dict(self.network, options=WHOLE).items() if name in kept}
+        optimizer = get_optimizer_state_dict(self.network, self.optimizer, options=WHOLE)
+        return {"network": network, "optimizer": optimizer, "own": own, "epochs": self.epochs_done}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         missing = set(_kept(self.network)) ^ set(state["network"])
         if missing:
             raise ElectorateError(f"reward: the checkpoint is of another network ({sorted(missing)[0]}); train anew in another folder")
-        self.network.load_state_dict(state["network"], strict=False)
-        self.optimizer.load_state_dict(state["optimizer"])
+        set_model_state_dict(self.network, state["network"], options=StateDictOptions(full_state_dict=True, strict=False))
+        set_optimizer_state_dict(self.network, self.optimizer, state["optimizer"], options=StateDictOptions(full_state_dict=True))
         self.own = {name: drawn.numpy() for name, drawn in state["own"].items()}
         self.epochs_done = state["epochs"]
 

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file
 
 from cluster import reward_job
 from electorate.errors import ElectorateError
@@ -45,9 +46,9 @@ def reads(run: RunFolder) -> dict[str, np.ndarray]:
     return {f"{form}.{name}": np.asarray(value) for form, read in found.items() for name, value in vars(read).items()}
 
 
-def wait_for_epochs(run: RunFolder, epochs: int) -> None:
+def wait_for_epochs(run: RunFolder, epochs: int, round_: int = LAST) -> None:
     for _ in range(2400):
-        if len(store.read_history(store.of_round(run, LAST))) >= epochs:
+        if len(store.read_history(store.of_round(run, round_))) >= epochs:
             return
         time.sleep(0.05)
     raise AssertionError("no training began")
@@ -105,6 +106,38 @@ def test_system_b_is_trained_compared_and_kept_through_kills(stored: Callable[..
     assert pq.read_table(killed.metrics).equals(pq.read_table(whole.metrics))
 
 
+@pytest.mark.timeout(600)
+def test_workers_that_share_layers_come_to_the_same_as_one_that_has_them_all(
+    stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster
+) -> None:
+    """FSDP, as many workers as there are, in parts, one of them killed; beside one worker with DDP's code."""
+    small = {"layers": 1, "epochs": 3, "lora_rank": 2, "max_tokens": 128}
+    few = {"population": {"size": 60, "archetypes": {"coder": {"taste": {"code": 3.0}}}}, "votes": {"checkpoints": [20]}}
+    systems = {"evaluation": {"bootstrap": 50, "users": 60, "newcomers": 0, "systems": ["global_bt", "hybrid", "prompt_head"]}}
+    one, shared = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "shared")
+    config = stored(**(reward(**small, workers=1) | few | systems))
+    assert run_electorate("run", config, "--out", one.path, RAY_ADDRESS=ray_cluster.address).returncode == 0
+    settings = ("--set=reward.workers=[1,2]", "--set=reward.sharding=fsdp", "--set=reward.accumulate=2")
+    driver = electorate_command("run", config, *settings, "--out", shared.path, RAY_ADDRESS=ray_cluster.address)
+    wait_for_epochs(shared, 1, round_=0)
+    workers = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [""])[0].startswith("ray::RayTrainWorker")]
+    assert len(workers) == 2
+    workers[0].send_signal(signal.SIGKILL)
+    _, err = driver.communicate(timeout=300)
+    assert driver.returncode == 0, err[-3000:]
+    histories = [store.read_history(store.of_round(run, 0)) for run in (one, shared)]
+    assert len(histories[1]) == 3
+    for expected, found in zip(*histories, strict=True):
+        assert found["held_out"]["hybrid"] == pytest.approx(expected["held_out"]["hybrid"], abs=2e-3)
+    a, b = (store.read(store.of_round(run, 0), "hybrid") for run in (one, shared))
+    assert a.base == pytest.approx(b.base, abs=0.05)
+    # The adapter, whole, as plain peft reads it.
+    (file,) = (store.of_round(shared, 0) / "adapter").glob("*.safetensors")
+    tensors = [load_file(path) for path in (file, store.of_round(one, 0) / "adapter" / file.name)]
+    assert {name: value.shape for name, value in tensors[0].items()} == {name: value.shape for name, value in tensors[1].items()}
+    assert any("lora_A" in name for name in tensors[0])
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -113,6 +146,9 @@ def test_system_b_is_trained_compared_and_kept_through_kills(stored: Callable[..
         ({"rank": 0}, "reward.rank: 0 is not allowed"),
         ({"score_head": "true"}, "has no score head (BertModel); set reward.score_head: false"),
         ({"layers": 40}, "has 6 layers, not 40"),
+        ({"sharding": "fsdp"}, "sharding: fsdp shares out layers, and with layers: 0 none runs; use ddp"),
+        ({"workers": "[3,2]"}, "workers: [3, 2] is not [min, max]"),
+        ({"workers": "[2]"}, "reward.workers"),
     ],
 )
 def test_what_cannot_be_trained_is_said_before_anybody_votes(

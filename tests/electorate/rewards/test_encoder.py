@@ -104,13 +104,27 @@ def test_the_adapter_loads_with_plain_peft(minilm: str, tmp_path: Path) -> None:
     for name, parameter in reader.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.05)
-    encoder.save_adapter(reader, tmp_path / "adapter")
+    encoder.save_adapter(reader, reader.state_dict(), tmp_path / "adapter")
     plain = PeftModel.from_pretrained(AutoModel.from_pretrained(minilm), tmp_path / "adapter")
     ids = tokenizer("Is it so?", return_tensors="pt")
     with torch.no_grad():
         ours, theirs, untrained = (model(**ids).last_hidden_state for model in (reader.model, plain, AutoModel.from_pretrained(minilm)))
     assert torch.allclose(ours, theirs, atol=1e-5)
     assert not torch.allclose(ours, untrained, atol=1e-2)
+
+
+def test_half_the_precision_reads_the_same_near_enough(minilm: str) -> None:
+    whole, tokenizer = encoder.load(minilm, 2, False, 4, 0)
+    half, _ = encoder.load(minilm, 2, False, 4, 0, "bfloat16")
+    read = answers(tokenizer, ["Good.", "A longer answer that says more about it.", "x " * 300])
+    for reader in (whole, half):
+        reader.standardise(read)
+    with torch.no_grad():
+        expected, found = whole(read), half(read)
+    assert found.dtype == torch.float32
+    assert all(p.dtype == torch.float32 for p in half.parameters() if p.requires_grad)
+    assert torch.nn.functional.cosine_similarity(expected, found).min() > 0.99
+    assert not torch.equal(expected, found)
 
 
 def test_only_adapter_and_heads_learn(minilm: str) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -124,6 +125,26 @@ def test_training_that_was_stopped_goes_on_to_the_same_result() -> None:
     assert found == expected
     for name, read in whole.reads().items():
         assert np.array_equal(second.reads()[name].base, read.base)
+
+
+def test_a_step_in_parts_is_the_same_step() -> None:
+    battles = votes(heterogeneity=1.5)
+    whole, in_parts = training(battles, ("hybrid",)), training(battles, ("hybrid",), replace(PLAN, accumulate=3))
+    expected, found = whole.epoch(), in_parts.epoch()
+    assert found["loss"]["hybrid"] == pytest.approx(expected["loss"]["hybrid"], abs=1e-4)
+    assert found["held_out"]["hybrid"] == pytest.approx(expected["held_out"]["hybrid"], abs=1e-4)
+    one = training(battles, ("hybrid",), replace(PLAN, accumulate=1000))
+    assert one.epoch()["loss"]["hybrid"] == pytest.approx(expected["loss"]["hybrid"], abs=1e-4)
+
+
+def test_votes_count_by_their_weight() -> None:
+    """A vote that counts for nothing might as well not be there; one that counts double, twice."""
+    battles = votes(heterogeneity=1.5)
+    twice = battles.take(np.sort(np.concatenate([np.arange(0, len(battles), 2)] * 2)))
+    weighed = replace(battles, weight=np.where(np.arange(len(battles)) % 2 == 0, 2.0, 0.0))
+    one, other = training(twice, ("hybrid",)), training(weighed, ("hybrid",))
+    assert other.epoch()["loss"]["hybrid"] == pytest.approx(one.epoch()["loss"]["hybrid"], abs=2e-4)
+    assert other.reads()["hybrid"].base == pytest.approx(one.reads()["hybrid"].base, abs=0.02)
 
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:
