@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from electorate.config import ENGINES, Archetype, Cluster, Config, Contestant, Reward, Section
+from electorate.config import ENGINES, Archetype, Cluster, Config, Contestant, Reward
 from electorate.errors import ElectorateError
 
 SHORT = reprlib.Repr()
@@ -41,7 +41,7 @@ def load_reward(path: Path) -> tuple[Reward, Path]:
     return alone.reward, Path(alone.cluster.cache_dir).expanduser()
 
 
-class _RewardAlone(Section):
+class _RewardAlone(BaseModel):
     reward: Reward
     cluster: Cluster = Cluster()
 

@@ -181,8 +181,12 @@ def load(source: str, layers: int | None, score_head: bool, lora_rank: int, seed
         raise _unloadable(source, error) from None
     for parameter in whole.parameters():
         parameter.requires_grad_(False)
-    score = next((getattr(whole, name) for name in ("score", "classifier") if hasattr(whole, name)), None) if score_head else None
+    score = getattr(whole, "score", None) if score_head else None
+    if score_head and score is None:
+        raise ElectorateError(f"reward.model: {source} scores elsewhere than at the last token; set reward.score_head: false to do without")
     backbone, layers_run = whole.base_model if score_head else whole, whole.config.num_hidden_layers
+    if getattr(backbone, "pooler", None) is not None:
+        backbone.pooler = None  # nothing reads it, and what nothing reads cannot learn
     model = backbone if layers_run == 0 or lora_rank == 0 else _with_lora(backbone, lora_rank)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return Encoder(model, score, layers_run, _context(whole.config, tokenizer), pad or 0, precision), tokenizer

@@ -204,8 +204,9 @@ class Training:
         missing = set(_kept(self.network)) ^ set(state["network"])
         if missing:
             raise ElectorateError(f"reward: the checkpoint is of another network ({sorted(missing)[0]}); train anew in another folder")
-        set_model_state_dict(self.network, state["network"], options=StateDictOptions(full_state_dict=True, strict=False))
-        set_optimizer_state_dict(self.network, self.optimizer, state["optimizer"], options=StateDictOptions(full_state_dict=True))
+        of_whole = StateDictOptions(full_state_dict=True, strict=False)
+        set_model_state_dict(self.network, state["network"], options=of_whole)
+        set_optimizer_state_dict(self.network, self.optimizer, state["optimizer"], options=of_whole)
         self.own = {name: drawn.numpy() for name, drawn in state["own"].items()}
         self.epochs_done = state["epochs"]
 

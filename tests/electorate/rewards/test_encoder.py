@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
 
 from electorate import model_files
 from electorate.errors import ElectorateError
@@ -111,6 +111,14 @@ def test_the_adapter_loads_with_plain_peft(minilm: str, tmp_path: Path) -> None:
         ours, theirs, untrained = (model(**ids).last_hidden_state for model in (reader.model, plain, AutoModel.from_pretrained(minilm)))
     assert torch.allclose(ours, theirs, atol=1e-5)
     assert not torch.allclose(ours, untrained, atol=1e-2)
+
+
+def test_a_model_that_scores_elsewhere_is_one_line(minilm: str, tmp_path: Path) -> None:
+    """An encoder's classifier reads its first token, through a pooler: at the last token it would say nothing of worth."""
+    AutoModelForSequenceClassification.from_pretrained(minilm, num_labels=1).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(minilm).save_pretrained(tmp_path)
+    with pytest.raises(ElectorateError, match="scores elsewhere than at the last token"):
+        encoder.load(str(tmp_path), None, True, 4, 0)
 
 
 def test_half_the_precision_reads_the_same_near_enough(minilm: str) -> None:

