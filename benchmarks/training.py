@@ -132,7 +132,7 @@ def seconds_an_epoch(workers: int) -> float:
     with tempfile.TemporaryDirectory() as folder, connected(None, 2.0, 0):
         reward = settings(workers, 5)
         run = run_folder(RunFolder(Path(folder)), reward)
-        reward_job.train(run, reward, 0, Path(folder) / "cache", lambda _: None, 0)
+        reward_job.train(run, reward, 0, Path(folder) / "cache")
         return float(np.median([epoch["seconds"] for epoch in store.read_history(store.of_round(run, 0))[1:]]))
 
 

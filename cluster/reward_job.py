@@ -1,9 +1,7 @@
 """The Ray Train job that trains System B on a run's votes, and leaves it in the run's folder."""
 
 import logging
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +11,7 @@ import ray.train
 import ray.train.torch
 import torch
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
@@ -23,7 +21,10 @@ from electorate.config import TOLD_BY_PROMPT, Reward
 from electorate.errors import ElectorateError
 from electorate.personas import Electorate
 from electorate.ratings.ties import MODELS
-from electorate.rewards import corpus, encoder, store
+from electorate.rewards import adapters, corpus, encoder, store
+from electorate.rewards.adapters import Adapted
+from electorate.rewards.battles import Battles
+from electorate.rewards.corpus import Corpus
 from electorate.rewards.forms import own_say, wanted
 from electorate.rewards.network import Network
 from electorate.rewards.training import Plan, Training, standardise
@@ -33,7 +34,7 @@ CPUS_PER_WORKER = 1.0
 MAX_FAILURES = 3  # of workers, before the job gives up; each goes on from the last checkpoint
 STATE = "state.pt"
 HELD_OUT = "held_out"
-POLL_S = 0.5
+ADAPTER, HEADS = "adapter", "heads.safetensors"
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,10 @@ class Job:
     model: str
 
 
-def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path, tick: Callable[[int], None], done: int) -> None:
+def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path) -> None:
     """Train on the votes of rounds 0..round_ and leave the best epoch in the run's folder; goes on where it was stopped.
 
-    tick(n): n more epochs are done, after `done` that were before. Raises ElectorateError for whatever the user can put right.
+    Raises ElectorateError for whatever the user can put right. How far it has come is in the folder's history.
     """
     folder, on_gpu = store.of_round(run, round_), settings.accelerator == "gpu"
     job = Job(settings, run.path, round_, model_files.resolve("reward.model", settings.model, cache_dir))
@@ -65,34 +66,30 @@ def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path, tick: 
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
-    result = _fit(trainer, lambda: len(store.read_history(folder)), tick, done)
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    result = trainer.fit()
     if result.return_value is not None:
         raise ElectorateError(result.return_value)
     ranked = sorted(result.best_checkpoints, key=lambda pair: pair[1][HELD_OUT])
     store.promote(next(path for path in (Path(checkpoint.path) for checkpoint, _ in ranked) if _state(path) is not None), folder)
 
 
-def _fit(trainer: Any, epochs_done: Callable[[], int], tick: Callable[[int], None], done: int) -> Any:
-    """Run the job in a thread, so that Ctrl-C reaches this one, and tell of its epochs."""
-    outcome: list[Any] = []
+def adapted(run: RunFolder, settings: Reward, version: int, cache_dir: Path, votes: Battles) -> Adapted:
+    """A model of its own for each user of `votes`, from the training after round `version`, on one worker's resources."""
+    job = Job(settings, run.path, version, model_files.resolve("reward.model", settings.model, cache_dir))
+    on_gpu = settings.accelerator == "gpu"
+    found: Adapted = ray.get(_adapt.options(num_cpus=CPUS_PER_WORKER, num_gpus=float(on_gpu)).remote(job, votes))
+    return found
 
-    def fit() -> None:
-        try:
-            outcome.append(trainer.fit())
-        except Exception as error:
-            outcome.append(error)
 
-    logging.getLogger("ray.train").setLevel(logging.ERROR)
-    thread = threading.Thread(target=fit, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(POLL_S)
-        if (now := epochs_done()) > done:
-            tick(now - done)
-            done = now
-    if isinstance(outcome[0], Exception):
-        raise outcome[0]
-    return outcome[0]
+@ray.remote
+def _adapt(job: Job, votes: Battles) -> Adapted:
+    run = RunFolder(job.run)
+    electorate, folder = founding.of_run(run), store.of_round(run, job.round_)
+    network, texts = _network(job, run, electorate, "cuda" if job.settings.accelerator == "gpu" else "cpu")
+    network.load_state_dict(load_file(folder / HEADS), strict=False)
+    encoder.load_adapter(network.encoder, folder / ADAPTER)
+    return adapters.adapt(network, texts.answers, votes, job.settings, electorate.config.ratings.ties)
 
 
 def _work(config: dict[str, Any]) -> str | None:
@@ -141,6 +138,13 @@ def _train(job: Job) -> None:
 
 
 def _prepared(job: Job, run: RunFolder, electorate: Electorate) -> tuple[Network, Training]:
+    settings, ties = job.settings, MODELS[electorate.config.ratings.ties]
+    network, texts = _network(job, run, electorate, ray.train.torch.get_device())
+    return network, Training(network, _shared(network, settings), texts, ties, electorate.seed, Plan.of(settings))
+
+
+def _network(job: Job, run: RunFolder, electorate: Electorate, device: Any) -> tuple[Network, Corpus]:
+    """The network, untrained, and what it is trained on."""
     settings = job.settings
     reader, tokenizer = encoder.load(
         job.model, settings.layers, settings.score_head, settings.lora_rank, electorate.seed, settings.precision
@@ -148,9 +152,9 @@ def _prepared(job: Job, run: RunFolder, electorate: Electorate) -> tuple[Network
     texts = corpus.of_run(run, electorate, settings, job.round_, tokenizer)
     ties, forms = electorate.config.ratings.ties, wanted(electorate.config.evaluation.systems)
     network = Network(reader, forms, len(electorate.archetypes), len(electorate.strength), settings.rank, ties)
-    network.to(ray.train.torch.get_device())
+    network.to(device)
     standardise(network, texts, electorate.seed)
-    return network, Training(network, _shared(network, settings), texts, MODELS[ties], electorate.seed, Plan.of(settings))
+    return network, texts
 
 
 def _shared(network: Network, settings: Reward) -> torch.nn.Module:
@@ -187,9 +191,9 @@ def _state(checkpoint: Path) -> dict[str, Any] | None:
 def _save(folder: Path, network: Network, trained: dict[str, torch.Tensor]) -> None:
     """The adapter as peft's files, and what else was trained as one file of tensors."""
     of_encoder = {name.removeprefix("encoder."): value for name, value in trained.items() if name.startswith("encoder.")}
-    encoder.save_adapter(network.encoder, of_encoder, folder / "adapter")
+    encoder.save_adapter(network.encoder, of_encoder, folder / ADAPTER)
     own = {name: value.contiguous() for name, value in trained.items() if not name.startswith("encoder.model.")}
-    save_file(own, folder / "heads.safetensors")
+    save_file(own, folder / HEADS)
 
 
 def _draw(run: RunFolder, round_: int, found: dict[str, Any]) -> None:

@@ -17,7 +17,9 @@ RewardSystem = Literal[
     "ratings_only",
     "hybrid",
     "prompt_head",
+    "personal_rm",
 ]
+HANDFUL = 16  # personas that personal_rm trains a model each for
 TOLD_BY_PROMPT: tuple[RewardSystem, ...] = ("hybrid", "low_rank_rm")  # what prompt_head learns to tell: the first that is compared
 System = Literal[
     "arena",
@@ -262,7 +264,9 @@ class Reward(Section):
 class Evaluation(Section):
     """What is compared, on whom."""
 
-    systems: tuple[System, ...] = Field(get_args(System), min_length=1, description="rows of the table")
+    systems: tuple[System, ...] = Field(
+        tuple(s for s in get_args(System) if s != "personal_rm"), min_length=1, description="rows of the table"
+    )
     users: int = Field(2000, ge=1, description="personas the metrics are computed on, drawn from the seed")
     newcomers: int = Field(
         500,
@@ -276,11 +280,23 @@ class Evaluation(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of every interval")
     false_discovery_rate: float = Field(0.1, gt=0, lt=1, description="allowed among the personas said to differ from the global ranking")
 
+    @model_validator(mode="after")
+    def _a_handful(self) -> Self:
+        compared = 1 if self.persona is not None else self.users + self.newcomers
+        if "personal_rm" in self.systems and compared > HANDFUL:
+            raise ValueError(
+                f"personal_rm trains a model a persona, for at most {HANDFUL}, and {compared} are compared; "
+                "lower users and newcomers, or set persona"
+            )
+        return self
+
     @field_validator("systems")
     @classmethod
     def _something_to_compare(cls, systems: tuple[System, ...]) -> tuple[System, ...]:
         if len(set(systems)) < len(systems):
             raise ValueError("each system once")
+        if "personal_rm" in systems and not {"pooled_rm"} & set(systems):
+            raise ValueError("personal_rm starts from pooled_rm; name that too")
         if systems == ("oracle",):
             raise ValueError("the oracle is what systems are compared with; name one of them too")
         return systems

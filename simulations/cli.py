@@ -218,7 +218,12 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     short = {"seed": chosen.seed, "cluster.cohorts": chosen.cohorts, "cluster.address": chosen.address}
     short |= {key: getattr(chosen, key) for _, key, _, _ in CLASSIC}
     settings = [*chosen.settings, *(f"{key}={value}" for key, value in short.items() if value is not None)]
-    config = recorded.with_contestants(config_file.load(chosen.config, settings))
+    config = config_file.load(chosen.config, settings)
+    incremental = getattr(chosen, "evaluation.incremental")
+    if config.reward is not None and incremental is not None:
+        # Learning curves of System B ask for a training at each checkpoint.
+        config = config_file.load(chosen.config, [*settings, f"reward.incremental={incremental}"])
+    config = recorded.with_contestants(config)
     # Ray takes seconds to import; a wrong config should not.
     from cluster.session import in_job
     from simulations import run

@@ -75,10 +75,10 @@ def compare(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, fold
             boards += _leaderboard_rows(electorate, votes, rated.fits)
             for users, segment, rows in groups:
                 where = {"users": users, "segment": segment, "votes_per_user": votes}
-                metrics += metric_rows(bootstrap.estimates(scores, rows), where)
+                metrics += metric_rows(bootstrap.estimates(scores, rows), where, rated.versions)
                 beaten = (*BASELINES, *CONTROLS) if segment == EVERYONE and "hybrid" in scores else BASELINES
                 for baseline in [system for system in beaten if system in scores]:
-                    gains += metric_rows(bootstrap.gains(scores, baseline, rows), where | {"baseline": baseline})
+                    gains += metric_rows(bootstrap.gains(scores, baseline, rows), where | {"baseline": baseline}, rated.versions)
             advance()
     told = {name: system.take(seen) for name, system in rated.said.items()}
     people = people.take(seen)

@@ -1,14 +1,13 @@
 """System B in a run: trained once its votes are in, then asked what it says of the people compared."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
-from rich.console import Console
 
 from electorate import config_file, model_files
 from electorate.cast import Cast
-from electorate.config import TOLD_BY_PROMPT, Config, Reward
+from electorate.config import TOLD_BY_PROMPT, Config, Reward, RewardSystem
 from electorate.evaluation.predictions import System
 from electorate.features import AXES
 from electorate.personas import Electorate, Personas
@@ -17,11 +16,10 @@ from electorate.ratings.ties import MODELS
 from electorate.rewards import prompt_head, store, weights
 from electorate.rewards.battles import Battles
 from electorate.rewards.forms import FORMS
-from electorate.rewards.systems import Personal, Pooled
+from electorate.rewards.systems import Adapters, Personal, Pooled
 from electorate.rewards.weights import PersonalRead
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
-from simulations.progress import bar
 
 
 def check(settings: Reward, cache_dir: Path) -> str:
@@ -59,33 +57,39 @@ def gpus_needed(config: Config) -> int:
     return config.reward.fewest_workers if config.reward is not None and config.reward.accelerator == "gpu" else 0
 
 
-def train(settings: Reward, electorate: Electorate, folder: RunFolder, console: Console, counts: dict[str, Any]) -> None:
-    """Every training that the folder lacks. counts: what the run's manifest keeps of it."""
-    from cluster import reward_job
-
-    config = electorate.config
-    for round_ in rounds(config):
-        where = store.of_round(folder, round_)
-        if not store.is_there(where):
-            done = len(store.read_history(where))
-            with bar(console, "Training System B (epochs)", settings.epochs, done) as advance:
-                # What was trained before a stop is read back from the folder and counted already.
-                reward_job.train(folder, settings, round_, Path(config.cluster.cache_dir).expanduser(), advance, done)
-        best = min(store.read_history(where), key=lambda epoch: sum(epoch["held_out"].values()))
-        counts[f"held_out_{config.votes.checkpoints[round_]}"] = {form: round(value, 4) for form, value in best["held_out"].items()}
-        counts["gives"] = best["gives"]
+def told(electorate: Electorate, folder: RunFolder) -> dict[str, Any]:
+    """What the manifest keeps of the trainings: held-out log loss of each form, which give a simpler one's rankings, what is in
+    force, and what tastes read.
+    """
+    config, counts = electorate.config, dict[str, Any]()
+    for round_, version in store.read_versions(folder).items():
+        votes = config.votes.checkpoints[round_]
+        best = store.best_epoch(store.of_round(folder, round_))
+        counts[f"held_out_{votes}"] = {form: round(value, 4) for form, value in best["held_out"].items()}
+        counts |= {f"version_{votes}": store.version_name(folder, version), "gives": best["gives"]}
+    where = store.of_round(folder, version)
     for form in FORMS:
         # The last there is: the hybrid before the text alone.
         read = store.read(where, form) if form in config.evaluation.systems else None
         if isinstance(read, PersonalRead) and read.taste.size:
             counts["axes"] = axes_read(electorate, PromptSet.from_table(files.read_table(folder.prompts)), read)
+    return counts
+
+
+def versions(electorate: Electorate, folder: RunFolder, round_: int) -> dict[str, str]:
+    """System to the version of it whose rankings are in force after a round."""
+    if round_ not in rounds(electorate.config):
+        return {}
+    name = store.version_name(folder, store.read_versions(folder)[round_])
+    return dict.fromkeys(get_args(RewardSystem), name)
 
 
 def said(electorate: Electorate, folder: RunFolder, round_: int, cast: Cast, people: Personas) -> dict[str, System]:
-    """What every form that was trained after this round says of these people, given their own votes."""
-    where, ties = store.of_round(folder, round_), MODELS[electorate.config.ratings.ties]
+    """What every form that is in force after this round says of these people, given their own votes."""
     if round_ not in rounds(electorate.config):
         return {}
+    version, ties = store.read_versions(folder)[round_], MODELS[electorate.config.ratings.ties]
+    where = store.of_round(folder, version)
     found: dict[str, System] = {}
     wanted, label, mix = electorate.config.evaluation.systems, people.archetype, electorate.prompt_weights
     battles = Battles.of(cast, label, len(electorate.strength))
@@ -101,6 +105,12 @@ def said(electorate: Electorate, folder: RunFolder, round_: int, cast: Cast, peo
         told = store.read(where, store.PROMPT_HEAD)
         if isinstance(told, PersonalRead):
             found[store.PROMPT_HEAD] = Personal(told, label, mix, weights.solve(teacher, battles, ties), ties)
+    if "personal_rm" in wanted and electorate.config.reward is not None:
+        from cluster import reward_job
+
+        cache_dir = Path(electorate.config.cluster.cache_dir).expanduser()
+        own = reward_job.adapted(folder, electorate.config.reward, version, cache_dir, battles)
+        found["personal_rm"] = Adapters(own.base, own.eta, label, mix, ties)
     return found
 
 

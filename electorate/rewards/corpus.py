@@ -66,6 +66,14 @@ def of_run(run: RunFolder, electorate: Electorate, settings: Reward, round_: int
     responses = [text or "" for text in files.read_table(run.responses, ["response"])["response"].to_pylist()]
     models = len(electorate.strength)
     answers = texts.tokenise(tokenizer, [prompts[i // models] for i in range(len(responses))], responses, settings.max_tokens)
+    battles = votes_of_run(run, electorate, settings, round_)
+    prompt, model = np.divmod(np.arange(len(answers)), models)
+    asked = texts.tokenise(tokenizer, [""] * len(prompts), prompts, settings.max_tokens)
+    return Corpus(answers, prompt, model, battles, *battles.split(electorate.seed, electorate.training_prompts), asked)
+
+
+def votes_of_run(run: RunFolder, electorate: Electorate, settings: Reward, round_: int) -> Battles:
+    """The votes of rounds 0..round_ that System B learns from."""
     voters = min(settings.voters, electorate.population.size)
     blocks = range(-(-voters // BLOCK))
     log = VoteLog(run.votes, electorate.config)
@@ -75,10 +83,7 @@ def of_run(run: RunFolder, electorate: Electorate, settings: Reward, round_: int
         for r in range(round_ + 1)
     ]
     label = np.concatenate([personas.draw_archetypes(electorate, block) for block in blocks])[:voters]
-    battles = Battles.of(Cast.joined(votes), label, models)
-    prompt, model = np.divmod(np.arange(len(answers)), models)
-    asked = texts.tokenise(tokenizer, [""] * len(prompts), prompts, settings.max_tokens)
-    return Corpus(answers, prompt, model, battles, *battles.split(electorate.seed), asked)
+    return Battles.of(Cast.joined(votes), label, len(electorate.strength))
 
 
 def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:

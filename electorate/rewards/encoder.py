@@ -208,6 +208,14 @@ def _context(config: Any, tokenizer: Any) -> int:
     return int(min(config.max_position_embeddings, tokenizer.model_max_length))
 
 
+def load_adapter(encoder: Encoder, folder: Path) -> None:
+    """Put what `save_adapter` wrote back into an encoder of the same model."""
+    if hasattr(encoder.model, "peft_config"):
+        from peft import load_peft_weights, set_peft_model_state_dict
+
+        set_peft_model_state_dict(encoder.model, load_peft_weights(str(folder), device=str(encoder.counter.device)))
+
+
 def save_adapter(encoder: Encoder, trained: Mapping[str, Tensor], folder: Path) -> None:
     """The LoRA adapter as peft's files, if there is one. trained: the encoder's trained tensors by name, whole."""
     if hasattr(encoder.model, "peft_config"):

@@ -46,8 +46,9 @@ FORMS: dict[str, Form] = {
     "low_rank_rm": Form(personal=True, beats=("pooled_rm_own_ties",)),
     "pooled_hybrid": Form(ratings=True),
     "segment_hybrid": Form(segments=True, ratings=True, beats=("pooled_hybrid",)),
-    "pooled_hybrid_own_ties": Form(ratings=True, personal=True, tastes=False),
-    "ratings_only": Form(text="none", ratings=True, personal=True),
+    "ratings_own_ties": Form(text="none", ratings=True, personal=True, tastes=False),
+    "pooled_hybrid_own_ties": Form(ratings=True, personal=True, tastes=False, beats=("ratings_own_ties",)),
+    "ratings_only": Form(text="none", ratings=True, personal=True, beats=("ratings_own_ties",)),
     "hybrid": Form(ratings=True, personal=True, beats=("pooled_hybrid_own_ties", "ratings_only")),
 }
 # What predicts anybody's preference, from the texts alone.
@@ -56,8 +57,10 @@ PREFERENCE: dict[str, Form] = {"length_only": FORMS["length_only"], "preference"
 
 def wanted(rows: Collection[str]) -> dict[str, Form]:
     """The forms among these rows of the table, and what they must beat."""
-    beaten = {simpler for name in rows if name in FORMS for simpler in FORMS[name].beats}
-    return {name: form for name, form in FORMS.items() if name in rows or name in beaten}
+    found = {name for name in rows if name in FORMS}
+    for name in reversed(FORMS):  # simpler ones come later here
+        found |= set(FORMS[name].beats) if name in found else set()
+    return {name: form for name, form in FORMS.items() if name in found}
 
 
 def pulled(forms: Mapping[str, Form], pulls: Sequence[float]) -> dict[str, Form]:

@@ -5,6 +5,8 @@ heads.safetensors    the pooling and every form's heads
 reads/FORM.npz       what a form says of every answer; prompt_head: what prompts alone tell of it
 prompt_head.npz      how a prompt is told from, for prompts still to come
 history.json         loss and held-out log loss, epoch by epoch
+
+and beside them versions.json: after each round, the round whose training is in force.
 """
 
 import json
@@ -24,7 +26,7 @@ from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 
 History = list[dict[str, Any]]
-READS, HISTORY = "reads", "history.json"
+READS, HISTORY, VERSIONS = "reads", "history.json", "versions.json"
 PROMPT_HEAD = "prompt_head"
 PROMOTED = ("adapter", "heads.safetensors", f"{PROMPT_HEAD}.npz", READS)
 
@@ -49,6 +51,28 @@ def read_history(folder: Path) -> History:
 def write_history(folder: Path, history: History) -> None:
     """Replace it whole."""
     files.write_text(folder / HISTORY, json.dumps(history) + "\n")
+
+
+def best_epoch(folder: Path) -> dict[str, Any]:
+    """The one that was kept."""
+    return min(read_history(folder), key=lambda epoch: sum(epoch["held_out"].values()))
+
+
+def read_versions(run: RunFolder) -> dict[int, int]:
+    """Round to the round after which what is in force was trained."""
+    path = run.rewards / VERSIONS
+    content: dict[str, int] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {int(round_): version for round_, version in content.items()}
+
+
+def write_versions(run: RunFolder, versions: dict[int, int]) -> None:
+    """Replace them whole."""
+    files.write_text(run.rewards / VERSIONS, json.dumps(versions) + "\n")
+
+
+def version_name(run: RunFolder, version: int) -> str:
+    """As rankings name the version that made them."""
+    return f"round={version}/epoch={best_epoch(of_round(run, version))['epoch']}"
 
 
 def write_reads(folder: Path, reads: Mapping[str, Read]) -> None:

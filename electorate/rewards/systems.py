@@ -95,6 +95,34 @@ class Personal:
         return self.read.tau * self.weights.mode[:, self.read.taste.shape[1] + 1 : -1] if self.read.tau > 0 else np.zeros((1, 1))
 
 
+@dataclass(frozen=True)
+class Adapters:
+    """A reward model of its own for each of n users, on a run's answers. base: (n, P * M); label: (n,); mix: (K, P) of prompts."""
+
+    base: Floats
+    eta: float
+    label: Ints
+    mix: Floats
+    ties: TieModel
+
+    @property
+    def overall(self) -> Floats:
+        """See System: mean rating over the archetype's mix of prompts."""
+        rated: Floats = np.einsum("np,npm->nm", self.mix[self.label], by_prompt(self.base, self.mix))
+        return rated
+
+    def on(self, prompt: int) -> Prediction:
+        """See System."""
+        strength = by_prompt(self.base, self.mix)[:, prompt]
+        a, b = pair_indices(strength.shape[1])
+        d = strength[:, a] - strength[:, b]
+        return Prediction(strength, self.ties.probabilities(d, np.full(d.shape, self.eta)))
+
+    def take(self, users: Ints) -> "Adapters":
+        """See System."""
+        return replace(self, base=self.base[users], label=self.label[users])
+
+
 def by_prompt(values: Floats, mix: Floats) -> Floats:
     """(k, P, M) from values of a run's answers (k, P * M), which lie prompt by prompt."""
     return values.reshape(len(values), mix.shape[1], values.shape[1] // mix.shape[1])

@@ -44,6 +44,7 @@ WHAT = {
     "ratings_only": "hybrid without the text: own offsets, learned as the others are",
     "hybrid": "Systems A and B together: own offsets and own weights on what is read",
     "prompt_head": "what hybrid says, told from the prompt alone before anybody has answered it",
+    "personal_rm": "a reward model of each persona's own, fine-tuned from pooled_rm on its votes",
     "oracle_features": "knows what tastes are about, learns each persona's: the most that reading answers can give",
     "oracle": "the planted truth: the best there is",
 }

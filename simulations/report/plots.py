@@ -33,8 +33,9 @@ COLOURS = {
     "ratings_only": "#DDAA33",
     "hybrid": "#332288",
     "prompt_head": "#661100",
+    "personal_rm": "#999933",
 }
-MARKERS = dict(zip(COLOURS, "h*PosX^pDv<>1sPod*X", strict=True))
+MARKERS = dict(zip(COLOURS, "h*PosX^pDv<>1sPod*Xp", strict=True))
 UP, DOWN = "#0072B2", "#D55E00"
 INK = "#010203"  # replaced by currentColor in the SVG
 GRID: dict[str, Any] = {"color": "#888888", "alpha": 0.25, "linewidth": 0.6}

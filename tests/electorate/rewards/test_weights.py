@@ -63,6 +63,11 @@ def test_a_users_votes_are_found_by_prompt_and_by_user() -> None:
         assert set(battles.on(np.array(prompts))) == set(np.flatnonzero(np.isin(battles.prompt, prompts)))
     learned, held_out = battles.split(seed=3)
     assert sorted([*learned, *held_out]) == battles.prompts.tolist()
+    # More votes move no prompt from one side to the other.
+    universe = np.arange(80)
+    few = battles.take(np.flatnonzero(battles.prompt < 4))
+    for one, other in zip(few.split(3, universe), battles.split(3, universe), strict=True):
+        assert set(one) <= set(other) or len(few.split(3, universe)[1]) == 1
     assert len(held_out) == 1
     assert len(battles.of_users(0, 1)) == 0
     assert battles.of_users(2, 4).user.tolist() == [0] * 30 + [1] * 30

@@ -1,0 +1,42 @@
+"""Which training's rankings are in force: a new one is promoted only if it predicts held-out votes better than the one before."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from electorate.config import Reward
+from electorate.personas import Electorate
+from electorate.ratings.ties import MODELS, TieModel
+from electorate.rewards import corpus, store, weights
+from electorate.rewards.battles import Battles
+from electorate.rewards.forms import FORMS
+from electorate.rewards.weights import PersonalRead, Read
+from electorate.storage.run_folder import RunFolder
+
+Versions = dict[int, int]  # the round whose votes are in, to the round after which what is in force was trained
+
+
+def promoted(run: RunFolder, electorate: Electorate, settings: Reward, round_: int, before: Versions) -> Versions:
+    """The versions with the training after `round_` promoted, or the one before it kept, by log loss on the held-out votes of
+    rounds 0..round_, every form's alike.
+    """
+    if not before:
+        return {round_: round_}
+    votes = corpus.votes_of_run(run, electorate, settings, round_)
+    _, held_out = votes.split(electorate.seed, electorate.training_prompts)
+    forms = [form for form in FORMS if form in electorate.config.evaluation.systems]
+    in_force, ties = before[max(before)], MODELS[electorate.config.ratings.ties]
+    new, old = (
+        loss({form: store.read(store.of_round(run, version), form) for form in forms}, votes, np.isin(votes.prompt, held_out), ties)
+        for version in (round_, in_force)
+    )
+    return before | {round_: round_ if new < old else in_force}
+
+
+def loss(reads: Mapping[str, Read], votes: Battles, held_out: np.ndarray, ties: TieModel) -> float:
+    """Mean log loss over forms and held-out votes; users are known by their other votes. held_out: (votes,) which are."""
+    known, unseen, total = votes.take(np.flatnonzero(~held_out)), votes.take(np.flatnonzero(held_out)), 0.0
+    for read in reads.values():
+        own = weights.solve(read, known, ties).mode if isinstance(read, PersonalRead) else None
+        total -= float(weights.log_likelihood(read, unseen, own, ties).mean())
+    return total / len(reads)
