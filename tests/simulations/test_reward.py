@@ -120,7 +120,8 @@ def test_trainings_begin_while_others_vote_and_are_promoted_if_they_are_better(
     stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster
 ) -> None:
     short = reward(epochs=3, workers=1) | {"votes": {"checkpoints": [5, 40]}}
-    short["evaluation"] = {"bootstrap": 50, "users": 100, "systems": ["global_bt", "pooled_hybrid", "hybrid", "prompt_head"]}
+    systems = ["global_bt", "pooled_rm", "pooled_hybrid", "hybrid", "prompt_head", "personal_rm"]
+    short["evaluation"] = {"bootstrap": 50, "users": 6, "newcomers": 4, "systems": systems}
     run = RunFolder(tmp_path / "run")
     done = run_electorate("run", stored(**short), "--incremental", "--out", run.path, RAY_ADDRESS=ray_cluster.address)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -129,6 +130,10 @@ def test_trainings_begin_while_others_vote_and_are_promoted_if_they_are_better(
     assert versions == {0: 0, 1: 1}  # eight times the votes say more
     metrics = [m for m in pq.read_table(run.metrics).to_pylist() if m["system"] == "prompt_head"]
     assert {(m["votes_per_user"], m["version"]) for m in metrics} == {(v, store.version_name(run, r)) for r, v in enumerate((5, 40))}
+    # A handful may have a model each, newcomers too.
+    own = [m for m in pq.read_table(run.metrics).to_pylist() if m["system"] == "personal_rm" and m["metric"] == "log_loss"]
+    assert {(m["users"], m["votes_per_user"]) for m in own} == {(users, v) for users in ("seen", "unseen") for v in (5, 40)}
+    assert all(0 < m["value"] < 1.5 for m in own)
     # What is no better is not promoted: the last training's rankings made worse, and the comparison done again.
     (run.rewards / store.VERSIONS).unlink()
     for path in (store.of_round(run, 1) / store.READS).glob("*.npz"):
@@ -225,6 +230,8 @@ def test_without_a_reward_model_system_b_is_no_row(stored: Callable[..., Path], 
     process = run_electorate("run", stored(), "--set", "evaluation.systems=[global_bt, hybrid]", "--out", tmp_path / "out")
     assert process.returncode == 2
     assert "evaluation.systems: hybrid needs a reward section that names its model" in process.stderr
+    many = run_electorate("run", stored(**reward()), "--set", "evaluation.systems=[pooled_rm, personal_rm]", "--out", tmp_path / "out")
+    assert "personal_rm trains a model a persona, for at most 16, and 800 are compared" in many.stderr
     assert not set(FORMS) & set(made_config().evaluation.systems)
     process = run_electorate("run", stored(**reward()), "--set", "evaluation.systems=[global_bt, prompt_head]", "--out", tmp_path / "out")
     assert "prompt_head tells from a prompt what hybrid or low_rank_rm say; name one of them too" in process.stderr
