@@ -218,6 +218,14 @@ class RatingSettings(Section):
     )
 
 
+class Synthetic(Section):
+    """Battles that a larger model writes and judges, which `predict` learns from beside people's."""
+
+    judge: OpenAIModel = Field(description="where that model is; any OpenAI-compatible URL")
+    battles: int = Field(500, ge=1, le=1_000_000, description="made, at most one for each of people's")
+    weight: float = Field(0.3, gt=0, lt=1, description="of a synthetic vote, where a person's is 1")
+
+
 Workers = Annotated[int, Field(ge=1, le=1024)]
 
 
@@ -245,6 +253,7 @@ class Reward(Section):
     learning_rate: float = Field(2e-4, gt=0, le=1, description="of the adapter")
     counter_rate: float = Field(5e-3, ge=0, le=1, description="Adam's step for the learned counts; few votes want a smaller one")
     lambda_reg: float = Field(300.0, ge=0, le=1e9, description="pull of what reads text toward nothing: a Gaussian prior's precision")
+    synthetic: Synthetic | None = Field(None, description="`predict` alone: learn from made battles too; null: from people's alone")
     incremental: bool = Field(False, description="train anew at every checkpoint, for learning curves; false trains once, at the last")
 
     @property

