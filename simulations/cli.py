@@ -15,7 +15,12 @@ CLASSIC: tuple[tuple[str, str, type, str], ...] = (
     ("--num-prompts", "prompts.per_archetype", int, "prompts an archetype"),
     ("--eval-freq", "votes.eval_freq", int, "compare after every so many votes"),
     ("--lambda-reg", "ratings.lambda_reg", float, "how strongly System A draws a user toward its archetype"),
-    ("--incremental", "evaluation.incremental", bool, "compare at every checkpoint (the default), or at the last alone"),
+    (
+        "--incremental",
+        "evaluation.incremental",
+        bool,
+        "compare at every checkpoint (the default), and train System B at each too; or at the last alone",
+    ),
 )
 DEFAULT_OVER = "population.heterogeneity=0,0.5,1,2"
 INTERRUPTED = 130
