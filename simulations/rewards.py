@@ -64,7 +64,7 @@ def told(electorate: Electorate, folder: RunFolder) -> dict[str, Any]:
     config, counts = electorate.config, dict[str, Any]()
     for round_, version in store.read_versions(folder).items():
         votes = config.votes.checkpoints[round_]
-        best = store.best_epoch(store.of_round(folder, round_))
+        best = store.best_epoch(store.of_round(folder, version))
         counts[f"held_out_{votes}"] = {form: round(value, 4) for form, value in best["held_out"].items()}
         counts |= {f"version_{votes}": store.version_name(folder, version), "gives": best["gives"]}
     where = store.of_round(folder, version)
