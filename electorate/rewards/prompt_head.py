@@ -14,7 +14,8 @@ import numpy as np
 from electorate.rewards.weights import PersonalRead, Read
 from electorate.scale import Floats, Ints
 
-PENALTIES = np.logspace(-2, 6, 33)  # of the ridge; leave-one-out chooses
+PENALTIES = np.logspace(0, 7, 29)  # of the ridge; leave-one-out chooses
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ def _ridge(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 def _left_out(u: Floats, s: Floats, along: Floats, y: Floats, penalty: float) -> Floats:
     share = s**2 / (s**2 + penalty)
-    leverage = (u**2) @ share + 1 / len(u)
-    missed: Floats = (y - u @ (share[:, None] * along)) / (1 - np.minimum(leverage, 0.99))[:, None]
+    # Where there are more columns than rows a small penalty fits every row, and what is left of it is 0 / 0.
+    free = np.maximum(1 - (u**2) @ share - 1 / len(u), TINY)
+    missed: Floats = (y - u @ (share[:, None] * along)) / free[:, None]
     return missed
 
 

@@ -29,8 +29,8 @@ def planted(noise: float, seed: int = 0) -> tuple[np.ndarray, PersonalRead]:
 def test_what_hangs_on_the_prompt_is_told_of_unseen_prompts() -> None:
     g, teacher = planted(noise=0.0)
     told = distil(g, TRAIN, teacher).read(g, teacher)
-    assert told.base == pytest.approx(teacher.base, abs=0.1)
-    assert told.taste == pytest.approx(teacher.taste, abs=0.1)
+    assert told.base == pytest.approx(teacher.base, abs=0.3)
+    assert told.taste == pytest.approx(teacher.taste, abs=0.3)
     assert np.abs(told.unsaid).max() < 0.01
     assert (told.tau, told.eta_sd, told.models) == (teacher.tau, teacher.eta_sd, teacher.models)
 
@@ -53,6 +53,20 @@ def test_nothing_is_told_where_there_is_nothing_to_tell() -> None:
     told = distil(g, TRAIN, Read(noise, teacher.eta)).read(g, Read(noise, teacher.eta))
     by_model = told.base.reshape(KINDS, PROMPTS, MODELS_)
     assert by_model.std(axis=1).max() < 0.25
+
+
+def test_more_columns_than_prompts_do_not_fool_it() -> None:
+    """A prompt read as more numbers than there are prompts can be fitted to the last digit, and tells nothing by it."""
+    random, (_, teacher) = np.random.default_rng(3), planted(0.0)
+    g, noise = random.normal(size=(PROMPTS, 300)), random.normal(size=teacher.base.shape)
+    told = distil(g, TRAIN, Read(noise, teacher.eta)).read(g, Read(noise, teacher.eta))
+    unseen = told.base.reshape(KINDS, PROMPTS, MODELS_)[:, 80:]
+    assert unseen.std(axis=1).max() < 0.3
+    x, y = random.normal(size=(30, 60)), random.normal(size=(30, 2))
+    x -= x.mean(axis=0)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    missed = prompt_head._left_out(u, s, u.T @ (y - y.mean(axis=0)), y - y.mean(axis=0), 1e-3)
+    assert (missed**2).mean() > 0.5
 
 
 def test_leave_one_out_is_what_leaving_out_gives() -> None:
