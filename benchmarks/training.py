@@ -33,9 +33,9 @@ from electorate.rewards.training import Plan, Training, standardise
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 
-CONTESTANTS, PERSONAS, VOTES = 8, 108, 50  # 216 answers to training prompts on average, so 25 votes a side
+CONTESTANTS, PER_ARCHETYPE, PERSONAS, VOTES = 8, 4, 48, 50  # 96 answers to training prompts, each in 50 votes
 FASTER, TWICE = 10, 1.4
-EPOCHS, LEARNING_RATE, MAX_TOKENS, LORA_RANK = 12, 1e-3, 128, 8
+EPOCHS, LEARNING_RATE, MAX_TOKENS, LORA_RANK = 8, 1e-3, 128, 8
 WORDS = ("the", "answer", "is", "that", "one", "may", "go", "on", "and", "say", "more", "of", "it", "while", "others", "rather", "less")
 
 
@@ -57,7 +57,7 @@ def settings(workers: int, epochs: int) -> Reward:
 def run_folder(folder: RunFolder, reward: Reward) -> RunFolder:
     """A run whose answers are made texts and whose votes are in."""
     plain = made.config(PERSONAS, CONTESTANTS, [VOTES], heterogeneity=0.5)
-    content = plain.model_dump(mode="json") | {"reward": reward.model_dump(mode="json")}
+    content = plain.model_dump(mode="json") | {"reward": reward.model_dump(mode="json"), "prompts": {"per_archetype": PER_ARCHETYPE}}
     of = Config.model_validate(content | {"evaluation": {"systems": ["global_bt", "pooled_rm"]}})
     chosen, random = prompts.select(of), np.random.default_rng(0)
     texts = [text(random, i % CONTESTANTS) for i in range(len(chosen) * CONTESTANTS)]
@@ -109,13 +109,15 @@ def decided(of: Corpus) -> Corpus:
 
 def trl(folder: Path, run: RunFolder, votes: Corpus, source: str, threads: int) -> dict[str, Any]:
     """What the peer makes of the same votes in one pass over them."""
-    responses = files.read_table(run.responses)["response"].to_pylist()
+    prompts_, responses = files.read_table(run.prompts)["prompt"].to_pylist(), files.read_table(run.responses)["response"].to_pylist()
+    # Both read a prompt and a response together.
+    read = [f"{prompts_[i // CONTESTANTS]}\n{response}" for i, response in enumerate(responses)]
     battles = votes.battles
     for name, of in (("train", votes.learned), ("test", votes.held_out)):
         own = battles.take(np.flatnonzero(np.isin(battles.prompt, of)))
         first = own.outcome == 0
         won, lost = np.where(first, own.answer_a, own.answer_b), np.where(first, own.answer_b, own.answer_a)
-        table = pa.table({"chosen": [responses[i] for i in won], "rejected": [responses[i] for i in lost]})
+        table = pa.table({"chosen": [read[i] for i in won], "rejected": [read[i] for i in lost]})
         pq.write_table(table, folder / f"{name}.parquet")
     told = {"model": source, "threads": threads, "learning_rate": LEARNING_RATE, "max_tokens": MAX_TOKENS, "lora_rank": LORA_RANK}
     (folder / "settings.json").write_text(json.dumps(told))

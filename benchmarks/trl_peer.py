@@ -21,6 +21,7 @@ settings = json.loads((folder / "settings.json").read_text())
 torch.set_num_threads(settings["threads"])
 train, test = (Dataset.from_pandas(pd.read_parquet(folder / f"{name}.parquet")) for name in ("train", "test"))
 tokenizer = AutoTokenizer.from_pretrained(settings["model"])
+tokenizer.eos_token = tokenizer.eos_token or tokenizer.sep_token  # TRL ends every text with it
 model = AutoModelForSequenceClassification.from_pretrained(settings["model"], num_labels=1, dtype=torch.float32)
 model.config.pad_token_id = tokenizer.pad_token_id
 trainer = RewardTrainer(
