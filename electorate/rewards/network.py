@@ -38,7 +38,8 @@ class Head(nn.Module):
     def __init__(self, form: Form, encoder: Encoder, kinds: int, models: int) -> None:
         super().__init__()
         width, self.form = encoder.width, form
-        rows = kinds if form.segments or form.personal else 1
+        # Users who differ in ties alone share all the rest, archetypes and all.
+        rows = kinds if form.segments or (form.personal and form.tastes) else 1
         self.register_buffer("reads", torch.full((width,), float(form.text == "all")))
         if form.text == "length":
             self.reads[encoder.length_at] = 1.0
@@ -88,7 +89,8 @@ class PersonalHead(Head):
         self.taste = nn.Parameter(torch.randn(encoder.width, rank) * FIRST_SD / max(1, rank) ** 0.5)
         # Of position, offsets, tie parameter.
         self.log_scales = nn.Parameter(torch.full((3,), float(np.log(FIRST_SD))))
-        self.register_buffer("mean", torch.zeros(kinds, rank))
+        self.register_buffer("mean", torch.zeros(len(self.eta), rank))
+        self._kinds = kinds
 
     def linear(self, h: Tensor, step: Step, own: Tensor | None) -> tuple[Tensor, Tensor]:
         """See Head. own: (users, size)."""
@@ -112,7 +114,7 @@ class PersonalHead(Head):
         said, taste = super().read(h, model), _array(h.to(self.taste.device) @ self.taste)
         side, tau, eta_sd = self.log_scales.exp().tolist()
         tau, models = (tau, self.size - self.rank - 2) if self.offsets else (0.0, 0)
-        return PersonalRead(said.base, said.eta, taste, _array(self.mean), side, tau, eta_sd, models)
+        return PersonalRead(said.base, said.eta, taste, _array(self.mean.expand(self._kinds, -1)), side, tau, eta_sd, models)
 
     @torch.no_grad()
     def rescale(self, own: Floats, label: Ints) -> Floats:
@@ -121,7 +123,7 @@ class PersonalHead(Head):
 
         The parameter-expanded M-step (Liu, Rubin and Wu, 1998): plain EM takes hundreds of rounds to move a scale.
         """
-        r = self.rank
+        r, label = self.rank, label if len(self.mean) > 1 else np.zeros_like(label)
         kinds = range(len(self.mean))
         means = np.array([own[:, label == k].mean(axis=(0, 1)) if np.any(label == k) else np.zeros(self.size) for k in kinds])
         means[:, r] = 0.0  # no archetype has a side
