@@ -33,7 +33,7 @@ from electorate.rewards.training import Plan, Training, standardise
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 
-CONTESTANTS, PER_ARCHETYPE, PERSONAS, VOTES = 8, 4, 48, 50  # 96 answers to training prompts, each in 50 votes
+CONTESTANTS, PER_ARCHETYPE, PERSONAS, VOTES = 8, 4, 66, 50  # 96 answers to training prompts, each in 50 votes that are no ties
 FASTER, TWICE = 10, 1.4
 EPOCHS, LEARNING_RATE, MAX_TOKENS, LORA_RANK = 8, 1e-3, 128, 8
 WORDS = ("the", "answer", "is", "that", "one", "may", "go", "on", "and", "say", "more", "of", "it", "while", "others", "rather", "less")
