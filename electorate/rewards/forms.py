@@ -43,13 +43,15 @@ FORMS: dict[str, Form] = {
     "pooled_rm": Form(),
     "segment_rm": Form(segments=True, beats=("pooled_rm",)),
     "pooled_rm_own_ties": Form(personal=True, tastes=False),
-    "low_rank_rm": Form(personal=True, beats=("pooled_rm_own_ties",)),
+    "segment_rm_own_ties": Form(segments=True, personal=True, tastes=False, beats=("pooled_rm_own_ties",)),
+    "low_rank_rm": Form(personal=True, beats=("segment_rm_own_ties",)),
     "pooled_hybrid": Form(ratings=True),
     "segment_hybrid": Form(segments=True, ratings=True, beats=("pooled_hybrid",)),
     "ratings_own_ties": Form(text="none", ratings=True, personal=True, tastes=False),
     "pooled_hybrid_own_ties": Form(ratings=True, personal=True, tastes=False, beats=("ratings_own_ties",)),
+    "segment_hybrid_own_ties": Form(segments=True, ratings=True, personal=True, tastes=False, beats=("pooled_hybrid_own_ties",)),
     "ratings_only": Form(text="none", ratings=True, personal=True, beats=("ratings_own_ties",)),
-    "hybrid": Form(ratings=True, personal=True, beats=("pooled_hybrid_own_ties", "ratings_only")),
+    "hybrid": Form(ratings=True, personal=True, beats=("segment_hybrid_own_ties", "ratings_only")),
 }
 # What predicts anybody's preference, from the texts alone.
 PREFERENCE: dict[str, Form] = {"length_only": FORMS["length_only"], "preference": Form(battles=True)}

@@ -114,7 +114,7 @@ def test_a_form_must_be_better_by_two_standard_errors_over_prompts() -> None:
     assert own_say({"pooled_rm": level, "segment_rm": level + 0.1 + by_prompt - by_prompt.mean()}, prompt)["segment_rm"] == "pooled_rm"
     assert own_say({"pooled_rm": level, "segment_rm": level}, prompt)["segment_rm"] == "pooled_rm"
     # Of several that it does not beat it gives the best's; one that stands alone has its own say.
-    said = {"pooled_hybrid_own_ties": level, "ratings_only": level + 0.01, "hybrid": level}
+    said = {"segment_hybrid_own_ties": level, "ratings_only": level + 0.01, "hybrid": level}
     assert own_say(said, prompt)["hybrid"] == "ratings_only"
     assert own_say({"hybrid": level}, prompt)["hybrid"] == "hybrid"
 
