@@ -88,11 +88,15 @@ def own_say(said: Mapping[str, Floats], prompt: Ints) -> dict[str, str]:
     """
     gives = dict[str, str]()
     for name in sorted(said, key=list(FORMS | PREFERENCE).index):
-        level = [
-            simpler for simpler in (FORMS | PREFERENCE)[name].beats if simpler in said and not _beats(said[name] - said[simpler], prompt)
-        ]
+        level = [simpler for simpler in _rungs(name, said) if not _beats(said[name] - said[simpler], prompt)]
         gives[name] = gives[max(level, key=lambda simpler: float(said[simpler].sum()))] if level else name
     return gives
+
+
+def _rungs(name: str, there: Collection[str]) -> list[str]:
+    """What a form must beat of those that are there; where one is not, what that one must beat."""
+    beats = (FORMS | PREFERENCE)[name].beats
+    return [rung for simpler in beats for rung in ([simpler] if simpler in there else _rungs(simpler, there))]
 
 
 def _beats(ahead: Floats, prompt: Ints) -> bool:

@@ -117,6 +117,8 @@ def test_a_form_must_be_better_by_two_standard_errors_over_prompts() -> None:
     said = {"segment_hybrid_own_ties": level, "ratings_only": level + 0.01, "hybrid": level}
     assert own_say(said, prompt)["hybrid"] == "ratings_only"
     assert own_say({"hybrid": level}, prompt)["hybrid"] == "hybrid"
+    # Where a rung is missing, as people's files have no archetypes, the one below it counts.
+    assert own_say({"pooled_hybrid_own_ties": level, "hybrid": level}, prompt)["hybrid"] == "pooled_hybrid_own_ties"
 
 
 def test_training_that_was_stopped_goes_on_to_the_same_result() -> None:
