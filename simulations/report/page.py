@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader
 
@@ -25,7 +26,6 @@ CURVES = (
     ("Kendall tau, overall ranking", "value", OVERALL, "kendall_tau"),
     ("Log loss against global_bt, unseen prompts", "gain", UNSEEN, "log_loss"),
 )
-NEWCOMERS = (("Kendall tau, overall ranking", (OVERALL, "kendall_tau")), ("Regret, Elo, unseen prompts", (UNSEEN, "regret")))
 WHAT = {
     "arena": "official Chatbot Arena ratings, the same for all",
     "global_bt": "one Bradley-Terry ranking from everybody's votes",
@@ -75,19 +75,14 @@ def write_sweep(out: Path, key: str, title_of: Mapping[tuple[str, str], str], ro
 
 def _figures(folder: RunFolder) -> dict[str, Any]:
     metrics, gains = of_users(folder.metrics), of_users(folder.gains)
-    over_global = gains.filter(pc.equal(gains["baseline"], "global_bt")).to_pylist()
-    rows = {
-        "value": [row for row in metrics.to_pylist() if row["system"] != ORACLE],
-        "gain": [row for row in over_global if not row["system"].startswith(ORACLE)],
-    }
+    rows = _rows(metrics, gains)
     segments = [s for s in dict.fromkeys(row["segment"] for row in rows["value"]) if s != EVERYONE]
     board = last_rows(files.read_table(folder.leaderboard))
     regret = [row for row in last_rows(metrics, prompts=UNSEEN, metric="regret") if row["system"] != ORACLE]
     tau = [row for row in last_rows(gains, baseline="global_bt", prompts=OVERALL, metric="kendall_tau") if row["system"] != ORACLE]
-    curves = [(title, _of(rows[kind], EVERYONE, *key)) for title, kind, *key in CURVES]
-    newcomers = [row for row in of_users(folder.metrics, "unseen").to_pylist() if row["system"] != ORACLE]
+    newcomers = _rows(of_users(folder.metrics, "unseen"), of_users(folder.gains, "unseen"))
     figures = {
-        "learning_curves": plots.learning_curves([(title, own) for title, own in curves if own]),
+        "learning_curves": _curves(rows),
         "regret": plots.dots(regret, "regret on unseen prompts, Elo points lost by taking the first model", zero=False),
         "calibration": plots.calibration(files.read_table(folder.calibration).to_pylist()),
     }
@@ -97,15 +92,28 @@ def _figures(folder: RunFolder) -> dict[str, Any]:
         figures["leaderboards"] = plots.leaderboards(board, EVERYONE)
     if tau:
         figures["gains"] = plots.dots(tau, "gain in Kendall tau over global_bt, overall ranking", zero=True)
-    if newcomers:
-        panels = [(title, _of(newcomers, EVERYONE, *key)) for title, key in NEWCOMERS]
-        figures["newcomers"] = plots.learning_curves(panels)
+    if newcomers["value"]:
+        figures["newcomers"] = _curves(newcomers)
     if trained := rewards.histories(folder):
         figures["training"] = plots.training(trained)
     orders = files.read_table(folder.orders).to_pylist()
     if orders:
         figures["orders"] = plots.orders(orders, EVERYONE)
     return figures
+
+
+def _rows(metrics: pa.Table, gains: pa.Table) -> dict[str, list[Row]]:
+    """What is drawn: values, and gains over global_bt."""
+    over_global = gains.filter(pc.equal(gains["baseline"], "global_bt")).to_pylist()
+    return {
+        "value": [row for row in metrics.to_pylist() if row["system"] != ORACLE],
+        "gain": [row for row in over_global if not row["system"].startswith(ORACLE)],
+    }
+
+
+def _curves(rows: Mapping[str, list[Row]]) -> Any:
+    panels = [(title, _of(rows[kind], EVERYONE, *key)) for title, kind, *key in CURVES]
+    return plots.learning_curves([(title, own) for title, own in panels if own])
 
 
 def _of(rows: list[Row], segment: str, prompts: str, metric: str) -> list[Row]:
