@@ -80,13 +80,14 @@ def test_a_population_judges_recorded_responses(tmp_path: Path, ray_cluster: Ray
     assert f"<strong>{rho:.3f}</strong> over 8 models" in page
     for section in (
         "Regret, for whom",
+        "Newcomers",
         "Where personal orders differ",
         "Learning curves by archetype",
         "Calibration",
         "beside the official one",
     ):
         assert section in page
-    assert page.count("<svg") == 7
+    assert page.count("<svg") == 8
     orders = pq.read_table(out.orders).to_pylist()
     assert len(orders) == 7 * 8
     everyone = [row for row in orders if row["segment"] == "all"]
