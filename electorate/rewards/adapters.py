@@ -18,16 +18,14 @@ from electorate.ratings.ties import MODELS
 from electorate.rewards import weights
 from electorate.rewards.battles import Battles
 from electorate.rewards.losses import LOG_ODDS
-from electorate.rewards.network import Network, Step
+from electorate.rewards.network import Network, step_of
 from electorate.rewards.texts import Answer
 from electorate.rewards.training import RATES
 from electorate.rewards.weights import Read
-from electorate.scale import Floats, Ints
+from electorate.scale import Floats
 
 BASE = "pooled_rm"  # where everybody's reward model is read off
 STEPS = 40  # of Adam, each on all of a persona's votes
-
-
 PULLS = (0.01, 0.1, 1.0)  # times the config's lambda_reg: a persona has few votes
 HELD_OUT = 5  # one vote in so many tells which of them suits
 
@@ -68,7 +66,8 @@ def _tuned(network: Network, answers: list[Answer], votes: Battles, settings: Re
     start = {name: p.detach().clone() for name, p in learning.items()}
     optimizer = torch.optim.Adam([{"params": [p], "lr": _rate(name, settings)} for name, p in learning.items()])
     rows, place = np.unique(np.concatenate([votes.answer_a, votes.answer_b]), return_inverse=True)
-    read, step = [answers[row] for row in rows], _step(votes, place, own)
+    a, b = np.split(place, 2)
+    read, step = [answers[row] for row in rows], step_of(votes, a, b, own.encoder.counter.device)
     for _ in range(STEPS if len(votes) else 0):
         odds = LOG_ODDS[ties](*head.linear(own.encoder(read), step, None))
         said = odds.gather(1, step.outcome[:, None]).sum()
@@ -83,15 +82,6 @@ def _rate(name: str, settings: Reward) -> float:
     if not name.startswith("encoder."):
         return RATES["heads"]
     return settings.learning_rate if "lora_" in name else settings.counter_rate
-
-
-def _step(votes: Battles, place: Ints, network: Network) -> Step:
-    a, b = np.split(place, 2)
-    nobody, device = np.zeros(len(votes), dtype=np.int64), network.encoder.counter.device
-    user, kind, a_, b_, model_a, model_b, outcome = (
-        torch.as_tensor(c, device=device) for c in (nobody, nobody, a, b, votes.a, votes.b, votes.outcome)
-    )
-    return Step(user, kind, a_, b_, model_a, model_b, torch.as_tensor(votes.side, dtype=torch.float32, device=device), outcome)
 
 
 def _moved(learning: dict[str, Tensor], start: dict[str, Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from electorate.rewards.battles import Battles
 from electorate.rewards.encoder import Encoder
 from electorate.rewards.forms import Form
 from electorate.rewards.losses import LOG_ODDS
@@ -30,6 +31,14 @@ class Step(NamedTuple):
     model_b: Tensor
     side: Tensor
     outcome: Tensor
+
+
+def step_of(votes: Battles, a: Ints, b: Ints, device: torch.device) -> Step:
+    """These votes, whose answers are rows a and b of the step's."""
+    columns = (votes.user, votes.label[votes.user], a, b, votes.a, votes.b)
+    user, kind, a_, b_, model_a, model_b = (torch.as_tensor(column, device=device) for column in columns)
+    side = torch.as_tensor(votes.side, dtype=torch.float32, device=device)
+    return Step(user, kind, a_, b_, model_a, model_b, side, torch.as_tensor(votes.outcome, device=device))
 
 
 class Head(nn.Module):

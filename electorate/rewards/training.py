@@ -28,7 +28,7 @@ from electorate.errors import ElectorateError
 from electorate.ratings.ties import TieModel
 from electorate.rewards import prompt_head, weights
 from electorate.rewards.corpus import Corpus
-from electorate.rewards.network import Network, PersonalHead, Step
+from electorate.rewards.network import Network, PersonalHead, Step, step_of
 from electorate.rewards.prompt_head import PromptHead, PromptRead
 from electorate.rewards.weights import PersonalRead, Read
 from electorate.scale import Floats, Ints
@@ -149,15 +149,10 @@ class Training:
         return said if weight is None else said * torch.as_tensor(weight, dtype=said.dtype, device=self._device)
 
     def _step(self, prompts: Ints) -> Step:
-        votes = self._learned.on(prompts)
-        battles, rows = self._learned, self._corpus.rows(prompts)
-        place = np.empty(len(self._corpus.answers), dtype=np.int64)
+        rows, place = self._corpus.rows(prompts), np.empty(len(self._corpus.answers), dtype=np.int64)
         place[rows] = np.arange(len(rows))
-        user, answers = battles.user[votes], (place[battles.answer_a[votes]], place[battles.answer_b[votes]])
-        columns = (user, battles.label[user], *answers, battles.a[votes], battles.b[votes], battles.outcome[votes])
-        user_, kind, a_, b_, model_a, model_b, outcome = (torch.as_tensor(column, device=self._device) for column in columns)
-        side = torch.as_tensor(battles.side[votes], dtype=torch.float32, device=self._device)
-        return Step(user_, kind, a_, b_, model_a, model_b, side, outcome)
+        votes = self._learned.take(self._learned.on(prompts))
+        return step_of(votes, place[votes.answer_a], place[votes.answer_b], self._device)
 
     def _posteriors(self, name: str, read: PersonalRead) -> tuple[Floats, Floats]:
         """(users, P) modes, and (draws, users, P) draws from the posteriors; users shared out among the processes."""

@@ -83,15 +83,13 @@ def show(folder: RunFolder, console: Console) -> None:
 
 def newcomer_lines(folder: RunFolder) -> list[str]:
     """What rankings gain for users whose votes nothing was fitted to, beside what they gain for those who took part."""
-    lines = []
+    lines, gains = list[str](), {users: of_users(folder.gains, users) for users in ("unseen", "seen")}
     for system in ("elo_offset", "hybrid", "prompt_head"):
         rows = {
             (users, prompts, metric): row
-            for users in ("unseen", "seen")
+            for users, table in gains.items()
             for prompts, metric in ((OVERALL, "kendall_tau"), (UNSEEN, "regret"))
-            for row in last_rows(
-                of_users(folder.gains, users), system=system, baseline="global_bt", segment=EVERYONE, prompts=prompts, metric=metric
-            )
+            for row in last_rows(table, system=system, baseline="global_bt", segment=EVERYONE, prompts=prompts, metric=metric)
         }
         if ("unseen", UNSEEN, "regret") in rows:
             tau, regret = ([rows[users, *of] for users in ("unseen", "seen")] for of in ((OVERALL, "kendall_tau"), (UNSEEN, "regret")))
