@@ -10,8 +10,8 @@ from electorate import founding
 from electorate.cast import Cast
 from electorate.census import BlockCensus
 from electorate.cohort import Cohort, Labels
-from electorate.config import Contestant
-from electorate.contestants import Answer, Connection, HttpAsker, Request
+from electorate.contestants import Request
+from electorate.endpoints import Answer, Connection, HttpAsker
 from electorate.evaluation import scoring
 from electorate.evaluation.predictions import Systems
 from electorate.evaluation.scoring import Scores
@@ -42,11 +42,9 @@ class CohortActor:
     async def ping(self) -> None:
         """Answers once the actor is up."""
 
-    async def ask(
-        self, requests: Sequence[Request], contestants: Sequence[Contestant], reached: Mapping[str, Connection]
-    ) -> AsyncIterator[tuple[Request, Answer]]:
+    async def ask(self, requests: Sequence[Request], reached: Mapping[str, Connection]) -> AsyncIterator[tuple[Request, Answer]]:
         """Its personas' prompts to the contestants, answers streamed back as they come."""
-        async for answered in HttpAsker(contestants, reached).ask(requests):
+        async for answered in HttpAsker(reached).ask(requests):
             yield answered
 
     async def judge(self, round_: int, block: int, prior: Prior | None, ranking: ActorHandle) -> int:

@@ -321,20 +321,56 @@ class Cluster(Section):
     cache_dir: str = Field("~/.cache/electorate", description="answers and converted models, shared by runs")
 
 
-class Config(Section):
-    """One run."""
+class Contest(Section):
+    """Who answers what: the part that runs and polls have in common."""
 
     seed: int = Field(0, ge=0, lt=2**63, description="of every draw")
     models: dict[Name, Model] = Field(min_length=1, description="model id to where it is served")
     contestants: tuple[Contestant, ...] = Field((), max_length=1000, description="who is compared; none: all models of the recordings")
     prompts: Prompts = Prompts()
+    cluster: Cluster = Cluster()
+
+    @model_validator(mode="after")
+    def _contestants_make_sense(self) -> Self:
+        names = [c.name for c in self.contestants]
+        recorded = [name for name, model in self.models.items() if isinstance(model, RecordedModel)]
+        if len(names) == 1 or not (names or recorded):
+            raise ValueError(f"contestants: at least 2 are needed, not {len(names)}; only with a recorded model may they be left out")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"contestants: {twice[0]!r} is named twice; each name once")
+        for i, contestant in enumerate(self.contestants):
+            if contestant.model not in self.models:
+                known = ", ".join(self.models)
+                raise ValueError(f"contestants.{i}.model: {contestant.model!r} is not one of models ({known})")
+        asked_recorded = not names or any(c.model in recorded for c in self.contestants)
+        if asked_recorded != (self.prompts.source == RECORDED):
+            raise ValueError("prompts.source: must be recorded when a contestant is, and only then: it answers no other prompts")
+        return self
+
+    @property
+    def archetypes(self) -> tuple[str, ...]:
+        """Whose prompts are asked; none: those of everybody the source has prompts for."""
+        return ()
+
+    def digest(self) -> str:
+        """SHA-256 of everything that can change a result, as 64 hex digits."""
+        return content_key(self.model_dump(mode="json", exclude={"cluster"}))
+
+
+class Config(Contest):
+    """One run."""
+
     population: Population
     judge: Judge = Judge()
     votes: Votes = Votes()
     ratings: RatingSettings = RatingSettings()
     reward: Reward | None = Field(None, description="null: no System B")
     evaluation: Evaluation = Evaluation()
-    cluster: Cluster = Cluster()
+
+    @property
+    def archetypes(self) -> tuple[str, ...]:
+        """Of the population, in the order of their indices."""
+        return tuple(self.population.archetypes)
 
     @model_validator(mode="before")
     @classmethod
@@ -356,28 +392,11 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _contestants_make_sense(self) -> Self:
-        names = [c.name for c in self.contestants]
-        recorded = [name for name, model in self.models.items() if isinstance(model, RecordedModel)]
-        if len(names) == 1 or not (names or recorded):
-            raise ValueError(f"contestants: at least 2 are needed, not {len(names)}; only with a recorded model may they be left out")
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"contestants: {twice[0]!r} is named twice; each name once")
-        for i, contestant in enumerate(self.contestants):
-            if contestant.model not in self.models:
-                known = ", ".join(self.models)
-                raise ValueError(f"contestants.{i}.model: {contestant.model!r} is not one of models ({known})")
+    def _persona_there_is(self) -> Self:
         if self.evaluation.persona not in (None, *self.population.archetypes):
             known = ", ".join(self.population.archetypes)
             raise ValueError(f"evaluation.persona: {self.evaluation.persona!r} is no archetype of the population ({known})")
-        asked_recorded = not names or any(c.model in recorded for c in self.contestants)
-        if asked_recorded != (self.prompts.source == RECORDED):
-            raise ValueError("prompts.source: must be recorded when a contestant is, and only then: it answers no other prompts")
         return self
-
-    def digest(self) -> str:
-        """SHA-256 of everything that can change a result, as 64 hex digits."""
-        return content_key(self.model_dump(mode="json", exclude={"cluster"}))
 
 
 def content_key(content: object) -> str:

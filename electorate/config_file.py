@@ -5,27 +5,35 @@ import re
 import reprlib
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from electorate.config import ENGINES, Archetype, Cluster, Config, Contestant, Reward
+from electorate.config import ENGINES, Archetype, Cluster, Config, Contest, Contestant, Reward
 from electorate.errors import ElectorateError
 
 SHORT = reprlib.Repr()
 SHORT.maxlevel = 2  # YAML's aliases can make a value that is endless when written out
 
 
+ContestT = TypeVar("ContestT", bound=Contest)
+
+
 def load(path: Path, settings: Iterable[str] = ()) -> Config:
-    """Read a YAML config and apply `a.b=c` settings in order.
+    """A run's config, from YAML and `a.b=c` settings applied in order. Raises as `load_as` does."""
+    return load_as(Config, path, settings)
+
+
+def load_as(kind: type[ContestT], path: Path, settings: Iterable[str] = ()) -> ContestT:
+    """Read a config of this kind from YAML and apply `a.b=c` settings in order. A value @FILE is what that YAML file holds.
 
     Raises ElectorateError with one line that names the field, the value and what is allowed.
     """
     content = _read_yaml(path)
     for setting in settings:
         _apply(content, setting)
-    return validated(content, str(path))
+    return validated(kind, content, str(path))
 
 
 def load_reward(path: Path) -> tuple[Reward, Path]:
@@ -37,7 +45,7 @@ def load_reward(path: Path) -> tuple[Reward, Path]:
     try:
         alone = _RewardAlone.model_validate(sections)
     except ValidationError as error:
-        raise ElectorateError(f"{path}: {_explain(error)}") from None
+        raise ElectorateError(f"{path}: {_explain(error, _RewardAlone)}") from None
     return alone.reward, Path(alone.cluster.cache_dir).expanduser()
 
 
@@ -46,15 +54,15 @@ class _RewardAlone(BaseModel):
     cluster: Cluster = Cluster()
 
 
-def validated(content: Mapping[str, Any], origin: str) -> Config:
+def validated(kind: type[ContestT], content: Mapping[str, Any], origin: str) -> ContestT:
     """A config from its plain content. Raises ElectorateError with one line that begins with its origin."""
     try:
-        return Config.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise ElectorateError(f"{origin}: {_explain(error)}") from None
+        raise ElectorateError(f"{origin}: {_explain(error, kind)}") from None
 
 
-def dump(config: Config) -> str:
+def dump(config: Contest) -> str:
     """The resolved config as YAML that `load` reads back to an equal object."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
@@ -95,7 +103,7 @@ def _apply(content: dict[str, Any], setting: str) -> None:
     if not equals or not all(path):
         raise ElectorateError(f"--set {setting}: not of the form a.b=c, such as population.size=10000")
     try:
-        parsed = yaml.safe_load(value)
+        parsed = _read_yaml(Path(value[1:])) if value.startswith("@") else yaml.safe_load(value)
     except yaml.YAMLError:
         raise ElectorateError(f"--set {setting}: {value!r} is not a YAML value") from None
     place: Any = content
@@ -107,7 +115,7 @@ def _apply(content: dict[str, Any], setting: str) -> None:
         raise ElectorateError(f"--set {setting}: the config has no place {keys.strip()!r}") from None
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
     """The first thing wrong, as `field: value: what is allowed`."""
     problems = error.errors(include_url=False)
     first = problems[0]
@@ -115,7 +123,7 @@ def _explain(error: ValidationError) -> str:
     parent, key = first["loc"][:-1], first["loc"][-1] if first["loc"] else ""
     where = ".".join(str(part) for part in first["loc"] if part not in ENGINES)
     if first["type"] == "extra_forbidden":
-        allowed = _fields_at(parent)
+        allowed = _fields_at(kind, parent)
         close = difflib.get_close_matches(str(key), allowed, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return f"{where}: unknown key; {hint}allowed are {', '.join(allowed)}{more}"
@@ -127,9 +135,9 @@ def _explain(error: ValidationError) -> str:
     return f"{where}: {SHORT.repr(first['input'])} is not allowed: {message}{more}"
 
 
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+def _fields_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """The keys that the section at a place of the config may have. Lists and maps hold one kind of section each."""
-    section: Any = Config
+    section: Any = kind
     inside = {**ENGINES, "contestants": Contestant, "archetypes": Archetype}
     for part in location:
         if part in inside:

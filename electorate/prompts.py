@@ -1,7 +1,7 @@
 """What is asked: prompts by archetype and topic, split into training, validation and test."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from electorate import recorded
-from electorate.config import RECORDED, Config
+from electorate.config import RECORDED, Contest
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
 from electorate.scale import Ints
@@ -61,33 +61,38 @@ class PromptSet:
         )
 
 
-def select(config: Config) -> PromptSet:
+def select(contest: Contest) -> PromptSet:
     """The first `per_archetype` prompts of each archetype, split 60/20/20 by the seed.
 
     Of recorded prompts an archetype may have none by the rule of topics; the prompts whose
     archetype the population lacks are then asked too, by nobody more than by others.
     Raises ElectorateError if the source has too few prompts.
     """
-    source, wanted, archetypes = config.prompts.source, config.prompts.per_archetype, list(config.population.archetypes)
+    source, wanted = contest.prompts.source, contest.prompts.per_archetype
+    rows = recorded.prompts(contest) if source == RECORDED else _read(source)
+    archetypes = contest.archetypes or tuple(dict.fromkeys(row["archetype"] for row in rows))
+    groups = _groups(rows, archetypes)
     if source == RECORDED:
-        groups = _groups(recorded.prompts(config), archetypes)
         if all(groups[archetype] for archetype in archetypes):
             del groups[NOBODYS]
     else:
-        groups = _groups(_read(source), archetypes)
         _require(groups, source, wanted or MIN_PROMPTS, archetypes)
         del groups[NOBODYS]
-    groups = {archetype: rows[:wanted] for archetype, rows in groups.items()}
+    return split({archetype: rows[:wanted] for archetype, rows in groups.items()}, contest.seed)
+
+
+def split(groups: Mapping[str, Sequence[Mapping[str, str]]], seed: int) -> PromptSet:
+    """Rows of topic and prompt by archetype as a set, split 60/20/20 by the seed."""
     chosen = [(archetype, row) for archetype, rows in groups.items() for row in rows]
     return PromptSet(
         archetype=tuple(archetype for archetype, _ in chosen),
         topic=tuple(row["topic"] for _, row in chosen),
         text=tuple(row["prompt"] for _, row in chosen),
-        split=tuple(_split([len(rows) for rows in groups.values()], config.seed)),
+        split=tuple(_split([len(rows) for rows in groups.values()], seed)),
     )
 
 
-def _groups(rows: list[dict[str, str]], archetypes: list[str]) -> dict[str, list[dict[str, str]]]:
+def _groups(rows: list[dict[str, str]], archetypes: Sequence[str]) -> dict[str, list[dict[str, str]]]:
     """Each archetype's own prompts, in the archetypes' order, then those of archetypes the population lacks."""
     groups: dict[str, list[dict[str, str]]] = {archetype: [] for archetype in [*archetypes, NOBODYS]}
     for row in rows:
@@ -95,7 +100,7 @@ def _groups(rows: list[dict[str, str]], archetypes: list[str]) -> dict[str, list
     return groups
 
 
-def _require(groups: dict[str, list[dict[str, str]]], source: str, wanted: int, archetypes: list[str]) -> None:
+def _require(groups: dict[str, list[dict[str, str]]], source: str, wanted: int, archetypes: Sequence[str]) -> None:
     for archetype in archetypes:
         if len(groups[archetype]) < wanted:
             held = ", ".join(sorted({row["archetype"] for rows in groups.values() for row in rows}))

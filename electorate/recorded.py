@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from electorate import topics
-from electorate.config import Config, RecordedModel
-from electorate.config_file import validated
+from electorate.config import Contest, RecordedModel
+from electorate.config_file import ContestT, validated
 from electorate.errors import ElectorateError
 from electorate.storage import tables
 
@@ -50,7 +50,7 @@ def read(path: str) -> Recording:
     return Recording(tuple(dict.fromkeys(prompts)), tuple(dict.fromkeys(models)), responses, arena_names)
 
 
-def with_contestants(config: Config) -> Config:
+def with_contestants(config: ContestT) -> ContestT:
     """The config, with every model of its recordings as a contestant if it names none; names and models checked."""
     recordings = {name: read(model.responses) for name, model in config.models.items() if isinstance(model, RecordedModel)}
     if not config.contestants:
@@ -59,7 +59,7 @@ def with_contestants(config: Config) -> Config:
             for name, recording in recordings.items()
             for model in recording.models
         ]
-        return validated(config.model_dump() | {"contestants": everyone}, ", ".join(f"models.{name}" for name in recordings))
+        return validated(type(config), config.model_dump() | {"contestants": everyone}, ", ".join(f"models.{name}" for name in recordings))
     for i, contestant in enumerate(config.contestants):
         recording = recordings.get(contestant.model)
         if recording and contestant.recorded not in recording.models:
@@ -70,7 +70,7 @@ def with_contestants(config: Config) -> Config:
     return config
 
 
-def prompts(config: Config) -> list[dict[str, str]]:
+def prompts(config: Contest) -> list[dict[str, str]]:
     """The prompts that every recorded contestant has answered, with topic and archetype by electorate/topics.py.
 
     Raises ElectorateError if they are too few to be split into training, validation and test.

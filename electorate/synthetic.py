@@ -10,9 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from electorate import contestants
+from electorate import contestants, endpoints
 from electorate.config import Contestant, Synthetic, content_key
-from electorate.contestants import Answer, Connection, HttpAsker, Request
+from electorate.endpoints import Answer, Call, Connection, HttpAsker
 from electorate.errors import ElectorateError
 from electorate.storage.response_cache import ResponseCache
 
@@ -47,7 +47,7 @@ def make(settings: Synthetic, prompts: Sequence[str], theirs: Sequence[str], cac
     Raises ElectorateError if the judge cannot be reached, or most of what it is asked fails.
     """
     judge = settings.judge
-    key = contestants.api_key("reward.synthetic.judge", judge)
+    key = endpoints.api_key("reward.synthetic.judge", judge)
     reached = Connection(judge.base_url, judge.model, key, judge.concurrency, judge.timeout_s, judge.retries)
     cache = ResponseCache(cache_dir / "answers.sqlite")
     try:
@@ -83,12 +83,12 @@ class _Asker:
         """An answer to each."""
         judge = self._settings.judge
         asked = contestant.model_dump(include={"temperature", "top_p", "max_tokens"}) | {"base_url": judge.base_url, "model": judge.model}
-        requests = [Request(content_key(asked | {"prompt": text}), i, contestant.name, MODEL, text) for i, text in enumerate(prompts)]
+        requests = [Call(content_key(asked | {"prompt": text}), MODEL, contestants.body(contestant, text)) for text in prompts]
         known = {key: Answer(**row) for key, row in self._cache.get(request.key for request in requests).items()}
         missing = list({request.key: request for request in requests if request.key not in known}.values())
         if missing:
-            contestants.check_reachable("reward.synthetic.judge", self._reached)
-            known |= asyncio.run(self._gather(contestant, missing))
+            endpoints.check_reachable("reward.synthetic.judge", self._reached)
+            known |= asyncio.run(self._gather(missing))
         failed = [answer.error for answer in known.values() if answer.error]
         if len(failed) > MOST_FAILED * len(known):
             raise ElectorateError(f"reward.synthetic: {len(failed)} of {len(known)} requests failed; the first: {failed[0]}")
@@ -96,9 +96,9 @@ class _Asker:
             self._tick()
         return [known[request.key] for request in requests]
 
-    async def _gather(self, contestant: Contestant, requests: list[Request]) -> dict[str, Answer]:
+    async def _gather(self, requests: list[Call]) -> dict[str, Answer]:
         found = {}
-        async for request, answer in HttpAsker([contestant], {MODEL: self._reached}).ask(requests):
+        async for request, answer in HttpAsker({MODEL: self._reached}).ask(requests):
             found[request.key] = answer
             if not answer.error:
                 self._cache.put(request.key, asdict(answer))

@@ -10,9 +10,10 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 from rich.console import Console
 
-from electorate import contestants, recorded
-from electorate.config import Config, OpenAIModel, RecordedModel, VllmModel
-from electorate.contestants import Answer, Connection, Request
+from electorate import contestants, endpoints, recorded
+from electorate.config import Contest, OpenAIModel, RecordedModel, VllmModel
+from electorate.contestants import Request
+from electorate.endpoints import Answer, Connection
 from electorate.errors import ElectorateError
 from electorate.prompts import PromptSet
 from electorate.storage.response_cache import ResponseCache
@@ -27,12 +28,12 @@ Keep = Callable[[Request, Answer], None]
 class Answers:
     """The answers of a run, by request; those the cache holds are never asked for."""
 
-    def __init__(self, config: Config, prompts: PromptSet, cache_dir: Path) -> None:
+    def __init__(self, config: Contest, prompts: PromptSet, cache_dir: Path) -> None:
         self._config = config
         self._requests = contestants.requests(config, prompts)
         self._cache = ResponseCache(cache_dir / "answers.sqlite")
         cached = self._cache.get(request.key for request in self._requests)
-        self._answers = {key: Answer(**row) for key, row in cached.items()} | _recorded(config, self._requests)
+        self._answers = {key: Answer(**row) for key, row in cached.items()} | _recorded(config, prompts, self._requests)
 
     @property
     def missing(self) -> list[Request]:
@@ -61,7 +62,7 @@ class Answers:
 
             for _ in range(ATTEMPTS):
                 if self.missing:
-                    asyncio.run(_ask(self.missing, self._config, cohorts, reached, keep))
+                    asyncio.run(_ask(self.missing, cohorts, reached, keep))
         if self.missing:
             raise ElectorateError(
                 f"{len(self.missing)} requests were lost {ATTEMPTS} times with the cohorts that asked them; run again with --resume"
@@ -95,10 +96,10 @@ class Answers:
         if app is not None:
             with bar(console, "Starting vLLM", None) as tick:
                 served_at = app.wait(tick)
-        reached = contestants.connections(self._config, served_at, cohorts)
+        reached = endpoints.connections(self._config.models, served_at, cohorts)
         for name in wanted:
             if isinstance(self._config.models[name], OpenAIModel):
-                contestants.check_reachable(name, reached[name])
+                endpoints.check_reachable(name, reached[name])
         return {name: reached[name] for name in wanted}
 
     def _refuse_many_failures(self) -> None:
@@ -112,13 +113,13 @@ class Answers:
             )
 
 
-def _recorded(config: Config, requests: list[Request]) -> dict[str, Answer]:
+def _recorded(config: Contest, prompts: PromptSet, requests: list[Request]) -> dict[str, Answer]:
     """The answers of recorded contestants, by key."""
     by_name, answers = {contestant.name: contestant for contestant in config.contestants}, dict[str, Answer]()
     for request in requests:
         model = config.models[request.model]
         if isinstance(model, RecordedModel):
-            text = recorded.read(model.responses).responses[by_name[request.contestant].recorded, request.prompt]
+            text = recorded.read(model.responses).responses[by_name[request.contestant].recorded, prompts.text[request.prompt_id]]
             answers[request.key] = Answer(text, "recorded", 0, 0.0)
     return answers
 
@@ -136,12 +137,12 @@ SCHEMA = pa.schema(
 )
 
 
-async def _ask(requests: list[Request], config: Config, cohorts: list[ActorHandle], reached: Mapping[str, Connection], keep: Keep) -> None:
+async def _ask(requests: list[Request], cohorts: list[ActorHandle], reached: Mapping[str, Connection], keep: Keep) -> None:
     """Deal the requests to the cohorts and keep what streams back; what a lost cohort held stays missing."""
 
     async def drain(cohort: ActorHandle, share: list[Request]) -> None:
         try:
-            async for reference in cohort.ask.remote(share, config.contestants, reached):
+            async for reference in cohort.ask.remote(share, reached):
                 keep(*await reference)
         except RayActorError:
             await asyncio.sleep(1.0)

@@ -26,7 +26,7 @@ import yaml
 
 from electorate import config_file, contestants, prompts
 from electorate.config import Config
-from electorate.contestants import Answer
+from electorate.endpoints import Answer
 from electorate.storage.response_cache import ResponseCache
 
 # In a shell's background Ctrl-C is ignored, and children would inherit that; a handler they do not.

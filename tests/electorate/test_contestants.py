@@ -10,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from electorate import contestants, prompts
+from electorate import contestants, endpoints, prompts
 from electorate.config import Config
-from electorate.contestants import Answer, Connection, HttpAsker, Request
+from electorate.contestants import Request
+from electorate.endpoints import Answer, Connection, HttpAsker
 from electorate.errors import ElectorateError
 from tests.conftest import made_config
 
@@ -80,11 +81,11 @@ def config_at(endpoint: Endpoint, **model: object) -> Config:
 
 
 def ask(config: Config, texts: list[str]) -> dict[str, Answer]:
-    requests = [Request(str(i), i, "c1", "m", text) for i, text in enumerate(texts)]
-    asker = HttpAsker(config.contestants, contestants.connections(config, None, 1))
+    requests = [Request(str(i), "m", contestants.body(config.contestants[1], text), i, "c1") for i, text in enumerate(texts)]
+    asker = HttpAsker(endpoints.connections(config.models, None, 1))
 
     async def collect() -> dict[str, Answer]:
-        return {request.prompt: answer async for request, answer in asker.ask(requests)}
+        return {texts[request.prompt_id]: answer async for request, answer in asker.ask(requests)}
 
     return asyncio.run(collect())
 
@@ -128,19 +129,19 @@ def test_no_more_requests_are_in_flight_than_allowed(endpoint: Endpoint) -> None
 
 
 def test_cohorts_share_an_endpoints_concurrency(endpoint: Endpoint) -> None:
-    reached = contestants.connections(config_at(endpoint, concurrency=10), None, askers=4)
+    reached = endpoints.connections(config_at(endpoint, concurrency=10).models, None, askers=4)
     assert reached["m"].in_flight == 3
 
 
 def test_an_unreachable_endpoint_is_one_line() -> None:
     with pytest.raises(ElectorateError, match=r"models.m.base_url: .* cannot be reached") as caught:
-        contestants.check_reachable("m", Connection("http://127.0.0.1:9/v1", "m", None, 1, 1.0, 0))
+        endpoints.check_reachable("m", Connection("http://127.0.0.1:9/v1", "m", None, 1, 1.0, 0))
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_api_key_names_the_variable(endpoint: Endpoint) -> None:
     with pytest.raises(ElectorateError, match="NO_SUCH_KEY is not set"):
-        contestants.connections(config_at(endpoint, api_key_env="NO_SUCH_KEY"), None, 1)
+        endpoints.connections(config_at(endpoint, api_key_env="NO_SUCH_KEY").models, None, 1)
 
 
 def test_a_request_is_known_by_all_that_shapes_its_answer_and_by_nothing_else() -> None:
