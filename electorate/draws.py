@@ -30,6 +30,10 @@ class Stream(IntEnum):
     TRAINING = 19
     WEIGHTS = 20
     SYNTHETIC = 21
+    CARDS = 22
+    CARD_ORDER = 23
+    POLL = 24
+    POLL_CHECKS = 25
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

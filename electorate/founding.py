@@ -38,17 +38,18 @@ def of_run(folder: RunFolder) -> Electorate:
 def check(config: Config) -> None:
     """ElectorateError if the config names a model or a taste axis that does not exist, before anything is asked."""
     plant_strength(config)
-    for name, archetype in config.population.archetypes.items():
-        for axis in archetype.taste:
+    population = config.population
+    named = {f"population.archetypes.{name}.taste": archetype.taste for name, archetype in population.archetypes.items()}
+    for where, taste in (named | {"population.common_taste": population.common_taste or {}}).items():
+        for axis in taste:
             if axis not in AXES:
-                where = f"population.archetypes.{name}.taste"
                 raise ElectorateError(f"{where}: {axis!r} is not a taste axis; allowed are {', '.join(AXES)}")
 
 
 def found(config: Config, prompts: PromptSet, z: Floats) -> Electorate:
     """Plant the truth that all personas share, from the config's seed and the answers' measures z (P, M, D)."""
     population = config.population
-    strength = plant_strength(config)
+    strength, common = plant_strength(config), COMMON_TASTE if population.common_taste is None else population.common_taste
     archetypes = list(population.archetypes)
     shares = np.array([a.share for a in population.archetypes.values()])
     shares = shares / shares.sum()
@@ -64,7 +65,7 @@ def found(config: Config, prompts: PromptSet, z: Floats) -> Electorate:
         z=z,
         training_prompts=prompts.ids("train"),
         prompt_weights=_prompt_weights(population, prompts, archetypes),
-        common_taste=np.array([COMMON_TASTE.get(axis, 0.0) for axis in AXES]),
+        common_taste=np.array([common.get(axis, 0.0) for axis in AXES]),
         archetype_taste=scale * np.sqrt(rho) * taste,
         personal_sd=float(scale * np.sqrt(1 - rho)),
     )

@@ -48,7 +48,7 @@ class ContestantsApp:
         self._port = port or _free_port()
         content = {name: model.model_dump(mode="json") for name, model in models.items()}
         self._name = f"contestants-{content_key(content)[:8]}"
-        self._ours = False
+        self._ours = self._was_up = False
 
     def start(self) -> None:
         """Begin to start the engines; returns before they are up."""
@@ -66,18 +66,24 @@ class ContestantsApp:
         self._ours = True
         ray_serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
 
+    def is_up(self) -> bool:
+        """Whether every engine answers, as far as Serve knows."""
+        return bool(ray_serve.status().applications[self._name].status == ApplicationStatus.RUNNING)
+
     def wait(self, tick: Callable[[], None], timeout_s: float = 1800.0) -> str:
         """The base URL, once every engine answers. tick is called about once a second while waiting.
 
+        An engine that is lost later is started again by Serve, and may be waited for again.
         Raises ElectorateError if an engine fails to start, naming Serve's reason.
         """
         give_up = time.monotonic() + timeout_s
         while True:
             state = ray_serve.status().applications[self._name]
             if state.status == ApplicationStatus.RUNNING:
+                self._was_up = True
                 port = _get_global_client().http_config.port
                 return f"http://{LOOPBACK}:{port}/{self._name}/v1"
-            failed = state.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY)
+            failed = state.status == ApplicationStatus.DEPLOY_FAILED or (state.status == ApplicationStatus.UNHEALTHY and not self._was_up)
             if failed or time.monotonic() > give_up:
                 reason = " ".join([state.message, *(d.message for d in state.deployments.values())]).split()
                 raise ElectorateError(f"models: the engines did not start ({state.status.value}): {' '.join(reason)[-400:]}")

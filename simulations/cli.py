@@ -52,12 +52,25 @@ model_b, prompt, response_a, response_b, winner_model_a, winner_model_b, winner_
 OUT gets id, winner_model_a, winner_model_b, winner_tie: probabilities from the texts, averaged over both orders of the answers. Log loss
 on one prompt in 8 of TRAIN, from which nothing is learned, is printed beside the shares of outcomes (class_prior), Bradley-Terry
 ratings of the models (elo_only, which a test without names cannot have) and answers' length (length_only)."""
+POLL = """Language models read personas' cards and judge battles for them, always in both orders: the votes and the leaderboard they
+give, each persona's own rankings as ground truth, and beside them how far the judges can be believed (swapped orders, repeats, other
+judges, people's votes, pleas for the vote), each against chance or people.
+
+DIR gets votes.parquet (for rate, human and predict), judgements.parquet, rankings.parquet, validity.parquet, report.html, and
+population.yaml: planted tastes like the judged ones, for a run with any number of personas. Every field of the config is
+described in electorate/polls/config.py."""
+POLL_EXAMPLES = """examples:
+  python -m simulations poll configs/poll.yaml
+  python -m simulations poll configs/poll.yaml --set personas.source=data/personas.jsonl --set checks.people=votes.parquet --out runs/people
+  python -m simulations run configs/quickstart.yaml --set population=@runs/poll/population.yaml --out runs/calibrated
+"""
 IMPORT = """Turn a public data set into votes.parquet (for `rate`) and responses.parquet (for `engine: recorded`).
 Rows that cannot be used go to set_aside.jsonl with their reason.
 
   lmsys        the Kaggle CSV of the LMSYS Chatbot Arena competition
   mtbench      MT-bench human judgements
   alpaca-eval  model_outputs.json and annotations.json, or a folder of them
+  personas     attributes of people as JSON or JSON Lines: personas.jsonl, the cards of `poll`
   prism        PRISM's utterances.jsonl: opening turns, each pair of scored answers a vote
   jsonl        any votes as JSON Lines: model_a, model_b, winner; optionally user_id, prompt_id, weight and texts"""
 SWEEP = """The same run at several values of one config key, each with several population seeds; then, for every value and number of
@@ -88,8 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG
     except KeyboardInterrupt:
         hint = (
-            "; what is done is kept, run again" + (" with --resume" if chosen.command == "run" else "") + " to go on"
-            if chosen.command in ("run", "sweep")
+            "; what is done is kept, run again" + (" with --resume" if chosen.command != "sweep" else "") + " to go on"
+            if chosen.command in ("run", "poll", "sweep")
             else ""
         )
         print(f"electorate: interrupted{hint}", file=sys.stderr)
@@ -115,7 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/quickstart.yaml")
     run.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="A.B=C", help="set a field of the config; may be given again"
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="A.B=C",
+        help="set a field of the config; may be given again; A=@FILE takes a YAML file",
     )
     run.add_argument(
         "--out", type=Path, metavar="DIR", help="the run's folder (default: runs/ and the config's name); absolute inside a Ray job"
@@ -146,34 +164,21 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C", help="set a field of the config in all runs")
     sweep.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for all runs; a stopped sweep goes on there")
 
-    rate = commands.add_parser(
-        "rate",
-        help="a leaderboard from any file of votes",
-        description=RATE,
-        epilog=RATE_EXAMPLES,
+    poll = commands.add_parser(
+        "poll",
+        help="language models judge for personas: votes, rankings, and how far they can be believed",
+        description=POLL,
+        epilog=POLL_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    rate.add_argument("votes", type=Path, metavar="VOTES", help="a .csv, .jsonl, .json or .parquet file")
-    rate.add_argument(
-        "--ties", choices=("half", "davidson", "rao_kupper"), default="half", help="tie model; half counts a tie as half a win (default)"
+    poll.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/poll.yaml")
+    poll.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C", help="set a field; A=@FILE takes a YAML file")
+    poll.add_argument(
+        "--out", type=Path, metavar="DIR", help="its folder (default: runs/ and the config's name); absolute inside a Ray job"
     )
-    rate.add_argument("--cluster", choices=("prompt", "user"), help="intervals that take votes on one prompt, or of one user, as dependent")
-    rate.add_argument(
-        "--intervals", choices=("sandwich", "bootstrap"), default="sandwich", help="from scores (default), or by drawing votes anew"
-    )
-    rate.add_argument(
-        "--weigh",
-        choices=("votes", "pairs"),
-        default="votes",
-        help="every vote alike (default), or every pair of models, however often it met",
-    )
-    rate.add_argument(
-        "--style", action="store_true", help="hold length, headers, lists, bold and code equal; needs response_a and response_b"
-    )
-    rate.add_argument(
-        "--anchor", metavar="MODEL=RATING", help="shift all ratings so that this model has this one (default: their mean is 1000)"
-    )
-    rate.add_argument("--out", type=Path, metavar="FILE", help="write the leaderboard to a .csv, .jsonl or .parquet file")
+    poll.add_argument("--resume", action="store_true", help="go on with an unfinished poll; what was answered is never asked again")
+
+    _add_rate(commands)
 
     human = commands.add_parser(
         "human",
@@ -208,13 +213,44 @@ def _parser() -> argparse.ArgumentParser:
         description=IMPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    importing.add_argument("format", choices=("lmsys", "mtbench", "alpaca-eval", "prism", "jsonl"))
+    importing.add_argument("format", choices=("lmsys", "mtbench", "alpaca-eval", "personas", "prism", "jsonl"))
     importing.add_argument("path", type=Path, metavar="PATH", help="the data set's file, or for alpaca-eval and prism its folder")
     importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
 
     report = commands.add_parser("report", help="print a finished run's table and draw its report.html again")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
     return parser
+
+
+def _add_rate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    rate = commands.add_parser(
+        "rate",
+        help="a leaderboard from any file of votes",
+        description=RATE,
+        epilog=RATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    rate.add_argument("votes", type=Path, metavar="VOTES", help="a .csv, .jsonl, .json or .parquet file")
+    rate.add_argument(
+        "--ties", choices=("half", "davidson", "rao_kupper"), default="half", help="tie model; half counts a tie as half a win (default)"
+    )
+    rate.add_argument("--cluster", choices=("prompt", "user"), help="intervals that take votes on one prompt, or of one user, as dependent")
+    rate.add_argument(
+        "--intervals", choices=("sandwich", "bootstrap"), default="sandwich", help="from scores (default), or by drawing votes anew"
+    )
+    rate.add_argument(
+        "--weigh",
+        choices=("votes", "pairs"),
+        default="votes",
+        help="every vote alike (default), or every pair of models, however often it met",
+    )
+    rate.add_argument(
+        "--style", action="store_true", help="hold length, headers, lists, bold and code equal; needs response_a and response_b"
+    )
+    rate.add_argument(
+        "--anchor", metavar="MODEL=RATING", help="shift all ratings so that this model has this one (default: their mean is 1000)"
+    )
+    rate.add_argument("--out", type=Path, metavar="FILE", help="write the leaderboard to a .csv, .jsonl or .parquet file")
 
 
 def _run(chosen: argparse.Namespace, console: Console) -> None:
@@ -230,38 +266,57 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
         config = config_file.load(chosen.config, [*settings, f"reward.incremental={incremental}"])
     config = recorded.with_contestants(config)
     # Ray takes seconds to import; a wrong config should not.
-    from cluster.session import in_job
     from simulations import run
     from simulations.report import summary
 
+    summary.show(run.run(config, _out(chosen), chosen.resume, console), console)
+
+
+def _poll(chosen: argparse.Namespace, console: Console) -> None:
+    from electorate import config_file, recorded
+    from electorate.polls.config import Poll
+
+    config = recorded.with_contestants(config_file.load_as(Poll, chosen.config, chosen.settings))
+    # Ray takes seconds to import; a wrong config should not.
+    from simulations import poll
+    from simulations.report import poll_page
+
+    poll_page.show(poll.poll(config, _out(chosen), chosen.resume, console), console)
+
+
+def _out(chosen: argparse.Namespace) -> Path:
+    """Where the results go; a Ray job's own folder is no place for them."""
+    from cluster.session import in_job
+
     if in_job() and not (chosen.out and chosen.out.is_absolute()):
         raise ElectorateError(f"--out {chosen.out or '(none)'}: a Ray job's working directory is temporary; give an absolute folder")
-    out = chosen.out or Path("runs") / chosen.config.stem
-    folder = run.run(config, out.absolute(), chosen.resume, console)
-    summary.show(folder, console)
+    out: Path = chosen.out or Path("runs") / chosen.config.stem
+    return out.absolute()
 
 
 def _sweep(chosen: argparse.Namespace, console: Console) -> None:
     if chosen.seeds < 1:
         raise ElectorateError(f"--seeds {chosen.seeds}: at least 1")
-    from cluster.session import in_job
     from simulations.sweep import sweep
 
-    if in_job() and not chosen.out.is_absolute():
-        raise ElectorateError(f"--out {chosen.out}: a Ray job's working directory is temporary; give an absolute folder")
-    sweep(chosen.config, chosen.settings, chosen.over, chosen.seeds, chosen.out.absolute(), console)
+    sweep(chosen.config, chosen.settings, chosen.over, chosen.seeds, _out(chosen), console)
 
 
 def _report(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.storage.run_folder import RunFolder
-    from simulations.report import page, summary
+    from simulations.report import page, poll_page, summary
 
     folder = RunFolder(chosen.folder.absolute())
-    status = folder.read_manifest()["status"]
+    manifest = folder.read_manifest()
+    status = manifest["status"]
     if status != "complete":
         raise ElectorateError(f"{chosen.folder}: the run is {status}; finish it with `run CONFIG --out {chosen.folder} --resume` first")
     if not folder.config.exists():
         raise ElectorateError(f"{chosen.folder}: holds no run's config; only a run has a report, other comparisons have their tables")
+    if manifest.get("kind") == "poll":
+        poll_page.write(folder)
+        poll_page.show(folder, console)
+        return
     page.write(folder)
     summary.show(folder, console)
 
@@ -291,4 +346,13 @@ def _predict(chosen: argparse.Namespace, console: Console) -> None:
     predict(chosen.train, chosen.test, chosen.out, chosen.config, console)
 
 
-COMMANDS = {"predict": _predict, "run": _run, "sweep": _sweep, "rate": _rate, "human": _human, "import": _import, "report": _report}
+COMMANDS = {
+    "run": _run,
+    "poll": _poll,
+    "predict": _predict,
+    "sweep": _sweep,
+    "rate": _rate,
+    "human": _human,
+    "import": _import,
+    "report": _report,
+}

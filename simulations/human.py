@@ -26,6 +26,7 @@ from electorate.storage.run_folder import RunFolder
 from electorate.votes import Votes
 from simulations import rewards
 from simulations.progress import bar
+from simulations.report import beliefs
 
 FOLDS, SEEDS, RESAMPLES, CONFIDENCE = 5, 4, 1000, 0.95
 BASELINE = "global_bt"
@@ -58,6 +59,7 @@ def human(path: Path, out: Path, ties: str, reward: Path | None, console: Consol
         estimates, gains = _estimates(votes, prompt, predicted)
         _write(folder, votes, predicted, estimates, gains, {"votes": str(path), "ties": ties})
     _show(votes, estimates, gains, console)
+    beliefs.beside(path, console)
     console.print(f"folder: {out}", highlight=False, soft_wrap=True)
 
 

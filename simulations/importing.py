@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from electorate.errors import ElectorateError
-from electorate.importers import alpaca_eval, imported, jsonl, lmsys, mtbench, prism
+from electorate.importers import alpaca_eval, imported, jsonl, lmsys, mtbench, personas, prism
 from electorate.importers.imported import Imported
 
 FORMATS: dict[str, Callable[[Path], Imported]] = {
@@ -20,6 +20,10 @@ FORMATS: dict[str, Callable[[Path], Imported]] = {
 
 def import_data(kind: str, path: Path, out: Path, console: Console) -> None:
     """Read `path` as a data set of this kind into folder `out`, and say what came of every row."""
+    if kind == "personas":
+        for line in personas.convert(path, out):
+            console.print(line, highlight=False, soft_wrap=True)
+        return
     imported.check(out)
     found = FORMATS[kind](path)
     if not found.votes and not found.responses:

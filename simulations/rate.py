@@ -20,6 +20,7 @@ from electorate.ratings.ties import MODELS
 from electorate.scale import Floats, Ints, to_elo
 from electorate.storage import tables
 from electorate.votes import Votes
+from simulations.report import beliefs
 
 PRIOR_SD_ELO = 1000.0
 CONFIDENCE = 0.95
@@ -69,6 +70,7 @@ def rate(path: Path, options: Options, anchor: str | None, out: Path | None, con
     best_first = np.argsort([-row["rating"] for row in rows], kind="stable")
     rows = [rows[m] for m in best_first]
     _show(rows, win_rates(votes)[best_first], f"{len(votes):,} votes, {len(rows)} models, ties: {options.ties}", console)
+    beliefs.beside(path, console)
     if rated.style is not None:
         for name, effect, sd in zip(features.STYLE, *rated.style, strict=True):
             console.print(f"style held equal: {name} {effect:+.1f} Elo a standard deviation (+- {1.96 * sd:.1f})", highlight=False)

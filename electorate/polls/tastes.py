@@ -1,0 +1,231 @@
+"""Planted tastes fitted to the votes of a poll, so that a small judged sample calibrates a population of any size.
+
+    logit = theta_a - theta_b + w_u . (z_a - z_b),   w_u = w_k(u) + d_u,   d_u ~ N(0, sigma^2 I),   ties by Davidson (1970)
+
+theta, the segments' tastes w_k and the tie parameter are found from everybody's votes, then each persona's own d_u with these held;
+sigma is the one that tells votes on validation prompts best, and zero may be. Whether a persona's own taste says more than its
+segment's is decided on test prompts, which nothing was fitted to.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from electorate.draws import Stream, generator
+from electorate.features import AXES
+from electorate.ratings.ties import Davidson
+from electorate.scale import Floats, Ints
+
+SIGMAS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
+STRENGTH_SD, COMMON_SD, SEGMENT_SD = 1.0, 1.0, 0.5
+ITERATIONS, RESAMPLES, CONFIDENCE = 40, 1000, 0.95
+
+
+@dataclass(frozen=True)
+class TasteVotes:
+    """n votes as columns: persona and segment (n,), models a and b, z (n, D) measures of A's answer less B's, p (n, 3) the judge's
+    probabilities of A, B and tie, outcome (n,) the likeliest, split (n,) train, validation or test.
+    """
+
+    persona: Ints
+    segment: Ints
+    a: Ints
+    b: Ints
+    z: Floats
+    p: Floats
+    outcome: Ints
+    split: np.ndarray[Any, np.dtype[np.str_]]
+
+    def take(self, rows: Ints) -> "TasteVotes":
+        """These votes."""
+        return TasteVotes(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def of(self, *splits: str) -> "TasteVotes":
+        """The votes on prompts of these splits."""
+        return self.take(np.flatnonzero(np.isin(self.split, splits)))
+
+
+@dataclass(frozen=True)
+class Shared:
+    """strength (M,) and taste (K, D) by segment, in logits; eta: the tie parameter."""
+
+    strength: Floats
+    taste: Floats
+    eta: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """own: (U, D) each persona's departure from its segment; sigma: its sd. segment_loss, own_loss: on test votes, nats; gain: own's
+    loss less segment's, with its interval over personas; strength_loss: with no tastes at all.
+    """
+
+    shared: Shared
+    own: Floats
+    sigma: float
+    strength_loss: float
+    segment_loss: float
+    own_loss: float
+    gain: tuple[float, float, float]
+    test_votes: int
+
+    @property
+    def own_wins(self) -> bool:
+        """Whether personas' own tastes tell held-out votes better than their segments' do."""
+        return self.gain[2] < 0
+
+    def verdict(self) -> str:
+        """In a line."""
+        value, low, high = self.gain
+        which = "beats" if self.own_wins else "does not beat"
+        return (
+            f"a persona's fitted taste {which} its segment's mean on {self.test_votes:,} held-out votes: log loss {self.own_loss:.4f} and "
+            f"{self.segment_loss:.4f} ({value:+.4f} [{low:+.4f}, {high:+.4f}]); without any taste {self.strength_loss:.4f}"
+        )
+
+
+def fit(votes: TasteVotes, models: int, segments: int, personas: int) -> Fitted:
+    """Shared parameters and sigma from training and validation votes, judged on test votes."""
+    train, validation, test = (votes.of(split) for split in ("train", "validation", "test"))
+    first = shared(train, models, segments)
+    losses = [_loss(validation, first, _own(train, first, personas, sigma)).mean() for sigma in SIGMAS] if len(validation.a) else [0.0]
+    sigma = SIGMAS[int(np.argmin(losses))]
+    known = votes.of("train", "validation")
+    parameters = shared(known, models, segments)
+    own, none = _own(known, parameters, personas, sigma), np.zeros((personas, len(AXES)))
+    of_own, of_segment = _loss(test, parameters, own), _loss(test, parameters, none)
+    bare = shared(known, models, segments, tastes=False)
+    return Fitted(
+        shared=parameters,
+        own=own,
+        sigma=sigma,
+        strength_loss=float(_loss(test, bare, none).mean()),
+        segment_loss=float(of_segment.mean()),
+        own_loss=float(of_own.mean()),
+        gain=_interval(of_own - of_segment, test.persona),
+        test_votes=len(test.a),
+    )
+
+
+def shared(votes: TasteVotes, models: int, segments: int, tastes: bool = True) -> Shared:
+    """Strengths, a common taste, each segment's departure from it, and the tie parameter: the mode by Newton's method."""
+    n, axes, rows = len(votes.a), len(AXES), np.arange(len(votes.a))
+    design = np.zeros((n, models + axes * (1 + segments)))
+    design[rows, votes.a] += 1.0
+    design[rows, votes.b] -= 1.0
+    if tastes:
+        design[:, models : models + axes] = votes.z
+        for k in range(segments):
+            own = votes.segment == k
+            design[own, models + axes * (1 + k) : models + axes * (2 + k)] = votes.z[own]
+    sds = np.repeat([STRENGTH_SD, COMMON_SD, SEGMENT_SD], [models, axes, axes * segments])
+    mode, eta = _newton(design[None], votes.p[None], np.ones((1, n)), np.append(sds, 2.0) ** -2.0, None)
+    strength, taste = mode[0, :models], mode[0, models:].reshape(1 + segments, axes)
+    return Shared(strength - strength.mean(), taste[0] + taste[1:], float(eta[0]))
+
+
+def _own(votes: TasteVotes, of: Shared, personas: int, sigma: float) -> Floats:
+    """(personas, D) the mode of each persona's departure, all at once."""
+    if sigma == 0.0:
+        return np.zeros((personas, len(AXES)))
+    place = _places(votes.persona)
+    most = int(place.max(initial=-1)) + 1
+    z, p, there, offset = (np.zeros((personas, most, *shape)) for shape in ((len(AXES),), (3,), (), ()))
+    at = votes.persona, place
+    z[at], p[at], there[at], offset[at] = votes.z, votes.p, 1.0, _difference(votes, of)
+    mode, _ = _newton(z, p, there, np.full(len(AXES), sigma**-2.0), (offset, of.eta))
+    return mode
+
+
+def _newton(design: Floats, p: Floats, weight: Floats, precision: Floats, held: tuple[Floats, float] | None) -> tuple[Floats, Floats]:
+    """(groups, P) modes and (groups,) tie parameters. design (groups, n, P); p (groups, n, 3); held: an offset (groups, n) and a tie
+    parameter that stay as they are; None: the tie parameter is found too, the last of `precision` its prior's.
+    """
+    groups, _, size = design.shape
+    free = held is None
+    offset, start = (0.0, Davidson.start) if held is None else held
+    mode, eta = np.zeros((groups, size)), np.full(groups, start)
+    for _ in range(ITERATIONS):
+        shares = Davidson().probabilities(offset + np.einsum("gnp,gp->gn", design, mode), eta[:, None])
+        half = (shares[..., 0] - shares[..., 1]) / 2
+        score_d = weight * ((p[..., 0] - p[..., 1]) / 2 - half)
+        info_dd = weight * ((shares[..., 0] + shares[..., 1]) / 4 - half**2)
+        score = np.einsum("gnp,gn->gp", design, score_d) - precision[:size] * mode
+        information = np.einsum("gnp,gn,gnq->gpq", design, info_dd, design, optimize=True) + np.diag(precision[:size])
+        if free:
+            tie = shares[..., 2]
+            across = -np.einsum("gnp,gn->gp", design, weight * half * tie)
+            score = np.concatenate(
+                [score, (weight * (p[..., 2] - tie)).sum(axis=1)[:, None] - precision[-1] * (eta[:, None] - start)], axis=1
+            )
+            wider = np.empty((groups, size + 1, size + 1))
+            wider[:, :size, :size], wider[:, :size, size], wider[:, size, :size] = information, across, across
+            wider[:, size, size] = (weight * tie * (1 - tie)).sum(axis=1) + precision[-1]
+            information = wider
+        step = np.linalg.solve(information, score[..., None])[..., 0]
+        step *= np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-12))
+        mode, eta = mode + step[:, :size], eta + (step[:, size] if free else 0.0)
+        if np.abs(step).max(initial=0.0) < 1e-8:
+            break
+    return mode, eta
+
+
+def _places(group: Ints) -> Ints:
+    """(n,) how many of its group came before each."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group[order], return_index=True, return_counts=True)
+    places = np.empty(len(group), dtype=np.int64)
+    places[order] = np.arange(len(group)) - np.repeat(first, count)
+    return places
+
+
+def _difference(votes: TasteVotes, of: Shared) -> Floats:
+    taste: Floats = np.einsum("nd,nd->n", votes.z, of.taste[votes.segment])
+    return of.strength[votes.a] - of.strength[votes.b] + taste
+
+
+def _loss(votes: TasteVotes, of: Shared, own: Floats) -> Floats:
+    """(n,) log loss of each vote's outcome, nats."""
+    difference = _difference(votes, of) + np.einsum("nd,nd->n", votes.z, own[votes.persona])
+    loss: Floats = -Davidson().log_likelihood(difference, np.array(of.eta), votes.outcome)
+    return loss
+
+
+def _interval(values: Floats, cluster: Ints) -> tuple[float, float, float]:
+    if not len(values):
+        return float("nan"), float("nan"), float("nan")
+    _, of = np.unique(cluster, return_inverse=True)
+    sums, counts = np.bincount(of, values), np.bincount(of)
+    drawn = generator(0, Stream.POLL_CHECKS, 1).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), RESAMPLES)
+    low, high = np.percentile((drawn @ sums) / (drawn @ counts), [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    return float(values.mean()), float(low), float(high)
+
+
+def population(fitted: Fitted, segments: Sequence[str], shares: Floats, z: Floats) -> Mapping[str, Any]:
+    """The `population` section of a run whose planted tastes are like the fitted ones, but for its size.
+
+    Personal tastes count only where they told held-out votes better. shares: (K,) of the segments; z: (P, M, D) measures of answers.
+    heterogeneity is the ratio of spreads in logits that a run's is: personal taste utility over strength.
+    """
+    common = shares @ fitted.shared.taste
+    taste, sigma = fitted.shared.taste - common, fitted.sigma if fitted.own_wins else 0.0
+    between = float(np.einsum("k,pmk->", shares, np.einsum("pmd,kd->pmk", z, taste) ** 2) / z[..., 0].size)
+    within = sigma**2 * float((z**2).sum(axis=-1).mean())
+    strength = float(fitted.shared.strength.std())
+    rho = between / (between + within) if between + within > 0 else 0.5
+    # A run scales tastes so that personal ones have unit variance; segments' are given in that unit.
+    unit = sigma / np.sqrt(1 - rho) * np.sqrt(rho) if 0.0 < rho < 1.0 else float(np.sqrt((taste**2).mean())) or 1.0
+    return {
+        "heterogeneity": round(min(10.0, float(np.sqrt(between + within) / strength)) if strength > 0 else 0.0, 4),
+        "archetype_share": round(rho, 4),
+        "common_taste": {axis: round(float(value), 4) for axis, value in zip(AXES, common, strict=True)},
+        "archetypes": {
+            segment: {
+                "share": round(float(share), 6),
+                "taste": {axis: round(float(value / max(unit, 1e-9)), 4) for axis, value in zip(AXES, own, strict=True)},
+            }
+            for segment, share, own in zip(segments, shares, taste, strict=True)
+        },
+    }

