@@ -1,4 +1,4 @@
-"""Calls asked through actors: each one's answer is on disk before it counts, and what is on disk is never asked for."""
+"""Calls asked through actors: their answers are on disk at once, and what is on disk is never asked for."""
 
 import asyncio
 import time
@@ -18,6 +18,7 @@ from simulations.progress import Advance, bar
 PASSES = 8
 PAUSE_S = 2.0  # doubling from pass to pass up to LONGEST_PAUSE_S: an engine takes a minute or two to start again
 LONGEST_PAUSE_S = 30.0
+KEPT_EVERY_S = 0.05  # a commit a batch: one an answer would be slower than the answers come
 MOST_FAILED = 0.5
 
 
@@ -26,6 +27,7 @@ class Asking:
 
     def __init__(self, actors: Sequence[ActorHandle], engines: Engines, cache: ResponseCache, console: Console) -> None:
         self._actors, self._engines, self._cache, self._console = actors, engines, cache, console
+        self._unkept, self._kept_at = dict[str, Answer](), 0.0
         self.asked = 0
 
     def answers(self, calls: Sequence[Call], what: str) -> dict[str, Answer]:
@@ -66,7 +68,10 @@ class Asking:
 
         size = -(-len(calls) // len(self._actors))
         shares = [calls[i : i + size] for i in range(0, len(calls), size)]
-        await asyncio.gather(*(drain(actor, share) for actor, share in zip(self._actors, shares, strict=False)))
+        try:
+            await asyncio.gather(*(drain(actor, share) for actor, share in zip(self._actors, shares, strict=False)))
+        finally:
+            self._write()
 
     def _keep(self, call: Call, answer: Answer, known: dict[str, Answer], advance: Advance, last: bool) -> None:
         self.asked += 1
@@ -74,8 +79,14 @@ class Asking:
             return
         known[call.key] = answer
         if not answer.error:
-            self._cache.put(call.key, asdict(answer))
+            self._unkept[call.key] = answer
+        if time.monotonic() - self._kept_at > KEPT_EVERY_S:
+            self._write()
         advance()
+
+    def _write(self) -> None:
+        self._cache.put_all({key: asdict(answer) for key, answer in self._unkept.items()})
+        self._unkept, self._kept_at = {}, time.monotonic()
 
     def _refuse_many_failures(self, answers: Sequence[Answer], what: str) -> None:
         failed = [answer for answer in answers if answer.error and answer.kind != OVERFLOW]

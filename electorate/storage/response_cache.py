@@ -36,8 +36,13 @@ class ResponseCache:
 
     def put(self, key: str, answer: Answer) -> None:
         """Keep an answer; it is on disk when this returns. The first answer to a key stays."""
+        self.put_all({key: answer})
+
+    def put_all(self, answers: Mapping[str, Answer]) -> None:
+        """The same of many at once."""
+        rows = [(key, json.dumps(answer)) for key, answer in answers.items()]
         with self._database:
-            self._database.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, json.dumps(answer)))
+            self._database.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows)
 
     def close(self) -> None:
         """Close the file."""

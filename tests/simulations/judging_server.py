@@ -14,6 +14,8 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from electorate.config import content_key
+
 FAILURES = ("429", "500", "time-out", "prose", "empty", "refusal")
 ANSWER = re.compile(r"Answer ([A-Z]):\n(?:<(answer-\w+)>\n)?(.*?)(?=\n\n(?:Answer [A-Z]:|Which one would|Which answer would|For each criterion)|\Z)", re.DOTALL)
 
@@ -30,6 +32,9 @@ class JudgingServer(ThreadingHTTPServer):
         self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def handle_error(self, *_: object) -> None:
+        """A client that was killed is no news."""
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
@@ -45,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers["content-length"]))
         body = json.loads(raw)
-        text, asked = body["messages"][0]["content"], hashlib.sha256(raw).hexdigest()
+        text, asked = body["messages"][0]["content"], self.key(body)
         with self.server.lock:
             self.server.tries[asked] += 1
             first = self.server.tries[asked] == 1
@@ -63,6 +68,11 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.answered[asked] += 1
         self.reply(200, judged(body, text))
+
+    def key(self, body: dict[str, Any]) -> str:
+        """As the cache knows the request."""
+        place = {"engine": "openai", "base_url": self.server.url, "model": body["model"]}
+        return content_key({"served": place, "body": {name: value for name, value in body.items() if name != "model"}})
 
     def fail(self, kind: str) -> None:
         if kind in ("429", "500"):

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_a_poll_of_a_good_judge_says_so(tmp_path: Path, recording: Path, server:
 def test_every_failure_is_counted_put_right_and_never_a_tie(
     tmp_path: Path, recording: Path, server: Callable[..., JudgingServer], ray_cluster: RayCluster
 ) -> None:
-    good, bad = server(), server(failing=4, window=1400)
+    good, bad = server(), server(failing=4)
     light = {"rankings": {"personas": 0}, "checks": {"repeats": 0, "injections": 0}, "modes": ["verdict"], "battles": 12}
     (tmp_path / "good").mkdir()
     (tmp_path / "bad").mkdir()
@@ -135,16 +136,30 @@ def test_every_failure_is_counted_put_right_and_never_a_tie(
         done = run_electorate("poll", config, "--out", folder / "out", RAY_ADDRESS=ray_cluster.address)
         assert done.returncode == 0, done.stderr[-3000:]
         outs.append(folder / "out")
-    assert all(bad.failures[kind] for kind in ("429", "500", "time-out", "prose", "empty", "refusal", "context overflow")), bad.failures
+    assert all(bad.failures[kind] for kind in ("429", "500", "time-out", "prose", "empty", "refusal")), bad.failures
     summary = json.loads((outs[1] / "summary.json").read_text())
-    for kind in ("prose", "empty", "refusal", "context overflow"):
+    for kind in ("prose", "empty", "refusal"):
         assert summary["unread"][kind] == bad.failures[kind], kind
     assert not summary["lost"]
     winners = [pq.read_table(out / "votes.parquet")["winner"].to_pylist() for out in outs]
     assert len(winners[0]) == len(winners[1]) == 12 * 12
-    # Answers cut after an overflow are shorter, and a letter without log-probabilities says less; nothing turns into a tie for it.
+    # A letter without log-probabilities says less; nothing turns into a tie for it.
     assert winners[1].count("tie") <= winners[0].count("tie")
     assert sum(one == other for one, other in zip(*winners, strict=True)) > 0.9 * len(winners[0])
+
+
+def test_what_is_too_long_is_asked_shorter(
+    tmp_path: Path, recording: Path, server: Callable[..., JudgingServer], ray_cluster: RayCluster
+) -> None:
+    judge = server(window=1400)
+    light = {"rankings": {"personas": 0}, "checks": {"repeats": 0, "injections": 0}, "modes": ["verdict"], "battles": 12}
+    config = write_config(tmp_path, recording, judge.url, **light)
+    done = run_electorate("poll", config, "--out", tmp_path / "out", RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 0, done.stderr[-3000:]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["unread"]["context overflow"] == judge.failures["context overflow"] > 0
+    assert not summary["lost"]
+    assert pq.read_table(tmp_path / "out" / "votes.parquet").num_rows == 12 * 12
 
 
 def test_what_cannot_be_put_right_is_set_aside_by_kind(
@@ -169,22 +184,28 @@ def test_killed_three_times_it_asks_nothing_twice_and_votes_the_same(
     assert run_electorate("poll", config, "--out", tmp_path / "whole" / "out", RAY_ADDRESS=ray_cluster.address).returncode == 0
 
     config, out = write_config(tmp_path / "killed", recording, slow.url, **light), tmp_path / "killed" / "out"
-    questions = sum(whole.answered.values())
+    questions, on_disk = sum(whole.answered.values()), dict[str, int]()
     for share, victim in ((0.2, "driver"), (0.45, "actor"), (0.7, "driver")):
         running = electorate_command("poll", config, "--out", out, "--resume", RAY_ADDRESS=ray_cluster.address)
-        _until(lambda share=share: sum(slow.answered.values()) >= share * questions)
+        _until(lambda share=share: len(slow.answered) >= share * questions)
         if victim == "actor":
             os.kill(_a_judge(), signal.SIGKILL)
-            _until(lambda: sum(slow.answered.values()) >= 0.6 * questions)
+            _until(lambda: len(slow.answered) >= 0.6 * questions)
         running.kill()
         running.communicate()
+        on_disk |= {key: slow.answered[key] for key in _stored(tmp_path / "killed" / "cache")}
     done = run_electorate("poll", config, "--out", out, "--resume", RAY_ADDRESS=ray_cluster.address)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (out / "votes.parquet").read_bytes() == (tmp_path / "whole" / "out" / "votes.parquet").read_bytes()
-    # Only what was under way at a kill, and so on no disk, may have been asked again: at most what is in flight, thrice.
-    repeated = sum(times - 1 for times in slow.answered.values())
-    assert repeated <= 3 * 32
+    assert len(on_disk) > 0.3 * questions
+    assert {key: slow.answered[key] for key in on_disk} == on_disk  # what was on disk was not asked again
     assert len(slow.answered) == questions
+    assert _stored(tmp_path / "killed" / "cache") == set(slow.answered)
+
+
+def _stored(cache: Path) -> set[str]:
+    with sqlite3.connect(cache / "answers.sqlite") as database:
+        return {key for (key,) in database.execute("SELECT key FROM answers")}
 
 
 def _until(holds: Callable[[], bool]) -> None:
