@@ -20,6 +20,10 @@ from electorate.errors import ElectorateError
 
 CPUS_PER_ENGINE = 1.0
 LOOPBACK = "127.0.0.1"
+SAME_ENGINE = {
+    "request_router_class": "ray.serve.llm.request_router.PrefixCacheAffinityRouter",
+    "request_router_kwargs": {"imbalanced_threshold": 16, "do_eviction": True},
+}
 
 
 def cpus_needed(models: Mapping[str, VllmModel]) -> float:
@@ -121,6 +125,8 @@ def _llm_config(name: str, model: VllmModel, cache_dir: Path) -> Any:
         log_engine_metrics=False,
         deployment_config={
             "num_replicas": model.replicas,
+            # A persona's questions share a prefix, which is in the cache of the engine that read it first.
+            **({"request_router_config": SAME_ENGINE} if model.replicas > 1 else {}),
             # ray.serve.llm's default never pushes back.
             "max_ongoing_requests": model.concurrency,
             "max_queued_requests": 4 * model.concurrency,

@@ -17,7 +17,10 @@ from typing import Any
 from electorate.config import content_key
 
 FAILURES = ("429", "500", "time-out", "prose", "empty", "refusal")
-ANSWER = re.compile(r"Answer ([A-Z]):\n(?:<(answer-\w+)>\n)?(.*?)(?=\n\n(?:Answer [A-Z]:|Which one would|Which answer would|For each criterion)|\Z)", re.DOTALL)
+ANSWER = re.compile(
+    r"Answer ([A-Z]):\n(?:<(answer-\w+)>\n)?(.*?)(?=\n\n(?:Answer [A-Z]:|Which one would|Which answer would|For each criterion)|\Z)",
+    re.DOTALL,
+)
 
 
 class JudgingServer(ThreadingHTTPServer):

@@ -27,7 +27,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of responses of made contestants, whose lengths differ most."""
     path = tmp_path_factory.mktemp("recording") / "responses.parquet"
     rows = [
-        {"prompt": f"Please explain matter number {p} to me", "model": f"m{m}", "response": made_text(m, p)} for p in range(PROMPTS) for m in range(MODELS)
+        {"prompt": f"Please explain matter number {p} to me", "model": f"m{m}", "response": made_text(m, p)}
+        for p in range(PROMPTS)
+        for m in range(MODELS)
     ]
     files.write_table(path, pa.Table.from_pylist(rows))
     return path
@@ -71,7 +73,9 @@ def checks_of(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["name"], row["judge"]): row for row in pq.read_table(out / "validity.parquet").to_pylist()}
 
 
-def test_a_poll_of_a_good_judge_says_so(tmp_path: Path, recording: Path, server: Callable[..., JudgingServer], ray_cluster: RayCluster) -> None:
+def test_a_poll_of_a_good_judge_says_so(
+    tmp_path: Path, recording: Path, server: Callable[..., JudgingServer], ray_cluster: RayCluster
+) -> None:
     judge = server()
     config, out = write_config(tmp_path, recording, judge.url), tmp_path / "poll"
     done = run_electorate("poll", config, "--out", out, RAY_ADDRESS=ray_cluster.address)

@@ -29,7 +29,13 @@ def test_another_order_says_the_same_otherwise() -> None:
 @pytest.mark.parametrize("lines", [False, True])
 def test_attributes_of_any_name_become_cards(tmp_path: Path, lines: bool) -> None:
     people = [
-        {"id": "p1", "age": 75, "politics": "Moderate, middle of the road", "home": {"city": "Cleveland", "state": "OH"}, "speaks": ["English", "Lithuanian"]},
+        {
+            "id": "p1",
+            "age": 75,
+            "politics": "Moderate, middle of the road",
+            "home": {"city": "Cleveland", "state": "OH"},
+            "speaks": ["English", "Lithuanian"],
+        },
         {"id": "p2", "age": 30, "politics": "Liberal", "home": None, "speaks": []},
         {"id": "p1", "age": 1},
         {"id": "p3", "age": None},
@@ -45,16 +51,25 @@ def test_attributes_of_any_name_become_cards(tmp_path: Path, lines: bool) -> Non
     assert reasons == ["an id that an earlier row has", "no attribute says anything", "not an object of attributes"]
     settings = PersonaSettings(source=str(tmp_path / "out" / "personas.jsonl"), size=3, segment_by="politics")
     read = cards.of(settings, seed=0)
-    assert read[0].text() == "age: 75\npolitics: Moderate, middle of the road\nhome city: Cleveland\nhome state: OH\nspeaks: English, Lithuanian"
+    assert (
+        read[0].text()
+        == "age: 75\npolitics: Moderate, middle of the road\nhome city: Cleveland\nhome state: OH\nspeaks: English, Lithuanian"
+    )
     assert [card.persona for card in read] == ["p1", "p2", "row-6"]
     assert [card.segment for card in read] == ["Moderate, middle of the road", "Liberal", "Moderate, middle of the road"]
-    with pytest.raises(ElectorateError, match="holds personas.jsonl already"):
+    with pytest.raises(ElectorateError, match=r"holds personas.jsonl already"):
         personas.convert(source, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "holds no persona"), ("[]", "holds no persona"), ("[1, 2]", "row 1: not an object"), ("{", "row 1: not an object"), ("\xff", "cannot be read as UTF-8")],
+    [
+        ("", "holds no persona"),
+        ("[]", "holds no persona"),
+        ("[1, 2]", "row 1: not an object"),
+        ("{", "row 1: not an object"),
+        ("\xff", "cannot be read as UTF-8"),
+    ],
 )
 def test_what_holds_no_persona_is_one_line(tmp_path: Path, content: str, message: str) -> None:
     source = tmp_path / "people.json"

@@ -79,6 +79,8 @@ def test_a_population_of_such_personas_has_the_same_spreads() -> None:
 
 def test_without_own_tastes_all_spread_is_between_segments() -> None:
     fitted = tastes.fit(votes(own_sd=0.0, each=20)[0], MODELS, SEGMENTS, PERSONAS)
-    section = tastes.population(fitted, ["s0", "s1", "s2"], np.full(3, 1 / 3), np.random.default_rng(9).normal(size=(60, MODELS, len(AXES))))
+    section = tastes.population(
+        fitted, ["s0", "s1", "s2"], np.full(3, 1 / 3), np.random.default_rng(9).normal(size=(60, MODELS, len(AXES)))
+    )
     if not fitted.own_wins:
         assert section["archetype_share"] == 1.0

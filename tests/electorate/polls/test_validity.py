@@ -57,7 +57,12 @@ def test_kappa_is_cohens() -> None:
 
 @pytest.mark.parametrize(
     ("kappa", "low", "high", "says"),
-    [(0.05, -0.05, 0.15, "no better than chance"), (0.1, 0.05, 0.15, "near chance"), (-0.3, -0.4, -0.2, "worse than chance"), (0.5, 0.4, 0.6, "moderate")],
+    [
+        (0.05, -0.05, 0.15, "no better than chance"),
+        (0.1, 0.05, 0.15, "near chance"),
+        (-0.3, -0.4, -0.2, "worse than chance"),
+        (0.5, 0.4, 0.6, "moderate"),
+    ],
 )
 def test_bands(kappa: float, low: float, high: float, says: str) -> None:
     assert validity.band(kappa, low, high) == says

@@ -13,8 +13,8 @@ def both_orders(truth: Floats, bias: float) -> list[Reading | Unread]:
     """Readings of a judge with these true log odds (n, 3) and so many nats for the place shown first."""
     readings = list[Reading | Unread]()
     for odds in truth:
-        readings.append(Reading(normalised(odds + [bias / 2, -bias / 2, 0.0])))
-        readings.append(Reading(normalised(odds[[1, 0, 2]] + [bias / 2, -bias / 2, 0.0])))
+        readings.append(Reading(normalised(odds + np.array([bias / 2, -bias / 2, 0.0]))))
+        readings.append(Reading(normalised(odds[[1, 0, 2]] + np.array([bias / 2, -bias / 2, 0.0]))))
     return readings
 
 

@@ -1,7 +1,7 @@
 """What a judge is shown: shared prefixes first, hostile answers between marks, long ones cut."""
 
-import os.path
 import re
+from itertools import takewhile
 
 import pytest
 
@@ -26,7 +26,7 @@ def shown(of: Question, seed: int = 0, halvings: int = 0) -> str:
 
 def test_card_and_prompt_come_first_so_that_all_pairs_share_them() -> None:
     texts = [shown(question("first answer", "second")), shown(question("other", "yet another"))]
-    shared = os.path.commonprefix(texts)
+    shared = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False)))
     assert CARD in shared
     assert "What is a monad?" in shared
     assert len(shared) > 0.5 * len(texts[0])
