@@ -142,7 +142,7 @@ def _kinds(panel: Panel) -> str:
 
 def _own_prompts(this: Sitting, settings: NewPrompts, personas: Sequence[Card]) -> PromptSet:
     """Prompts the personas write, without near-duplicates, split by the seed."""
-    asked = new_prompts.calls(settings, this.poll.models, personas, this.poll.seed)
+    asked = new_prompts.calls(settings, this.poll.models, personas)
     answers = this.asking.answers([call for call, _ in asked], "Writing prompts")
     rows = list[dict[str, str]]()
     unread = list[Unread]()

@@ -15,17 +15,16 @@ from electorate.scale import Floats
 MAX_TOKENS = 96
 
 
-def calls(settings: NewPrompts, models: Mapping[str, Model], cards: Sequence[Card], seed: int) -> list[tuple[Call, dict[str, str]]]:
+def calls(settings: NewPrompts, models: Mapping[str, Model], cards: Sequence[Card]) -> list[tuple[Call, dict[str, str]]]:
     """One request a persona, topic and difficulty, and what the prompt will be known by. Neighbours start elsewhere in the topics."""
     kinds, model, asked = list(product(settings.topics, settings.difficulties)), models[settings.model], []
     for i, card in enumerate(cards):
         for j in range(settings.per_persona):
             topic, difficulty = kinds[(i * settings.per_persona + j) % len(kinds)]
             body = {
-                "messages": [{"role": "user", "content": wording.generation(card.text(), topic, difficulty)}],
+                "messages": [{"role": "user", "content": wording.generation(card.text(), topic, difficulty, 1 + j // len(kinds))}],
                 "temperature": settings.temperature,
                 "max_tokens": MAX_TOKENS,
-                "seed": seed + j // len(kinds),
             }
             about = {"archetype": card.segment, "topic": topic, "difficulty": difficulty, "persona": card.persona}
             asked.append((Call(content_key({"served": served_as(model), "body": body}), settings.model, body), about))

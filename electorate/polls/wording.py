@@ -59,15 +59,20 @@ def body(question: Question, card: str, judge: PollJudge, model: Model, seed: in
     messages = [{"role": "user", "content": text(question, card, judge.window, seed, attempt.halvings)}]
     if attempt.unread is not None:
         messages += [{"role": "assistant", "content": attempt.unread[:500]}, {"role": "user", "content": REMINDER[question.kind]}]
-    own = isinstance(model, VllmModel)
     if question.kind == "criteria":
         sampling: dict[str, Any] = {"temperature": judge.temperature, "max_tokens": 64}
-        if judge.temperature:
+        # vLLM's CPU engine stops at a seed where it takes a prefill in parts.
+        if judge.temperature and not (isinstance(model, VllmModel) and model.accelerator == "cpu"):
             sampling["seed"] = seed + question.order
-        return {"messages": messages, **sampling, **({"structured_outputs": {"regex": _grades()}} if own else {})}
+        return {"messages": messages, **sampling, **_held_to(model, regex=_grades())}
     labels = list(LETTERS[: 3 if question.kind == "verdict" else len(question.answers)])
     one_token = {"temperature": 0.0, "max_tokens": 1, "logprobs": True, "top_logprobs": MOST_RANKED}
-    return {"messages": messages, **one_token, **({"structured_outputs": {"choice": labels}} if own else {})}
+    return {"messages": messages, **one_token, **_held_to(model, choice=labels)}
+
+
+def _held_to(model: Model, **form: Any) -> dict[str, Any]:
+    """vLLM's own parameter for what an answer may be; other endpoints refuse what they do not know."""
+    return {"structured_outputs": form} if isinstance(model, VllmModel) else {}
 
 
 def text(question: Question, card: str, window: int, seed: int, halvings: int = 0) -> str:
@@ -89,9 +94,9 @@ def middle_out(text: str, characters: int) -> str:
     return text if len(text) <= room + len(CUT) else text[: room - room // 2] + CUT + text[len(text) - room // 2 :]
 
 
-def generation(card: str, topic: str, difficulty: str) -> str:
-    """The request for a prompt of the persona's own."""
-    return _template("prompt_generation").substitute(card=card, topic=topic, difficulty=difficulty)
+def generation(card: str, topic: str, difficulty: str, number: int) -> str:
+    """The request for a prompt of the persona's own, the so many-th about this."""
+    return _template("prompt_generation").substitute(card=card, topic=topic, difficulty=difficulty, number=number)
 
 
 def _fenced(answers: list[str], about: str) -> tuple[str, list[str]]:

@@ -12,6 +12,7 @@ from electorate.polls.wording import Attempt, Kind, Question
 
 CARD = "Who they are: a coder\nAge: 34"
 JUDGE = PollJudge(name="j", model="m", window=2000)
+WARM = JUDGE.model_copy(update={"temperature": 0.5})
 VLLM = VllmModel(engine="vllm", source="x")
 OTHER = OpenAIModel(engine="openai", base_url="http://127.0.0.1:9/v1", model="m")
 
@@ -85,8 +86,11 @@ def test_criteria_are_held_to_a_form_that_can_be_read() -> None:
     assert re.fullmatch(form, "relevance: A\naccuracy: AB\nclarity: B\nlogical flow: NA\nresponsiveness: A")
     assert not re.fullmatch(form, "relevance: C\naccuracy: AB\nclarity: B\nlogical flow: NA\nresponsiveness: A")
     assert "seed" not in body
-    sampled = wording.body(question(kind="criteria", order=1), CARD, JUDGE.model_copy(update={"temperature": 0.5}), VLLM, 7, Attempt())
+    sampled = wording.body(question(kind="criteria", order=1), CARD, WARM, VLLM, 7, Attempt())
     assert (sampled["temperature"], sampled["seed"]) == (0.5, 8)
+    # A seed would stop vLLM's CPU engine.
+    on_cpu = VLLM.model_copy(update={"accelerator": "cpu"})
+    assert "seed" not in wording.body(question(kind="criteria", order=1), CARD, WARM, on_cpu, 7, Attempt())
 
 
 def test_asked_again_it_sees_what_it_said_and_what_is_wanted() -> None:
