@@ -130,7 +130,7 @@ def _stages(this: Sitting, personas: Sequence[Card], people: Votes | None) -> No
         "lost": dict(panel.lost),
         "tastes": None if fitted is None else fitted.verdict(),
         "self_judged": config.self_judged,
-        "most_ranked": MOST_RANKED,
+        "ranked": len(names) <= MOST_RANKED,
     }
     files.write_text(this.folder.summary, json.dumps(summary, indent=2) + "\n")
     poll_page.write(this.folder)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from electorate import config_file
-from electorate.polls.config import Poll
+from electorate.polls.config import MOST_RANKED, Poll
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from simulations.report import beliefs, plots, poll_plots
@@ -83,6 +83,8 @@ def _lines(summary: dict[str, Any]) -> list[str]:
         if summary[name]:
             kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(summary[name].items(), key=lambda item: -item[1]))
             lines.append(f"{what}: {kinds}")
+    if not summary["ranked"]:
+        lines.append(f"nobody ranked all answers at once: endpoints tell no more than {MOST_RANKED} apart")
     if summary["tastes"] is None:
         lines.append("no tastes were fitted: too few votes on training, validation or test prompts")
     else:

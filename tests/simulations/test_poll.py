@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +32,24 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for p in range(PROMPTS)
         for m in range(MODELS)
     ]
+    files.write_table(path, pa.Table.from_pylist(rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Votes of three people who like longer answers too, but differ: each votes at random on a third of the battles."""
+    random, rows = np.random.default_rng(5), []
+    for p in range(PROMPTS):
+        a, b = random.choice(MODELS, 2, replace=False)
+        for person in range(3):
+            texts = made_text(a, p), made_text(b, p)
+            winner = (
+                random.choice(["model_a", "model_b", "tie"]) if random.random() < 1 / 3 else f"model_{'ab'[len(texts[1]) > len(texts[0])]}"
+            )
+            names = {"model_a": f"m{a}", "model_b": f"m{b}", "winner": winner, "user_id": f"person {person}", "prompt_id": str(p)}
+            rows.append(names | {"prompt": f"Please explain matter number {p} to me", "response_a": texts[0], "response_b": texts[1]})
+    path = tmp_path_factory.mktemp("people") / "votes.parquet"
     files.write_table(path, pa.Table.from_pylist(rows))
     return path
 
@@ -125,6 +144,25 @@ def test_a_poll_of_a_good_judge_says_so(
     shown = run_electorate("report", out)
     assert shown.returncode == 0, shown.stderr
     assert "how far the judges can be believed" in shown.stdout
+
+
+def test_judges_are_held_against_people(
+    tmp_path: Path, recording: Path, people: Path, server: Callable[..., JudgingServer], ray_cluster: RayCluster
+) -> None:
+    asked = {"repeats": 0, "injections": 0, "people": str(people), "people_battles": 25}
+    config = write_config(tmp_path, recording, server().url, checks=asked, rankings={"personas": 0}, modes=["verdict"], battles=4)
+    done = run_electorate("poll", config, "--out", tmp_path / "out", RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 0, done.stderr[-3000:]
+    checks = checks_of(tmp_path / "out")
+    assert checks["people's decisive votes told, accuracy", "j, verdict"]["value"] > 0.7
+    told = checks["people's votes told, log loss", "j, verdict"]
+    assert told["n"] == 75
+    assert told["value"] < 1.2
+    alike = checks["two personas agree on a battle", "j, verdict"]
+    assert alike["value"] == 1.0  # it hardly reads the card, and the report says that people differ more
+    assert 0.3 < alike["beside"] < 0.8
+    assert alike["says"] == "more alike than people"
+    assert checks["the longer answer wins", "j, verdict, people's battles"]["beside_what"] == "people"
 
 
 def test_every_failure_is_counted_put_right_and_never_a_tie(
