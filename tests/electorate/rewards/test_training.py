@@ -121,6 +121,15 @@ def test_a_form_must_be_better_by_two_standard_errors_over_prompts() -> None:
     assert own_say({"pooled_hybrid_own_ties": level, "hybrid": level}, prompt)["hybrid"] == "pooled_hybrid_own_ties"
 
 
+def test_text_for_all_need_only_be_better_as_its_unpersonalised_counterpart_reads_it_too() -> None:
+    prompt = np.repeat(np.arange(50), 20)
+    by_prompt, level = np.random.default_rng(0).normal(size=50)[prompt], np.full(1000, -1.0)
+    for ahead, gives in ((0.01, "pooled_hybrid_own_ties"), (-0.01, "ratings_own_ties")):
+        text = level + ahead + by_prompt - by_prompt.mean()
+        said = {"ratings_own_ties": level, "pooled_hybrid_own_ties": text, "ratings_only": level, "hybrid": text}
+        assert own_say(said, prompt)["hybrid"] == gives
+
+
 def test_training_that_was_stopped_goes_on_to_the_same_result() -> None:
     battles = votes(heterogeneity=1.5)
     whole, first, second = (training(battles, ("pooled_rm", "hybrid")) for _ in range(3))
