@@ -14,6 +14,7 @@ from electorate.polls.cards import Card
 from electorate.polls.config import Mode, Poll, PollJudge
 from electorate.polls.validity import Check
 from electorate.polls.verdicts import Judged
+from electorate.rewards.texts import conversation
 from electorate.scale import Floats, Ints
 from electorate.votes import Votes
 from simulations.panel import Panel
@@ -186,8 +187,6 @@ def _longer(fought: Battles, texts: Texts) -> Floats:
 
 def _battles_of(people: Votes, texts: votes_module.Texts, wanted: int, seed: int) -> tuple[Ints, Battles, Ints, Texts]:
     """Some of the battles people voted on. Returns, of every vote on them, which battle and the outcome; the battles; their texts."""
-    from electorate.rewards.texts import conversation
-
     low, high = np.minimum(texts.a, texts.b), np.maximum(texts.a, texts.b)
     different = np.column_stack([texts.prompt, low, high])
     unique, of = np.unique(different, axis=0, return_inverse=True)
