@@ -131,6 +131,7 @@ class Population(Section):
     drift: float = Field(0.0, ge=0, le=1, description="churn: share of a persona's own taste (as an sd) that is redrawn before each round")
     careless: float = Field(0.0, ge=0, le=1, description="share of personas who vote without looking")
     adversarial: float = Field(0.0, ge=0, le=1, description="share of personas who vote against their own taste")
+    axes: tuple[str, ...] | None = Field(None, min_length=1, description="taste axes that personas differ on; null: all of them")
     common_taste: dict[str, float] | None = Field(
         None, description="taste axis to the taste all share, nats a standard deviation; null: what the Chatbot Arena rewards in style"
     )

@@ -2,9 +2,11 @@
 
     w_u = common + scale * (sqrt(rho) * mu_k + sqrt(1 - rho) * eps_u)
 
-with mu_k the archetype's taste, eps_u ~ N(0, I), and scale such that the personal part's sd over
+with mu_k the archetype's taste and eps_u ~ N(0, I) on the axes personas differ on, and scale such that the personal part's sd over
 users and within-prompt answers is H times the sd of the models' strength theta.
 """
+
+from collections.abc import Collection
 
 import numpy as np
 
@@ -39,8 +41,12 @@ def check(config: Config) -> None:
     """ElectorateError if the config names a model or a taste axis that does not exist, before anything is asked."""
     plant_strength(config)
     population = config.population
-    named = {f"population.archetypes.{name}.taste": archetype.taste for name, archetype in population.archetypes.items()}
-    for where, taste in (named | {"population.common_taste": population.common_taste or {}}).items():
+    named: dict[str, Collection[str]] = {
+        f"population.archetypes.{name}.taste": archetype.taste for name, archetype in population.archetypes.items()
+    }
+    for where, taste in (
+        named | {"population.common_taste": population.common_taste or {}, "population.axes": population.axes or ()}
+    ).items():
         for axis in taste:
             if axis not in AXES:
                 raise ElectorateError(f"{where}: {axis!r} is not a taste axis; allowed are {', '.join(AXES)}")
@@ -53,10 +59,11 @@ def found(config: Config, prompts: PromptSet, z: Floats) -> Electorate:
     archetypes = list(population.archetypes)
     shares = np.array([a.share for a in population.archetypes.values()])
     shares = shares / shares.sum()
-    taste = _archetype_tastes(population, shares, config.seed)
+    differ = np.array([float(population.axes is None or axis in population.axes) for axis in AXES])
+    taste = differ * _archetype_tastes(population, shares, config.seed)
     rho = population.archetype_share
     # Second moment of the personal taste over users, then of its utility over answers.
-    moment = rho * np.einsum("k,kd,ke->de", shares, taste, taste) + (1 - rho) * np.eye(len(AXES))
+    moment = rho * np.einsum("k,kd,ke->de", shares, taste, taste) + (1 - rho) * np.diag(differ)
     spread = np.sqrt(np.einsum("pmd,de,pme->pm", z, moment, z).mean())
     scale = population.heterogeneity * strength.std() / spread if spread > 0 else 0.0
     return Electorate(
@@ -67,7 +74,7 @@ def found(config: Config, prompts: PromptSet, z: Floats) -> Electorate:
         prompt_weights=_prompt_weights(population, prompts, archetypes),
         common_taste=np.array([common.get(axis, 0.0) for axis in AXES]),
         archetype_taste=scale * np.sqrt(rho) * taste,
-        personal_sd=float(scale * np.sqrt(1 - rho)),
+        personal_sd=scale * np.sqrt(1 - rho) * differ,
     )
 
 

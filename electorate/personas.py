@@ -32,7 +32,7 @@ class Electorate:
 
     strength: (M,) nats, mean 0. z: (P, M, D) standardised measures of each answer.
     prompt_weights: (K, P) each archetype's mix of prompts, rows sum to 1.
-    archetype_taste: (K, D) and common_taste: (D,) in nats; personal_sd: nats, of each axis.
+    archetype_taste: (K, D) and common_taste: (D,) in nats; personal_sd: (D,) in nats.
     """
 
     config: Config
@@ -42,7 +42,7 @@ class Electorate:
     prompt_weights: Floats
     common_taste: Floats
     archetype_taste: Floats
-    personal_sd: float
+    personal_sd: Floats
 
     @property
     def seed(self) -> int:

@@ -27,9 +27,9 @@ class Card:
     def text(self, order: int = 0) -> str:
         """A line an attribute. order 0 is the card's own; any other is a permutation of its own, the same at every call."""
         if not order:
-            return "\n".join(f"{name}: {value}" for name, value in self.attributes)
+            return "\n".join(map(_line, self.attributes))
         moved = generator(order, Stream.CARD_ORDER, _number(self.persona)).permutation(len(self.attributes))
-        return "\n".join(f"{name}: {value}" for name, value in (self.attributes[i] for i in moved))
+        return "\n".join(_line(self.attributes[i]) for i in moved)
 
 
 def of(settings: PersonaSettings, seed: int) -> list[Card]:
@@ -40,6 +40,11 @@ def of(settings: PersonaSettings, seed: int) -> list[Card]:
 def table(cards: Sequence[Card]) -> pa.Table:
     """The columns of personas.parquet."""
     return pa.table({"user_id": [c.persona for c in cards], "archetype": [c.segment for c in cards], "card": [c.text() for c in cards]})
+
+
+def _line(attribute: tuple[str, str]) -> str:
+    name, value = attribute
+    return f"{name.replace('_', ' ')}: {value}"
 
 
 def _number(persona: str) -> int:

@@ -73,8 +73,7 @@ def _prior(electorate: Electorate, archetype: Ints) -> tuple[Floats, Floats]:
     judge, n = electorate.config.judge, len(archetype)
     taste = electorate.common_taste + electorate.archetype_taste[archetype]
     mean = np.column_stack([np.ones(n), taste, np.zeros(n), np.full(n, np.log(max(judge.tie_threshold, SD_FLOOR)))])
-    tastes = np.full(taste.shape[1], electorate.personal_sd)
-    sd = np.array([0.3 * electorate.population.heterogeneity, *tastes, judge.position_bias_sd, judge.tie_threshold_spread])
+    sd = np.array([0.3 * electorate.population.heterogeneity, *electorate.personal_sd, judge.position_bias_sd, judge.tie_threshold_spread])
     return mean, np.maximum(sd, SD_FLOOR) ** -2.0
 
 

@@ -52,6 +52,22 @@ def test_heterogeneity_is_the_ratio_of_taste_to_strength(heterogeneity: float) -
     assert utility.std() / electorate.strength.std() == pytest.approx(heterogeneity, rel=0.03)
 
 
+def test_personas_differ_on_the_named_axes_alone_and_as_much() -> None:
+    electorate = made_electorate(made_config(population=population(size=3 * BLOCK, axes=["length", "hedging"], common_taste={"code": 0.5})))
+    personal = np.concatenate([personas.draw(electorate, block).taste for block in range(3)]) - electorate.common_taste
+    assert [axis for axis, spread in zip(AXES, personal.std(axis=0), strict=True) if spread > 0] == ["length", "hedging"]
+    assert electorate.common_taste[AXES.index("code")] == 0.5
+    assert np.count_nonzero(electorate.common_taste) == 1
+    utility = np.einsum("nd,pmd->npm", personal, electorate.z)
+    assert utility.std() / electorate.strength.std() == pytest.approx(1.0, rel=0.05)
+
+
+@pytest.mark.parametrize("where", [{"axes": ["lenght"]}, {"common_taste": {"lenght": 1.0}}])
+def test_an_axis_that_does_not_exist_is_one_line(where: dict[str, object]) -> None:
+    with pytest.raises(ElectorateError, match="'lenght' is not a taste axis; allowed are length, headers"):
+        founding.check(made_config(population=population(**where)))
+
+
 def test_without_heterogeneity_everybody_wants_and_asks_the_same() -> None:
     electorate = made_electorate(made_config(population=population(heterogeneity=0.0)))
     utilities = judges.mean_utilities(electorate, personas.draw(electorate, 0))
@@ -65,7 +81,7 @@ def test_the_archetypes_share_of_taste_is_as_configured() -> None:
     taste = np.concatenate([personas.draw(electorate, block).taste for block in range(4)])
     label = np.concatenate([personas.draw_archetypes(electorate, block) for block in range(4)])
     within = sum(taste[label == k].var(axis=0).sum() * (label == k).mean() for k in range(6))
-    assert within == pytest.approx(len(AXES) * electorate.personal_sd**2, rel=0.03)
+    assert within == pytest.approx((electorate.personal_sd**2).sum(), rel=0.03)
 
 
 def test_sampled_users_are_the_personas_of_their_blocks() -> None:
@@ -137,7 +153,7 @@ def test_tastes_drift_from_round_to_round_and_nothing_else_does() -> None:
     own = [p.taste - electorate.common_taste - electorate.archetype_taste[p.archetype] for p in rounds]
     for r in (1, 2):
         assert np.corrcoef(own[0].ravel(), own[r].ravel())[0, 1] == pytest.approx((1 - 0.6**2) ** (r / 2), abs=0.02)
-        assert own[r].std() == pytest.approx(electorate.personal_sd, rel=0.02)
+        assert own[r].std() == pytest.approx(electorate.personal_sd[0], rel=0.02)
         for name in ("archetype", "strength_scale", "tie_threshold", "conduct"):
             assert np.array_equal(getattr(rounds[0], name), getattr(rounds[r], name)), name
     still = made_electorate(made_config(population=population(size=BLOCK)))

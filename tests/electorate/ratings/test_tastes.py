@@ -61,8 +61,8 @@ def test_tastes_are_learned_vote_by_vote_and_intervals_cover_them() -> None:
         # 4,800 intervals; what is left out of the likelihood (lapses, s log-normal) costs a little.
         assert np.mean(np.abs(away) < 1.96 * sd) == pytest.approx(0.95, abs=0.02)
     assert errors[0] > errors[1] > errors[2]
-    assert errors[0] < of.personal_sd
-    assert errors[2] < 0.7 * of.personal_sd
+    assert errors[0] < of.personal_sd[0]
+    assert errors[2] < 0.7 * of.personal_sd[0]
 
 
 def test_its_rankings_and_odds_come_to_the_truth() -> None:
