@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import httpx
@@ -36,7 +36,7 @@ CallT = TypeVar("CallT", bound=Call)
 class Answer:
     """What came back; error is empty if text is an answer, and kind then says nothing. tokens: of the answer. seconds: of the
     last try. top: the first token's likeliest values and their log-probabilities, where they were asked for. refused: whether
-    the endpoint itself calls the text a refusal.
+    the endpoint itself calls the text a refusal. retried: why tries before the last one failed.
     """
 
     text: str
@@ -47,6 +47,7 @@ class Answer:
     kind: str = ""
     top: Mapping[str, float] | None = None
     refused: bool = False
+    retried: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class HttpAsker:
                 yield await task
 
     async def _answer(self, client: httpx.AsyncClient, call: Call, slots: Concurrency) -> Answer:
-        connection, pause = self._reached[call.model], 0.0
+        connection, pause, failed = self._reached[call.model], 0.0, list[str]()
         for attempt in range(connection.retries + 1):
             if attempt:
                 await asyncio.sleep(_backoff(attempt, pause))
@@ -147,7 +148,8 @@ class HttpAsker:
                 slots.answered()
             if status == 200 or (status and status not in RETRIED):
                 break
-        return answer
+            failed.append(answer.kind)
+        return replace(answer, retried=failed[:attempt])
 
 
 async def _try(client: httpx.AsyncClient, connection: Connection, call: Call) -> tuple[Answer, int, float]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
@@ -23,12 +24,12 @@ MOST_FAILED = 0.5
 
 
 class Asking:
-    """Asks models through the actors and keeps what they say."""
+    """Asks models through the actors and keeps what they say. asked: requests; sent_again: those that failed and were, by kind."""
 
     def __init__(self, actors: Sequence[ActorHandle], engines: Engines, cache: ResponseCache, console: Console) -> None:
         self._actors, self._engines, self._cache, self._console = actors, engines, cache, console
         self._unkept, self._kept_at = dict[str, Answer](), 0.0
-        self.asked = 0
+        self.asked, self.sent_again = 0, Counter[str]()
 
     def answers(self, calls: Sequence[Call], what: str) -> dict[str, Answer]:
         """An answer to each call, by key. What fails for a reason that may pass is asked again, once its endpoint is back.
@@ -75,7 +76,9 @@ class Asking:
 
     def _keep(self, call: Call, answer: Answer, known: dict[str, Answer], advance: Advance, last: bool) -> None:
         self.asked += 1
+        self.sent_again.update(answer.retried)
         if _may_pass(answer) and not last:
+            self.sent_again[answer.kind] += 1
             return
         known[call.key] = answer
         if not answer.error:

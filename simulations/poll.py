@@ -126,6 +126,7 @@ def _stages(this: Sitting, personas: Sequence[Card], people: Votes | None) -> No
     files.write_table(this.folder.path / beliefs.NAME, pa.Table.from_pylist([asdict(check) for check in checks], schema=beliefs.VALIDITY))
     summary = {
         "asked": this.asking.asked,
+        "sent_again": dict(this.asking.sent_again),
         "unread": dict(panel.unread),
         "lost": dict(panel.lost),
         "tastes": None if fitted is None else fitted.verdict(),

@@ -77,6 +77,7 @@ def _lines(summary: dict[str, Any]) -> list[str]:
         own = ", ".join(contestant for by, contestant in summary["self_judged"] if by == judge)
         lines.append(f"{judge} judges contestants that run on its own model, and may favour itself: {own}")
     for name, what in (
+        ("sent_again", "requests that failed and were sent again"),
         ("unread", "answers that could not be used, some put right by asking again"),
         ("lost", "questions left without an answer"),
     ):

@@ -180,6 +180,8 @@ def test_every_failure_is_counted_put_right_and_never_a_tie(
         outs.append(folder / "out")
     assert all(bad.failures[kind] for kind in ("429", "500", "time-out", "prose", "empty", "refusal")), bad.failures
     summary = json.loads((outs[1] / "summary.json").read_text())
+    for kind, counted in (("429", "HTTP 429"), ("500", "HTTP 500"), ("time-out", "time-out")):
+        assert summary["sent_again"][counted] == bad.failures[kind], kind
     for kind in ("prose", "empty", "refusal"):
         assert summary["unread"][kind] == bad.failures[kind], kind
     assert not summary["lost"]
