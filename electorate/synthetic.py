@@ -1,25 +1,29 @@
 """Battles that a larger model writes and judges, to learn preferences from beside people's: for a prompt that people had answers
-to, an answer of its own against one of theirs, and its verdict in both orders. Verdicts that hang on the order are ties.
+to, an answer of its own against one of theirs, and its verdict in both orders, as polls ask for it. Verdicts that hang on the order
+are ties.
 """
 
 import asyncio
-import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
 from electorate import contestants, endpoints
 from electorate.config import Contestant, Synthetic, content_key
-from electorate.endpoints import Answer, Call, Connection, HttpAsker
+from electorate.endpoints import Answer, Call, Connection, HttpAsker, served_as
 from electorate.errors import ElectorateError
+from electorate.polls import reading, verdicts, wording
+from electorate.polls.config import PollJudge
+from electorate.polls.reading import Unread
+from electorate.polls.verdicts import WINNERS
+from electorate.polls.wording import Attempt, Question
 from electorate.storage.response_cache import ResponseCache
 
 MODEL = "synthetic"
 WRITER = Contestant(name="writer", model=MODEL, temperature=0.7, max_tokens=512)
-JUDGE = Contestant(name="judge", model=MODEL, temperature=0.0, max_tokens=4)
-VERDICT = re.compile(r"\W*(a|b|tie)\b", re.IGNORECASE)
+JUDGE = PollJudge(name="judge", model=MODEL)
+ANYBODY = "Somebody who would ask this, and nothing more is known of them."
 MOST_FAILED = 0.5
 
 
@@ -52,25 +56,24 @@ def make(settings: Synthetic, prompts: Sequence[str], theirs: Sequence[str], cac
     cache = ResponseCache(cache_dir / "answers.sqlite")
     try:
         asker = _Asker(settings, reached, cache, tick)
-        ours = asker.ask(WRITER, prompts)
-        template = Template((files("electorate") / "data" / "verdict.txt").read_text(encoding="utf-8"))
-        orders = [
-            asker.ask(JUDGE, [template.substitute(prompt=p, a=a.text, b=b) for p, a, b in zip(prompts, ours, theirs, strict=True)]),
-            asker.ask(JUDGE, [template.substitute(prompt=p, a=b, b=a.text) for p, a, b in zip(prompts, ours, theirs, strict=True)]),
-        ]
+        ours = asker.ask([contestants.body(WRITER, prompt) for prompt in prompts])
+        shown = [pair for own, other in zip(ours, theirs, strict=True) for pair in ((own.text, other), (other, own.text))]
+        questions = [Question(JUDGE.name, "verdict", 0, prompts[i // 2], pair) for i, pair in enumerate(shown)]
+        answers = asker.ask([wording.body(question, ANYBODY, JUDGE, judge, 0, Attempt()) for question in questions])
     finally:
         cache.close()
-    battles, lost = list[Battle](), dict[str, int]()
-    for i, (own, one, other) in enumerate(zip(ours, *orders, strict=True)):
-        reason = next((f"failed: {a.error}" for a in (own, one, other) if a.error), "" if own.text.strip() else "an empty answer")
-        said, swapped = _verdict(one), _verdict(other)
-        if reason or not (said and swapped):
-            reason = reason or "a verdict that is none of A, B and tie"
-            lost[reason] = lost.get(reason, 0) + 1
-            continue
-        winner = {("A", "B"): "model_a", ("B", "A"): "model_b"}.get((said, swapped), "tie")
-        battles.append(Battle(i, own.text, theirs[i], winner))
-    return Made(battles, lost)
+    readings = [reading.read(question, answer, 1.0) for question, answer in zip(questions, answers, strict=True)]
+    winners = verdicts.choice(verdicts.judged(readings).odds)
+    battles, lost = list[Battle](), Counter[str]()
+    for i, (own, winner) in enumerate(zip(ours, winners, strict=True)):
+        unread = [said.kind for said in readings[2 * i : 2 * i + 2] if isinstance(said, Unread)]
+        if own.error or not own.text.strip():
+            lost[own.error or "an empty answer"] += 1
+        elif unread:
+            lost[f"a verdict that is none: {unread[0]}"] += 1
+        else:
+            battles.append(Battle(i, own.text, theirs[i], WINNERS[winner]))
+    return Made(battles, dict(lost))
 
 
 class _Asker:
@@ -79,33 +82,26 @@ class _Asker:
     def __init__(self, settings: Synthetic, reached: Connection, cache: ResponseCache, tick: Callable[[], None]) -> None:
         self._settings, self._reached, self._cache, self._tick = settings, reached, cache, tick
 
-    def ask(self, contestant: Contestant, prompts: Sequence[str]) -> list[Answer]:
+    def ask(self, bodies: Sequence[dict[str, object]]) -> list[Answer]:
         """An answer to each."""
-        judge = self._settings.judge
-        asked = contestant.model_dump(include={"temperature", "top_p", "max_tokens"}) | {"base_url": judge.base_url, "model": judge.model}
-        requests = [Call(content_key(asked | {"prompt": text}), MODEL, contestants.body(contestant, text)) for text in prompts]
-        known = {key: Answer(**row) for key, row in self._cache.get(request.key for request in requests).items()}
-        missing = list({request.key: request for request in requests if request.key not in known}.values())
+        served = served_as(self._settings.judge)
+        calls = [Call(content_key({"served": served, "body": body}), MODEL, body) for body in bodies]
+        known = {key: Answer(**row) for key, row in self._cache.get(call.key for call in calls).items()}
+        missing = list({call.key: call for call in calls if call.key not in known}.values())
         if missing:
             endpoints.check_reachable("reward.synthetic.judge", self._reached)
             known |= asyncio.run(self._gather(missing))
         failed = [answer.error for answer in known.values() if answer.error]
         if len(failed) > MOST_FAILED * len(known):
             raise ElectorateError(f"reward.synthetic: {len(failed)} of {len(known)} requests failed; the first: {failed[0]}")
-        for _ in requests:
+        for _ in calls:
             self._tick()
-        return [known[request.key] for request in requests]
+        return [known[call.key] for call in calls]
 
-    async def _gather(self, requests: list[Call]) -> dict[str, Answer]:
+    async def _gather(self, calls: list[Call]) -> dict[str, Answer]:
         found = {}
-        async for request, answer in HttpAsker({MODEL: self._reached}).ask(requests):
-            found[request.key] = answer
+        async for call, answer in HttpAsker({MODEL: self._reached}).ask(calls):
+            found[call.key] = answer
             if not answer.error:
-                self._cache.put(request.key, asdict(answer))
+                self._cache.put(call.key, asdict(answer))
         return found
-
-
-def _verdict(answer: Answer) -> str | None:
-    """A, B or TIE; None for anything else."""
-    found = VERDICT.match(answer.text)
-    return found.group(1).upper() if found else None

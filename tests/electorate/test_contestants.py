@@ -25,7 +25,8 @@ class Endpoint(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.tries: Counter[str] = Counter()
         self.bodies: list[dict[str, object]] = []
-        self.in_flight = self.most_in_flight = 0
+        self.in_flight = self.most_in_flight = self.pushed_back = 0
+        self.bears = 10**9
         self.lock = threading.Lock()
 
     @property
@@ -45,12 +46,16 @@ class Handler(BaseHTTPRequestHandler):
             self.server.bodies.append(body)
             self.server.in_flight += 1
             self.server.most_in_flight = max(self.server.most_in_flight, self.server.in_flight)
+            too_many = self.server.in_flight > self.server.bears
+            self.server.pushed_back += too_many
         time.sleep(1.0 if "slow" in prompt else 0.02)
         words = prompt.split()
         with self.server.lock:
             self.server.in_flight -= 1
             failing = words[0] == "fail" and self.server.tries[prompt] <= int(words[1])
-        if failing:
+        if too_many:
+            self.reply(429, "slow down")
+        elif failing:
             self.reply(int(words[2]), "no")
         elif "prose" in prompt:
             self.reply(200, "I'd rather not.")
@@ -126,6 +131,16 @@ def test_no_more_requests_are_in_flight_than_allowed(endpoint: Endpoint) -> None
     answers = ask(config_at(endpoint, concurrency=3), [f"prompt {i}" for i in range(30)])
     assert len(answers) == 30
     assert 1 < endpoint.most_in_flight <= 3
+
+
+def test_an_endpoint_that_pushes_back_gets_as_many_as_it_bears(endpoint: Endpoint) -> None:
+    endpoint.bears = 6
+    answers = ask(config_at(endpoint, concurrency=500, retries=10), [f"prompt {i}" for i in range(200)])
+    assert all(not answer.error for answer in answers.values())
+    # All at once would have been refused 194 times at the first try, and again and again.
+    assert 0 < endpoint.pushed_back < 120
+    assert sum(len(answer.retried) for answer in answers.values()) == endpoint.pushed_back
+    assert {kind for answer in answers.values() for kind in answer.retried} == {"HTTP 429"}
 
 
 def test_cohorts_share_an_endpoints_concurrency(endpoint: Endpoint) -> None:

@@ -20,7 +20,7 @@ from electorate.rewards import few
 from simulations.predict import predict
 from tests.simulations.test_predict import SMALL, battles, written
 
-ASKED = re.compile(r"<response_A>\n(.*)\n</response_A>.*<response_B>\n(.*)\n</response_B>", re.DOTALL)
+ASKED = re.compile(r"Answer A:\n<(answer-\w+)>\n(.*)\n</\1>.*Answer B:\n<\1>\n(.*)\n</\1>", re.DOTALL)
 
 
 class Judge(ThreadingHTTPServer):
@@ -51,8 +51,8 @@ class Handler(BaseHTTPRequestHandler):
         responses = ASKED.search(prompt)
         text = "42 42 42 42"
         if responses:
-            a, b = (said.count("42") for said in responses.groups())
-            text = self.server.verdict or (" A." if a > b else "B" if b > a else "tie")
+            a, b = (said.count("42") for said in responses.groups()[1:])
+            text = self.server.verdict or (" A." if a > b else "B" if b > a else "C")
         self._reply({"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {"completion_tokens": 1}})
 
     def _reply(self, content: object) -> None:
@@ -95,12 +95,21 @@ def test_a_verdict_that_hangs_on_the_order_is_a_tie(judge: Judge, tmp_path: Path
     assert [battle.winner for battle in make(judge, tmp_path, ["no", "yes"]).battles] == ["tie", "tie"]
 
 
-@pytest.mark.parametrize("said", ["I would say that both have their merits", "", "Apples", "C"])
-def test_a_verdict_that_is_none_is_counted_and_never_a_tie(judge: Judge, tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("I would say that both have their merits", "prose"),
+        ("", "empty"),
+        ("Apples", "prose"),
+        ("D", "prose"),
+        ("I'm sorry, no.", "refusal"),
+    ],
+)
+def test_a_verdict_that_is_none_is_counted_and_never_a_tie(judge: Judge, tmp_path: Path, said: str, kind: str) -> None:
     judge.verdict = said or " "
     made = make(judge, tmp_path, ["no", "yes"])
     assert made.battles == []
-    assert made.lost == {"a verdict that is none of A, B and tie": 2}
+    assert made.lost == {f"a verdict that is none: {kind}": 2}
 
 
 def test_a_judge_that_fails_is_one_line_and_what_it_said_is_kept(judge: Judge, tmp_path: Path) -> None:
