@@ -1,7 +1,8 @@
 """What a judge reads: a question as the body of a chat completion.
 
-The card and the prompt come first, so that all that is asked for a persona about a prompt shares a prefix which the engine has
-read already. Answers are hostile text: they stand between marks that nobody could have known when writing them.
+The card, the prompt and what is asked come first, so that all that is asked for a persona about a prompt shares a prefix which the
+engine has read already, and as little as can be comes after the answers. Answers are hostile text: they stand between marks that
+nobody could have known when writing them.
 """
 
 import hashlib
@@ -101,8 +102,8 @@ def generation(card: str, topic: str, difficulty: str, number: int) -> str:
 
 def _fenced(answers: list[str], about: str) -> tuple[str, list[str]]:
     """The rule about marks, and each answer between them: marks that none of the answers holds, the same for all answers to a prompt."""
-    tried = (hashlib.sha256(f"{about} {i}".encode(errors="replace")).hexdigest()[:8] for i in count())
-    mark = "answer-" + next(letters for letters in tried if not any(letters in answer for answer in answers))
+    tried = (hashlib.sha256(f"{about} {i}".encode(errors="replace")).hexdigest()[:6] for i in count())
+    mark = "x" + next(letters for letters in tried if not any(letters in answer for answer in answers))
     return Template(RULE).substitute(mark=mark), [f"<{mark}>\n{answer}\n</{mark}>" for answer in answers]
 
 

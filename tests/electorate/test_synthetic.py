@@ -20,7 +20,7 @@ from electorate.rewards import few
 from simulations.predict import predict
 from tests.simulations.test_predict import SMALL, battles, written
 
-ASKED = re.compile(r"Answer A:\n<(answer-\w+)>\n(.*)\n</\1>.*Answer B:\n<\1>\n(.*)\n</\1>", re.DOTALL)
+ASKED = re.compile(r"Answer A:\n<(x\w{6})>\n(.*)\n</\1>.*Answer B:\n<\1>\n(.*)\n</\1>", re.DOTALL)
 
 
 class Judge(ThreadingHTTPServer):

@@ -17,10 +17,8 @@ from typing import Any
 from electorate.config import content_key
 
 FAILURES = ("429", "500", "time-out", "prose", "empty", "refusal")
-ANSWER = re.compile(
-    r"Answer ([A-Z]):\n(?:<(answer-\w+)>\n)?(.*?)(?=\n\n(?:Answer [A-Z]:|Which one would|Which answer would|For each criterion)|\Z)",
-    re.DOTALL,
-)
+ENDS = r"(?=\n\n(?:Answer [A-Z]:|A, B or C\?|The five lines|The letter of)|\Z)"
+ANSWER = re.compile(r"Answer ([A-Z]):\n(?:<(x\w{6})>\n)?(.*?)" + ENDS, re.DOTALL)
 
 
 class JudgingServer(ThreadingHTTPServer):
