@@ -42,27 +42,27 @@ def test_the_small_model_judges_and_the_report_says_how_poorly(tmp_path: Path, r
             {"name": "terse", "model": "small", "max_tokens": 6, "temperature": 0.2},
             {"name": "hot", "model": "small", "max_tokens": 24, "temperature": 1.6},
         ],
-        "personas": {"size": 10},
+        "personas": {"size": 6},
         "new_prompts": {"model": "small", "per_persona": 1},
-        "battles": 6,
+        "battles": 4,
         "judges": [{"name": "small", "model": "small", "window": 2048}],
         "modes": ["verdict", "criteria"],
         "rankings": {"personas": 1, "prompts": 1},
-        "checks": {"repeats": 6, "injections": 6},
+        "checks": {"repeats": 5, "injections": 5},
         "allow_self_judging": True,
         "cluster": {"cache_dir": str(tmp_path / "cache"), "cohorts": 2, "cpus_per_cohort": 0.25, "serve_port": 0},
     }
     config, out = tmp_path / "poll.yaml", tmp_path / "out"
     config.write_text(yaml.safe_dump(content))
     running = electorate_command("poll", config, "--out", out, RAY_ADDRESS=ray_cluster.address)
-    _until_stored(tmp_path / "cache" / "answers.sqlite", 70)
+    _until_stored(tmp_path / "cache" / "answers.sqlite", 40)
     engine = next(p for p in psutil.process_iter() if "EngineCore" in " ".join(p.cmdline()) or "EngineCore" in p.name())
     os.kill(engine.pid, signal.SIGKILL)
     said, wrong = running.communicate(timeout=800)
     assert running.returncode == 0, wrong[-3000:] + said[-2000:]
 
     votes = pq.read_table(out / "votes.parquet")
-    assert votes.num_rows == 60
+    assert votes.num_rows == 24
     summary = json.loads((out / "summary.json").read_text())
     assert not summary["lost"], summary
     judgements = pq.read_table(out / "judgements.parquet")
@@ -76,7 +76,7 @@ def test_the_small_model_judges_and_the_report_says_how_poorly(tmp_path: Path, r
     assert "its own model, and may favour itself" in said
     assert "order-swap consistency, kappa" in said
     prompts = pq.read_table(out / "prompts.parquet").to_pylist()
-    assert 3 <= len(prompts) <= 10
+    assert 3 <= len(prompts) <= 6
     assert len({row["prompt"] for row in prompts}) == len(prompts)
 
     again = run_electorate("poll", config, "--out", tmp_path / "again", RAY_ADDRESS=ray_cluster.address)
