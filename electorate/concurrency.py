@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-START = 8
+START = 64  # what an engine of one's own takes at once; fewer would leave it idle in the first rounds
 
 
 class Concurrency:
