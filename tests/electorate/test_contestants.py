@@ -21,6 +21,8 @@ from tests.conftest import made_config
 class Endpoint(ThreadingHTTPServer):
     """Answers by what the prompt says: `fail N CODE` fails N times first, `prose` is no chat completion, `slow` sleeps."""
 
+    request_queue_size = 256
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.tries: Counter[str] = Counter()
