@@ -29,7 +29,7 @@ from serve.contestants import ContestantsApp, cpus_needed
 
 ROOT = Path(__file__).parent.parent
 PERSONAS, PROMPTS, ANSWER_WORDS = 3, 2, 40
-REQUESTS, TOKENS, PASSES = 64, 16, 3
+REQUESTS, TOKENS, PASSES = 64, 32, 3
 FASTER, SHARE = 2.0, 0.9
 CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
 
