@@ -25,7 +25,7 @@ from electorate.rewards import adapters, corpus, encoder, store
 from electorate.rewards.adapters import Adapted
 from electorate.rewards.battles import Battles
 from electorate.rewards.corpus import Corpus
-from electorate.rewards.forms import own_say, wanted
+from electorate.rewards.forms import FOR_ALL, own_say, wanted
 from electorate.rewards.network import Network
 from electorate.rewards.training import Plan, Training, standardise
 from electorate.storage.run_folder import RunFolder
@@ -115,7 +115,7 @@ def _train(job: Job) -> None:
     for epoch in range(training.epochs_done, job.settings.epochs):
         start = time.monotonic()
         found = training.epoch()
-        reads, gives = training.reads(), own_say(training.said, training.held_out.prompt)
+        reads, gives = training.reads(), own_say(training.said, training.held_out.prompt, FOR_ALL)
         with TemporaryDirectory() as unsaved:
             # All workers take part, as they may share layers.
             state = training.state()

@@ -20,9 +20,7 @@ class Form:
     """text: which of h it reads. segments: strength and base are an archetype's own. ratings: it has strengths, and if it
     is personal eps_u. personal: it has w_u. tastes: without, of a personal form only a user's tie rate and position bias are
     its own. battles: ties hang on what both answers are, and a place may be worth something. pull: of what reads text toward
-    nothing, times the config's. beats: simpler forms that it must beat on held-out prompts to have its own say, by more than so many
-    standard errors: two (as the one-standard-error rule of Breiman et al., 1984, but epochs and pulls are chosen on the same
-    votes) where it tells people apart, none where it only reads for all what the other does not.
+    nothing, times the config's. beats: simpler forms that it must beat on held-out prompts to have its own say.
     """
 
     text: Literal["all", "length", "none"] = "all"
@@ -33,9 +31,13 @@ class Form:
     battles: bool = False
     pull: float = 1.0
     beats: tuple[str, ...] = ()
-    errors: float = 2.0
 
 
+# The one-standard-error rule (Breiman et al., 1984) with two, as epochs and pulls are chosen on the same votes.
+ERRORS = 2.0
+# A population's hybrid is held against pooled_hybrid, which reads the text for all unasked, and must not fall behind it.
+# People's is held against ratings, which read none, and there text has to earn its say too.
+FOR_ALL = ("pooled_hybrid_own_ties",)
 # Simpler forms stand before those that must beat them.
 # The rows of the table are named in electorate/config.py:RewardSystem; the rest are there to be beaten: people tell ties apart
 # differently even where they like the same, and that alone must not pass for a taste.
@@ -49,7 +51,7 @@ FORMS: dict[str, Form] = {
     "pooled_hybrid": Form(ratings=True),
     "segment_hybrid": Form(segments=True, ratings=True, beats=("pooled_hybrid",)),
     "ratings_own_ties": Form(text="none", ratings=True, personal=True, tastes=False),
-    "pooled_hybrid_own_ties": Form(ratings=True, personal=True, tastes=False, beats=("ratings_own_ties",), errors=0.0),
+    "pooled_hybrid_own_ties": Form(ratings=True, personal=True, tastes=False, beats=("ratings_own_ties",)),
     "segment_hybrid_own_ties": Form(segments=True, ratings=True, personal=True, tastes=False, beats=("pooled_hybrid_own_ties",)),
     "ratings_only": Form(text="none", ratings=True, personal=True, beats=("ratings_own_ties",)),
     "hybrid": Form(ratings=True, personal=True, beats=("segment_hybrid_own_ties", "ratings_only")),
@@ -81,15 +83,16 @@ def pulled_best(said: Mapping[str, Floats]) -> dict[str, str]:
     return best
 
 
-def own_say(said: Mapping[str, Floats], prompt: Ints) -> dict[str, str]:
+def own_say(said: Mapping[str, Floats], prompt: Ints, unasked: Collection[str] = ()) -> dict[str, str]:
     """Form to the form whose rankings it gives: its own, unless a simpler one does as well.
 
-    said: (n,) log-likelihood by each form of held-out votes, on these prompts (n,). The standard error of a difference is
-    clustered by prompt.
+    said: (n,) log-likelihood by each form of held-out votes, on these prompts (n,). A form must beat the simpler ones by more
+    than ERRORS standard errors of their difference, clustered by prompt; those `unasked` need only be better.
     """
-    forms, gives = FORMS | PREFERENCE, dict[str, str]()
-    for name in sorted(said, key=list(forms).index):
-        level = [simpler for simpler in _rungs(name, said) if not _beats(said[name] - said[simpler], prompt, forms[name].errors)]
+    gives = dict[str, str]()
+    for name in sorted(said, key=list(FORMS | PREFERENCE).index):
+        errors = 0.0 if name in unasked else ERRORS
+        level = [simpler for simpler in _rungs(name, said) if not _beats(said[name] - said[simpler], prompt, errors)]
         gives[name] = gives[max(level, key=lambda simpler: float(said[simpler].sum()))] if level else name
     return gives
 

@@ -16,7 +16,7 @@ from electorate.ratings.ties import MODELS
 from electorate.rewards import encoder, texts
 from electorate.rewards.battles import Battles
 from electorate.rewards.corpus import Corpus
-from electorate.rewards.forms import FORMS, own_say
+from electorate.rewards.forms import FOR_ALL, FORMS, own_say
 from electorate.rewards.network import Network, PersonalHead, Step
 from electorate.rewards.training import Plan, Training, standardise
 
@@ -127,7 +127,9 @@ def test_text_for_all_need_only_be_better_as_its_unpersonalised_counterpart_read
     for ahead, gives in ((0.01, "pooled_hybrid_own_ties"), (-0.01, "ratings_own_ties")):
         text = level + ahead + by_prompt - by_prompt.mean()
         said = {"ratings_own_ties": level, "pooled_hybrid_own_ties": text, "ratings_only": level, "hybrid": text}
-        assert own_say(said, prompt)["hybrid"] == gives
+        assert own_say(said, prompt, FOR_ALL)["hybrid"] == gives
+        # Held against ratings, as people's is, text has to earn its say.
+        assert own_say(said, prompt)["hybrid"] == "ratings_own_ties"
 
 
 def test_training_that_was_stopped_goes_on_to_the_same_result() -> None:
