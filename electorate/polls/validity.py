@@ -4,7 +4,7 @@ Agreement is corrected for chance as Cohen (1960) does: kappa = (p - e) / (1 - e
 shares. A judge that always says the first answer agrees with itself in swapped order as often as chance has it: kappa 0.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from electorate.scale import Floats, Ints
 
 RESAMPLES, CONFIDENCE = 400, 0.95
 NEAR_CHANCE = 0.2
-BANDS = ((0.2, "slight"), (0.4, "fair"), (0.6, "moderate"), (0.8, "substantial"), (1.01, "almost perfect"))  # Landis and Koch, 1977
+BANDS = ((0.4, "fair"), (0.6, "moderate"), (0.8, "substantial"), (1.01, "almost perfect"))  # Landis and Koch, 1977
 FEWEST = 5
 
 
@@ -178,8 +178,3 @@ def _interval(statistic: Callable[[Floats], float], cluster: Ints, resamples: in
     replicates: npt.NDArray[np.float64] = np.array([statistic(times[of].astype(float)) for times in drawn if times[of].sum()])
     low, high = np.nanpercentile(replicates, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
     return statistic(np.ones(len(of))), float(low), float(high)
-
-
-def lines(checks: Sequence[Check]) -> list[str]:
-    """The words that a result must not be shown without: what of its judges is near chance."""
-    return [f"{check.judge}: {check.name} {check.value:+.2f}, {check.says}" for check in checks if "chance" in check.says]

@@ -47,10 +47,6 @@ class Judged:
         halved: Floats = (first_forward + first_backward) / 2
         return halved
 
-    def take(self, rows: Ints) -> "Judged":
-        """Of these battles."""
-        return Judged(self.forward[rows], self.backward[rows], self.both_bad[rows])
-
 
 def judged(readings: Sequence[Reading | Unread]) -> Judged:
     """Of two readings a battle, as `battles.questions` asks."""
