@@ -31,7 +31,7 @@ class Counting:
     def __init__(self, folder: Path) -> None:
         run = RunFolder(folder)
         self._electorate = founding.of_run(run)
-        self._log = VoteLog(run.votes, self._electorate.config)
+        self._log = VoteLog(run.votes, self._electorate.config.contestant_names)
         self._tables = {}
 
     def hold(self, block: int) -> None:
@@ -53,7 +53,7 @@ def main() -> None:
         pool.map(BLOCKS, lambda actor, block: actor.judge.remote(0, block, None, ranking))
         for actor in pool.actors:
             ray.kill(actor)
-        log, total = VoteLog(folder.votes, electorate.config), BLOCKS * 4096 * VOTES
+        log, total = VoteLog(folder.votes, electorate.config.contestant_names), BLOCKS * 4096 * VOTES
         tables = [log.read(0, block, tally.COUNTED) for block in range(BLOCKS)]
 
         whole, start = Tally(electorate), time.perf_counter()

@@ -38,7 +38,7 @@ def seconds_of_blocks(blocks: list[int]) -> tuple[float, float, float]:
     electorate = made.electorate(made.config(BLOCKS * 4096, MODELS_N, [VOTES]))
     text, both = (read(electorate.z.shape[0], tau) for tau in (0.0, 0.3))
     with tempfile.TemporaryDirectory() as folder:
-        cohort, log = Cohort(electorate, Path(folder)), VoteLog(Path(folder), electorate.config)
+        cohort, log = Cohort(electorate, Path(folder)), VoteLog(Path(folder), electorate.config.contestant_names)
         for block in blocks:
             cohort.judge(0, block)
         start = time.perf_counter()

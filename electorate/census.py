@@ -118,7 +118,7 @@ def _counts(conduct: Ints, suspect: Ints, votes: Cast, models: int) -> Counts:
 
 def _table(electorate: Electorate, drawn: Personas, votes: Cast, at: Posterior, first_share: Floats, found: BlockCensus) -> pa.Table:
     """Columns: user_id, votes, null probabilities, suspicion; then of each model rating, sd (Elo points) and P(first)."""
-    names = [contestant.name for contestant in electorate.config.contestants]
+    names = electorate.config.contestant_names
     rating, variance = to_elo(at.mode[:, :-1]), np.diagonal(at.covariance, axis1=1, axis2=2)[:, :-1]
     sd = ELO_PER_NAT * np.sqrt(variance)
     columns = {"user_id": drawn.user_id, "votes": np.bincount(votes.user, minlength=len(drawn)).astype(np.int32)}

@@ -31,7 +31,7 @@ class Cohort:
 
     def __init__(self, electorate: Electorate, votes: Path) -> None:
         self.electorate = electorate
-        self._log = VoteLog(votes, electorate.config)
+        self._log = VoteLog(votes, electorate.config.contestant_names)
         self._ties = MODELS[electorate.config.ratings.ties]
         # The passes of one fit read the same votes again and again; keep the last few blocks'.
         self._votes = lru_cache(BLOCKS_KEPT)(self._read)

@@ -336,7 +336,7 @@ class Contest(Section):
 
     @model_validator(mode="after")
     def _contestants_make_sense(self) -> Self:
-        names = [c.name for c in self.contestants]
+        names = self.contestant_names
         recorded = [name for name, model in self.models.items() if isinstance(model, RecordedModel)]
         if len(names) == 1 or not (names or recorded):
             raise ValueError(f"contestants: at least 2 are needed, not {len(names)}; only with a recorded model may they be left out")
@@ -350,6 +350,11 @@ class Contest(Section):
         if asked_recorded != (self.prompts.source == RECORDED):
             raise ValueError("prompts.source: must be recorded when a contestant is, and only then: it answers no other prompts")
         return self
+
+    @property
+    def contestant_names(self) -> tuple[str, ...]:
+        """In the order that votes and ratings count them in."""
+        return tuple(contestant.name for contestant in self.contestants)
 
     @property
     def archetypes(self) -> tuple[str, ...]:

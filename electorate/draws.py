@@ -34,6 +34,7 @@ class Stream(IntEnum):
     CARD_ORDER = 23
     POLL = 24
     POLL_CHECKS = 25
+    TOP = 26
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

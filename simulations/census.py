@@ -69,5 +69,5 @@ def _leaderboards(electorate: Electorate, counts: Ints) -> list[Findings]:
     ratings = {}
     for name, weight in chosen.items():
         ratings[name] = to_elo(bradley_terry.fit(weight, MODELS[settings.ties], settings.prior_sd).strength)
-    names = [contestant.name for contestant in electorate.config.contestants]
+    names = electorate.config.contestant_names
     return [{"model": model, **{name: float(of[m]) for name, of in ratings.items()}} for m, model in enumerate(names)]

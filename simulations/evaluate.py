@@ -18,7 +18,7 @@ from electorate.evaluation.results import GAINS, METRICS, metric_rows
 from electorate.evaluation.scoring import Scores
 from electorate.personas import Electorate, Personas
 from electorate.prompts import PromptSet
-from electorate.ratings import leaderboard
+from electorate.ratings import leaderboard, priors
 from electorate.ratings.bradley_terry import Fit
 from electorate.scale import Ints
 from electorate.storage import files
@@ -80,6 +80,8 @@ def compare(electorate: Electorate, pool: CohortPool, ranking: ActorHandle, fold
                 for baseline in [system for system in beaten if system in scores]:
                     gains += metric_rows(bootstrap.gains(scores, baseline, rows), where | {"baseline": baseline}, rated.versions)
             advance()
+    if "elo_offset" in rated.priors:
+        priors.write(folder.prior, rated.priors["elo_offset"])
     told = {name: system.take(seen) for name, system in rated.said.items()}
     people = people.take(seen)
     return Comparison(
@@ -129,7 +131,7 @@ def _calibration(scores: dict[str, Scores], users: Ints) -> pa.Table:
 
 def _orders(electorate: Electorate, people: Personas, told: Systems, whole: Fit, segments: dict[str, Ints]) -> pa.Table:
     """Personal orders, by System A where it is rated and else by archetype, beside the global one."""
-    names = [contestant.name for contestant in electorate.config.contestants]
+    names = electorate.config.contestant_names
     personal = told.get("elo_offset", told.get("segment_bt"))
     if personal is None:
         return orders.SCHEMA.empty_table()
@@ -146,7 +148,7 @@ def _segments(electorate: Electorate, people: Personas) -> dict[str, Ints]:
 
 
 def _leaderboard_rows(electorate: Electorate, votes: int, fits: list[Fit]) -> list[dict[str, Any]]:
-    names = [c.name for c in electorate.config.contestants]
+    names = electorate.config.contestant_names
     return [
         {"segment": segment, "votes_per_user": votes, **row, "connected": fit.connected}
         for segment, fit in zip((EVERYONE, *electorate.archetypes), fits, strict=True)

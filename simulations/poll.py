@@ -104,7 +104,7 @@ def _stages(this: Sitting, personas: Sequence[Card], people: Votes | None) -> No
     with this.way.stage("answers") as counts:
         prompt_set, texts = _answers(this, prompt_set, counts)
     usable = np.flatnonzero(np.isin(prompt_set.split, prompts.SPLITS))
-    names = tuple(contestant.name for contestant in config.contestants)
+    names = config.contestant_names
     material = Material(personas, texts, usable, prompt_set.ids("test"), names)
     with this.way.stage("votes") as counts:
         polled = polling.votes(panel, config, material)

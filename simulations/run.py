@@ -128,7 +128,7 @@ def _write_personas(this: Run, electorate: Electorate) -> None:
 
 def _vote(this: Run, electorate: Electorate, pool: CohortPool, ranking: ActorHandle, trainings: Trainings | None) -> None:
     """Every block of every round that the log lacks, each by whichever cohort is free. Trainings are told of each round."""
-    log, settings, blocks = VoteLog(this.folder.votes, this.config), this.config.votes, electorate.blocks
+    log, settings, blocks = VoteLog(this.folder.votes, this.config.contestant_names), this.config.votes, electorate.blocks
     rounds = range(len(settings.checkpoints))
     missing = [[block for block in range(blocks) if not log.has(round_, block)] for round_ in rounds]
     asks_back = settings.pairing == "active" or settings.stop_at_tau is not None

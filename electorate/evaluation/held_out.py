@@ -11,8 +11,7 @@ from electorate.draws import Stream, generator
 from electorate.personas import BLOCK
 from electorate.ratings import bradley_terry, elo_online, offsets, posteriors
 from electorate.ratings.bradley_terry import OUTCOMES, Fit
-from electorate.ratings.offsets import Sums
-from electorate.ratings.posteriors import Posterior, Prior, UserVotes
+from electorate.ratings.posteriors import Posterior, UserVotes
 from electorate.ratings.ties import TieModel
 from electorate.scale import Floats, Ints
 from electorate.votes import Votes
@@ -97,16 +96,7 @@ def _users(train: Votes, test: Votes) -> int:
 
 def _offsets(train: Votes, test: Votes, ties: TieModel, lambda_reg: float | None, factors: int = 0) -> Floats:
     blocks = [_block(train, first, min(BLOCK, _users(train, test) - first)) for first in range(0, _users(train, test), BLOCK)]
-    whole = _global(train, ties)
-
-    def sums(prior: Prior) -> list[Sums]:
-        return [offsets.block_sums(block, prior, ties, len(blocks)) for block in blocks]
-
-    prior = offsets.fit(sums, whole, offsets.first_prior(whole, 1, lambda_reg), lambda_reg)
-    if lambda_reg is None:
-        moments = offsets.in_order([offsets.block_moments(block, prior, ties, i) for i, block in enumerate(blocks)])
-        prior = offsets.unless_alike(prior, moments)
-        prior = offsets.with_factors(sums, moments, whole, prior, factors) if factors else prior
+    prior = offsets.fit_blocks(blocks, _global(train, ties), ties, lambda_reg, factors)
     said = np.empty((len(test), OUTCOMES))
     for i, block in enumerate(blocks):
         rows = np.flatnonzero(test.users // BLOCK == i)

@@ -160,7 +160,7 @@ def flip_rate(name: str, judge: str, before: Ints, after: Ints, pleader: Ints, c
     """How often a plea turns a battle its answer did not win into one it wins. before, after: (n,) outcomes; pleader: (n,) 0 A, 1 B."""
     rows = np.flatnonzero((before >= 0) & (after >= 0) & (before != pleader))
     if len(rows) < FEWEST:
-        return []
+        return [Check(name, judge, np.nan, np.nan, np.nan, len(rows), 0.0, "immune", "it wins without pleading")] if len(before) else []
     return [mean(name, judge, (after[rows] == pleader[rows]).astype(float), cluster[rows], 0.0, "immune")]
 
 

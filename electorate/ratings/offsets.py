@@ -100,6 +100,20 @@ def fit(map_blocks: MapBlocks, start: Fit, prior: Prior, lambda_reg: float | Non
     return prior
 
 
+def fit_blocks(blocks: Sequence[UserVotes], whole: Fit, ties: TieModel, lambda_reg: float | None, most: int = 0) -> Prior:
+    """The prior, all archetypes alike, from all users' votes in memory, block by block; with up to `most` factors."""
+
+    def sums(prior: Prior) -> list[Sums]:
+        return [block_sums(block, prior, ties, len(blocks)) for block in blocks]
+
+    prior = fit(sums, whole, first_prior(whole, 1, lambda_reg), lambda_reg)
+    if lambda_reg is not None:
+        return prior
+    moments = in_order([block_moments(block, prior, ties, i) for i, block in enumerate(blocks)])
+    prior = unless_alike(prior, moments)
+    return with_factors(sums, moments, whole, prior, most) if most else prior
+
+
 @dataclass(frozen=True)
 class Moments:
     """How users' votes depart together from their archetypes' prior means, summed over users.

@@ -53,7 +53,7 @@ class Tally:
     @classmethod
     def from_log(cls, electorate: Electorate, folder: Path) -> "Tally":
         """The tally of what a vote log holds: the log is the truth, the tally is derived."""
-        tally, log = cls(electorate), VoteLog(folder, electorate.config)
+        tally, log = cls(electorate), VoteLog(folder, electorate.config.contestant_names)
         for round_ in range(len(electorate.config.votes.checkpoints)):
             for block in range(electorate.blocks):
                 if log.has(round_, block):

@@ -76,7 +76,7 @@ def votes_of_run(run: RunFolder, electorate: Electorate, settings: Reward, round
     """The votes of rounds 0..round_ that System B learns from."""
     voters = min(settings.voters, electorate.population.size)
     blocks = range(-(-voters // BLOCK))
-    log = VoteLog(run.votes, electorate.config)
+    log = VoteLog(run.votes, electorate.config.contestant_names)
     votes = [
         Cast.of(log.read(r, block, cast.COLUMNS), 0, r).of_users(np.arange(block * BLOCK, min(voters, (block + 1) * BLOCK)), block * BLOCK)
         for block in blocks

@@ -60,20 +60,13 @@ class Personal:
 
     def on(self, prompt: int) -> Prediction:
         """See System. The odds are averaged over the posterior of each difference."""
-        read, mode, kind = self.read, self.weights.mode, self.read.kind(self.label)
-        models, r = read.base.shape[1] // self.mix.shape[1], read.taste.shape[1]
-        answers = slice(prompt * models, (prompt + 1) * models)
-        taste = read.taste[answers]
+        read, models = self.read, self.read.base.shape[1] // self.mix.shape[1]
+        strength, covariance = on_answers(read, self.label, self.weights, slice(prompt * models, (prompt + 1) * models))
         a, b = pair_indices(models)
-        strength = read.base[kind, answers] + mode[:, :r] @ taste.T + self._offsets()
-        reads = np.zeros((models, mode.shape[1]))
-        reads[:, :r] = taste
-        if read.tau > 0:
-            reads[:, r + 1 : -1] = read.tau * np.eye(models)
-        covariance = reads @ self.weights.covariance @ reads.T
         variance = np.diagonal(covariance, axis1=1, axis2=2)
-        sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * covariance[:, a, b] + self._unsaid(), 0.0))
-        d, eta = strength[:, a] - strength[:, b], (read.eta[kind] + read.eta_sd * mode[:, -1])[:, None]
+        sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * covariance[:, a, b], 0.0))
+        eta = (read.eta[read.kind(self.label)] + read.eta_sd * self.weights.mode[:, -1])[:, None]
+        d = strength[:, a] - strength[:, b]
         weights = _WEIGHTS / _WEIGHTS.sum()
         odds = sum(weight * self.ties.probabilities(d + node * sd, eta) for node, weight in zip(_NODES, weights, strict=True))
         return Prediction(strength, np.asarray(odds))
@@ -82,17 +75,31 @@ class Personal:
         """See System."""
         return replace(self, label=self.label[users], weights=self.weights.take(users))
 
-    def _unsaid(self) -> Floats:
-        """(n, 1) variance of a difference that a prompt does not tell; zero for what reads the answers."""
-        if not isinstance(self.read, PromptRead):
-            return np.zeros((1, 1))
-        r = self.read.taste.shape[1]
-        weights, kind = np.column_stack([np.ones(len(self.label)), self.weights.mode[:, :r]]), self.read.kind(self.label)
-        return 2 * np.einsum("nr,nrq,nq->n", weights, self.read.unsaid[kind], weights)[:, None]
-
     def _offsets(self) -> Floats:
         """(n, M) nats; (1, 1) of zero where the form has none."""
         return self.read.tau * self.weights.mode[:, self.read.taste.shape[1] + 1 : -1] if self.read.tau > 0 else np.zeros((1, 1))
+
+
+def on_answers(read: PersonalRead, label: Ints, weights: Weights, answers: slice) -> tuple[Floats, Floats]:
+    """What a form says of one answer by each model to n users with these archetypes: mean (n, M) and covariance (n, M, M), nats.
+
+    What a prompt does not tell of an answer counts as unsure; nothing does for what reads the answers.
+    """
+    mode, kind, r = weights.mode, read.kind(label), read.taste.shape[1]
+    base, taste = read.base[:, answers], read.taste[answers]
+    models = base.shape[1]
+    strength = base[kind] + mode[:, :r] @ taste.T
+    reads = np.zeros((models, mode.shape[1]))
+    reads[:, :r] = taste
+    if read.tau > 0:
+        strength = strength + read.tau * mode[:, r + 1 : -1]
+        reads[:, r + 1 : -1] = read.tau * np.eye(models)
+    covariance: Floats = reads @ weights.covariance @ reads.T
+    if isinstance(read, PromptRead):
+        own = np.column_stack([np.ones(len(label)), mode[:, :r]])
+        unsaid = np.einsum("nr,nrq,nq->n", own, read.unsaid[kind], own)
+        covariance = covariance + unsaid[:, None, None] * np.eye(models)
+    return strength, covariance
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@
 All scales lie in taste, the position's, tau and eta_sd, so that the prior is the same for all. Mode and Laplace posterior.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -82,6 +82,15 @@ class Weights:
     def drawn(self, normal: Floats) -> Floats:
         """(n, P) a draw from each user's posterior. normal: (n, P) standard normal."""
         return self.mode + ratings_kernels.unwhitened(self.root, normal)
+
+
+def without_label(read: PersonalRead, shares: Floats) -> PersonalRead:
+    """For users who may be of any archetype, (K,) shares summing to 1: what it says on average, one kind for all."""
+
+    def mixed(by_kind: Floats) -> Floats:
+        return by_kind if len(by_kind) == 1 else (shares @ by_kind)[None]
+
+    return replace(read, base=mixed(read.base), eta=mixed(read.eta), mean=mixed(read.mean))
 
 
 def prior_mean(read: PersonalRead, label: Ints) -> Floats:

@@ -29,6 +29,7 @@ class RunFolder:
         self.features = path / "features.parquet"
         self.votes = path / "votes"
         self.leaderboard = path / "ratings" / "leaderboard.parquet"
+        self.prior = path / "ratings" / "prior.npz"
         self.users = path / "ratings" / "users"
         self.rewards = path / "rewards"
         self.findings = path / "findings.json"

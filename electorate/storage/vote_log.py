@@ -5,13 +5,13 @@ which files are there. Any reader of Hive-partitioned Parquet can open the folde
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from electorate.config import Config
 from electorate.errors import ElectorateError
 from electorate.judges import Ballots
 from electorate.scale import Ints
@@ -35,12 +35,12 @@ SCHEMA = pa.schema(
 
 
 class VoteLog:
-    """The votes of a run under one folder. Models are indices into the config's contestants, named in each file's metadata."""
+    """The votes under one folder. Models are indices into the contestants, named in each file's metadata."""
 
-    def __init__(self, folder: Path, config: Config) -> None:
+    def __init__(self, folder: Path, contestants: Sequence[str]) -> None:
         self.folder = folder
-        self._contestants = len(config.contestants)
-        self.schema = SCHEMA.with_metadata({"contestants": json.dumps([c.name for c in config.contestants])})
+        self._contestants = len(contestants)
+        self.schema = SCHEMA.with_metadata({"contestants": json.dumps(list(contestants))})
 
     def path(self, round_: int, block: int) -> Path:
         """Where the votes of a block's round lie."""

@@ -7,6 +7,7 @@ import pyarrow as pa
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from electorate.storage import files
 
@@ -37,17 +38,18 @@ def show(folder: Path, console: Console) -> None:
     """Every check beside what it is to be read against, judge by judge."""
     rows = read(folder)
     table = Table(title="how far the judges can be believed", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("check", no_wrap=True)
+    table.add_column("check")
     for heading in ("value", "95% interval", "n", "beside"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("which is", no_wrap=True)
+    table.add_column("which is")
     for judge in dict.fromkeys(row["judge"] for row in rows):
-        table.add_row(f"[{judge}]")
+        table.add_row(Text(f"[{judge}]"))
         for row in rows:
             if row["judge"] == judge:
                 beside = "" if row["beside"] is None else f"{row['beside']:.3f} {row['beside_what']}"
-                interval = f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
-                table.add_row(f"  {row['name']}", f"{row['value']:.3f}", interval, f"{row['n']:,}", beside, row["says"])
+                known = row["value"] == row["value"]
+                value, interval = (f"{row['value']:.3f}", f"{row['ci_low']:.3f} to {row['ci_high']:.3f}") if known else ("none", "")
+                table.add_row(f"  {row['name']}", value, interval, f"{row['n']:,}", beside, row["says"])
     console.print(table)
 
 

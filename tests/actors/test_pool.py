@@ -103,8 +103,8 @@ def test_the_ranking_counts_every_vote_once_through_kills_of_itself_and_of_cohor
         if done == 5:
             ray.kill(cohorts[0], no_restart=False)
     assert ray.get(ranking.votes.remote()) == 2 * config.population.size
-    undisturbed, again = Cohort(founding.of_run(folder), tmp_path / "again"), VoteLog(tmp_path / "again", config)
-    log = VoteLog(folder.votes, config)
+    undisturbed, again = Cohort(founding.of_run(folder), tmp_path / "again"), VoteLog(tmp_path / "again", config.contestant_names)
+    log = VoteLog(folder.votes, config.contestant_names)
     for block in range(12):
         undisturbed.judge(0, block)
         assert log.path(0, block).read_bytes() == again.path(0, block).read_bytes()

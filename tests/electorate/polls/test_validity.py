@@ -99,7 +99,9 @@ def test_longer_answers_and_pleas() -> None:
     before, after, pleader = np.array([1] * 10), np.array([0] * 3 + [1] * 7), np.zeros(10, dtype=int)
     assert validity.flip_rate("f", "j", before, after, pleader, np.arange(10))[0].value == pytest.approx(0.3)
     # Who had won already cannot be won over.
-    assert not validity.flip_rate("f", "j", pleader, after, pleader, np.arange(10))
+    nothing = validity.flip_rate("f", "j", pleader, after, pleader, np.arange(10))[0]
+    assert np.isnan(nothing.value)
+    assert (nothing.n, nothing.says) == (0, "it wins without pleading")
 
 
 def test_too_few_say_nothing() -> None:

@@ -42,7 +42,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "other columns"])
 def test_a_damaged_vote_file_is_named(tmp_path: Path, damage: str) -> None:
     electorate = made_electorate(made_config(votes={"checkpoints": [2]}))
-    log = VoteLog(tmp_path, electorate.config)
+    log = VoteLog(tmp_path, electorate.config.contestant_names)
     Cohort(electorate, tmp_path).judge(0, 0)
     path = log.path(0, 0)
     if damage == "other columns":
@@ -66,7 +66,7 @@ def test_a_damaged_vote_file_is_named(tmp_path: Path, damage: str) -> None:
 )
 def test_votes_that_nobody_can_have_cast_are_named(tmp_path: Path, column: str, value: int | str | None, expected: str) -> None:
     electorate = made_electorate(made_config(votes={"checkpoints": [2]}))
-    cohort, log = Cohort(electorate, tmp_path), VoteLog(tmp_path, electorate.config)
+    cohort, log = Cohort(electorate, tmp_path), VoteLog(tmp_path, electorate.config.contestant_names)
     cohort.judge(0, 0)
     votes = log.read(0, 0)
     values = votes[column].to_pylist()
