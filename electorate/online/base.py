@@ -7,15 +7,17 @@ import numpy as np
 
 from electorate import founding
 from electorate.errors import ElectorateError
-from electorate.online.store import VoteStore
+from electorate.online.store import VoteStore, without
 from electorate.personas import BLOCK, Electorate, draw_archetypes
 from electorate.prompts import PromptSet
 from electorate.ratings import priors
 from electorate.ratings.posteriors import Prior
 from electorate.ratings.ties import MODELS, TieModel
+from electorate.rewards import store as reward_store
 from electorate.scale import Floats, Ints
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_log import VoteLog
 
 ONLINE = "online"
 TIES, PRIOR_SD = "davidson", 1000.0
@@ -80,7 +82,16 @@ class Base:
     def open_store(self) -> VoteStore:
         """The votes that came online; for one process at a time."""
         names = self.run.electorate.config.contestant_names if self.run else ()
-        return VoteStore(self.folder, names, self.personas)
+        return VoteStore(self.folder, names, self.personas, self._erase_from_run)
+
+    def _erase_from_run(self, number: int) -> None:
+        """A persona's votes in the run's log; what was trained on them is stale from then on."""
+        run = self.run
+        if run is None or number >= self.personas:
+            return
+        log, block = VoteLog(run.folder.votes, run.electorate.config.contestant_names), number // BLOCK
+        if sum(without(log, round_, block, number) for round_ in range(run.rounds)):
+            reward_store.mark_stale(run.folder)
 
 
 def of_folder(path: Path) -> Base:

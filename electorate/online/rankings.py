@@ -45,12 +45,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ranking:
-    """system, version: what made it; standings: the version of the votes it counts. personal: whether it is the user's own;
-    note: why it is not. votes: of the user, that it rests on.
+    """system, version: what made it; stale: whether that was trained on votes erased since. standings: the version of the votes it
+    counts. personal: whether it is the user's own; note: why it is not. votes: of the user, that it rests on.
     """
 
     system: str
     version: str
+    stale: bool
     standings: int
     personal: bool
     note: str
@@ -64,6 +65,7 @@ class PromptSystem:
     """The form of System B that ranks on prompts, and the training in force."""
 
     form: str
+    round_: int
     version: str
     read: PersonalRead
 
@@ -75,7 +77,7 @@ class PromptSystem:
             last = versions[max(versions)]
             read = reward_store.read(reward_store.of_round(run.folder, last), form)
             if isinstance(read, PersonalRead):
-                return cls(form, reward_store.version_name(run.folder, last), read)
+                return cls(form, last, reward_store.version_name(run.folder, last), read)
         return None
 
 
@@ -166,7 +168,11 @@ class Rankings:
         if not votes:
             known = "no user was named" if user is None else "the user is not known" if person.number is None else "the user has no votes"
             note = f"{known}; this is {'everyone' if segment is None else segment}'s ranking"
-        return Ranking(system, version, standings.version, votes > 0, note, segment, votes, entries)
+        by_prompt, run = self.by_prompt, self.base.run
+        stale = (
+            by_prompt is not None and run is not None and system == by_prompt.form and reward_store.is_stale(run.folder, by_prompt.round_)
+        )
+        return Ranking(system, version, stale, standings.version, votes > 0, note, segment, votes, entries)
 
 
 def _rows(models: Sequence[str], candidates: Sequence[str] | None) -> Ints:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,10 +85,13 @@ class VoteStore:
     """The votes under one folder, for one process at a time.
 
     models: those of a run, or none, and then votes name them. personas: how many users a run has; they are called by their number.
+    erase_elsewhere: what else is done where a number is erased; doing it again changes nothing.
     """
 
-    def __init__(self, folder: Path, models: Sequence[str] = (), personas: int = 0) -> None:
-        self.folder, self._personas, self._open = folder, personas, not models
+    def __init__(
+        self, folder: Path, models: Sequence[str] = (), personas: int = 0, erase_elsewhere: Callable[[int], None] | None = None
+    ) -> None:
+        self.folder, self._personas, self._open, self._erase_elsewhere = folder, personas, not models, erase_elsewhere
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
         # The writer before may still be on its way out.
@@ -216,7 +219,7 @@ class VoteStore:
 
     def erase(self, user: str, key: str) -> int | None:
         """Forget a user: its votes, their ids and its name, here and in the log; returns the version without it, None if it is
-        not known. A persona stays one, without its online votes.
+        not known. A persona stays one, without votes.
 
         What was begun is finished when the store is next opened, should the process die.
         """
@@ -237,6 +240,8 @@ class VoteStore:
         block = number // BLOCK
         for round_ in range(self.fact("folds")):
             without(self.log, round_, block, number)
+        if self._erase_elsewhere is not None:
+            self._erase_elsewhere(number)
         with self._transaction():
             for table, name in (("votes", "user_id"), ("taken", "user"), ("users", "number"), ("erasing", "number")):
                 self._db.execute(f"DELETE FROM {table} WHERE {name} = ?", (number,))  # noqa: S608 names from above

@@ -6,7 +6,8 @@ reads/FORM.npz       what a form says of every answer; prompt_head: what prompts
 prompt_head.npz      how a prompt is told from, for prompts still to come
 history.json         loss and held-out log loss, epoch by epoch
 
-and beside them versions.json: after each round, the round whose training is in force.
+and beside them versions.json: after each round, the round whose training is in force; and stale.json, once votes were erased:
+which trainings had learned from them.
 """
 
 import json
@@ -26,7 +27,7 @@ from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 
 History = list[dict[str, Any]]
-READS, HISTORY, VERSIONS = "reads", "history.json", "versions.json"
+READS, HISTORY, VERSIONS, STALE = "reads", "history.json", "versions.json", "stale.json"
 PROMPT_HEAD = "prompt_head"
 PROMOTED = ("adapter", "heads.safetensors", f"{PROMPT_HEAD}.npz", READS)
 
@@ -68,6 +69,18 @@ def read_versions(run: RunFolder) -> dict[int, int]:
 def write_versions(run: RunFolder, versions: dict[int, int]) -> None:
     """Replace them whole."""
     files.write_text(run.rewards / VERSIONS, json.dumps(versions) + "\n")
+
+
+def mark_stale(run: RunFolder) -> None:
+    """Everything trained so far learned from votes that have been erased since."""
+    if trained := [path.name for path in run.rewards.glob("round=*")]:
+        files.write_text(run.rewards / STALE, json.dumps(sorted(trained)) + "\n")
+
+
+def is_stale(run: RunFolder, version: int) -> bool:
+    """Whether the training after this round learned from votes that have been erased since."""
+    path = run.rewards / STALE
+    return path.exists() and of_round(run, version).name in json.loads(path.read_text(encoding="utf-8"))
 
 
 def version_name(run: RunFolder, version: int) -> str:

@@ -1,5 +1,6 @@
 """Standings and the rankings read from them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,23 @@ def test_who_is_erased_is_forgotten_by_the_standings(counter: Counter, monkeypat
     after = counter.standings()
     assert np.array_equal(after.counts, before.counts)
     assert Rankings(counter.base).of_user(after, "u").personal is False
+
+
+def test_a_persona_who_is_erased_leaves_the_runs_log_and_makes_its_trainings_stale(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    base = bases.of_folder(run.path)
+    counter, rankings = Counter(base, base.open_store()), Rankings(base)
+    before = counter.standings()
+    label = rankings.people.who(before, "17", None).segment
+    assert not rankings.on_stored(before, "17", 0).stale
+    assert rankings.of_user(before, "17").votes == CHECKPOINTS[-1]
+    assert counter.store.erase("17", "k") == 1
+    after = counter.standings()
+    gone = before.counts.sum(axis=(1, 2, 3)) - after.counts.sum(axis=(1, 2, 3))
+    assert gone.tolist() == [CHECKPOINTS[-1] * (k == label) for k in range(len(gone))]
+    assert rankings.of_user(after, "17").note == f"the user has no votes; this is {base.segments[label]}'s ranking"
+    assert rankings.on_stored(after, "17", 0).stale
+    assert rankings.of_user(after, "18") == replace(rankings.of_user(before, "18"), standings=1)
 
 
 def test_nothing_yet_is_an_empty_board(tmp_path: Path) -> None:

@@ -1,0 +1,185 @@
+"""What goes over the wire, as the OpenAPI document describes it."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
+Winner = Literal["model_a", "model_b", "tie", "both_bad"]
+Ties = Literal["half", "davidson", "rao_kupper"]
+Version = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Wire(BaseModel):
+    """Takes no field that it does not know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(Wire):
+    """What went wrong, in one line."""
+
+    detail: str
+
+
+class Vote(Wire):
+    """One judgement of one battle."""
+
+    id: Name = Field(description="yours; sent again with the same user it is not counted again")
+    user_id: Name
+    model_a: Name
+    model_b: Name
+    winner: Winner
+    first_shown: Literal["model_a", "model_b"] = Field("model_a", description="which answer stood first")
+    prompt_id: int | None = Field(None, ge=0, le=2**31 - 1, description="of the run's prompts, where the battle was on one of them")
+    segment: Name | None = Field(None, description="the user's; the one named with its first vote stays")
+
+
+class Votes(Wire):
+    """Votes to be taken together."""
+
+    votes: list[Vote] = Field(min_length=1, max_length=1000)
+
+
+class Acknowledged(Wire):
+    """The votes are on disk."""
+
+    version: Version = Field(description="a read with this min_version counts them")
+    new: int = Field(description="how many were not known before")
+
+
+class Erased(Wire):
+    """Nothing of the user is left."""
+
+    version: Version
+
+
+class Place(Wire):
+    """A model on a leaderboard. Intervals are of 95%."""
+
+    model: str
+    rating: float
+    ci_low: float
+    ci_high: float
+    rank_low: int = Field(description="the best rank that the votes leave possible")
+    rank_high: int = Field(description="the worst")
+    votes: int
+
+
+class Leaderboard(Wire):
+    """Bradley-Terry ratings of everyone or of a segment, best first."""
+
+    segment: str | None
+    version: Version
+    votes: int = Field(description="that came online, by everyone")
+    leaderboard: list[Place]
+
+
+class RankedModel(Wire):
+    """A model's place for a user. rating and its 95% interval in Elo points, about the mean of all models, 1000."""
+
+    rank: int
+    model: str
+    rating: float
+    ci_low: float
+    ci_high: float
+    p_top1: float = Field(description="probability that it is the user's first among those ranked")
+
+
+class PersonalRanking(Wire):
+    """The models in a user's order, and what the order rests on."""
+
+    user_id: str | None
+    segment: str | None
+    system: str = Field(description="what made it: elo_offset, hybrid, segment_bt, global_bt, ...")
+    system_version: str = Field(description="of the run's config or of the training")
+    stale: bool = Field(description="whether that was trained on votes erased since")
+    personal: bool = Field(description="whether it is the user's own")
+    note: str = Field(description="why it is not")
+    votes: int = Field(description="of the user, that it rests on")
+    version: Version = Field(description="of the votes it counts")
+    ranking: list[RankedModel]
+
+
+class RankingRequest(Wire):
+    """What to rank, for whom."""
+
+    user_id: Name | None = None
+    segment: Name | None = Field(None, description="for a user who has none")
+    prompt: Text | None = Field(None, description="one of the run's prompts: the ranking on it")
+    candidates: list[Name] | None = Field(None, min_length=1, max_length=500, description="models to rank; none: all")
+    min_version: Version = 0
+
+
+class RouteRequest(Wire):
+    """Which contestant should answer this user."""
+
+    user_id: Name | None = None
+    segment: Name | None = Field(None, description="for a user who has none")
+    prompt: Text | None = Field(None, description="one of the run's prompts")
+    max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
+    min_version: Version = 0
+
+
+class Route(Wire):
+    """The contestant with the highest expected utility within the cost."""
+
+    model: str
+    cost: float
+    rating: float
+    p_top1: float = Field(description="among those within the cost")
+    system: str
+    personal: bool
+    version: Version
+
+
+class Answer(Wire):
+    """A contestant's response."""
+
+    model: str
+    response: str
+
+
+class Battle(Wire):
+    """Two responses to one prompt, for a user to judge."""
+
+    prompt_id: int
+    prompt: str
+    a: Answer
+    b: Answer
+
+
+class Segment(Wire):
+    """An archetype, and some personas of it."""
+
+    name: str
+    personas: list[str]
+
+
+class Curve(Wire):
+    """How well a system ranks users' models after so many votes of each."""
+
+    system: str
+    metric: str
+    votes: list[int]
+    value: list[float]
+    ci_low: list[float]
+    ci_high: list[float]
+
+
+class About(Wire):
+    """What is served."""
+
+    models: list[str]
+    segments: list[Segment]
+    personas: int
+    prompts: bool = Field(description="whether rankings by prompt are there")
+    curves: list[Curve]
+
+
+class Health(Wire):
+    """Whether it can answer."""
+
+    status: Literal["ok"]
+    version: Version
