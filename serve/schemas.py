@@ -12,9 +12,9 @@ Version = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Wire(BaseModel):
-    """Takes no field that it does not know."""
+    """Takes no field that it does not know, and no type for another."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Problem(Wire):
@@ -182,4 +182,3 @@ class Health(Wire):
     """Whether it can answer."""
 
     status: Literal["ok"]
-    version: Version

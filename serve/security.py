@@ -8,8 +8,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+from fastapi import Depends, Request
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -101,6 +102,14 @@ class Gate:
         if left < 1:
             raise Refused(429, f"more than {self._rate:g} requests a second", 1)
         return name
+
+    def may(self, wanted: Permission) -> Any:
+        """As a dependency of a route: the name of whoever asks."""
+
+        def check(request: Request) -> str:
+            return self.check(request.headers, wanted)
+
+        return Depends(check)
 
     def _who(self, headers: Mapping[str, str], keys: list[Key], wanted: Permission) -> str:
         given = headers.get("authorization", "").removeprefix("Bearer ").strip()

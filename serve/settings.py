@@ -1,6 +1,5 @@
 """What the ranking endpoint is told: which results it serves, to whom, and how much it takes."""
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,9 +26,3 @@ class Settings(BaseModel):
     def absolute_folder(self) -> Path:
         """As replicas on any node see it; of a relative one the place that the command ran in."""
         return self.folder.expanduser().absolute()
-
-
-def from_environment() -> dict[str, str]:
-    """ELECTORATE_FOLDER and ELECTORATE_KEYS, for a Serve config file that cannot know them."""
-    names = {"folder": "ELECTORATE_FOLDER", "keys": "ELECTORATE_KEYS"}
-    return {name: os.environ[variable] for name, variable in names.items() if variable in os.environ}

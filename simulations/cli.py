@@ -64,6 +64,15 @@ POLL_EXAMPLES = """examples:
   python -m simulations poll configs/poll.yaml --set personas.source=data/personas.jsonl --set checks.people=votes.parquet --out runs/people
   python -m simulations run configs/quickstart.yaml --set population=@runs/poll/population.yaml --out runs/calibrated
 """
+SERVE = """Personal rankings over HTTP, votes taken as they come, and a page at / to look at both.
+
+Votes are acknowledged once they are on disk, in DIR/online; started again, it goes on from there. The API is described at
+/openapi.json; on a cluster use `serve run serve.app:app folder=DIR` or `serve deploy configs/serve.yaml`."""
+SERVE_EXAMPLES = """examples:
+  python -m simulations serve runs/quickstart
+  python -m simulations keys keys.json my-app --may read,vote
+  python -m simulations serve runs/quickstart --host 0.0.0.0 --keys keys.json
+"""
 IMPORT = """Turn a public data set into votes.parquet (for `rate`) and responses.parquet (for `engine: recorded`).
 Rows that cannot be used go to set_aside.jsonl with their reason.
 
@@ -217,9 +226,31 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("path", type=Path, metavar="PATH", help="the data set's file, or for alpaca-eval and prism its folder")
     importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
 
+    _add_serve(commands)
+
     report = commands.add_parser("report", help="print a finished run's table and draw its report.html again")
     report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
     return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serving = commands.add_parser(
+        "serve",
+        help="the ranking endpoint and its page, over a finished run or over nothing yet",
+        description=SERVE,
+        epilog=SERVE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    serving.add_argument("folder", type=Path, metavar="DIR", help="a finished run's folder, or a new one to begin with no votes")
+    serving.add_argument("--host", default="127.0.0.1", help="where it listens (default: this machine alone); any other needs --keys")
+    serving.add_argument("--port", type=int, default=8000, help="default 8000")
+    serving.add_argument("--keys", type=Path, metavar="FILE", help="who may read, vote and erase, as `keys` writes it")
+    serving.add_argument("--address", metavar="ADDRESS", help="a Ray cluster's; default: a Ray of its own on this machine")
+
+    keys = commands.add_parser("keys", help="make a key for the ranking endpoint")
+    keys.add_argument("file", type=Path, metavar="FILE", help="where its hash is kept, made if it is not there")
+    keys.add_argument("name", metavar="NAME", help="whose it is; the audit log names it")
+    keys.add_argument("--may", default="read,vote", metavar="LIST", help="of read, vote, erase (default read,vote)")
 
 
 def _add_rate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -346,6 +377,19 @@ def _predict(chosen: argparse.Namespace, console: Console) -> None:
     predict(chosen.train, chosen.test, chosen.out, chosen.config, console)
 
 
+def _serve(chosen: argparse.Namespace, console: Console) -> None:
+    from serve.settings import Settings
+    from simulations import serving
+
+    serving.serve(Settings(folder=chosen.folder, keys=chosen.keys), chosen.host, chosen.port, chosen.address, console)
+
+
+def _keys(chosen: argparse.Namespace, console: Console) -> None:
+    from simulations import serving
+
+    serving.keys(chosen.file, chosen.name, chosen.may, console)
+
+
 COMMANDS = {
     "run": _run,
     "poll": _poll,
@@ -355,4 +399,6 @@ COMMANDS = {
     "human": _human,
     "import": _import,
     "report": _report,
+    "serve": _serve,
+    "keys": _keys,
 }

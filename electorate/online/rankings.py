@@ -199,7 +199,9 @@ def _entries(models: Sequence[str], rows: Ints, strength: Floats, covariance: Fl
     half = float(ndtri((1 + CONFIDENCE) / 2)) * ELO_PER_NAT * np.sqrt(np.maximum(np.diag(spread), 0.0))
     rating = to_elo(mean)
     low, high = rating - half, rating + half
-    return tuple(
-        Entry(place + 1, models[rows[i]], float(rating[i]), float(low[i]), float(high[i]), float(first[i]))
-        for place, i in enumerate(np.argsort(-mean, kind="stable").tolist())
-    )
+
+    def entry(place: int, i: int) -> Entry:
+        middle, bottom, top = (round(float(x), 2) for x in (rating[i], low[i], high[i]))
+        return Entry(place, models[rows[i]], middle, bottom, top, round(float(first[i]), 4))
+
+    return tuple(entry(place + 1, i) for place, i in enumerate(np.argsort(-mean, kind="stable").tolist()))

@@ -147,7 +147,8 @@ class VoteStore:
         with self._transaction():
             version, models = self.fact("version") + 1, {name: m for m, name in enumerate(self.models)}
             found = [self._take(batch, version, models) for batch in batches]
-            self._db.execute("UPDATE facts SET value = ? WHERE name = 'version'", (version,))
+            if any(isinstance(one, Taken) and one.new for one in found):
+                self._db.execute("UPDATE facts SET value = ? WHERE name = 'version'", (version,))
         return found
 
     def _take(self, batch: Batch, version: int, models: dict[str, int]) -> Taken | ElectorateError:

@@ -1,0 +1,106 @@
+"""The ranking endpoint as an application: its routes, how it says what goes wrong, and its page."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from electorate.errors import ElectorateError
+from serve import reads, schemas, writes
+from serve.schemas import Problem
+from serve.security import Gate, Guard, Refused
+from serve.service import Service
+from serve.settings import Settings
+
+PAGE = Path(__file__).parent / "page"
+DESCRIPTION = """Personal rankings of language models, and the votes they are made of.
+
+Reads may be a second old. A vote is acknowledged once it is on disk, with a `version`; a read with this `min_version` counts it.
+Ratings are Elo points about a mean of 1000; intervals are of 95%."""
+REFUSALS = (400, 401, 403, 409, 413, 422, 429, 503)
+
+
+def build(service: Service, settings: Settings, gate: Gate) -> FastAPI:
+    """The application over a replica's standings."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    refusals: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in REFUSALS}
+    app = FastAPI(
+        title="Electorate", version="1", description=DESCRIPTION, docs_url=None, redoc_url=None, responses=refusals, lifespan=lifespan
+    )
+    app.add_middleware(Guard, max_body=settings.max_body)
+    _count(app, service)
+    _problems(app)
+    app.include_router(reads.routes(service, gate, settings.costs))
+    app.include_router(writes.routes(service, gate))
+    _operations(app, service, gate)
+    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    return app
+
+
+def _operations(app: FastAPI, service: Service, gate: Gate) -> None:
+    """What whoever runs it asks."""
+
+    @app.get("/healthz")
+    async def healthz() -> schemas.Health:
+        """Whether the replica lives."""
+        return schemas.Health(status="ok")
+
+    @app.get("/readyz")
+    async def readyz() -> schemas.Health:
+        """Whether it has standings to answer from."""
+        await service.standings(0)
+        return schemas.Health(status="ok")
+
+    @app.get("/metrics", response_class=Response, dependencies=[gate.may("read")])
+    async def metrics() -> Response:
+        """For Prometheus, of all replicas."""
+        return Response(await service.metrics(), media_type="text/plain; version=0.0.4")
+
+
+def _count(app: FastAPI, service: Service) -> None:
+    """Every request, by the route it took rather than by its path, which may name users."""
+
+    @app.middleware("http")
+    async def counted(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        start = time.perf_counter()
+        response = await call(request)
+        route = getattr(request.scope.get("route"), "path", "") or "page"
+        service.count(route, response.status_code, time.perf_counter() - start)
+        return response
+
+
+def _problems(app: FastAPI) -> None:
+    """Everything that goes wrong leaves as one line, and nothing of how it came about."""
+
+    async def refused(_: Request, error: Exception) -> JSONResponse:
+        return error.response() if isinstance(error, Refused) else JSONResponse({"detail": "refused"}, 503)
+
+    async def wrong(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 400)
+
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        first: dict[str, Any] = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": "invalid"}
+        where = ".".join(str(part) for part in first["loc"])
+        # What was sent may hold what cannot be encoded again.
+        return JSONResponse(json.loads(json.dumps({"detail": f"{where}: {first['msg']}"}).encode("ascii", "replace")), 422)
+
+    async def broken(_: Request, __: Exception) -> JSONResponse:
+        return JSONResponse({"detail": "something went wrong here; the log says what"}, 500)
+
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(ElectorateError, wrong)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Exception, broken)

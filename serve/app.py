@@ -1,0 +1,63 @@
+"""`serve run serve.app:app [folder=DIR] [keys=FILE] ...`: the ranking endpoint on Ray Serve."""
+
+import logging
+
+from fastapi import FastAPI
+from ray import serve as ray_serve
+from ray.serve import Application
+from ray.serve.config import AutoscalingConfig, BackpressureConfig, HTTPOptions
+
+from actors.writer import Writer
+from electorate.online import base as bases
+from serve import api
+from serve.follower import Follower
+from serve.security import Gate, read_keys
+from serve.settings import Settings
+
+WRITES_AT_ONCE = 1024
+TARGET_SHARE = 0.5  # of what a replica works on at once, above which another one is started
+BUSY = BackpressureConfig(status_code=429, retry_after_s=1)
+NAME = "rankings"
+
+
+def start(settings: Settings, host: str, port: int) -> None:
+    """Start it on the Ray that this process is connected to; returns once it answers."""
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    ray_serve.start(http_options=HTTPOptions(host=host, port=port))
+    ray_serve.run(app(settings), name=NAME, route_prefix="/")
+
+
+def stop() -> None:
+    """Take it away; what was acknowledged is on disk."""
+    ray_serve.delete(NAME)
+
+
+def app(settings: Settings) -> Application:
+    """The endpoint over a run's results, or over none yet. Raises ElectorateError for what cannot be served."""
+    folder = settings.absolute_folder
+    bases.of_folder(folder)
+    keys = None if settings.keys is None else read_keys(settings.keys.expanduser().absolute())
+    # One writer, and never two: the next waits for the lock on the store that the last one held.
+    writer = ray_serve.deployment(Writer, name="Writer", num_replicas=1, max_ongoing_requests=WRITES_AT_ONCE)
+    writer = writer.options(max_queued_requests=WRITES_AT_ONCE, backpressure_config=BUSY, ray_actor_options={"num_cpus": 0})
+
+    def build() -> FastAPI:
+        context = ray_serve.get_replica_context()
+        handle = ray_serve.get_deployment_handle("Writer", app_name=context.app_name)
+        return api.build(Follower(bases.of_folder(folder), handle), settings, Gate(keys, settings.rate))
+
+    scaling = AutoscalingConfig(
+        min_replicas=settings.min_replicas,
+        max_replicas=max(settings.min_replicas, settings.max_replicas),
+        target_ongoing_requests=max(1.0, TARGET_SHARE * settings.max_ongoing),
+    )
+    endpoint = ray_serve.deployment(
+        ray_serve.ingress(build)(),
+        name="Rankings",
+        autoscaling_config=scaling,
+        max_ongoing_requests=settings.max_ongoing,
+        max_queued_requests=settings.max_queued,
+        backpressure_config=BUSY,
+        ray_actor_options={"num_cpus": 0},
+    )
+    return endpoint.bind(writer.bind(folder))

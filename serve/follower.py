@@ -1,0 +1,123 @@
+"""A replica's standings, followed from the writer, who is never asked on the way to an answer."""
+
+import asyncio
+import logging
+from typing import Any
+
+import httpx
+import ray
+from ray.exceptions import RayError
+from ray.serve import metrics as serve_metrics
+from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from electorate.errors import ElectorateError
+from electorate.online.base import Base
+from electorate.online.rankings import Rankings
+from electorate.online.standings import Standings
+from electorate.online.store import Batch, Taken
+from serve.security import Refused
+
+WAIT_S = 2.0  # at most, for a version that a reader wants
+WRITE_S = 10.0  # at most, for a write to be acknowledged
+AGAIN_S = 0.5  # after the writer was lost
+LATENCIES_S = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]
+PREFIX = "ray_electorate_"
+
+
+class Follower:
+    """The service of a replica on Ray Serve."""
+
+    def __init__(self, base: Base, writer: DeploymentHandle) -> None:
+        self.rankings = Rankings(base)
+        self._writer = writer
+        self._standings: Standings | None = None
+        self._newer = asyncio.Condition()
+        self._following: asyncio.Task[None] | None = None
+        self._requests = serve_metrics.Counter("electorate_requests", "Requests answered", ("route", "status"))
+        self._seconds = serve_metrics.Histogram("electorate_request_seconds", "Time to an answer", LATENCIES_S, ("route",))
+        self._votes = serve_metrics.Counter("electorate_online_votes", "Votes acknowledged, repeats left out")
+
+    async def start(self) -> None:
+        """Begin to follow."""
+        self._following = asyncio.get_running_loop().create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Follow no more."""
+        if self._following is not None:
+            self._following.cancel()
+
+    async def _follow(self) -> None:
+        while True:
+            last = -1 if self._standings is None else self._standings.version
+            try:
+                found = await self._writer.standings.remote(last)
+            except (RayError, RayServeException) as error:
+                logging.getLogger("ray.serve").warning(
+                    "the writer is away, reads are answered from what is known: %s", type(error).__name__
+                )
+                await asyncio.sleep(AGAIN_S)
+                continue
+            if found is not None:
+                async with self._newer:
+                    self._standings = found
+                    self._newer.notify_all()
+
+    async def standings(self, min_version: int) -> Standings:
+        """See Service."""
+        known = self._standings
+        if known is not None and known.version >= min_version:
+            return known
+        try:
+            async with asyncio.timeout(WAIT_S), self._newer:
+                await self._newer.wait_for(lambda: self._standings is not None and self._standings.version >= min_version)
+        except TimeoutError:
+            pass
+        if self._standings is None:
+            raise Refused(503, "the standings are not there yet", 1)
+        if self._standings.version < min_version:
+            raise Refused(
+                409, f"min_version: {min_version} is not there after {WAIT_S:g} s; the standings are at {self._standings.version}"
+            )
+        return self._standings
+
+    async def vote(self, batch: Batch) -> Taken:
+        """See Service."""
+        taken = await self._written(self._writer.vote.remote(batch))
+        if isinstance(taken, ElectorateError):
+            raise taken
+        self._votes.inc(taken.new) if taken.new else None
+        found: Taken = taken
+        return found
+
+    async def erase(self, user: str, key: str) -> int | None:
+        """See Service."""
+        version: int | None = await self._written(self._writer.erase.remote(user, key))
+        return version
+
+    async def _written(self, response: Any) -> Any:
+        try:
+            async with asyncio.timeout(WRITE_S):
+                return await response
+        except BackPressureError:
+            raise Refused(429, "too many writes wait", 1) from None
+        except (RayError, RayServeException, TimeoutError):
+            raise Refused(503, "nothing was acknowledged, as the writer is away; send it again with the same ids", 1) from None
+
+    def count(self, route: str, status: int, seconds: float) -> None:
+        """See Service."""
+        self._requests.inc(tags={"route": route, "status": str(status)})
+        self._seconds.observe(seconds, tags={"route": route})
+
+    async def metrics(self) -> str:
+        """See Service: what every node's agent has gathered of this project's metrics."""
+        found = dict.fromkeys(list[str]())
+        async with httpx.AsyncClient(timeout=2.0) as client:
+            for node in ray.nodes():
+                if node["Alive"]:
+                    try:
+                        text = (await client.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics")).text
+                    except httpx.HTTPError:
+                        continue
+                    found |= dict.fromkeys(line for line in text.splitlines() if PREFIX in line.split("{")[0])
+        return "\n".join([*found, ""])

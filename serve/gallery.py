@@ -1,0 +1,73 @@
+"""What the page shows of a run beside rankings: personas to pick, battles to judge, learning curves."""
+
+import hashlib
+from collections import defaultdict
+from functools import cached_property
+
+import numpy as np
+
+from electorate.online.base import Base
+from electorate.storage import files
+from serve.schemas import Answer, Battle, Curve, Segment
+
+PERSONAS = 8  # of each segment
+SHOWN = ("kendall_tau", "regret")
+LOOKED_AT = 4096  # personas, to find some of each segment
+
+
+class Gallery:
+    """Of a base; empty where nothing was run."""
+
+    def __init__(self, base: Base) -> None:
+        self._run, self._names, self._personas = base.run, base.segments, base.personas
+
+    @cached_property
+    def segments(self) -> list[Segment]:
+        """Each with its first personas."""
+        if self._run is None:
+            return []
+        label = self._run.segments(np.arange(min(self._personas, LOOKED_AT)))
+        own = [np.flatnonzero(label == k)[:PERSONAS].tolist() for k in range(len(self._names))]
+        return [Segment(name=name, personas=[str(persona) for persona in of]) for name, of in zip(self._names, own, strict=True)]
+
+    @cached_property
+    def curves(self) -> list[Curve]:
+        """By votes a user: every system that was compared, on unseen prompts."""
+        if self._run is None or not self._run.folder.metrics.exists():
+            return []
+        points = defaultdict(list)
+        for row in files.read_table(self._run.folder.metrics).to_pylist():
+            if (row["users"], row["segment"], row["prompts"]) == ("seen", "all", "unseen") and row["metric"] in SHOWN:
+                points[row["system"], row["metric"]].append((row["votes_per_user"], row["value"], row["ci_low"], row["ci_high"]))
+        return [
+            Curve(
+                system=system,
+                metric=metric,
+                **dict(zip(("votes", "value", "ci_low", "ci_high"), zip(*sorted(of), strict=True), strict=True)),
+            )
+            for (system, metric), of in points.items()
+        ]
+
+    @cached_property
+    def _answers(self) -> tuple[list[int], list[list[Answer]]]:
+        """Prompts that all contestants answered, and the answers of each."""
+        if self._run is None or not self._run.folder.responses.exists():
+            return [], []
+        by_prompt = defaultdict(list)
+        for row in files.read_table(self._run.folder.responses, ["prompt_id", "contestant", "response"]).to_pylist():
+            if row["response"]:
+                by_prompt[row["prompt_id"]].append(Answer(model=row["contestant"], response=row["response"]))
+        everyone = len(self._run.electorate.config.contestants)
+        whole = [prompt for prompt, answers in by_prompt.items() if len(answers) == everyone]
+        return whole, [by_prompt[prompt] for prompt in whole]
+
+    def battle(self, user: str, seed: int) -> Battle | None:
+        """One, the same for the same user and seed; None where there are no answers."""
+        prompts, answers = self._answers
+        if not prompts or self._run is None:
+            return None
+        random = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(user.encode()).digest()[:4], "big")])
+        place = int(random.integers(len(prompts)))
+        a, b = random.choice(len(answers[place]), 2, replace=False).tolist()
+        prompt = prompts[place]
+        return Battle(prompt_id=prompt, prompt=self._run.prompts.text[prompt], a=answers[place][a], b=answers[place][b])

@@ -1,0 +1,41 @@
+"""What the ranking endpoint's routes stand on: standings to read, and somewhere to write."""
+
+from typing import Protocol
+
+from electorate.online.rankings import Rankings
+from electorate.online.standings import Standings
+from electorate.online.store import Batch, Taken
+
+
+class Service(Protocol):
+    """Of one replica."""
+
+    rankings: Rankings
+
+    async def start(self) -> None:
+        """Before the first request."""
+        ...
+
+    async def stop(self) -> None:
+        """After the last one."""
+        ...
+
+    async def standings(self, min_version: int) -> Standings:
+        """The last ones, once they count this version. Raises Refused if that takes too long."""
+        ...
+
+    async def vote(self, batch: Batch) -> Taken:
+        """Returns when the votes are on disk. Raises ElectorateError if they cannot be taken, Refused if too many wait."""
+        ...
+
+    async def erase(self, user: str, key: str) -> int | None:
+        """The version without the user; None if it is not known."""
+        ...
+
+    def count(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        ...
+
+    async def metrics(self) -> str:
+        """Of all replicas, as Prometheus reads them."""
+        ...

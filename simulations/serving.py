@@ -1,0 +1,52 @@
+"""`serve` and `keys`: the ranking endpoint on this machine, and who may use it."""
+
+import ipaddress
+import signal
+import threading
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.session import connected
+from electorate.errors import ElectorateError
+from serve.security import PERMISSIONS, Permission, add_key
+from serve.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+
+
+def serve(settings: Settings, host: str, port: int, address: str | None, console: Console) -> None:
+    """Serve until told to stop. Raises ElectorateError for what the user can put right, before anything starts."""
+    if settings.keys is None and not _is_loopback(host):
+        raise ElectorateError(f"--host {host}: whoever reaches it could read and vote; make keys with `keys`, and give --keys FILE")
+    from electorate.online import base as bases
+
+    bases.of_folder(settings.absolute_folder)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with connected(address, 1.0):
+        from serve import app
+
+        app.start(settings, host, port)
+        console.print(f"serving {settings.absolute_folder} at http://{host}:{port}/ (Ctrl-C stops)", highlight=False, soft_wrap=True)
+        stop.wait()
+        app.stop()
+
+
+def keys(path: Path, name: str, permissions: str, console: Console) -> None:
+    """Make a key, print it once, and keep its hash in a file."""
+    wanted: list[Permission] = [p for p in PERMISSIONS if p in permissions.split(",")]
+    if unknown := set(permissions.split(",")) - set(PERMISSIONS):
+        raise ElectorateError(f"--may: {sorted(unknown)[0]!r} is not a permission; allowed are {', '.join(PERMISSIONS)}")
+    secret = add_key(path, name, tuple(wanted))
+    path.chmod(0o600)
+    console.print(f"{name} may {', '.join(wanted)}; its key, which is shown this once:", highlight=False, soft_wrap=True)
+    console.print(secret, highlight=False, soft_wrap=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

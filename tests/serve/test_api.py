@@ -1,0 +1,223 @@
+"""The endpoint's routes: what they answer, whom they refuse, and that nothing breaks them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from electorate.errors import ElectorateError
+from electorate.online import base as bases
+from serve import api
+from serve.security import Gate, add_key, read_keys
+from serve.settings import Settings
+from tests.electorate.online.finished import finished_run
+from tests.serve.local import LocalService
+
+CHECKS = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory.mktemp("run")).path
+
+
+def made_service(run: Path, folder: Path) -> LocalService:
+    return LocalService(replace(bases.of_folder(run), folder=folder))
+
+
+@pytest.fixture
+def client(run: Path, tmp_path: Path) -> Iterator[TestClient]:
+    costs = {"c0": 5.0, "c1": 1.0, "c2": 1.0}
+    app = api.build(made_service(run, tmp_path / "online"), Settings(costs=costs, max_body=200_000), Gate(None, 10_000))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def vote(**changes: Any) -> dict[str, Any]:
+    return {"id": "1", "user_id": "al", "model_a": "c5", "model_b": "c0", "winner": "model_a", **changes}
+
+
+def cast(client: TestClient, *votes: dict[str, Any]) -> Any:
+    return client.post("/v1/votes", json={"votes": list(votes)})
+
+
+def test_a_vote_is_acknowledged_with_the_version_that_counts_it(client: TestClient) -> None:
+    assert cast(client, vote(), vote(id="2")).json() == {"version": 1, "new": 2}
+    assert cast(client, vote()).json() == {"version": 1, "new": 0}
+    own = client.get("/v1/users/al/ranking", params={"min_version": 1}).json()
+    assert (own["personal"], own["votes"], own["version"], own["system"]) == (True, 2, 1, "elo_offset")
+    assert client.get("/v1/users/al/ranking", params={"min_version": 2}).status_code == 409
+
+
+def test_leaderboards_and_rankings_are_cut_as_asked(client: TestClient) -> None:
+    board = client.get("/v1/leaderboard", params={"limit": 2, "segment": "coder", "ties": "half"}).json()
+    assert (len(board["leaderboard"]), board["segment"]) == (2, "coder")
+    prompt = client.get("/v1/battle").json()["prompt"]
+    asked = {"user_id": "3", "prompt": prompt, "candidates": ["c1", "c4"]}
+    on_prompt = client.post("/v1/rankings", json=asked).json()
+    assert (on_prompt["system"], {row["model"] for row in on_prompt["ranking"]}) == ("hybrid", {"c1", "c4"})
+    stranger = client.post("/v1/rankings", json={"segment": "coder"}).json()
+    assert (stranger["system"], stranger["personal"], stranger["user_id"]) == ("segment_bt", False, None)
+
+
+def test_a_route_is_the_best_within_the_cost(client: TestClient) -> None:
+    everyone = [row["model"] for row in client.post("/v1/rankings", json={"user_id": "3"}).json()["ranking"]]
+    free = client.post("/v1/route", json={"user_id": "3"}).json()
+    assert free["model"] == everyone[0]
+    cheap = client.post("/v1/route", json={"user_id": "3", "max_cost": 0.5}).json()
+    assert cheap["model"] == next(model for model in everyone if model not in ("c0", "c1", "c2"))
+    assert client.post("/v1/route", json={"max_cost": -1}).status_code == 422
+
+
+def test_who_is_erased_is_unknown_again(client: TestClient) -> None:
+    cast(client, vote())
+    assert client.delete("/v1/users/al").json() == {"version": 2}
+    assert client.get("/v1/users/al/ranking").json()["note"] == "the user is not known; this is everyone's ranking"
+    assert client.delete("/v1/users/al").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({"votes": []}, 422, "body.votes: List should have at least 1 item"),
+        ({"votes": [vote(winner="c5")]}, 422, "body.votes.0.winner: Input should be 'model_a'"),
+        ({"votes": [vote(extra=1)]}, 422, "body.votes.0.extra: Extra inputs are not permitted"),
+        ({"votes": [vote(user_id="a\nb")]}, 422, "body.votes.0.user_id: String should match"),
+        ({"votes": [vote(user_id="x" * 129)]}, 422, "body.votes.0.user_id"),
+        ({"votes": [vote(model_b="c5")]}, 400, "votes.0: a model against itself"),
+        ({"votes": [vote(), vote(id="2", model_b="gpt")]}, 400, "'gpt' is not a contestant; the run has c0"),
+        ({"votes": [vote(prompt_id=10_000)]}, 400, "votes.0.prompt_id: 10000 is not one of the run's prompts (0 to"),
+        ({"votes": [vote(segment="cooks")]}, 400, "segment: 'cooks' is not one"),
+        ([1], 422, "body"),
+    ],
+)
+def test_bad_votes_are_one_line_and_none_is_counted(client: TestClient, body: Any, status: int, says: str) -> None:
+    answer = client.post("/v1/votes", json=body)
+    assert (answer.status_code, set(answer.json())) == (status, {"detail"})
+    assert answer.json()["detail"].startswith(says)
+    assert client.get("/v1/leaderboard").json()["votes"] == 0
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b'{"votes": [{"id": "\\ud800"}]}', b"[" * 5000, b"null", b"1e999"])
+def test_what_is_no_json_is_refused(client: TestClient, body: bytes) -> None:
+    answer = client.post("/v1/votes", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert "Traceback" not in answer.text
+
+
+def test_too_large_a_request_is_refused_unread(client: TestClient) -> None:
+    answer = client.post("/v1/votes", content=b"x" * 200_001)
+    assert (answer.status_code, answer.json()["detail"]) == (413, "a request may have 200,000 bytes")
+
+
+def test_browsers_are_told_to_be_careful(client: TestClient) -> None:
+    for path in ("/", "/v1/leaderboard", "/nowhere", "/v1/users/u/ranking?min_version=x"):
+        headers = client.get(path).headers
+        assert "script-src 'self'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+    assert "page.js" in client.get("/").text
+    assert client.get("/../settings.py").status_code == 404
+
+
+def test_what_breaks_inside_stays_inside(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = made_service(run, tmp_path / "online")
+
+    async def broken(_: int) -> None:
+        raise RuntimeError("/secret/path")
+
+    monkeypatch.setattr(service, "standings", broken)
+    with TestClient(api.build(service, Settings(), Gate(None, 100)), raise_server_exceptions=False) as client:
+        answer = client.get("/v1/leaderboard")
+    assert (answer.status_code, answer.json()) == (500, {"detail": "something went wrong here; the log says what"})
+
+
+def test_keys_say_who_may_do_what(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    reader, voter = add_key(file, "reader", ("read",)), add_key(file, "voter", ("read", "vote"))
+    assert reader not in file.read_text()
+    with pytest.raises(ElectorateError, match="has a key named 'voter' already"):
+        add_key(file, "voter", ("read",))
+    service = made_service(run, tmp_path / "online")
+    app = api.build(service, Settings(), Gate(read_keys(file), 1000))
+
+    def bearer(key: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {key}"}
+
+    with TestClient(app) as client:
+        assert client.get("/v1/leaderboard").status_code == 401
+        assert client.get("/v1/leaderboard", headers=bearer("el-guess")).json() == {"detail": "the key is not known"}
+        assert client.get("/v1/leaderboard", headers=bearer(reader)).status_code == 200
+        refused = client.post("/v1/votes", json={"votes": [vote()]}, headers=bearer(reader))
+        assert (refused.status_code, refused.json()["detail"]) == (403, "the key may not vote; it may read")
+        assert client.post("/v1/votes", json={"votes": [vote()]}, headers=bearer(voter)).status_code == 200
+        assert client.delete("/v1/users/al", headers=bearer(voter)).status_code == 403
+        # The page itself holds nothing, and asks for the key.
+        assert client.get("/").status_code == 200
+        assert client.get("/healthz").status_code == 200
+    assert [(row["key"], row["what"], row["votes"]) for row in service.counter.store.audit()] == [("voter", "votes", 1)]
+    (tmp_path / "bad.json").write_text('[{"name": "x"}]')
+    with pytest.raises(ElectorateError, match=r"bad\.json: not a file of keys"):
+        read_keys(tmp_path / "bad.json")
+
+
+def test_a_key_that_asks_too_often_is_told_to_wait(run: Path, tmp_path: Path) -> None:
+    with TestClient(api.build(made_service(run, tmp_path / "online"), Settings(), Gate(None, 5))) as client:
+        answers = [client.get("/v1/leaderboard") for _ in range(20)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) >= 10
+    assert refused[0].headers["retry-after"] == "1"
+
+
+def test_requests_are_counted_by_route_and_not_by_user(run: Path, tmp_path: Path) -> None:
+    service = made_service(run, tmp_path / "online")
+    with TestClient(api.build(service, Settings(), Gate(None, 100))) as client:
+        client.get("/v1/users/somebody/ranking")
+        client.get("/nowhere")
+    assert service.counted == [("/v1/users/{user_id}/ranking", 200), ("page", 404)]
+
+
+def test_nothing_yet_serves_what_there_is(tmp_path: Path) -> None:
+    service = LocalService(bases.of_folder(tmp_path / "new"))
+    with TestClient(api.build(service, Settings(), Gate(None, 100))) as client:
+        assert client.get("/v1/leaderboard").json()["leaderboard"] == []
+        assert client.get("/v1/users/u/ranking").json()["ranking"] == []
+        assert client.get("/v1/battle").status_code == 404
+        assert client.post("/v1/route", json={}).json()["detail"] == "there are no contestants yet; the first votes name them"
+        assert client.post("/v1/rankings", json={"prompt": "x"}).status_code == 400
+        assert cast(client, vote(model_a="new", model_b="newer")).json() == {"version": 1, "new": 1}
+        assert [row["model"] for row in client.get("/v1/leaderboard").json()["leaderboard"]] == ["new", "newer"]
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_whatever_is_sent_the_answer_is_as_described(run: Path, tmp_path: Path, mode: GenerationMode) -> None:
+    """Requests made from the OpenAPI document, right and wrong ones: no 5xx, no answer outside its schema."""
+    app = api.build(made_service(run, tmp_path / "online"), Settings(max_body=10_000_000), Gate(None, 1e6))
+    operations = [result.ok() for result in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations()]
+    assert len(operations) == 11
+
+    def is_described(operation: schemathesis.APIOperation) -> None:
+        @settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+        @given(operation.as_strategy(generation_mode=mode))
+        def check(case: schemathesis.Case) -> None:
+            case.call_and_validate(checks=CHECKS)
+
+        check()
+
+    for operation in operations:
+        # Nothing wrong can be sent to what takes nothing.
+        if mode == GenerationMode.POSITIVE or operation.body or operation.query or operation.path_parameters:
+            is_described(operation)
