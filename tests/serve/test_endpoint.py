@@ -1,0 +1,277 @@
+"""The endpoint as it runs: on Ray Serve, in a browser, under load, and through kills of each of its parts."""
+
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from electorate.online import base as bases
+from electorate.storage.vote_log import column
+from tests.conftest import electorate_command, free_port
+from tests.electorate.online.finished import finished_run
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@dataclass
+class Served:
+    """`electorate serve` as a process of its own."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> "Served":
+        self.process = electorate_command("serve", self.folder, "--port", self.port)
+        self.wait()
+        return self
+
+    def wait(self, seconds: float = 120) -> None:
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url}/readyz", timeout=2).is_success:
+                    return
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise RuntimeError(self.process.communicate()[1][-2000:])
+            time.sleep(0.3)
+        raise RuntimeError("it did not come up")
+
+    def parts(self, pattern: str) -> list[psutil.Process]:
+        """Its processes whose title matches."""
+        assert self.process is not None
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if re.search(pattern, " ".join(child.cmdline())):
+                    found.append(child)
+        return found
+
+    def kill_everything(self) -> None:
+        assert self.process is not None
+        everything = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
+        for one in everything:
+            with suppress(psutil.Error):
+                one.kill()
+        psutil.wait_procs(everything, timeout=20)
+        self.process.communicate()
+
+    def stop(self) -> None:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                self.kill_everything()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served(finished_run(tmp_path_factory.mktemp("run")).path).start()
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def page(served: Served) -> Iterator[Page]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.set_default_timeout(20_000)
+        asked, broken = list[str](), list[str]()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        page.goto(served.url)
+        page.wait_for_selector("#personal tbody tr")
+        expect(page.locator("#a")).not_to_be_empty()
+        yield page
+        assert broken == []
+        # Nothing from elsewhere.
+        assert {url.split("/")[2] for url in asked if url.startswith("http")} == {f"127.0.0.1:{served.port}"}
+        browser.close()
+
+
+def board(page: Page, table: str) -> list[tuple[str, str]]:
+    rows = page.locator(f"#{table} tbody tr").all()
+    return [(str(row.get_attribute("data-model")), row.locator("td").nth(2).inner_text()) for row in rows]
+
+
+def test_a_persona_is_picked_and_its_vote_moves_both_boards(page: Page) -> None:
+    everyones = board(page, "global")
+    assert page.locator("#personal-note").inner_text().startswith("global_bt: the user is not known")
+    page.select_option("#persona", "3")
+    expect(page.locator("#personal-note")).to_contain_text("on 30 votes")
+    before = board(page, "personal")
+    assert {model for model, _ in before} == {model for model, _ in everyones}
+    shown_a, shown_b = page.locator("#a").inner_text(), page.locator("#b").inner_text()
+    # A contestant's response is hostile text: it stays text.
+    assert "<script>document.title = 'broken'</script>" in shown_a + shown_b
+    assert page.title() == "Electorate: rankings"
+    page.click("[data-winner=model_b]")
+    expect(page.locator("#personal-note")).to_contain_text("on 31 votes")
+    after = board(page, "personal")
+    assert after != before
+    expect(page.locator("#status")).to_contain_text("Taken: ")
+    expect(page.locator("#a")).not_to_have_text(shown_a)
+
+
+def test_by_keyboard_alone_and_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.keyboard.press("a")
+    expect(page.locator("#status")).to_contain_text("a vote is somebody's")
+    # The field for a name has the focus now.
+    page.keyboard.type("keyboard-user")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_contain_text("This is keyboard-user")
+    page.locator("h1").click()
+    page.keyboard.press("t")
+    expect(page.locator("#personal-note")).to_contain_text("on 1 votes")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_light_and_dark(page: Page) -> None:
+    papers = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        papers.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert papers == ["rgb(255, 255, 255)", "rgb(21, 23, 28)"]
+
+
+class Voters:
+    """Threads that send votes one after another, each with an id of its own, and know which were acknowledged."""
+
+    def __init__(self, served: Served, name: str, threads: int = 3) -> None:
+        self._served, self._name, self._over = served, name, threading.Event()
+        self.sent, self.acknowledged, self.statuses = set[str](), set[str](), set[int]()
+        self._threads = [threading.Thread(target=self._vote, args=(i,)) for i in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _vote(self, thread: int) -> None:
+        with httpx.Client(base_url=self._served.url, timeout=15) as client:
+            turn = 0
+            while not self._over.is_set():
+                ids = [f"{self._name}-{thread}-{turn}-{i}" for i in range(5)]
+                self.sent |= set(ids)
+                votes = [{"id": i, "user_id": f"{self._name}-{thread}", "model_a": "c0", "model_b": "c1", "winner": "tie"} for i in ids]
+                # Sent again until it is acknowledged, as a client would: repeats must be harmless.
+                while not self._over.is_set():
+                    try:
+                        answer = client.post("/v1/votes", json={"votes": votes})
+                    except httpx.HTTPError:
+                        time.sleep(0.1)
+                        continue
+                    self.statuses.add(answer.status_code)
+                    if answer.is_success:
+                        self.acknowledged |= set(ids)
+                        break
+                    time.sleep(0.1)
+                turn += 1
+
+    def stop(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_every_acknowledged_vote_is_there_once_through_kills(tmp_path: Path) -> None:
+    """SIGKILL of the replica, of the writer and of the whole cluster in turn, during writes."""
+    served = Served(finished_run(tmp_path / "run", reward=False).path).start()
+    try:
+        voters = Voters(served, "v")
+        for part in ("ServeReplica:rankings:Rankings", "ServeReplica:rankings:Writer"):
+            time.sleep(2)
+            before, victims = len(voters.acknowledged), served.parts(part)
+            assert victims, part
+            for victim in victims:
+                victim.kill()
+            give_up = time.monotonic() + 90
+            while len(voters.acknowledged) < before + 50 and time.monotonic() < give_up:
+                time.sleep(0.5)
+            assert len(voters.acknowledged) >= before + 50, f"no votes were taken after {part} was killed"
+        served.kill_everything()
+        voters.stop()
+        served.start()
+        again = Voters(served, "w")
+        time.sleep(2)
+        again.stop()
+        assert again.statuses <= {200, 429}
+        board = httpx.get(f"{served.url}/v1/leaderboard").json()
+    finally:
+        served.stop()
+    store = bases.of_folder(served.folder).open_store()
+    ids = [row[0] for row in store._db.execute("SELECT id FROM taken")]
+    counted = len(store.unfolded().user) + sum(len(column(table, "user_id")) for _, _, table in store.folded())
+    store.close()
+    assert len(ids) == len(set(ids)) == counted
+    assert voters.acknowledged | again.acknowledged <= set(ids) <= voters.sent | again.sent
+    assert board["votes"] <= counted
+    assert len(again.acknowledged) > 10
+
+
+def test_reads_go_on_while_the_writer_is_away(served: Served) -> None:
+    version = httpx.get(f"{served.url}/v1/leaderboard").json()["version"]
+    for victim in served.parts("ServeReplica:rankings:Writer"):
+        victim.kill()
+    for _ in range(20):
+        answer = httpx.get(f"{served.url}/v1/users/3/ranking", timeout=5)
+        assert (answer.status_code, answer.json()["version"]) == (200, version)
+    vote = {"id": "back", "user_id": "u", "model_a": "c0", "model_b": "c1", "winner": "tie"}
+    give_up = time.monotonic() + 90
+    while time.monotonic() < give_up:
+        answer = httpx.post(f"{served.url}/v1/votes", json={"votes": [vote]}, timeout=20)
+        assert answer.status_code in (200, 503)
+        if answer.is_success:
+            break
+        assert "send it again" in answer.json()["detail"]
+    assert answer.json()["version"] > version
+    later = httpx.get(f"{served.url}/v1/users/u/ranking", params={"min_version": answer.json()["version"]}, timeout=5)
+    assert later.json()["votes"] == 1
+
+
+def test_metrics_are_of_the_requests_answered(served: Served) -> None:
+    give_up = time.monotonic() + 40
+    while time.monotonic() < give_up:
+        text = httpx.get(f"{served.url}/metrics", timeout=10).text
+        if 'route="/v1/leaderboard"' in text:
+            break
+        httpx.get(f"{served.url}/v1/leaderboard")
+        time.sleep(1)
+    assert re.search(r'^ray_electorate_requests_total\{.*route="/v1/leaderboard".*status="200"', text, re.M) or re.search(
+        r'^ray_electorate_requests\{.*route="/v1/leaderboard"', text, re.M
+    )
+
+
+def test_what_cannot_be_served_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("x")
+    for arguments, says in (
+        (["serve", tmp_path], "holds files but no finished run"),
+        (["serve", tmp_path / "new", "--host", "0.0.0.0"], "whoever reaches it could read and vote; make keys with `keys`"),
+        (["serve", tmp_path / "new", "--keys", tmp_path / "x"], "not a file of keys"),
+        (["keys", tmp_path / "keys.json", "app", "--may", "read,write"], "'write' is not a permission; allowed are read, vote, erase"),
+    ):
+        process = electorate_command(*arguments)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert says in err
+        assert "Traceback" not in err
