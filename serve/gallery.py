@@ -39,14 +39,7 @@ class Gallery:
         for row in files.read_table(self._run.folder.metrics).to_pylist():
             if (row["users"], row["segment"], row["prompts"]) == ("seen", "all", "unseen") and row["metric"] in SHOWN:
                 points[row["system"], row["metric"]].append((row["votes_per_user"], row["value"], row["ci_low"], row["ci_high"]))
-        return [
-            Curve(
-                system=system,
-                metric=metric,
-                **dict(zip(("votes", "value", "ci_low", "ci_high"), zip(*sorted(of), strict=True), strict=True)),
-            )
-            for (system, metric), of in points.items()
-        ]
+        return [_curve(system, metric, sorted(of)) for (system, metric), of in points.items()]
 
     @cached_property
     def _answers(self) -> tuple[list[int], list[list[Answer]]]:
@@ -71,3 +64,8 @@ class Gallery:
         a, b = random.choice(len(answers[place]), 2, replace=False).tolist()
         prompt = prompts[place]
         return Battle(prompt_id=prompt, prompt=self._run.prompts.text[prompt], a=answers[place][a], b=answers[place][b])
+
+
+def _curve(system: str, metric: str, points: list[tuple[int, float, float, float]]) -> Curve:
+    votes, value, low, high = ([point[i] for point in points] for i in range(4))
+    return Curve(system=system, metric=metric, votes=[int(v) for v in votes], value=value, ci_low=low, ci_high=high)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from cluster.session import connected
 from electorate.errors import ElectorateError
+from serve import proxy
 from serve.security import PERMISSIONS, Permission, add_key
 from serve.settings import Settings
 
@@ -25,10 +26,12 @@ def serve(settings: Settings, host: str, port: int, address: str | None, console
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    proxy.use()
     with connected(address, 1.0):
         from serve import app
 
         app.start(settings, host, port)
+        proxy.wait(f"http://{LOOPBACK if _is_everywhere(host) else host}:{port}")
         console.print(f"serving {settings.absolute_folder} at http://{host}:{port}/ (Ctrl-C stops)", highlight=False, soft_wrap=True)
         stop.wait()
         app.stop()
@@ -43,6 +46,10 @@ def keys(path: Path, name: str, permissions: str, console: Console) -> None:
     path.chmod(0o600)
     console.print(f"{name} may {', '.join(wanted)}; its key, which is shown this once:", highlight=False, soft_wrap=True)
     console.print(secret, highlight=False, soft_wrap=True)
+
+
+def _is_everywhere(host: str) -> bool:
+    return host in ("0.0.0.0", "::")  # noqa: S104 compared, not bound
 
 
 def _is_loopback(host: str) -> bool:

@@ -74,6 +74,14 @@ def test_leaderboards_and_rankings_are_cut_as_asked(client: TestClient) -> None:
     assert (stranger["system"], stranger["personal"], stranger["user_id"]) == ("segment_bt", False, None)
 
 
+def test_the_page_is_told_what_the_run_found(client: TestClient) -> None:
+    about = client.get("/v1/about").json()
+    assert (about["personas"], about["prompts"], len(about["models"])) == (300, True, 6)
+    assert {segment["name"]: len(segment["personas"]) for segment in about["segments"]}["coder"] == 8
+    curve = next(curve for curve in about["curves"] if (curve["system"], curve["metric"]) == ("elo_offset", "kendall_tau"))
+    assert (curve["votes"], curve["value"]) == ([10, 30], [0.6, 0.8])
+
+
 def test_a_route_is_the_best_within_the_cost(client: TestClient) -> None:
     everyone = [row["model"] for row in client.post("/v1/rankings", json={"user_id": "3"}).json()["ranking"]]
     free = client.post("/v1/route", json={"user_id": "3"}).json()
