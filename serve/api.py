@@ -1,8 +1,7 @@
 """The ranking endpoint as an application: its routes, how it says what goes wrong, and its page."""
 
 import json
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,7 @@ def build(service: Service, settings: Settings, gate: Gate) -> FastAPI:
     app = FastAPI(
         title="Electorate", version="1", description=DESCRIPTION, docs_url=None, redoc_url=None, responses=refusals, lifespan=lifespan
     )
-    app.add_middleware(Guard, max_body=settings.max_body)
-    _count(app, service)
+    app.add_middleware(Guard, max_body=settings.max_body, count=service.count)
     _problems(app)
     app.include_router(reads.routes(service, gate, settings.costs))
     app.include_router(writes.routes(service, gate))
@@ -68,18 +66,6 @@ def _operations(app: FastAPI, service: Service, gate: Gate) -> None:
     async def metrics() -> Response:
         """For Prometheus, of all replicas."""
         return Response(await service.metrics(), media_type="text/plain; version=0.0.4")
-
-
-def _count(app: FastAPI, service: Service) -> None:
-    """Every request, by the route it took rather than by its path, which may name users."""
-
-    @app.middleware("http")
-    async def counted(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        start = time.perf_counter()
-        response = await call(request)
-        route = getattr(request.scope.get("route"), "path", "") or "page"
-        service.count(route, response.status_code, time.perf_counter() - start)
-        return response
 
 
 def _problems(app: FastAPI) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -21,8 +22,8 @@ from serve.security import Refused
 WAIT_S = 2.0  # at most, for a version that a reader wants
 WRITE_S = 10.0  # at most, for a write to be acknowledged
 AGAIN_S = 0.5  # after the writer was lost
-LATENCIES_S = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]
-PREFIX = "ray_electorate_"
+REPORT_S = 1.0
+PREFIXES = ("ray_electorate_", "ray_serve_")  # Serve counts latencies itself
 
 
 class Follower:
@@ -33,19 +34,19 @@ class Follower:
         self._writer = writer
         self._standings: Standings | None = None
         self._newer = asyncio.Condition()
-        self._following: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._requests = serve_metrics.Counter("electorate_requests", "Requests answered", ("route", "status"))
-        self._seconds = serve_metrics.Histogram("electorate_request_seconds", "Time to an answer", LATENCIES_S, ("route",))
+        self._answered = Counter[tuple[str, int]]()
         self._votes = serve_metrics.Counter("electorate_online_votes", "Votes acknowledged, repeats left out")
 
     async def start(self) -> None:
-        """Begin to follow."""
-        self._following = asyncio.get_running_loop().create_task(self._follow())
+        """Begin to follow, and to report."""
+        self._tasks = [asyncio.get_running_loop().create_task(work) for work in (self._follow(), self._report())]
 
     async def stop(self) -> None:
         """Follow no more."""
-        if self._following is not None:
-            self._following.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     async def _follow(self) -> None:
         while True:
@@ -104,10 +105,17 @@ class Follower:
         except (RayError, RayServeException, TimeoutError):
             raise Refused(503, "nothing was acknowledged, as the writer is away; send it again with the same ids", 1) from None
 
-    def count(self, route: str, status: int, seconds: float) -> None:
+    def count(self, route: str, status: int) -> None:
         """See Service."""
-        self._requests.inc(tags={"route": route, "status": str(status)})
-        self._seconds.observe(seconds, tags={"route": route})
+        self._answered[route, status] += 1
+
+    async def _report(self) -> None:
+        """What was counted, once in REPORT_S: Ray's metrics cost more a call than a ranking does."""
+        while True:
+            await asyncio.sleep(REPORT_S)
+            counted, self._answered = self._answered, Counter()
+            for (route, status), times in counted.items():
+                self._requests.inc(times, tags={"route": route, "status": str(status)})
 
     async def metrics(self) -> str:
         """See Service: what every node's agent has gathered of this project's metrics."""
@@ -119,5 +127,5 @@ class Follower:
                         text = (await client.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics")).text
                     except httpx.HTTPError:
                         continue
-                    found |= dict.fromkeys(line for line in text.splitlines() if PREFIX in line.split("{")[0])
+                    found |= dict.fromkeys(line for line in text.splitlines() if any(prefix in line.split("{")[0] for prefix in PREFIXES))
         return "\n".join([*found, ""])

@@ -23,12 +23,12 @@ def use() -> None:
     }
 
 
-def wait(url: str) -> None:
+def wait(url: str, path: str = "/readyz") -> None:
     """Until the proxy has its routes and a replica its standings. Raises ElectorateError if that takes longer than START_S."""
     give_up, says = time.monotonic() + START_S, "nothing listens"
     while time.monotonic() < give_up:
         try:
-            answer = httpx.get(f"{url}/readyz", timeout=5.0)
+            answer = httpx.get(f"{url}{path}", timeout=5.0)
             if answer.is_success:
                 return
             says = answer.text[:200]

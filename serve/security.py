@@ -5,13 +5,12 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fastapi import Depends, Request
-from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,6 +33,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ class Gate:
     def may(self, wanted: Permission) -> Any:
         """As a dependency of a route: the name of whoever asks."""
 
-        def check(request: Request) -> str:
+        # async, as FastAPI would call anything else in a thread.
+        async def check(request: Request) -> str:
             return self.check(request.headers, wanted)
 
         return Depends(check)
@@ -126,10 +127,12 @@ class Gate:
 
 
 class Guard:
-    """Around an application: requests of at most so many bytes, and what browsers are to be told with every answer."""
+    """Around an application: requests of at most so many bytes, what browsers are to be told with every answer, and each answer
+    counted by the route it took rather than by its path, which may name users.
+    """
 
-    def __init__(self, app: ASGIApp, max_body: int) -> None:
-        self._app, self._max_body = app, max_body
+    def __init__(self, app: ASGIApp, max_body: int, count: Callable[[str, int], None]) -> None:
+        self._app, self._max_body, self._count = app, max_body, count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -139,11 +142,14 @@ class Guard:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                there = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(pair for pair in RAW_HEADERS if pair[0] not in there)]
+                self._count(getattr(scope.get("route"), "path", "") or "page", message["status"])
             await send(message)
 
+        if not self._has_body(scope):
+            await self._app(scope, receive, with_headers)
+            return
         body, too_large = await self._body(receive)
         if too_large:
             await Refused(413, f"a request may have {self._max_body:,} bytes").response()(scope, receive, with_headers)
@@ -154,6 +160,10 @@ class Guard:
             return next(given, None) or await receive()
 
         await self._app(scope, replay, with_headers)
+
+    @staticmethod
+    def _has_body(scope: Scope) -> bool:
+        return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
 
     async def _body(self, receive: Receive) -> tuple[bytes, bool]:
         parts, size = list[bytes](), 0

@@ -32,7 +32,7 @@ class Service(Protocol):
         """The version without the user; None if it is not known."""
         ...
 
-    def count(self, route: str, status: int, seconds: float) -> None:
+    def count(self, route: str, status: int) -> None:
         """A request was answered."""
         ...
 

@@ -37,7 +37,7 @@ class LocalService:
     async def erase(self, user: str, key: str) -> int | None:
         return self.counter.store.erase(user, key)
 
-    def count(self, route: str, status: int, seconds: float) -> None:
+    def count(self, route: str, status: int) -> None:
         self.counted.append((route, status))
 
     async def metrics(self) -> str:

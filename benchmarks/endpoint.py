@@ -1,0 +1,114 @@
+"""Ranking reads a second beside a FastAPI deployment that does nothing, and votes a second with each on disk.
+
+Everything in a comparison is behind the same Serve, takes turns, and sends answers of the same size; the median of 3 passes counts.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import httpx
+
+from benchmarks.load import Load, get, load, post
+from tests.electorate.online.finished import finished_run
+
+ROOT = Path(__file__).parent.parent
+PERSONAS, CONNECTIONS, READS, PASSES = 2000, 32, 4000, 3
+BATCHES, BATCH, SINGLES = 300, 100, 1500
+SHARE, TIMES = 0.7, 5.0
+PORTS = {True: 8471, False: 8472}
+
+
+def main() -> None:
+    """Print the figures of reads and of writes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = finished_run(Path(scratch) / "run", size=PERSONAS).path
+        with served(folder, ha=True) as port:
+            size = _size(port)
+            reads = {"warm": [], "cold": [], "no-op": []}
+            for pass_ in range(PASSES + 1):
+                for kind, passes in reads.items():
+                    found = _read(port, kind, size, pass_)
+                    if pass_:
+                        passes.append(found)
+            _print_reads(reads, size)
+            _writes(port)
+        with served(folder, ha=False) as port:
+            default = [_read(port, "warm", size, pass_) for pass_ in range(PASSES + 1)][1:]
+        best, plain = median(one.rate for one in reads["warm"]), median(one.rate for one in default)
+        print(f"  behind Serve's default proxy {plain:.0f}/s; the HA proxy {best / plain:.1f} times it (at least {TIMES:g} asked)")
+
+
+@contextmanager
+def served(folder: Path, ha: bool) -> Iterator[int]:
+    """benchmarks/endpoint_peer.py as a child process; its port."""
+    port = PORTS[ha]
+    command = [sys.executable, "-m", "benchmarks.endpoint_peer", str(folder), str(port), "ha" if ha else "default"]
+    child = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert child.stdout
+    assert child.stdin
+    if not any(line == "up\n" for line in child.stdout):
+        raise RuntimeError("the endpoint's process ended")
+    try:
+        yield port
+    finally:
+        child.stdin.close()
+        child.wait(60)
+
+
+def _size(port: int) -> int:
+    return len(httpx.get(f"http://127.0.0.1:{port}/v1/users/5/ranking").content)
+
+
+def _read(port: int, kind: str, size: int, pass_: int) -> Load:
+    """warm: a hundred users again and again; cold: each user's first since the votes last changed."""
+    if kind == "cold":
+        vote = {"id": f"cold-{pass_}", "user_id": "cold", "model_a": "c0", "model_b": "c1", "winner": "tie"}
+        version = httpx.post(f"http://127.0.0.1:{port}/v1/votes", json={"votes": [vote]}).json()["version"]
+        httpx.get(f"http://127.0.0.1:{port}/v1/leaderboard", params={"min_version": version})
+    requests = {
+        "warm": lambda i: get(f"/v1/users/{i % 100}/ranking"),
+        "cold": lambda i: get(f"/v1/users/{i % PERSONAS}/ranking"),
+        "no-op": lambda _: get(f"/noop/?size={size}"),
+    }
+    found = load(port, requests[kind], PERSONAS if kind == "cold" else READS, CONNECTIONS)
+    assert set(found.statuses) == {200}, (kind, found.statuses)
+    return found
+
+
+def _print_reads(reads: dict[str, list[Load]], size: int) -> None:
+    rate = {kind: median(one.rate for one in of) for kind, of in reads.items()}
+    p99 = {kind: median(one.p99_ms for one in of) for kind, of in reads.items()}
+    print(f"rankings of {PERSONAS:,} users, {size} bytes each, {CONNECTIONS} connections, behind the HA proxy:")
+    for kind in reads:
+        print(f"  {kind} {rate[kind]:.0f}/s, p99 {p99[kind]:.0f} ms; {rate[kind] / rate['no-op']:.2f} of a no-op (at least {SHARE} asked)")
+
+
+def _writes(port: int) -> None:
+    def batch(i: int, size: int) -> bytes:
+        votes = [
+            {"id": f"{size}-{i}-{j}", "user_id": f"u{(i * size + j) % 5000}", "model_a": "c0", "model_b": "c1", "winner": "tie"}
+            for j in range(size)
+        ]
+        return post("/v1/votes", json.dumps({"votes": votes}).encode())
+
+    bodies = [batch(i, BATCH) for i in range(BATCHES)], [batch(i, 1) for i in range(SINGLES)]
+    many, one = (load(port, of.__getitem__, len(of), CONNECTIONS) for of in bodies)
+    assert set(many.statuses) == set(one.statuses) == {200}, (many.statuses, one.statuses)
+    print(
+        f"  votes on disk before they are acknowledged: {many.rate * BATCH:,.0f}/s in batches of {BATCH}, p99 {many.p99_ms:.0f} ms; ",
+        end="",
+    )
+    print(f"{one.rate:,.0f}/s one by one, p99 {one.p99_ms:.0f} ms")
+
+
+if __name__ == "__main__":
+    main()
