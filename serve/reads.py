@@ -1,7 +1,6 @@
 """Routes that read: leaderboards, rankings, and what the page shows beside them. They never reach the writer."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -121,7 +120,7 @@ def _personal(user: str | None, found: Ranking) -> schemas.PersonalRanking:
         note=found.note,
         votes=found.votes,
         version=found.standings,
-        ranking=[schemas.RankedModel(**asdict(entry)) for entry in found.ranking],
+        ranking=[schemas.RankedModel(**vars(entry)) for entry in found.ranking],
     )
 
 

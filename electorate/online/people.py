@@ -12,7 +12,7 @@ from electorate.errors import ElectorateError
 from electorate.online.base import Base
 from electorate.online.standings import Standings
 from electorate.online.store import NO_SEGMENT, as_persona
-from electorate.personas import BLOCK
+from electorate.personas import BLOCK, draw_archetypes
 from electorate.scale import Ints
 from electorate.storage.vote_log import VoteLog, column
 
@@ -34,6 +34,7 @@ class People:
     def __init__(self, base: Base) -> None:
         self._base = base
         self._block = lru_cache(BLOCKS_KEPT)(self._read)
+        self._archetypes = lru_cache(BLOCKS_KEPT)(self._draw_archetypes)
 
     def segment(self, name: str | None) -> int:
         """A segment's place; NO_SEGMENT for None. Raises ElectorateError if there is none of this name."""
@@ -48,7 +49,8 @@ class People:
         said = self.segment(segment)
         persona = None if user is None else as_persona(user, self._base.personas)
         if persona is not None and self._base.run is not None:
-            return Person(persona, int(self._base.run.segments(np.array([persona]))[0]))
+            block, row = divmod(persona, BLOCK)
+            return Person(persona, int(self._archetypes(block)[row]))
         found = None if user is None else standings.users.find(user)
         if found is None:
             return Person(None, said)
@@ -68,6 +70,9 @@ class People:
                 first, last = np.searchsorted(column(block, "user_id"), (number, number + 1))
                 parts.append(Cast.of(block.slice(first, last - first), number, round_))
         return Cast.joined([*parts, standings.recent.of_users(np.array([number]))])
+
+    def _draw_archetypes(self, block: int) -> Ints:
+        return NONE if self._base.run is None else draw_archetypes(self._base.run.electorate, block)
 
     def _read(self, of_run: bool, round_: int, block: int, models: Sequence[str], erasures: int) -> pa.Table | None:  # noqa: ARG002
         """A file of a log, if it is there. erasures: as each may rewrite it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtri
@@ -87,6 +88,7 @@ class Rankings:
     def __init__(self, base: Base) -> None:
         self.base, self.people = base, People(base)
         self.by_prompt = PromptSystem.of(base.run) if base.run else None
+        self._version = base.run.electorate.config.digest()[:12] if base.run else ""
         self._prompts = {text: i for i, text in enumerate(base.run.prompts.text)} if base.run else {}
 
     def leaderboard(self, standings: Standings, segment: str | None, ties: str | None) -> list[dict[str, object]]:
@@ -118,16 +120,15 @@ class Rankings:
         person, rows = self.people.who(standings, user, segment), _rows(standings.models, candidates)
         prior = standings.unlabelled if standings.prior is None or person.segment == NO_SEGMENT else standings.prior
         votes, label = self.people.votes(standings, person), person.segment if prior is standings.prior else 0
-        version = self.base.run.electorate.config.digest()[:12] if self.base.run else ""
         if prior is None or not len(votes.user):
             system = "global_bt" if person.segment == NO_SEGMENT else "segment_bt"
             fit = standings.fits[person.segment + 1] if standings.fits else None
             entries = () if fit is None else _entries(standings.models, rows, fit.strength, fit.covariance[:-1, :-1])
-            return self._ranking(standings, system, version, user, person, 0, entries)
+            return self._ranking(standings, system, self._version, user, person, 0, entries)
         own = UserVotes(1, np.array([label]), votes.user, votes.a, votes.b, votes.outcome)
         at = posteriors.posterior(own, prior, self.base.ties)
         entries = _entries(standings.models, rows, at.mode[0, :-1], at.covariance[0, :-1, :-1])
-        return self._ranking(standings, SYSTEM_A, version, user, person, len(votes.user), entries)
+        return self._ranking(standings, SYSTEM_A, self._version, user, person, len(votes.user), entries)
 
     def on_stored(
         self,
@@ -175,6 +176,13 @@ class Rankings:
         return Ranking(system, version, stale, standings.version, votes > 0, note, segment, votes, entries)
 
 
+@lru_cache(16)
+def _normal(models: int) -> Floats:
+    """(DRAWS, models), the same for everybody."""
+    drawn: Floats = generator(0, Stream.TOP).standard_normal((DRAWS, models))
+    return drawn
+
+
 def _rows(models: Sequence[str], candidates: Sequence[str] | None) -> Ints:
     """Places of the candidates among the models. Raises ElectorateError if one is not there."""
     if candidates is None:
@@ -193,8 +201,7 @@ def _entries(models: Sequence[str], rows: Ints, strength: Floats, covariance: Fl
     level = np.eye(len(models)) - 1 / len(models)
     mean, spread = (level @ strength)[rows], (level @ covariance @ level)[np.ix_(rows, rows)]
     values, vectors = np.linalg.eigh(spread)
-    normal = generator(0, Stream.TOP).standard_normal((DRAWS, len(rows)))
-    drawn = mean + normal @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
+    drawn = mean + _normal(len(rows)) @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
     first = np.bincount(drawn.argmax(axis=1), minlength=len(rows)) / DRAWS
     half = float(ndtri((1 + CONFIDENCE) / 2)) * ELO_PER_NAT * np.sqrt(np.maximum(np.diag(spread), 0.0))
     rating = to_elo(mean)
