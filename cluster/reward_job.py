@@ -11,7 +11,7 @@ import ray.train
 import ray.train.torch
 import torch
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
@@ -27,6 +27,7 @@ from electorate.rewards.battles import Battles
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.forms import FOR_ALL, own_say, wanted
 from electorate.rewards.network import Network
+from electorate.rewards.reader import restore
 from electorate.rewards.training import Plan, Training, standardise
 from electorate.storage.run_folder import RunFolder
 
@@ -34,7 +35,6 @@ CPUS_PER_WORKER = 1.0
 MAX_FAILURES = 3  # of workers, before the job gives up; each goes on from the last checkpoint
 STATE = "state.pt"
 HELD_OUT = "held_out"
-ADAPTER, HEADS = "adapter", "heads.safetensors"
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,7 @@ def _adapt(job: Job, votes: Battles) -> Adapted:
     run = RunFolder(job.run)
     electorate, folder = founding.of_run(run), store.of_round(run, job.round_)
     network, texts = _network(job, run, electorate, "cuda" if job.settings.accelerator == "gpu" else "cpu")
-    network.load_state_dict(load_file(folder / HEADS), strict=False)
-    encoder.load_adapter(network.encoder, folder / ADAPTER)
+    restore(network, folder)
     return adapters.adapt(network, texts.answers, votes, job.settings, electorate.config.ratings.ties)
 
 
@@ -191,9 +190,9 @@ def _state(checkpoint: Path) -> dict[str, Any] | None:
 def _save(folder: Path, network: Network, trained: dict[str, torch.Tensor]) -> None:
     """The adapter as peft's files, and what else was trained as one file of tensors."""
     of_encoder = {name.removeprefix("encoder."): value for name, value in trained.items() if name.startswith("encoder.")}
-    encoder.save_adapter(network.encoder, of_encoder, folder / ADAPTER)
+    encoder.save_adapter(network.encoder, of_encoder, folder / store.ADAPTER)
     own = {name: value.contiguous() for name, value in trained.items() if not name.startswith("encoder.model.")}
-    save_file(own, folder / HEADS)
+    save_file(own, folder / store.HEADS)
 
 
 def _draw(run: RunFolder, round_: int, found: dict[str, Any]) -> None:

@@ -6,15 +6,18 @@ from fastapi import FastAPI
 from ray import serve as ray_serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, BackpressureConfig, HTTPOptions
+from ray.serve.handle import DeploymentHandle
 
+from actors.reader import TextReader
 from actors.writer import Writer
 from electorate.online import base as bases
+from electorate.online.rankings import PromptSystem
 from serve import api
 from serve.follower import Follower
 from serve.security import Gate, read_keys
 from serve.settings import Settings
 
-WRITES_AT_ONCE = 1024
+WRITES_AT_ONCE, READ_AT_ONCE = 1024, 4
 TARGET_SHARE = 0.5  # of what a replica works on at once, above which another one is started
 BUSY = BackpressureConfig(status_code=429, retry_after_s=1)
 NAME = "rankings"
@@ -35,16 +38,22 @@ def stop() -> None:
 def app(settings: Settings) -> Application:
     """The endpoint over a run's results, or over none yet. Raises ElectorateError for what cannot be served."""
     folder = settings.absolute_folder
-    bases.of_folder(folder)
+    base = bases.of_folder(folder)
+    reads_texts = base.run is not None and PromptSystem.of(base.run) is not None
     keys = None if settings.keys is None else read_keys(settings.keys.expanduser().absolute())
     # One writer, and never two: the next waits for the lock on the store that the last one held.
     writer = ray_serve.deployment(Writer, name="Writer", num_replicas=1, max_ongoing_requests=WRITES_AT_ONCE)
     writer = writer.options(max_queued_requests=WRITES_AT_ONCE, backpressure_config=BUSY, ray_actor_options={"num_cpus": 0})
 
+    reader = ray_serve.deployment(TextReader, name="Reader", max_ongoing_requests=READ_AT_ONCE, max_queued_requests=settings.max_queued)
+    reader = reader.options(backpressure_config=BUSY, ray_actor_options={"num_cpus": 0})
+
     def build() -> FastAPI:
-        context = ray_serve.get_replica_context()
-        handle = ray_serve.get_deployment_handle("Writer", app_name=context.app_name)
-        return api.build(Follower(bases.of_folder(folder), handle), settings, Gate(keys, settings.rate))
+        def handle(part: str) -> DeploymentHandle:
+            return ray_serve.get_deployment_handle(part, app_name=ray_serve.get_replica_context().app_name)
+
+        follower = Follower(bases.of_folder(folder), handle("Writer"), handle("Reader") if reads_texts else None)
+        return api.build(follower, settings, Gate(keys, settings.rate))
 
     scaling = AutoscalingConfig(
         min_replicas=settings.min_replicas,
@@ -60,4 +69,5 @@ def app(settings: Settings) -> Application:
         backpressure_config=BUSY,
         ray_actor_options={"num_cpus": 0},
     )
-    return endpoint.bind(writer.bind(folder))
+    # Bound to the endpoint so that they are deployed with it; its replicas find them by name.
+    return endpoint.bind(writer.bind(folder), *([reader.bind(folder)] if reads_texts else []))

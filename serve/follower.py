@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -17,10 +18,13 @@ from electorate.online.base import Base
 from electorate.online.rankings import Rankings
 from electorate.online.standings import Standings
 from electorate.online.store import Batch, Taken
+from electorate.rewards.weights import PersonalRead
+from electorate.scale import Ints
 from serve.security import Refused
 
 WAIT_S = 2.0  # at most, for a version that a reader wants
-WRITE_S = 10.0  # at most, for a write to be acknowledged
+ANSWER_S = 10.0  # at most, for a write to be acknowledged or a text to be read
+UNREAD = "what reads texts is away"
 AGAIN_S = 0.5  # after the writer was lost
 REPORT_S = 1.0
 PREFIXES = ("ray_electorate_", "ray_serve_")  # Serve counts latencies itself
@@ -29,9 +33,9 @@ PREFIXES = ("ray_electorate_", "ray_serve_")  # Serve counts latencies itself
 class Follower:
     """The service of a replica on Ray Serve."""
 
-    def __init__(self, base: Base, writer: DeploymentHandle) -> None:
+    def __init__(self, base: Base, writer: DeploymentHandle, reader: DeploymentHandle | None) -> None:
         self.rankings = Rankings(base)
-        self._writer = writer
+        self._writer, self._reader = writer, reader
         self._standings: Standings | None = None
         self._newer = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
@@ -96,14 +100,34 @@ class Follower:
         version: int | None = await self._written(self._writer.erase.remote(user, key))
         return version
 
+    async def read_answers(self, prompt: str, responses: Sequence[str], models: Ints) -> PersonalRead:
+        """See Service."""
+        read: PersonalRead = await self._awaited(self._texts().answers.remote(prompt, responses, models), UNREAD)
+        return read
+
+    async def read_prompt(self, prompt: str) -> PersonalRead | None:
+        """See Service."""
+        read: PersonalRead | None = await self._awaited(self._texts().prompt.remote(prompt), UNREAD)
+        return read
+
+    def _texts(self) -> DeploymentHandle:
+        if self._reader is None:
+            raise Refused(503, "nothing here reads texts", None)
+        return self._reader
+
     async def _written(self, response: Any) -> Any:
+        return await self._awaited(response, "nothing was acknowledged, as the writer is away; send it again with the same ids")
+
+    async def _awaited(self, response: Any, otherwise: str) -> Any:
         try:
-            async with asyncio.timeout(WRITE_S):
+            async with asyncio.timeout(ANSWER_S):
                 return await response
         except BackPressureError:
-            raise Refused(429, "too many writes wait", 1) from None
+            raise Refused(429, "too many wait", 1) from None
+        except ElectorateError:
+            raise
         except (RayError, RayServeException, TimeoutError):
-            raise Refused(503, "nothing was acknowledged, as the writer is away; send it again with the same ids", 1) from None
+            raise Refused(503, otherwise, 1) from None
 
     def count(self, route: str, status: int) -> None:
         """See Service."""

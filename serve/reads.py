@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from electorate.errors import ElectorateError
-from electorate.online.rankings import Ranking, Rankings
+from electorate.online.rankings import Ranking
 from electorate.online.standings import Standings
+from electorate.rewards.store import PROMPT_HEAD
+from electorate.scale import Ints
 from serve import schemas
 from serve.gallery import Gallery
 from serve.schemas import Name, Problem, Ties, Version
@@ -62,15 +65,15 @@ def routes(service: Service, gate: Gate, costs: dict[str, float]) -> APIRouter:
 
     @router.post("/v1/rankings")
     async def ranking(asked: schemas.RankingRequest) -> schemas.PersonalRanking:
-        """The same with a choice of models, and on a prompt by what the models answered to it."""
+        """The same with a choice of models, or on a prompt by what the models answer to it."""
         standings = await service.standings(asked.min_version)
-        return _personal(asked.user_id, _ranked(rankings, standings, asked, asked.candidates))
+        return _personal(asked.user_id, await _ranked(service, standings, asked, asked.candidates))
 
     @router.post("/v1/route")
     async def route(asked: schemas.RouteRequest) -> schemas.Route:
         """The contestant that serves this user best within the cost."""
         standings = await service.standings(asked.min_version)
-        found = _ranked(rankings, standings, asked, _within(standings.models, costs, asked.max_cost))
+        found = await _ranked(service, standings, asked, _within(standings.models, costs, asked.max_cost))
         best = found.ranking[0]
         return schemas.Route(
             model=best.model,
@@ -124,15 +127,37 @@ def _personal(user: str | None, found: Ranking) -> schemas.PersonalRanking:
     )
 
 
-def _ranked(
-    rankings: Rankings, standings: Standings, asked: schemas.RankingRequest | schemas.RouteRequest, candidates: list[str] | None
+async def _ranked(
+    service: Service, standings: Standings, asked: schemas.RankingRequest | schemas.RouteRequest, candidates: list[str] | None
 ) -> Ranking:
+    """By the responses that were given, by the run's own to this prompt, by the prompt alone, or without a prompt."""
+    rankings, whose = service.rankings, (standings, asked.user_id)
+    given = asked.responses if isinstance(asked, schemas.RankingRequest) else None
     if asked.prompt is None:
-        return rankings.of_user(standings, asked.user_id, asked.segment, candidates)
-    prompt = rankings.prompt(asked.prompt)
-    if prompt is None:
-        raise ElectorateError("prompt: not one of the run's; leave it out for the ranking over all prompts")
-    return rankings.on_stored(standings, asked.user_id, prompt, asked.segment, candidates)
+        if given is not None:
+            raise ElectorateError("responses: to which prompt? give it as `prompt`")
+        return rankings.of_user(*whose, asked.segment, candidates)
+    form = rankings.reads_prompts().form
+    if given is not None:
+        models = _models(standings, [answer.model for answer in given])
+        told = await service.read_answers(asked.prompt, [answer.response for answer in given], models)
+        return rankings.on_answers(*whose, form, told, models, asked.segment, candidates)
+    if (prompt := rankings.prompt(asked.prompt)) is not None:
+        return rankings.on_stored(*whose, prompt, asked.segment, candidates)
+    ahead = await service.read_prompt(asked.prompt)
+    if ahead is None:
+        raise ElectorateError("prompt: the run asked another, and learned nothing of prompts alone; add prompt_head to its systems")
+    return rankings.on_answers(*whose, PROMPT_HEAD, ahead, np.arange(len(standings.models)), asked.segment, candidates)
+
+
+def _models(standings: Standings, names: list[str]) -> Ints:
+    """Their places. Raises ElectorateError for one that is not there, or there twice."""
+    for name in names:
+        if name not in standings.models:
+            raise ElectorateError(f"responses: {name!r} is not a contestant")
+        if names.count(name) > 1:
+            raise ElectorateError(f"responses: two of {name!r}; one a contestant")
+    return np.array([standings.models.index(name) for name in names])
 
 
 def _within(models: tuple[str, ...], costs: dict[str, float], most: float | None) -> list[str]:

@@ -102,12 +102,22 @@ class PersonalRanking(Wire):
     ranking: list[RankedModel]
 
 
+class Answer(Wire):
+    """A contestant's response."""
+
+    model: Name
+    response: Annotated[str, StringConstraints(max_length=200_000)]
+
+
 class RankingRequest(Wire):
-    """What to rank, for whom."""
+    """What to rank, for whom. With a prompt by what the models answer to it: `responses` where they are given, else the run's own where it
+    asked this prompt, else what the prompt alone tells of them.
+    """
 
     user_id: Name | None = None
     segment: Name | None = Field(None, description="for a user who has none")
-    prompt: Text | None = Field(None, description="one of the run's prompts: the ranking on it")
+    prompt: Text | None = None
+    responses: list[Answer] | None = Field(None, min_length=1, max_length=100, description="to the prompt; these are ranked")
     candidates: list[Name] | None = Field(None, min_length=1, max_length=500, description="models to rank; none: all")
     min_version: Version = 0
 
@@ -117,7 +127,7 @@ class RouteRequest(Wire):
 
     user_id: Name | None = None
     segment: Name | None = Field(None, description="for a user who has none")
-    prompt: Text | None = Field(None, description="one of the run's prompts")
+    prompt: Text | None = None
     max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
     min_version: Version = 0
 
@@ -132,13 +142,6 @@ class Route(Wire):
     system: str
     personal: bool
     version: Version
-
-
-class Answer(Wire):
-    """A contestant's response."""
-
-    model: str
-    response: str
 
 
 class Battle(Wire):

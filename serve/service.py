@@ -1,10 +1,13 @@
 """What the ranking endpoint's routes stand on: standings to read, and somewhere to write."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from electorate.online.rankings import Rankings
 from electorate.online.standings import Standings
 from electorate.online.store import Batch, Taken
+from electorate.rewards.weights import PersonalRead
+from electorate.scale import Ints
 
 
 class Service(Protocol):
@@ -30,6 +33,14 @@ class Service(Protocol):
 
     async def erase(self, user: str, key: str) -> int | None:
         """The version without the user; None if it is not known."""
+        ...
+
+    async def read_answers(self, prompt: str, responses: Sequence[str], models: Ints) -> PersonalRead:
+        """What System B says of responses to a prompt by these models. Raises Refused if nothing here reads texts."""
+        ...
+
+    async def read_prompt(self, prompt: str) -> PersonalRead | None:
+        """What a prompt alone tells of all models; None where that was not learned. Raises Refused if nothing here reads texts."""
         ...
 
     def count(self, route: str, status: int) -> None:

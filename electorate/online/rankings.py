@@ -17,8 +17,8 @@ from electorate.online.store import NO_PROMPT, NO_SEGMENT
 from electorate.ratings import bradley_terry, leaderboard, posteriors
 from electorate.ratings.posteriors import UserVotes
 from electorate.ratings.ties import MODELS
+from electorate.rewards import prompt_head, weights
 from electorate.rewards import store as reward_store
-from electorate.rewards import weights
 from electorate.rewards.battles import Battles
 from electorate.rewards.forms import FORMS
 from electorate.rewards.systems import on_answers
@@ -131,29 +131,44 @@ class Rankings:
         return self._ranking(standings, SYSTEM_A, self._version, user, person, len(votes.user), entries)
 
     def on_stored(
-        self,
-        standings: Standings,
-        user: str | None,
-        prompt: int,
-        segment: str | None = None,
-        candidates: Sequence[str] | None = None,
+        self, standings: Standings, user: str | None, prompt: int, segment: str | None = None, candidates: Sequence[str] | None = None
     ) -> Ranking:
         """By the models' answers to a prompt of the run, for a user. See `of_user`.
 
         Raises ElectorateError too if the run trained nothing that reads answers.
         """
-        run, by_prompt = self.base.run, self.by_prompt
-        if run is None or by_prompt is None:
-            raise ElectorateError("prompt: nothing here reads prompts; serve a run whose config has a reward section, or leave it out")
-        person, rows = self.people.who(standings, user, segment), _rows(standings.models, candidates)
-        votes, models = self.people.votes(standings, person), len(standings.models)
+        by_prompt, models = self.reads_prompts(), len(standings.models)
+        told = weights.on_prompt(by_prompt.read, prompt, models)
+        return self.on_answers(standings, user, by_prompt.form, told, np.arange(models), segment, candidates)
+
+    def on_answers(
+        self,
+        standings: Standings,
+        user: str | None,
+        system: str,
+        told: PersonalRead,
+        models: Ints,
+        segment: str | None = None,
+        candidates: Sequence[str] | None = None,
+    ) -> Ranking:
+        """By what `told` says of answers (A,) by these models, for a user, whose weights come from its votes on the run's answers."""
+        by_prompt, person = self.reads_prompts(), self.people.who(standings, user, segment)
+        names = [standings.models[m] for m in models]
+        rows, votes = _rows(names, candidates), self.people.votes(standings, person)
         votes = Cast(*(values[votes.prompt != NO_PROMPT] for values in votes))
         read, label = by_prompt.read, np.array([max(0, person.segment)])
-        read = weights.without_label(read, run.shares) if person.segment == NO_SEGMENT else read
-        own = weights.solve(read, Battles.of(votes, label, models), self.base.ties)
-        strength, covariance = on_answers(read, label, own, slice(prompt * models, (prompt + 1) * models))
-        entries = _entries(standings.models, rows, strength[0], covariance[0])
-        return self._ranking(standings, by_prompt.form, by_prompt.version, user, person, len(votes.user), entries)
+        if person.segment == NO_SEGMENT and self.base.run is not None:
+            read, told = (prompt_head.without_label(one, self.base.run.shares) for one in (read, told))
+        own = weights.solve(read, Battles.of(votes, label, len(standings.models)), self.base.ties)
+        strength, covariance = on_answers(told, label, own, models)
+        entries = _entries(names, rows, strength[0], covariance[0])
+        return self._ranking(standings, system, by_prompt.version, user, person, len(votes.user), entries)
+
+    def reads_prompts(self) -> PromptSystem:
+        """What ranks on prompts. Raises ElectorateError if nothing does."""
+        if self.by_prompt is None:
+            raise ElectorateError("prompt: nothing here reads prompts; serve a run whose config has a reward section, or leave it out")
+        return self.by_prompt
 
     def _ranking(
         self,
@@ -171,7 +186,10 @@ class Rankings:
             note = f"{known}; this is {'everyone' if segment is None else segment}'s ranking"
         by_prompt, run = self.by_prompt, self.base.run
         stale = (
-            by_prompt is not None and run is not None and system == by_prompt.form and reward_store.is_stale(run.folder, by_prompt.round_)
+            by_prompt is not None
+            and run is not None
+            and version == by_prompt.version
+            and reward_store.is_stale(run.folder, by_prompt.round_)
         )
         return Ranking(system, version, stale, standings.version, votes > 0, note, segment, votes, entries)
 

@@ -7,7 +7,7 @@ prompts, so that one encoding of a prompt ranks all models for every user. Promp
 ratings from prompts too, for everybody alike and from votes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,6 +70,17 @@ def personal(read: Read) -> PersonalRead:
         return read
     kinds, answers = read.base.shape
     return PersonalRead(read.base, read.eta, np.zeros((answers, 0)), np.zeros((kinds, 0)), 0.0, 0.0, 0.0, 0)
+
+
+def without_label(read: PersonalRead, shares: Floats) -> PersonalRead:
+    """For users who may be of any archetype, (K,) shares summing to 1: what it says on average, one kind for all."""
+
+    def mixed(by_kind: Floats) -> Floats:
+        mean: Floats = np.tensordot(shares, by_kind, axes=1)[None].astype(float, copy=False)
+        return by_kind if len(by_kind) == 1 else mean
+
+    mean = replace(read, base=mixed(read.base), eta=mixed(read.eta), mean=mixed(read.mean))
+    return replace(mean, unsaid=mixed(mean.unsaid)) if isinstance(mean, PromptRead) else mean
 
 
 def _ridge(x: Floats, y: Floats) -> tuple[Floats, Floats]:

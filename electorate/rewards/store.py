@@ -27,9 +27,10 @@ from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 
 History = list[dict[str, Any]]
+ADAPTER, HEADS = "adapter", "heads.safetensors"
 READS, HISTORY, VERSIONS, STALE = "reads", "history.json", "versions.json", "stale.json"
 PROMPT_HEAD = "prompt_head"
-PROMOTED = ("adapter", "heads.safetensors", f"{PROMPT_HEAD}.npz", READS)
+PROMOTED = (ADAPTER, HEADS, f"{PROMPT_HEAD}.npz", READS)
 
 
 def of_round(run: RunFolder, round_: int) -> Path:
@@ -100,6 +101,15 @@ def write_prompt_head(folder: Path, head: PromptHead) -> None:
     """Keep it for prompts still to come."""
     columns: dict[str, Any] = asdict(head)
     np.savez(folder / f"{PROMPT_HEAD}.npz", **columns)
+
+
+def read_prompt_head(folder: Path) -> PromptHead | None:
+    """What `write_prompt_head` kept; None where prompts alone were not learned from."""
+    path = folder / f"{PROMPT_HEAD}.npz"
+    if not path.exists():
+        return None
+    with np.load(path) as columns:
+        return PromptHead(**{name: columns[name] for name in columns.files})
 
 
 def read(folder: Path, form: str) -> Read:

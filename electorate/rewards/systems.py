@@ -8,7 +8,7 @@ from electorate.evaluation.metrics import pair_indices
 from electorate.evaluation.predictions import Prediction
 from electorate.ratings.ties import TieModel
 from electorate.rewards.prompt_head import PromptRead
-from electorate.rewards.weights import PersonalRead, Read, Weights
+from electorate.rewards.weights import PersonalRead, Read, Weights, on_prompt
 from electorate.scale import Floats, Ints
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(3)  # exact to the fifth power of an sd below one
@@ -61,7 +61,7 @@ class Personal:
     def on(self, prompt: int) -> Prediction:
         """See System. The odds are averaged over the posterior of each difference."""
         read, models = self.read, self.read.base.shape[1] // self.mix.shape[1]
-        strength, covariance = on_answers(read, self.label, self.weights, slice(prompt * models, (prompt + 1) * models))
+        strength, covariance = on_answers(on_prompt(read, prompt, models), self.label, self.weights, np.arange(models))
         a, b = pair_indices(models)
         variance = np.diagonal(covariance, axis1=1, axis2=2)
         sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * covariance[:, a, b], 0.0))
@@ -80,25 +80,24 @@ class Personal:
         return self.read.tau * self.weights.mode[:, self.read.taste.shape[1] + 1 : -1] if self.read.tau > 0 else np.zeros((1, 1))
 
 
-def on_answers(read: PersonalRead, label: Ints, weights: Weights, answers: slice) -> tuple[Floats, Floats]:
-    """What a form says of one answer by each model to n users with these archetypes: mean (n, M) and covariance (n, M, M), nats.
+def on_answers(read: PersonalRead, label: Ints, weights: Weights, by: Ints) -> tuple[Floats, Floats]:
+    """What a form says of A answers by these models (A,) to n users with these archetypes: mean (n, A) and covariance (n, A, A), nats.
 
     What a prompt does not tell of an answer counts as unsure; nothing does for what reads the answers.
     """
     mode, kind, r = weights.mode, read.kind(label), read.taste.shape[1]
-    base, taste = read.base[:, answers], read.taste[answers]
-    models = base.shape[1]
-    strength = base[kind] + mode[:, :r] @ taste.T
-    reads = np.zeros((models, mode.shape[1]))
-    reads[:, :r] = taste
+    answers = len(by)
+    strength = read.base[kind] + mode[:, :r] @ read.taste.T
+    reads = np.zeros((answers, mode.shape[1]))
+    reads[:, :r] = read.taste
     if read.tau > 0:
-        strength = strength + read.tau * mode[:, r + 1 : -1]
-        reads[:, r + 1 : -1] = read.tau * np.eye(models)
+        strength = strength + read.tau * mode[:, r + 1 + by]
+        reads[np.arange(answers), r + 1 + by] = read.tau
     covariance: Floats = reads @ weights.covariance @ reads.T
     if isinstance(read, PromptRead):
         own = np.column_stack([np.ones(len(label)), mode[:, :r]])
         unsaid = np.einsum("nr,nrq,nq->n", own, read.unsaid[kind], own)
-        covariance = covariance + unsaid[:, None, None] * np.eye(models)
+        covariance = covariance + unsaid[:, None, None] * np.eye(answers)
     return strength, covariance
 
 

@@ -84,13 +84,10 @@ class Weights:
         return self.mode + ratings_kernels.unwhitened(self.root, normal)
 
 
-def without_label(read: PersonalRead, shares: Floats) -> PersonalRead:
-    """For users who may be of any archetype, (K,) shares summing to 1: what it says on average, one kind for all."""
-
-    def mixed(by_kind: Floats) -> Floats:
-        return by_kind if len(by_kind) == 1 else (shares @ by_kind)[None]
-
-    return replace(read, base=mixed(read.base), eta=mixed(read.eta), mean=mixed(read.mean))
+def on_prompt(read: PersonalRead, prompt: int, models: int) -> PersonalRead:
+    """Of the answers to one prompt, where they lie prompt by prompt, so many each."""
+    answers = slice(prompt * models, (prompt + 1) * models)
+    return replace(read, base=read.base[:, answers], taste=read.taste[answers])
 
 
 def prior_mean(read: PersonalRead, label: Ints) -> Floats:

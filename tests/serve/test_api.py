@@ -74,6 +74,26 @@ def test_leaderboards_and_rankings_are_cut_as_asked(client: TestClient) -> None:
     assert (stranger["system"], stranger["personal"], stranger["user_id"]) == ("segment_bt", False, None)
 
 
+def test_on_a_prompt_the_responses_given_come_first_then_the_runs_then_the_prompt_alone(client: TestClient) -> None:
+    asked = client.get("/v1/battle").json()["prompt"]
+    given = [{"model": "c4", "response": "short"}, {"model": "c1", "response": "a longer response"}]
+    by_responses = client.post("/v1/rankings", json={"user_id": "3", "prompt": asked, "responses": given}).json()
+    assert [row["model"] for row in by_responses["ranking"]] == ["c1", "c4"]
+    assert (by_responses["system"], by_responses["votes"]) == ("hybrid", 30)
+    ahead = client.post("/v1/rankings", json={"user_id": "3", "prompt": "told by nobody yet"}).json()
+    assert (ahead["system"], ahead["system_version"], ahead["ranking"][0]["model"]) == ("prompt_head", "round=1/epoch=0", "c0")
+    assert client.post("/v1/route", json={"prompt": "told by nobody yet", "max_cost": 2}).json()["model"] in {"c1", "c3"}
+    for body, says in (
+        ({"prompt": "unheard of"}, "prompt: the run asked another, and learned nothing of prompts alone"),
+        ({"responses": given}, "responses: to which prompt?"),
+        ({"prompt": "x", "responses": [given[0], given[0]]}, "responses: two of 'c4'; one a contestant"),
+        ({"prompt": "x", "responses": [{"model": "gpt", "response": ""}]}, "responses: 'gpt' is not a contestant"),
+        ({"prompt": "x", "responses": given, "candidates": ["c0"]}, "candidates: 'c0' is not"),
+    ):
+        answer = client.post("/v1/rankings", json=body)
+        assert (answer.status_code, answer.json()["detail"][: len(says)]) == (400, says)
+
+
 def test_the_page_is_told_what_the_run_found(client: TestClient) -> None:
     about = client.get("/v1/about").json()
     assert (about["personas"], about["prompts"], len(about["models"])) == (300, True, 6)
