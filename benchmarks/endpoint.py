@@ -21,6 +21,7 @@ from tests.electorate.online.finished import finished_run
 ROOT = Path(__file__).parent.parent
 PERSONAS, CONNECTIONS, READS, PASSES = 2000, 32, 4000, 3
 BATCHES, BATCH, SINGLES = 300, 100, 1500
+MIXED_S = 60
 SHARE, TIMES = 0.7, 5.0
 PORTS = {True: 8471, False: 8472}
 
@@ -39,6 +40,7 @@ def main() -> None:
                         passes.append(found)
             _print_reads(reads, size)
             _writes(port)
+            _mixed(port)
         with served(folder, ha=False) as port:
             default = [_read(port, "warm", size, pass_) for pass_ in range(PASSES + 1)][1:]
         best, plain = median(one.rate for one in reads["warm"]), median(one.rate for one in default)
@@ -108,6 +110,24 @@ def _writes(port: int) -> None:
         end="",
     )
     print(f"{one.rate:,.0f}/s one by one, p99 {one.p99_ms:.0f} ms")
+
+
+def _mixed(port: int) -> None:
+    """Nine reads to a write, for a minute; the same users read and vote."""
+
+    def request(i: int) -> bytes:
+        user = f"m{i % 997}"
+        if i % 10:
+            return get(f"/v1/users/{user}/ranking" if i % 3 else "/v1/leaderboard")
+        vote = {"id": str(i), "user_id": user, "model_a": "c0", "model_b": f"c{1 + i // 10 % 5}", "winner": "tie"}
+        return post("/v1/votes", json.dumps({"votes": [vote]}).encode())
+
+    found = load(port, request, 10**9, CONNECTIONS, MIXED_S)
+    errors = {status: times for status, times in found.statuses.items() if status not in (200, 429)}
+    told = ", ".join(f"{times:,} of status {status}" for status, times in sorted(found.statuses.items()))
+    print(
+        f"  {MIXED_S} s of reads and writes, 9 to 1: {found.rate:.0f}/s, p99 {found.p99_ms:.0f} ms; {told}; {len(errors)} other errors (0 asked)"
+    )
 
 
 if __name__ == "__main__":

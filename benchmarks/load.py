@@ -1,6 +1,7 @@
 """A load generator that costs little beside what it loads: keep-alive connections, each with one request at a time."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,13 +39,14 @@ def post(path: str, body: bytes) -> bytes:
     return f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def load(port: int, request: Callable[[int], bytes], count: int, connections: int) -> Load:
-    """Send request(0) to request(count - 1) over so many connections."""
-    return asyncio.run(_load(port, request, count, connections))
+def load(port: int, request: Callable[[int], bytes], count: int, connections: int, seconds: float = float("inf")) -> Load:
+    """Send request(0) to request(count - 1) over so many connections, or as many as fit into so many seconds."""
+    return asyncio.run(_load(port, request, count, connections, seconds))
 
 
-async def _load(port: int, request: Callable[[int], bytes], count: int, connections: int) -> Load:
-    latency, statuses, largest, turns = [], dict[int, int](), 0, iter(range(count))
+async def _load(port: int, request: Callable[[int], bytes], count: int, connections: int, seconds: float) -> Load:
+    latency, statuses, largest, give_up = [], dict[int, int](), 0, time.monotonic() + seconds
+    turns = itertools.takewhile(lambda _: time.monotonic() < give_up, range(count))
 
     async def send() -> None:
         nonlocal largest

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from electorate.cast import Cast
+from electorate.cast import COLUMNS, Cast
 from electorate.online.base import Base
 from electorate.online.store import NO_SEGMENT, Users, VoteStore
 from electorate.personas import BLOCK
@@ -17,11 +18,13 @@ from electorate.ratings.bradley_terry import OUTCOMES, Fit
 from electorate.ratings.posteriors import Prior, UserVotes
 from electorate.ratings.tally import Tally
 from electorate.scale import Ints
+from electorate.storage.vote_log import column
 
 FOLD_AT = 50_000  # votes: above, sorting them anew for each standings takes longer than fitting the ratings
 PRIOR_USERS = 2048  # who say how far users are apart where no run has said it
 GROWN = 1.5  # times as many votes, and that is asked again
 Keys = npt.NDArray[np.uint64]
+NONE: Ints = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,12 @@ class UserIndex:
     number: Ints
     segment: Ints
 
-    @classmethod
-    def of(cls, users: Users) -> "UserIndex":
-        """From their names."""
-        key = np.array([key_of(name) for name in users.name], dtype=np.uint64)
-        order = np.argsort(key)
-        return cls(key[order], users.number[order], users.segment[order])
+    def with_users(self, users: Users) -> "UserIndex":
+        """And these, by their names."""
+        key = np.concatenate([self.key, np.array([key_of(name) for name in users.name], dtype=np.uint64)])
+        number, segment = np.concatenate([self.number, users.number]), np.concatenate([self.segment, users.segment])
+        order = np.argsort(key, kind="stable")
+        return UserIndex(key[order], number[order], segment[order])
 
     def find(self, name: str) -> tuple[int, int] | None:
         """Number and segment of the user, if there is one."""
@@ -70,9 +73,36 @@ class Standings:
     made: float
 
 
+NOBODY, NO_USERS = Users((), NONE, NONE), UserIndex(np.zeros(0, dtype=np.uint64), NONE, NONE)
+
+
+@dataclass
+class Known:
+    """What was read of a store so far. users: without their names; recent: votes not in the log yet; place: of the last one."""
+
+    users: Users = NOBODY
+    index: UserIndex = NO_USERS
+    recent: pa.Table = field(default_factory=lambda: pa.table({name: pa.array([], pa.int64()) for name in COLUMNS}))
+    place: int = 0
+
+    def read(self, store: VoteStore) -> None:
+        """What is new since."""
+        new = store.users(int(self.users.number.max(initial=-1)))
+        if len(new.number):
+            number, segment = np.concatenate([self.users.number, new.number]), np.concatenate([self.users.segment, new.segment])
+            self.users, self.index = Users((), number, segment), self.index.with_users(new)
+        self.place, votes = store.unfolded(self.place)
+        self.recent = pa.concat_tables([self.recent, votes])
+
+    def cast(self, round_: int) -> Cast:
+        """The recent votes, user by user."""
+        order = np.argsort(column(self.recent, "user_id"), kind="stable")
+        return Cast(*(values[order] for values in Cast.of(self.recent, 0, round_)))
+
+
 @dataclass
 class Counter:
-    """Makes the standings of a base and its online votes. Only what is not in the log yet is counted anew each time."""
+    """Makes the standings of a base and its online votes. Only what is new is read, and only what is not in the log yet counted again."""
 
     base: Base
     store: VoteStore
@@ -81,19 +111,22 @@ class Counter:
         default_factory=lambda: np.zeros((1, 0, 0, OUTCOMES), dtype=np.int64)
     )  # (K + 1, M, M, 3), the last without segment
     _counted: tuple[int, int] = (-1, -1)  # folds and erasures that the counts above know of
+    _known: Known = field(default_factory=Known)
     _spread: tuple[int, Prior] | None = None  # votes online when it was found, and System A's prior
 
     def standings(self) -> Standings:
         """As of now."""
         if self.store.fact("erasures") != self._counted[1]:
             self._count_all()
-        recent = self.store.unfolded()
-        if len(recent.user) > FOLD_AT:
+        known, models = self._known, self.store.models
+        known.read(self.store)
+        if len(known.recent) > FOLD_AT:
             self.store.fold()
-            recent = self.store.unfolded()
-        users, models = self.store.users(), self.store.models
+            known.recent = known.recent.slice(0, 0)
+        users = known.users
         if self.store.fact("folds") != self._counted[0]:
             self._count_folds(users)
+        recent = known.cast(self.store.fact("folds"))
         own = self._padded(self._folded, len(models)) + self._counts(recent, users, len(models))
         online = int(own.sum())
         total = own if self._run is None else own + np.concatenate([self._run, np.zeros_like(self._run[:1])])
@@ -101,8 +134,7 @@ class Counter:
         fits = tuple(bradley_terry.fit(own, self.base.ties, self.base.prior_sd) for own in each)
         prior, unlabelled = self._priors(fits, users, recent, online)
         version, folds, erasures = (self.store.fact(name) for name in ("version", "folds", "erasures"))
-        index = UserIndex.of(users)
-        return Standings(version, folds, erasures, models, total, fits, prior, unlabelled, index, recent, online, time.time())
+        return Standings(version, folds, erasures, models, total, fits, prior, unlabelled, known.index, recent, online, time.time())
 
     def _count_all(self) -> None:
         """Anew, run and log, as somebody was erased or nothing was counted yet."""
@@ -110,8 +142,9 @@ class Counter:
         if run is not None:
             tally = Tally.from_log(run.electorate, run.folder.votes)
             self._run = np.stack([tally.counts(run.rounds - 1, k) for k in range(len(self.base.segments))])
-        self._folded, self._counted = np.zeros_like(self._folded), (0, self.store.fact("erasures"))
-        self._count_folds(self.store.users())
+        self._folded, self._counted, self._known = np.zeros_like(self._folded), (0, self.store.fact("erasures")), Known()
+        self._known.read(self.store)
+        self._count_folds(self._known.users)
 
     def _count_folds(self, users: Users) -> None:
         models, known = len(self.store.models), self._counted[0]

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from electorate.cast import COLUMNS, Cast
+from electorate.cast import COLUMNS
 from electorate.errors import ElectorateError
 from electorate.personas import BLOCK
 from electorate.scale import Ints
@@ -184,20 +184,17 @@ class VoteStore:
             return int(self._db.execute("INSERT INTO users (name, segment) VALUES (?, ?)", (vote.user, vote.segment)).lastrowid or 0)
         return int(row[0])
 
-    def users(self) -> Users:
-        """By number."""
-        rows = self._db.execute("SELECT name, number, segment FROM users ORDER BY number").fetchall()
+    def users(self, after: int = -1) -> Users:
+        """By number, those above this one."""
+        rows = self._db.execute("SELECT name, number, segment FROM users WHERE number > ? ORDER BY number", (after,)).fetchall()
         name, number, segment = zip(*rows, strict=True) if rows else ((), (), ())
         return Users(tuple(name), np.array(number, dtype=np.int64), np.array(segment, dtype=np.int64))
 
-    def unfolded(self) -> Cast:
-        """The votes not in the log yet, by user and in the order they came; user is the number."""
-        return Cast.of(self._unfolded(), 0, self.fact("folds"))
-
-    def _unfolded(self) -> pa.Table:
-        rows = self._db.execute("SELECT user_id, prompt_id, model_a, model_b, first_shown, outcome FROM votes ORDER BY user_id, place")
-        values = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, len(COLUMNS))
-        return pa.table(dict(zip(COLUMNS, values.T, strict=True)))
+    def unfolded(self, after: int = 0) -> tuple[int, pa.Table]:
+        """The votes not in the log yet, in the order they came, from behind a place on; and the place of the last one."""
+        rows = self._db.execute(f"SELECT {', '.join(COLUMNS)}, place FROM votes WHERE place > ? ORDER BY place", (after,))  # noqa: S608
+        values = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, len(COLUMNS) + 1)
+        return int(values[-1, -1]) if len(values) else after, pa.table(dict(zip(COLUMNS, values.T[:-1], strict=True)))
 
     def folded(self, first: int = 0) -> Iterator[tuple[int, int, pa.Table]]:
         """Round, block and votes of every file of the log from this round on."""
@@ -209,7 +206,8 @@ class VoteStore:
 
     def fold(self) -> int:
         """Move the votes into a new round of the log; returns how many."""
-        votes, round_, log = self._unfolded(), self.fact("folds"), self.log
+        (_, votes), round_, log = self.unfolded(), self.fact("folds"), self.log
+        votes = votes.take(np.argsort(column(votes, "user_id"), kind="stable"))
         blocks = column(votes, "user_id") // BLOCK
         for block in np.unique(blocks).tolist():
             log.write(round_, block, _as_logged(votes.filter(pa.array(blocks == block)), log.schema))

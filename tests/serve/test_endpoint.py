@@ -159,7 +159,7 @@ def test_every_acknowledged_vote_is_there_once_through_kills(tmp_path: Path) -> 
         served.stop()
     store = bases.of_folder(served.folder).open_store()
     ids = [row[0] for row in store._db.execute("SELECT id FROM taken")]
-    counted = len(store.unfolded().user) + sum(len(column(table, "user_id")) for _, _, table in store.folded())
+    counted = len(store.unfolded()[1]) + sum(len(column(table, "user_id")) for _, _, table in store.folded())
     store.close()
     assert len(ids) == len(set(ids)) == counted
     assert voters.acknowledged | again.acknowledged <= set(ids) <= voters.sent | again.sent

@@ -31,7 +31,7 @@ def test_a_vote_sent_again_is_not_counted_again(tmp_path: Path) -> None:
     assert taken(store, votes("u", 1, 5)) == [Taken(2, 2)]
     # The version of a repeat is that of the first time, so that whoever waits for it does not wait for nothing.
     assert taken(store, votes("u", 0, 3)) == [Taken(1, 0)]
-    assert len(store.unfolded().user) == 8
+    assert len(store.unfolded()[1]) == 8
 
 
 def test_the_log_has_what_was_folded_and_the_database_the_rest(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_the_log_has_what_was_folded_and_the_database_the_rest(tmp_path: Path) -
     taken(store, votes("u", 0, 40, prompt=7), votes("17", 0, 4), votes("w", 0, 5))
     assert store.fold() == 49
     taken(store, votes("u", 40, 50), votes("u", 0, 3))
-    assert (store.fact("folds"), len(store.unfolded().user)) == (1, 10)
+    assert (store.fact("folds"), len(store.unfolded()[1])) == (1, 10)
     files = {block: table for _, block, table in store.folded()}
     # Personas keep their numbers; others come after the last persona's block.
     assert files[0]["user_id"].to_pylist() == [17] * 4
@@ -60,7 +60,7 @@ def test_a_user_who_is_erased_leaves_nothing(tmp_path: Path) -> None:
     assert store.erase("known-by-name", "key") == 3
     assert [set(table["user_id"].to_pylist()) for _, _, table in store.folded()] == [{2}]
     assert store.users().name == ("other",)
-    assert len(store.unfolded().user) == 0
+    assert len(store.unfolded()[1]) == 0
     store.close()
     everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"known-by-name" not in everything
@@ -92,7 +92,7 @@ def test_a_fold_that_was_cut_short_counts_nothing_twice(tmp_path: Path, monkeypa
         context.setattr(VoteStore, "_transaction", die)
         with pytest.raises(KeyboardInterrupt):
             store.fold()
-    assert (list(store.folded()), len(store.unfolded().user)) == ([], 6)
+    assert (list(store.folded()), len(store.unfolded()[1])) == ([], 6)
     taken(store, votes("u", 6, 8))
     store.fold()
     assert [len(table) for _, _, table in store.folded()] == [8]
@@ -120,7 +120,7 @@ for i in range(100_000):
         acknowledged += [int(line) for line in process.stdout.read().splitlines() if line]
         process.wait()
         store = VoteStore(tmp_path)
-        there = len(store.unfolded().user) + sum(len(table) for _, _, table in store.folded())
+        there = len(store.unfolded()[1]) + sum(len(table) for _, _, table in store.folded())
         highest = max(highest, *acknowledged)
         # The last one may have been on disk before its acknowledgement was.
         assert there in (highest + 1, highest + 2)
@@ -167,9 +167,9 @@ def test_a_full_disk_counts_nothing_and_says_so(tmp_path: Path) -> None:
     with pytest.raises(ElectorateError, match="cannot be written: database or disk is full"):
         store.add([votes("u", 3, 20_000)])
     store._db.execute("PRAGMA max_page_count = 1000000")
-    before = len(store.unfolded().user)
+    before = len(store.unfolded()[1])
     assert taken(store, votes("w", 0, 5)) == [Taken(store.fact("version"), 5)]
-    assert len(store.unfolded().user) == before + 5
+    assert len(store.unfolded()[1]) == before + 5
 
 
 def test_everything_written_is_in_the_audit(tmp_path: Path) -> None:
