@@ -11,7 +11,7 @@ def main() -> None:
     """Arguments: the run's folder, the port, and `ha` or `default` for the proxy."""
     folder, port, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     if kind == "ha":
-        proxy.use()
+        os.environ |= proxy.environment()
     else:
         # What Serve does by itself; a Ray of the project's own would have the throughput settings.
         os.environ["RAY_SERVE_THROUGHPUT_OPTIMIZED"] = "0"

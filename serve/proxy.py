@@ -1,6 +1,5 @@
 """Serve's HA proxy: requests go straight to the replicas, ten times as many as by way of its default proxy."""
 
-import os
 import time
 from pathlib import Path
 
@@ -13,9 +12,9 @@ WRAPPER = Path(__file__).parent / "haproxy.sh"
 START_S = 120.0
 
 
-def use() -> None:
-    """Have a Ray that this process starts use it. On a cluster that runs already, its nodes' own environment decides."""
-    os.environ |= {
+def environment() -> dict[str, str]:
+    """What Ray's processes need in theirs to use it."""
+    return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(WRAPPER),

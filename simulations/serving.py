@@ -1,6 +1,7 @@
 """`serve` and `keys`: the ranking endpoint on this machine, and who may use it."""
 
 import ipaddress
+import os
 import signal
 import threading
 from pathlib import Path
@@ -26,7 +27,7 @@ def serve(settings: Settings, host: str, port: int, address: str | None, console
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    proxy.use()
+    os.environ |= proxy.environment()
     with connected(address, 1.0):
         from serve import app
 

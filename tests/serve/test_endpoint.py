@@ -1,19 +1,25 @@
 """The endpoint as it runs: on Ray Serve, in a browser, under load, and through kills of each of its parts."""
 
+import os
 import re
 import shutil
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
+import yaml
 from playwright.sync_api import Page, expect, sync_playwright
 
 from electorate.online import base as bases
 from electorate.storage.vote_log import column
-from tests.conftest import electorate_command
+from serve import proxy
+from tests.conftest import BIN, ROOT, electorate_command, free_port
 from tests.electorate.online.finished import finished_run
 from tests.serve.served import Served
 
@@ -185,6 +191,47 @@ def test_reads_go_on_while_the_writer_is_away(served: Served) -> None:
     assert answer.json()["version"] > version
     later = httpx.get(f"{served.url}/v1/users/u/ranking", params={"min_version": answer.json()["version"]}, timeout=5)
     assert later.json()["votes"] == 1
+
+
+def test_who_comes_when_too_many_wait_is_told_when_to_come_again(tmp_path: Path) -> None:
+    """Serve's own command and config file, with queues as short as can be."""
+    content = yaml.safe_load((ROOT / "configs" / "serve.yaml").read_text())
+    port = content["http_options"]["port"] = free_port()
+    content["applications"][0]["args"] = {"folder": str(tmp_path / "new"), "max_ongoing": 1, "max_queued": 1, "max_replicas": 1}
+    (tmp_path / "serve.yaml").write_text(yaml.safe_dump(content))
+    command = [BIN / "serve", "run", "--address", "local", tmp_path / "serve.yaml"]
+    environment = {**os.environ, **proxy.environment(), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        proxy.wait(f"http://127.0.0.1:{port}")
+        answers = list[httpx.Response]()
+
+        def ask() -> None:
+            answers.extend(httpx.get(f"http://127.0.0.1:{port}/v1/leaderboard", timeout=20) for _ in range(20))
+
+        threads = [threading.Thread(target=ask) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {answer.status_code for answer in answers} == {200, 429}
+        assert {answer.headers["retry-after"] for answer in answers if answer.status_code == 429} == {"1"}
+        # Neither the endpoint nor the proxy's own pages can be reached from elsewhere.
+        listening = {
+            c.laddr.port: c.laddr.ip for p in parts_of(process) for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN
+        }
+        assert {listening[port], listening[8404], listening[9101]} == {"127.0.0.1"}
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            for one in [*parts_of(process), psutil.Process(process.pid)]:
+                one.kill()
+
+
+def parts_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
 
 
 def test_metrics_are_of_the_requests_answered(served: Served) -> None:
