@@ -217,9 +217,8 @@ def test_who_comes_when_too_many_wait_is_told_when_to_come_again(tmp_path: Path)
         assert {answer.status_code for answer in answers} == {200, 429}
         assert {answer.headers["retry-after"] for answer in answers if answer.status_code == 429} == {"1"}
         # Neither the endpoint nor the proxy's own pages can be reached from elsewhere.
-        listening = {
-            c.laddr.port: c.laddr.ip for p in parts_of(process) for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN
-        }
+        open_ = [connection for part in parts_of(process) for connection in part.net_connections("inet")]
+        listening = {one.laddr.port: one.laddr.ip for one in open_ if one.status == psutil.CONN_LISTEN}
         assert {listening[port], listening[8404], listening[9101]} == {"127.0.0.1"}
     finally:
         process.send_signal(signal.SIGINT)
