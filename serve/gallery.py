@@ -12,6 +12,7 @@ from serve.schemas import Answer, Battle, Curve, Segment
 
 PERSONAS = 8  # of each segment
 SHOWN = ("kendall_tau", "regret")
+SYSTEMS = ("global_bt", "segment_bt", "elo_offset", "low_rank_rm", "segment_hybrid", "hybrid", "prompt_head", "oracle_features")
 LOOKED_AT = 4096  # personas, to find some of each segment
 
 
@@ -32,14 +33,21 @@ class Gallery:
 
     @cached_property
     def curves(self) -> list[Curve]:
-        """By votes a user: every system that was compared, on unseen prompts."""
+        """By votes a user, on unseen prompts: the systems that matter most."""
         if self._run is None or not self._run.folder.metrics.exists():
             return []
         points = defaultdict(list)
         for row in files.read_table(self._run.folder.metrics).to_pylist():
-            if (row["users"], row["segment"], row["prompts"]) == ("seen", "all", "unseen") and row["metric"] in SHOWN:
+            if (
+                (row["users"], row["segment"], row["prompts"]) == ("seen", "all", "unseen")
+                and row["metric"] in SHOWN
+                and row["system"] in SYSTEMS
+            ):
                 points[row["system"], row["metric"]].append((row["votes_per_user"], row["value"], row["ci_low"], row["ci_high"]))
-        return [_curve(system, metric, sorted(of)) for (system, metric), of in points.items()]
+        return [
+            _curve(system, metric, sorted(of))
+            for (system, metric), of in sorted(points.items(), key=lambda item: SYSTEMS.index(item[0][0]))
+        ]
 
     @cached_property
     def _answers(self) -> tuple[list[int], list[list[Answer]]]:

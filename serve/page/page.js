@@ -11,6 +11,8 @@ function made(tag, attributes = {}, ...children) {
   return element;
 }
 
+function counted(votes) { return `${votes.toLocaleString()} ${votes === 1 ? "vote" : "votes"}`; }
+
 function say(text) { at("status").textContent = text; }
 
 async function call(path, options = {}) {
@@ -64,9 +66,9 @@ async function boards(minVersion) {
   fill("global", everyone.leaderboard, scale, () => []);
   const place = new Map(everyone.leaderboard.map((row, i) => [row.model, i]));
   fill("personal", own.ranking, scale, (row, i) => [made("td", {}, `${(100 * row.p_top1).toFixed(0)}%`), moved(place.get(row.model) - i)]);
-  at("global-note").textContent = `Bradley-Terry; ${everyone.votes.toLocaleString()} votes came online`;
+  at("global-note").textContent = `Bradley-Terry; ${counted(everyone.votes)} came online`;
   at("personal-title").textContent = state.user ? `${state.user}'s own` : "The user's own";
-  const rests = own.personal ? `${own.system}, on ${own.votes.toLocaleString()} votes of this user${own.segment ? ` (${own.segment})` : ""}` : `${own.system}: ${own.note}`;
+  const rests = own.personal ? `${own.system}, on ${counted(own.votes)} of this user${own.segment ? ` (${own.segment})` : ""}` : `${own.system}: ${own.note}`;
   at("personal-note").textContent = own.stale ? `${rests}; trained on votes erased since` : rests;
   differences(own.ranking, place);
 }

@@ -89,7 +89,7 @@ def test_by_keyboard_alone_and_on_a_phone(page: Page) -> None:
     expect(page.locator("#status")).to_contain_text("This is keyboard-user")
     page.locator("h1").click()
     page.keyboard.press("t")
-    expect(page.locator("#personal-note")).to_contain_text("on 1 votes")
+    expect(page.locator("#personal-note")).to_contain_text("on 1 vote of")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
