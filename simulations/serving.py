@@ -10,20 +10,21 @@ from rich.console import Console
 
 from cluster.session import connected
 from electorate.errors import ElectorateError
+from electorate.online import base as bases
 from serve import proxy
-from serve.security import PERMISSIONS, Permission, add_key
+from serve.ports import LOOPBACK
+from serve.security import PERMISSIONS, Permission, add_key, read_keys
 from serve.settings import Settings
-
-LOOPBACK = "127.0.0.1"
 
 
 def serve(settings: Settings, host: str, port: int, address: str | None, console: Console) -> None:
     """Serve until told to stop. Raises ElectorateError for what the user can put right, before anything starts."""
     if settings.keys is None and not _is_loopback(host):
         raise ElectorateError(f"--host {host}: whoever reaches it could read and vote; make keys with `keys`, and give --keys FILE")
-    from electorate.online import base as bases
-
+    # Before Ray starts, which takes seconds.
     bases.of_folder(settings.absolute_folder)
+    if settings.keys is not None:
+        read_keys(settings.keys)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
