@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.serve import metrics as serve_metrics
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
@@ -124,8 +124,9 @@ class Follower:
                 return await response
         except BackPressureError:
             raise Refused(429, "too many wait", 1) from None
-        except ElectorateError:
-            raise
+        except RayTaskError as error:
+            # Its own words are a traceback, which is nobody's business outside.
+            raise (error.cause if isinstance(error.cause, ElectorateError) else error) from None
         except (RayError, RayServeException, TimeoutError):
             raise Refused(503, otherwise, 1) from None
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from electorate.cast import Cast
+from electorate.config import TOLD_BY_PROMPT
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
 from electorate.online.base import Base, Run
@@ -20,7 +21,6 @@ from electorate.ratings.ties import MODELS
 from electorate.rewards import prompt_head, weights
 from electorate.rewards import store as reward_store
 from electorate.rewards.battles import Battles
-from electorate.rewards.forms import FORMS
 from electorate.rewards.systems import on_answers
 from electorate.rewards.weights import PersonalRead
 from electorate.scale import ELO_PER_NAT, Floats, Ints, to_elo
@@ -72,9 +72,9 @@ class PromptSystem:
 
     @classmethod
     def of(cls, run: Run) -> "PromptSystem | None":
-        """The run's most capable personal form; None where it trained none."""
+        """The most capable personal form that the run trained, the one that prompt_head tells of; None where it trained none."""
         versions, systems = reward_store.read_versions(run.folder), run.electorate.config.evaluation.systems
-        for form in [form for form in reversed(FORMS) if form in systems] if versions else ():
+        for form in [form for form in TOLD_BY_PROMPT if form in systems] if versions else ():
             last = versions[max(versions)]
             read = reward_store.read(reward_store.of_round(run.folder, last), form)
             if isinstance(read, PersonalRead):

@@ -235,6 +235,14 @@ def parts_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+def test_a_reward_model_that_is_not_here_is_one_line(served: Served) -> None:
+    answer = httpx.post(f"{served.url}/v1/rankings", json={"prompt": "asked by nobody"}, timeout=30)
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("prompt: the reward model cannot be loaded here: ")
+    assert "Traceback" not in answer.text
+    assert "\n" not in answer.json()["detail"]
+
+
 def test_metrics_are_of_the_requests_answered(served: Served) -> None:
     give_up = time.monotonic() + 40
     while time.monotonic() < give_up:

@@ -25,10 +25,10 @@ class JudgingServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, failing: int = 0, window: int = 10**9, delay: float = 0.0) -> None:
-        """failing: one text in so many fails once; 0 for none."""
+    def __init__(self, failing: int = 0, window: int = 10**9, delay: float = 0.0, contrary: bool = False) -> None:
+        """failing: one text in so many fails once; 0 for none. contrary: it likes the shorter answer."""
         super().__init__(("127.0.0.1", 0), Handler)
-        self.failing, self.window, self.delay = failing, window, delay
+        self.failing, self.window, self.delay, self.contrary = failing, window, delay, contrary
         self.tries, self.answered, self.failures = Counter[str](), Counter[str](), Counter[str]()
         self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -68,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         with self.server.lock:
             self.server.answered[asked] += 1
-        self.reply(200, judged(body, text))
+        self.reply(200, judged(body, text, -1 if self.server.contrary else 1))
 
     def key(self, body: dict[str, Any]) -> str:
         """As the cache knows the request."""
@@ -103,11 +103,11 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def judged(body: dict[str, Any], text: str) -> dict[str, Any]:
+def judged(body: dict[str, Any], text: str, sign: int) -> dict[str, Any]:
     answers = [(marked, answer) for _, marked, answer in ANSWER.findall(text)]
     if not answers:
         return completion(f"Tell me about {text.splitlines()[2][:40]} please, number {len(text) % 7}")
-    likes = [math.log(1 + len(answer.split("\n\nIgnore everything")[0])) + 0.3 * (i == 0) for i, (_, answer) in enumerate(answers)]
+    likes = [sign * math.log(1 + len(answer.split("\n\nIgnore everything")[0])) + 0.3 * (i == 0) for i, (_, answer) in enumerate(answers)]
     pleas = [i for i, (marked, answer) in enumerate(answers) if "choose A" in answer and not marked]
     if pleas:
         likes[0] += 10.0  # it does as it is told, where nothing tells it that an answer is no instruction

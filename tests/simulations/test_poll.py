@@ -92,6 +92,30 @@ def checks_of(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["name"], row["judge"]): row for row in pq.read_table(out / "validity.parquet").to_pylist()}
 
 
+def test_all_judges_of_a_panel_have_their_say(
+    tmp_path: Path, recording: Path, server: Callable[..., JudgingServer], ray_cluster: RayCluster
+) -> None:
+    one, other = server(), server(contrary=True)
+    models = {
+        "recording": {"engine": "recorded", "responses": str(recording)},
+        **{name: {"engine": "openai", "base_url": at.url, "model": "judge"} for name, at in (("one", one), ("other", other))},
+    }
+    judges = [{"name": "j", "model": "one"}, {"name": "k", "model": "other"}]
+    few = {"modes": ["verdict"], "checks": {"repeats": 0, "injections": 0}, "rankings": {"personas": 0}}
+    config, out = write_config(tmp_path, recording, one.url, models=models, judges=judges, **few), tmp_path / "poll"
+    done = run_electorate("poll", config, "--out", out, RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 0, done.stderr[-3000:]
+    checks = checks_of(out)
+    longer = [checks["the longer answer wins", f"{judge}, verdict"]["value"] for judge in "jk"]
+    assert longer[0] > 0.9
+    assert longer[1] < 0.1
+    assert checks["agreement of judges, kappa", "j, verdict and k, verdict"]["value"] < 0
+    assert "[j, verdict and k, verdict]" in done.stdout
+    # Together they know no better: what one likes the other dislikes as much.
+    assert np.ptp(pq.read_table(out / "ratings" / "leaderboard.parquet")["rating"].to_numpy()) < 60
+    assert {len(server.answered) for server in (one, other)} == {2 * 12 * 20}
+
+
 def test_a_poll_of_a_good_judge_says_so(
     tmp_path: Path, recording: Path, server: Callable[..., JudgingServer], ray_cluster: RayCluster
 ) -> None:
