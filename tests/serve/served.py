@@ -3,12 +3,10 @@
 import re
 import signal
 import subprocess
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import psutil
 
 from tests.conftest import electorate_command, free_port
@@ -26,20 +24,12 @@ class Served:
 
     def start(self) -> "Served":
         self.process = electorate_command("serve", self.folder, "--port", self.port)
-        self.wait()
-        return self
-
-    def wait(self, seconds: float = 120) -> None:
-        give_up = time.monotonic() + seconds
-        while time.monotonic() < give_up:
-            with suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url}/readyz", timeout=2).is_success:
-                    return
-            assert self.process is not None
-            if self.process.poll() is not None:
-                raise RuntimeError(self.process.communicate()[1][-2000:])
-            time.sleep(0.3)
-        raise RuntimeError("it did not come up")
+        assert self.process.stdout
+        # Not by /readyz, which waits for standings alone and not for the reward model.
+        for line in self.process.stdout:
+            if line.startswith("serving "):
+                return self
+        raise RuntimeError(self.process.communicate()[1][-2000:])
 
     def parts(self, pattern: str) -> list[psutil.Process]:
         """Its processes whose title matches."""
