@@ -14,12 +14,15 @@ from pathlib import Path
 from statistics import median
 
 import httpx
+import numpy as np
+import pyarrow as pa
+import yaml
 
 from benchmarks.load import Load, get, load, post
-from tests.electorate.online.finished import finished_run
+from electorate.storage import files
 
 ROOT = Path(__file__).parent.parent
-PERSONAS, CONNECTIONS, READS, PASSES = 2000, 32, 4000, 3
+MODELS, PERSONAS, CONNECTIONS, READS, PASSES = 6, 2000, 32, 4000, 3
 BATCHES, BATCH, SINGLES = 300, 100, 1500
 MIXED_S = 60
 SHARE, TIMES = 0.7, 5.0
@@ -29,7 +32,7 @@ PORTS = {True: 8471, False: 8472}
 def main() -> None:
     """Print the figures of reads and of writes."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = finished_run(Path(scratch) / "run", size=PERSONAS).path
+        folder = _finished_run(Path(scratch))
         with served(folder, ha=True) as port:
             size = _size(port)
             reads = {"warm": [], "cold": [], "no-op": []}
@@ -45,6 +48,28 @@ def main() -> None:
             default = [_read(port, "warm", size, pass_) for pass_ in range(PASSES + 1)][1:]
         best, plain = median(one.rate for one in reads["warm"]), median(one.rate for one in default)
         print(f"  behind Serve's default proxy {plain:.0f}/s; the HA proxy {best / plain:.1f} times it (at least {TIMES:g} asked)")
+
+
+def _finished_run(scratch: Path) -> Path:
+    """A run on made answers of MODELS models; its folder."""
+    random, words = np.random.default_rng(0), ["short", "words", "perhaps", "you", "extraordinarily", "complicated", "3", "# Head"]
+    rows = [
+        {"prompt": f"Please explain matter number {p}", "model": f"c{m}", "response": " ".join(random.choice(words, 15 + 8 * m))}
+        for p in range(60)
+        for m in range(MODELS)
+    ]
+    files.write_table(scratch / "responses.parquet", pa.Table.from_pylist(rows))
+    content = {
+        "models": {"recording": {"engine": "recorded", "responses": str(scratch / "responses.parquet")}},
+        "prompts": {"source": "recorded", "per_archetype": None},
+        "population": {"size": PERSONAS, "archetypes": {"coder": {}, "academic": {}, "everyday": {}}},
+        "votes": {"checkpoints": [30]},
+        "evaluation": {"systems": ["global_bt", "segment_bt", "elo_offset"], "users": 200, "bootstrap": 50},
+    }
+    (scratch / "config.yaml").write_text(yaml.safe_dump(content))
+    command = [sys.executable, "-m", "simulations", "run", str(scratch / "config.yaml"), "--out", str(scratch / "run")]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return scratch / "run"
 
 
 @contextmanager

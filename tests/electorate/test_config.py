@@ -9,6 +9,7 @@ from electorate import config_file
 from electorate.config import Config
 from electorate.errors import ElectorateError
 from electorate.polls.config import Poll
+from serve.settings import Settings
 from tests.conftest import ROOT, made_config, plain_config
 
 
@@ -125,11 +126,13 @@ def test_every_preset_loads_and_every_field_is_described() -> None:
         content = yaml.safe_load(preset.read_text())
         if "reward" in content:
             assert config_file.load_reward(preset)[0].model
-        if "judges" in content:
+        if "applications" in content:
+            Settings.model_validate(content["applications"][0]["args"])
+        elif "judges" in content:
             config_file.load_as(Poll, preset)
         elif set(content) != {"reward"}:
             config_file.load(preset)
-    sections = [Config, Poll, *config_module.Section.__subclasses__(), config_module.VllmModel, config_module.OpenAIModel]
+    sections = [Config, Poll, Settings, *config_module.Section.__subclasses__(), config_module.VllmModel, config_module.OpenAIModel]
     nested = {"prompts", "population", "judge", "votes", "ratings", "evaluation", "cluster", "name", "engine"}
     nested |= {"personas", "rankings", "checks"}
     for section in sections:
