@@ -3,12 +3,13 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from electorate.errors import ElectorateError
@@ -19,6 +20,7 @@ from serve.service import Service
 from serve.settings import Settings
 
 PAGE = Path(__file__).parent / "page"
+SWAGGER = "fastapi_swagger"  # the package that has Swagger UI's files, so that no browser has to fetch them from elsewhere
 DESCRIPTION = """Personal rankings of language models, and the votes they are made of.
 
 Reads may be a second old. A vote is acknowledged once it is on disk, with a `version`; a read with this `min_version` counts it.
@@ -44,6 +46,7 @@ def build(service: Service, settings: Settings, gate: Gate) -> FastAPI:
     app.include_router(reads.routes(service, gate, settings.costs))
     app.include_router(writes.routes(service, gate))
     _operations(app, service, gate)
+    _documents(app)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
 
@@ -66,6 +69,19 @@ def _operations(app: FastAPI, service: Service, gate: Gate) -> None:
     async def metrics() -> Response:
         """For Prometheus, of all replicas."""
         return Response(await service.metrics(), media_type="text/plain; version=0.0.4")
+
+
+def _documents(app: FastAPI) -> None:
+    """The API for people to read and try."""
+    spec = find_spec(SWAGGER)
+    if spec is None or not spec.submodule_search_locations:
+        raise ElectorateError(f"the package {SWAGGER} is not installed; it comes with `pip install electorate`")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(PAGE / "docs.html")
+
+    app.mount("/swagger", StaticFiles(directory=Path(spec.submodule_search_locations[0]) / "resources"))
 
 
 def _problems(app: FastAPI) -> None:

@@ -10,10 +10,12 @@ from ray.serve.handle import DeploymentHandle
 
 from actors.reader import TextReader
 from actors.writer import Writer
+from electorate.errors import ElectorateError
 from electorate.online import base as bases
 from electorate.online.rankings import PromptSystem
 from serve import api
 from serve.follower import Follower
+from serve.live import Live
 from serve.security import Gate, read_keys
 from serve.settings import Settings
 
@@ -40,6 +42,7 @@ def app(settings: Settings) -> Application:
     folder = settings.absolute_folder
     base = bases.of_folder(folder)
     reads_texts = base.run is not None and PromptSystem.of(base.run) is not None
+    live = _live(settings, base)
     keys = None if settings.keys is None else read_keys(settings.keys.expanduser().absolute())
     # One writer, and never two: the next waits for the lock on the store that the last one held.
     writer = ray_serve.deployment(Writer, name="Writer", num_replicas=1, max_ongoing_requests=WRITES_AT_ONCE)
@@ -52,7 +55,7 @@ def app(settings: Settings) -> Application:
         def handle(part: str) -> DeploymentHandle:
             return ray_serve.get_deployment_handle(part, app_name=ray_serve.get_replica_context().app_name)
 
-        follower = Follower(bases.of_folder(folder), handle("Writer"), handle("Reader") if reads_texts else None)
+        follower = Follower(bases.of_folder(folder), handle("Writer"), handle("Reader") if reads_texts else None, live)
         return api.build(follower, settings, Gate(keys, settings.rate))
 
     scaling = AutoscalingConfig(
@@ -71,3 +74,12 @@ def app(settings: Settings) -> Application:
     )
     # Bound to the endpoint so that they are deployed with it; its replicas find them by name.
     return endpoint.bind(writer.bind(folder), *([reader.bind(folder)] if reads_texts else []))
+
+
+def _live(settings: Settings, base: bases.Base) -> Live | None:
+    """What asks contestants, where it was wanted. Raises ElectorateError where it cannot."""
+    if not settings.live:
+        return None
+    if base.run is None or PromptSystem.of(base.run) is None:
+        raise ElectorateError(f"live: {settings.folder} has nothing that reads answers; serve a run whose config has a reward section")
+    return Live(base.run.electorate.config, settings.contestants_url)

@@ -69,6 +69,11 @@ class ContestantsApp:
         self._ours = True
         ray_serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
 
+    @property
+    def url(self) -> str:
+        """Where they are reached once they are up."""
+        return f"http://{LOOPBACK}:{_get_global_client().http_config.port}/{self._name}/v1"
+
     def is_up(self) -> bool:
         """Whether every engine answers, as far as Serve knows."""
         return bool(ray_serve.status().applications[self._name].status == ApplicationStatus.RUNNING)
@@ -84,8 +89,7 @@ class ContestantsApp:
             state = ray_serve.status().applications[self._name]
             if state.status == ApplicationStatus.RUNNING:
                 self._was_up = True
-                port = _get_global_client().http_config.port
-                return f"http://{LOOPBACK}:{port}/{self._name}/v1"
+                return self.url
             failed = state.status == ApplicationStatus.DEPLOY_FAILED or (state.status == ApplicationStatus.UNHEALTHY and not self._was_up)
             if failed or time.monotonic() > give_up:
                 reason = " ".join([state.message, *(d.message for d in state.deployments.values())]).split()

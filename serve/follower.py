@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -13,6 +13,7 @@ from ray.serve import metrics as serve_metrics
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from electorate.endpoints import Answer
 from electorate.errors import ElectorateError
 from electorate.online.base import Base
 from electorate.online.rankings import Rankings
@@ -20,6 +21,7 @@ from electorate.online.standings import Standings
 from electorate.online.store import Batch, Taken
 from electorate.rewards.weights import PersonalRead
 from electorate.scale import Ints
+from serve.live import Live
 from serve.security import Refused
 
 WAIT_S = 2.0  # at most, for a version that a reader wants
@@ -33,9 +35,9 @@ PREFIXES = ("ray_electorate_", "ray_serve_")  # Serve counts latencies itself
 class Follower:
     """The service of a replica on Ray Serve."""
 
-    def __init__(self, base: Base, writer: DeploymentHandle, reader: DeploymentHandle | None) -> None:
+    def __init__(self, base: Base, writer: DeploymentHandle, reader: DeploymentHandle | None, live: Live | None) -> None:
         self.rankings = Rankings(base)
-        self._writer, self._reader = writer, reader
+        self._writer, self._reader, self._live = writer, reader, live
         self._standings: Standings | None = None
         self._newer = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
@@ -109,6 +111,12 @@ class Follower:
         """See Service."""
         read: PersonalRead | None = await self._awaited(self._texts().prompt.remote(prompt), UNREAD)
         return read
+
+    async def ask(self, prompt: str, models: Sequence[str]) -> Mapping[str, Answer]:
+        """See Service."""
+        if self._live is None:
+            raise ElectorateError("live: this endpoint asks no contestants; serve with --live")
+        return await self._live.ask(prompt, models)
 
     def _texts(self) -> DeploymentHandle:
         if self._reader is None:

@@ -67,6 +67,8 @@ def routes(service: Service, gate: Gate, costs: dict[str, float]) -> APIRouter:
     async def ranking(asked: schemas.RankingRequest) -> schemas.PersonalRanking:
         """The same with a choice of models, or on a prompt by what the models answer to it."""
         standings = await service.standings(asked.min_version)
+        if asked.live:
+            return await _live(service, standings, asked)
         return _personal(asked.user_id, await _ranked(service, standings, asked, asked.candidates))
 
     @router.post("/v1/route")
@@ -125,6 +127,25 @@ def _personal(user: str | None, found: Ranking) -> schemas.PersonalRanking:
         version=found.standings,
         ranking=[schemas.RankedModel(**vars(entry)) for entry in found.ranking],
     )
+
+
+async def _live(service: Service, standings: Standings, asked: schemas.RankingRequest) -> schemas.PersonalRanking:
+    """By what the contestants answer now; one that does not is left out, and the note names it."""
+    if asked.prompt is None or asked.responses is not None:
+        raise ElectorateError("live: contestants are asked a `prompt`, and only where no `responses` are given")
+    # Before anything is spent.
+    service.rankings.reads_prompts()
+    names = list(dict.fromkeys(asked.candidates or standings.models))
+    said = await service.ask(asked.prompt, names)
+    failed = {name: answer.error for name, answer in said.items() if answer.error}
+    answers = [schemas.Answer(model=name, response=answer.text) for name, answer in said.items() if not answer.error]
+    if not answers:
+        name, why = next(iter(failed.items()))
+        raise Refused(503, f"no contestant answered; {name}: {why}", 1)
+    on_answers = asked.model_copy(update={"responses": answers, "candidates": None})
+    found = _personal(asked.user_id, await _ranked(service, standings, on_answers, None))
+    away = [f"left out: {name} ({why})" for name, why in failed.items()]
+    return found.model_copy(update={"responses": answers, "note": "; ".join([*filter(None, [found.note]), *away])})
 
 
 async def _ranked(

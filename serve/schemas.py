@@ -87,6 +87,13 @@ class RankedModel(Wire):
     p_top1: float = Field(description="probability that it is the user's first among those ranked")
 
 
+class Answer(Wire):
+    """A contestant's response."""
+
+    model: Name
+    response: Annotated[str, StringConstraints(max_length=200_000)]
+
+
 class PersonalRanking(Wire):
     """The models in a user's order, and what the order rests on."""
 
@@ -100,24 +107,19 @@ class PersonalRanking(Wire):
     votes: int = Field(description="of the user, that it rests on")
     version: Version = Field(description="of the votes it counts")
     ranking: list[RankedModel]
-
-
-class Answer(Wire):
-    """A contestant's response."""
-
-    model: Name
-    response: Annotated[str, StringConstraints(max_length=200_000)]
+    responses: list[Answer] | None = Field(None, description="that were ranked, where the contestants were asked for them")
 
 
 class RankingRequest(Wire):
-    """What to rank, for whom. With a prompt by what the models answer to it: `responses` where they are given, else the run's own where it
-    asked this prompt, else what the prompt alone tells of them.
+    """What to rank, for whom. With a prompt by what the models answer to it: `responses` where they are given, else (`live`) what they
+    answer now, else the run's own where it asked this prompt, else what the prompt alone tells of them.
     """
 
     user_id: Name | None = None
     segment: Name | None = Field(None, description="for a user who has none")
     prompt: Text | None = None
     responses: list[Answer] | None = Field(None, min_length=1, max_length=100, description="to the prompt; these are ranked")
+    live: bool = Field(False, description="ask the contestants now, and rank what they answer; where the endpoint was started so")
     candidates: list[Name] | None = Field(None, min_length=1, max_length=500, description="models to rank; none: all")
     min_version: Version = 0
 

@@ -1,8 +1,9 @@
 """What the ranking endpoint's routes stand on: standings to read, and somewhere to write."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from electorate.endpoints import Answer
 from electorate.online.rankings import Rankings
 from electorate.online.standings import Standings
 from electorate.online.store import Batch, Taken
@@ -41,6 +42,10 @@ class Service(Protocol):
 
     async def read_prompt(self, prompt: str) -> PersonalRead | None:
         """What a prompt alone tells of all models; None where that was not learned. Raises Refused if nothing here reads texts."""
+        ...
+
+    async def ask(self, prompt: str, models: Sequence[str]) -> Mapping[str, Answer]:
+        """What these contestants answer now, each with text or an error. Raises ElectorateError where contestants are not asked."""
         ...
 
     def count(self, route: str, status: int) -> None:

@@ -14,6 +14,10 @@ class Settings(BaseModel):
 
     folder: Path = Field(Path(DEFAULT_FOLDER), description="a finished run's folder, or a new one to begin with no votes")
     keys: Path | None = Field(None, description="who may read and vote, as `electorate keys` writes it; none: whoever reaches it")
+    live: bool = Field(False, description="ask the run's contestants for rankings with `live: true`; it costs what their answers cost")
+    contestants_url: str | None = Field(
+        None, pattern=r"^https?://[^\s/]+", description="where the run's vLLM models are served, up to and including /v1; for live"
+    )
     costs: dict[str, float] = Field({}, description="contestant to what an answer of it costs, for /v1/route; one that is missing costs 0")
     rate: float = Field(1000.0, gt=0, description="requests a second that a key may make of a replica, a second's worth at once")
     max_body: int = Field(1_000_000, ge=1000, description="bytes of a request")

@@ -70,6 +70,7 @@ Votes are acknowledged once they are on disk, in DIR/online; started again, it g
 /openapi.json; on a cluster use `serve run serve.app:app folder=DIR` or `serve deploy configs/serve.yaml`."""
 SERVE_EXAMPLES = """examples:
   python -m simulations serve runs/quickstart
+  python -m simulations serve runs/reward --live
   python -m simulations keys keys.json my-app --may read,vote
   python -m simulations serve runs/quickstart --host 0.0.0.0 --keys keys.json
 """
@@ -245,6 +246,9 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     serving.add_argument("--host", default="127.0.0.1", help="where it listens (default: this machine alone); any other needs --keys")
     serving.add_argument("--port", type=int, default=8000, help="default 8000")
     serving.add_argument("--keys", type=Path, metavar="FILE", help="who may read, vote and erase, as `keys` writes it")
+    serving.add_argument(
+        "--live", action="store_true", help="ask the run's contestants for rankings with `live: true`; starts its vLLM models too"
+    )
     serving.add_argument("--address", metavar="ADDRESS", help="a Ray cluster's; default: a Ray of its own on this machine")
 
     keys = commands.add_parser("keys", help="make a key for the ranking endpoint")
@@ -381,7 +385,7 @@ def _serve(chosen: argparse.Namespace, console: Console) -> None:
     from serve.settings import Settings
     from simulations import serving
 
-    serving.serve(Settings(folder=chosen.folder, keys=chosen.keys), chosen.host, chosen.port, chosen.address, console)
+    serving.serve(Settings(folder=chosen.folder, keys=chosen.keys, live=chosen.live), chosen.host, chosen.port, chosen.address, console)
 
 
 def _keys(chosen: argparse.Namespace, console: Console) -> None:

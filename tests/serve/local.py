@@ -1,10 +1,11 @@
 """The service behind the routes without Ray: standings made anew at every read, behind the same Protocol as the real one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from electorate.endpoints import Answer
 from electorate.errors import ElectorateError
 from electorate.online.base import Base
 from electorate.online.rankings import Rankings
@@ -53,6 +54,15 @@ class LocalService:
     async def read_prompt(self, prompt: str) -> PersonalRead | None:
         models = len(self._standings.models)
         return await self.read_answers(prompt, ["x" * (models - m) for m in range(models)], np.arange(models)) if "told" in prompt else None
+
+    async def ask(self, prompt: str, models: Sequence[str]) -> Mapping[str, Answer]:
+        """Later models answer more; those that the prompt names are away, and any that is no contestant is refused."""
+        if unknown := set(models) - set(self._standings.models):
+            raise ElectorateError(f"candidates: {unknown.pop()!r} is not a contestant")
+        return {
+            name: Answer("", "error", 0, 0.0, "HTTP 500") if name in prompt else Answer("word " * (i + 1), "stop", i, 0.0)
+            for i, name in enumerate(models)
+        }
 
     def count(self, route: str, status: int) -> None:
         self.counted.append((route, status))

