@@ -6,7 +6,7 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayTaskError
 
 from electorate.errors import ElectorateError
 
@@ -41,7 +41,7 @@ class CohortPool:
             actor, block = running.pop(done)
             try:
                 result = ray.get(done)
-            except (ActorUnavailableError, ActorDiedError) as error:
+            except (ActorUnavailableError, ActorDiedError, ObjectLostError) as error:
                 if block is not None:
                     losses[block] += 1
                     (waiting if losses[block] < ATTEMPTS else set_aside).append(block)

@@ -10,6 +10,7 @@ import ray
 from ray._private.services import canonicalize_bootstrap_address
 from ray.exceptions import RayError
 
+from cluster.placement import Room
 from electorate.errors import ElectorateError
 
 CONNECT_SECONDS = 5.0
@@ -84,9 +85,10 @@ def _require_listening(address: str) -> None:
 
 
 def _require_cpus(needed: float) -> None:
-    there = ray.cluster_resources().get("CPU", 0.0)
-    if needed > there:
+    room = Room.of_cluster()
+    there, to_come = room.total("CPU", to_come=False), room.total("CPU", to_come=True)
+    if needed > there + to_come:
         raise ElectorateError(
-            f"cluster: {needed:g} CPUs are asked for and the cluster has {there:g}; "
+            f"cluster: {needed:g} CPUs are asked for and the cluster has {there:g}{f' and may grow by {to_come:g}' * bool(to_come)}; "
             "lower cluster.cohorts or cluster.cpus_per_cohort, or start a larger cluster"
         )

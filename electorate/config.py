@@ -3,6 +3,7 @@
 import hashlib
 import json
 from itertools import pairwise
+from math import prod
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -63,9 +64,28 @@ class VllmModel(Endpoint):
         description="a Hugging Face id, a folder, or package:NAME/FILE.gguf (a file inside an installed package)",
     )
     accelerator: Literal["cpu", "gpu"] = Field("gpu", description="what one replica runs on")
+    gpu_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="of a GPU that a replica takes; below 1 several share one: set gpu_memory_utilization in engine_kwargs too",
+    )
     replicas: int = Field(1, ge=1, description="engines behind the endpoint")
     threads: int = Field(1, ge=1, le=1024, description="threads of an engine on a CPU; at most its cores")
     engine_kwargs: dict[str, Any] = Field({}, description="passed to vLLM's engine as they are")
+
+    @property
+    def gpus(self) -> int:
+        """That one replica is split over."""
+        return prod(self.engine_kwargs.get(key, 1) for key in ("tensor_parallel_size", "pipeline_parallel_size"))
+
+    @model_validator(mode="after")
+    def _share_or_split(self) -> Self:
+        if self.gpu_share < 1 and self.gpus > 1:
+            raise ValueError(f"gpu_share: a model that is split over {self.gpus} GPUs takes them whole; leave it out")
+        if self.gpu_share < 1 and not 0 < self.engine_kwargs.get("gpu_memory_utilization", 1.0) <= self.gpu_share:
+            raise ValueError(f"gpu_share: {self.gpu_share:g} of a GPU needs engine_kwargs.gpu_memory_utilization of at most that")
+        return self
 
 
 class OpenAIModel(Endpoint):

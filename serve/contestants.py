@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from math import prod
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,8 @@ def cpus_needed(models: Mapping[str, VllmModel]) -> float:
 
 
 def gpus_needed(models: Mapping[str, VllmModel]) -> int:
-    """GPUs that the engines of these models take, one a replica unless vLLM is told to split the model."""
-    split = ("tensor_parallel_size", "pipeline_parallel_size")
-    return sum(m.replicas * prod(m.engine_kwargs.get(key, 1) for key in split) for m in models.values() if m.accelerator == "gpu")
+    """GPUs that the engines of these models take, one a replica unless it takes a share of one or vLLM is told to split the model."""
+    return ceil(sum(model.replicas * model.gpus * model.gpu_share for model in models.values() if model.accelerator == "gpu"))
 
 
 class ContestantsApp:
@@ -131,4 +130,5 @@ def _llm_config(name: str, model: VllmModel, cache_dir: Path) -> Any:
             "ray_actor_options": {"num_cpus": 0},
         },
         **(on_cpu if model.accelerator == "cpu" else {}),
+        **({"placement_group_config": {"bundles": [{"GPU": model.gpu_share}]}} if model.gpu_share < 1 else {}),
     )

@@ -1,38 +1,26 @@
 """Stage 1: every contestant's answer to every prompt, from the cache or from the contestants themselves."""
 
-import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from pathlib import Path
-
 import pyarrow as pa
-from ray.actor import ActorHandle
-from ray.exceptions import RayActorError
-from rich.console import Console
 
-from electorate import contestants, endpoints, recorded
-from electorate.config import Contest, OpenAIModel, RecordedModel, VllmModel
+from electorate import contestants, recorded
+from electorate.config import Contest, Model, RecordedModel
 from electorate.contestants import Request
-from electorate.endpoints import Answer, Connection
+from electorate.endpoints import Answer
 from electorate.errors import ElectorateError
 from electorate.prompts import PromptSet
 from electorate.storage.response_cache import ResponseCache
-from serve.contestants import ContestantsApp
-from simulations.progress import bar
+from simulations.asking import Asking
 
-ATTEMPTS = 3
 MAX_FAILED = 0.1
-Keep = Callable[[Request, Answer], None]
 
 
 class Answers:
     """The answers of a run, by request; those the cache holds are never asked for."""
 
-    def __init__(self, config: Contest, prompts: PromptSet, cache_dir: Path) -> None:
+    def __init__(self, config: Contest, prompts: PromptSet, cache: ResponseCache) -> None:
         self._config = config
         self._requests = contestants.requests(config, prompts)
-        self._cache = ResponseCache(cache_dir / "answers.sqlite")
-        cached = self._cache.get(request.key for request in self._requests)
+        cached = cache.get(request.key for request in self._requests)
         self._answers = {key: Answer(**row) for key, row in cached.items()} | _recorded(config, prompts, self._requests)
 
     @property
@@ -41,34 +29,18 @@ class Answers:
         return [request for request in self._requests if request.key not in self._answers]
 
     @property
-    def models_to_serve(self) -> dict[str, VllmModel]:
-        """The vLLM models that some missing answer needs."""
+    def models_asked(self) -> dict[str, Model]:
+        """Those that some missing answer needs."""
         wanted = {request.model for request in self.missing}
-        return {name: m for name, m in self._config.models.items() if isinstance(m, VllmModel) and name in wanted}
+        return {name: model for name, model in self._config.models.items() if name in wanted}
 
-    def gather(self, cohorts: list[ActorHandle], app: ContestantsApp | None, console: Console) -> int:
-        """Have the cohorts ask for what is missing, and keep each answer as it comes. Returns how many were asked."""
-        asked = len(self.missing)
-        if not asked:
-            return 0
-        reached = self._reach(app, len(cohorts), console)
-        with bar(console, "Asking contestants", len(self._requests), len(self._requests) - asked) as advance:
-
-            def keep(request: Request, answer: Answer) -> None:
-                self._answers[request.key] = answer
-                if not answer.error:
-                    self._cache.put(request.key, asdict(answer))
-                advance()
-
-            for _ in range(ATTEMPTS):
-                if self.missing:
-                    asyncio.run(_ask(self.missing, cohorts, reached, keep))
-        if self.missing:
-            raise ElectorateError(
-                f"{len(self.missing)} requests were lost {ATTEMPTS} times with the cohorts that asked them; run again with --resume"
-            )
-        self._refuse_many_failures()
-        return asked
+    def gather(self, asking: Asking) -> int:
+        """Have what is missing asked, each answer kept as it comes. Returns how many were asked."""
+        asked = self.missing
+        if asked:
+            self._answers |= asking.answers(asked, "Asking contestants")
+            self._refuse_many_failures()
+        return len(asked)
 
     def table(self) -> pa.Table:
         """The columns of responses.parquet, prompt by prompt."""
@@ -85,22 +57,6 @@ class Answers:
             for request in self._requests
         ]
         return pa.Table.from_pylist(rows, schema=SCHEMA)
-
-    def close(self) -> None:
-        """Close the cache."""
-        self._cache.close()
-
-    def _reach(self, app: ContestantsApp | None, cohorts: int, console: Console) -> dict[str, Connection]:
-        wanted = {request.model for request in self.missing}
-        served_at = None
-        if app is not None:
-            with bar(console, "Starting vLLM", None) as tick:
-                served_at = app.wait(tick)
-        reached = endpoints.connections(self._config.models, served_at, cohorts)
-        for name in wanted:
-            if isinstance(self._config.models[name], OpenAIModel):
-                endpoints.check_reachable(name, reached[name])
-        return {name: reached[name] for name in wanted}
 
     def _refuse_many_failures(self) -> None:
         failed = [(r, self._answers[r.key]) for r in self._requests if self._answers[r.key].error]
@@ -135,17 +91,3 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-
-
-async def _ask(requests: list[Request], cohorts: list[ActorHandle], reached: Mapping[str, Connection], keep: Keep) -> None:
-    """Deal the requests to the cohorts and keep what streams back; what a lost cohort held stays missing."""
-
-    async def drain(cohort: ActorHandle, share: list[Request]) -> None:
-        try:
-            async for reference in cohort.ask.remote(share, reached):
-                keep(*await reference)
-        except RayActorError:
-            await asyncio.sleep(1.0)
-
-    shares = [requests[i :: len(cohorts)] for i in range(len(cohorts))]
-    await asyncio.gather(*(drain(cohort, share) for cohort, share in zip(cohorts, shares, strict=True) if share))

@@ -1,4 +1,4 @@
-"""A poll's models, reached when the first of them is needed: what the cache answers starts no engine."""
+"""Models, reached when the first of them is needed: what the cache answers starts no engine."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,13 +16,13 @@ JUDGING = {"logprobs_mode": "processed_logprobs"}
 
 
 class Engines:
-    """judging: the models that judges run on; they and all other vLLM models share one Serve application."""
+    """judging: the models that judges run on; they and all other vLLM models (`served`) share one Serve application."""
 
     def __init__(self, models: Mapping[str, Model], judging: Iterable[str], cache_dir: Path, port: int, console: Console) -> None:
         served = {name: model for name, model in models.items() if isinstance(model, VllmModel)}
         for name in set(judging) & set(served):
             served[name] = served[name].model_copy(update={"engine_kwargs": {**JUDGING, **served[name].engine_kwargs}})
-        self._models, self._console = models, console
+        self.served, self._models, self._console = served, models, console
         self._app = ContestantsApp(served, cache_dir, port) if served else None
         self._started = False
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import yaml
-from ray.actor import ActorHandle
 from rich.console import Console
 
 from actors.judge import JudgeActor
@@ -53,8 +52,7 @@ class Sitting:
 
     way: UnderWay[Poll]
     asking: Asking
-    engines: Engines
-    actors: Sequence[ActorHandle]
+    cache: ResponseCache
     cache_dir: Path
 
     @property
@@ -90,7 +88,7 @@ def _sit(way: UnderWay[Poll]) -> None:
         actor = JudgeActor.options(num_cpus=settings.cpus_per_cohort)  # type: ignore[attr-defined]  # by ray.remote
         actors = [actor.remote() for _ in range(settings.cohorts)]
         try:
-            _stages(Sitting(way, Asking(actors, engines, cache, way.console), engines, actors, cache_dir), personas, people)
+            _stages(Sitting(way, Asking(actors, engines, cache, way.console), cache, cache_dir), personas, people)
         finally:
             engines.stop()
             cache.close()
@@ -166,10 +164,9 @@ def _own_prompts(this: Sitting, settings: NewPrompts, personas: Sequence[Card]) 
 
 def _answers(this: Sitting, prompt_set: PromptSet, counts: dict[str, Any]) -> tuple[PromptSet, Texts]:
     """Every contestant's answer to every prompt; a prompt that one of them failed on is in no split."""
-    answers = Answers(this.poll, prompt_set, this.cache_dir)
-    counts["asked"] = answers.gather(list(this.actors), this.engines.app() if answers.models_to_serve else None, this.way.console)
+    answers = Answers(this.poll, prompt_set, this.cache)
+    counts["asked"] = answers.gather(this.asking)
     table = answers.table()
-    answers.close()
     files.write_table(this.folder.responses, table)
     failed = set(table.filter(table["error"].is_valid())["prompt_id"].to_pylist())
     kept = prompt_set.leaving_out(failed)

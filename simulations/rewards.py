@@ -47,16 +47,6 @@ def rounds(config: Config) -> list[int]:
     return list(range(last + 1)) if config.reward.incremental and config.evaluation.incremental else [last]
 
 
-def cpus_needed(config: Config) -> float:
-    """Ray CPUs that its workers take."""
-    return 0.0 if config.reward is None else float(config.reward.fewest_workers)
-
-
-def gpus_needed(config: Config) -> int:
-    """GPUs that its workers take."""
-    return config.reward.fewest_workers if config.reward is not None and config.reward.accelerator == "gpu" else 0
-
-
 def told(electorate: Electorate, folder: RunFolder) -> dict[str, Any]:
     """What the manifest keeps of the trainings: held-out log loss of each form, which give a simpler one's rankings, what is in
     force, and what tastes read.

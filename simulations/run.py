@@ -1,7 +1,8 @@
 """A run from its config to its report: the stages in the order they happen."""
 
+from contextlib import closing
+from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,8 @@ from rich.console import Console
 from actors.cohort import CohortActor
 from actors.pool import CohortPool
 from actors.ranking import RankingActor
+from cluster import placement
+from cluster.placement import ON_HEAD, SPREAD, Room
 from cluster.session import connected
 from electorate import features, founding, personas, prompts
 from electorate.config import Config
@@ -20,11 +23,13 @@ from electorate.personas import Electorate
 from electorate.prompts import PromptSet
 from electorate.ratings.posteriors import Prior
 from electorate.storage import files
+from electorate.storage.response_cache import ResponseCache
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
-from serve.contestants import ContestantsApp, cpus_needed, gpus_needed
-from simulations import evaluate, rewards, systems
+from simulations import evaluate, plan, rewards, systems
 from simulations.answers import Answers
+from simulations.asking import Asking
+from simulations.engines import Engines
 from simulations.progress import bar
 from simulations.report import page, summary
 from simulations.stages import UnderWay, carry_out
@@ -51,42 +56,46 @@ def _stages(this: Run) -> None:
     cache_dir = Path(settings.cache_dir).expanduser()
     if config.reward is not None:
         rewards.check(config.reward, cache_dir)
-    answers = None if this.folder.responses.exists() else Answers(config, prompt_set, cache_dir)
-    to_serve = answers.models_to_serve if answers else {}
-    app = ContestantsApp(to_serve, cache_dir, settings.serve_port) if to_serve else None
-    # System B trains when the engines are gone, beside the cohorts.
-    cpus = settings.cohorts * settings.cpus_per_cohort + max(cpus_needed(to_serve), rewards.cpus_needed(config))
-    with connected(settings.address, cpus, max(gpus_needed(to_serve), rewards.gpus_needed(config))):
-        try:
-            if app:
-                app.start()
-            ranking = RankingActor.remote(this.folder.path)  # type: ignore[attr-defined]  # by ray.remote
-            actor = CohortActor.options(num_cpus=settings.cpus_per_cohort)  # type: ignore[attr-defined]
-            cohorts = [actor.remote(this.folder.path) for _ in range(settings.cohorts)]
-            if answers:
-                _answer(this, answers, prompt_set, cohorts, app)
-        finally:
-            if app:
-                app.stop()
-        electorate = founding.of_run(this.folder)
-        _write_personas(this, electorate)
-        pool = CohortPool(cohorts)
-        trainings = None if config.reward is None else Trainings(electorate, config.reward, this.folder)
-        _vote(this, electorate, pool, ranking, trainings)
-        if trainings is not None:
-            with this.stage("reward") as counts:
-                trainings.finish(this.console, counts)
-        with this.stage("evaluate") as counts:
-            comparison = evaluate.compare(electorate, pool, ranking, this.folder, this.console)
-            counts["users"] = comparison.users
-        summary.write(this.folder, comparison, this.manifest)
+    with closing(ResponseCache(cache_dir / "answers.sqlite")) as cache:
+        answers = None if this.folder.responses.exists() else Answers(config, prompt_set, cache)
+        models = answers.models_asked if answers else {}
+        engines = Engines(models, (), cache_dir, settings.serve_port, this.console)
+        parts = plan.of_run(config, engines.served)
+        with connected(settings.address, placement.needed(parts, "CPU"), ceil(placement.needed(parts, "GPU"))):
+            room = Room.of_cluster()
+            placement.require(parts, room)
+            placement.tell(parts, room, this.console)
+            try:
+                engines.app()  # which takes a minute or two to come up
+                ranking = RankingActor.options(**ON_HEAD).remote(this.folder.path)  # type: ignore[attr-defined]  # by ray.remote
+                actor = CohortActor.options(num_cpus=settings.cpus_per_cohort, **SPREAD)  # type: ignore[attr-defined]
+                cohorts = [actor.remote(this.folder.path) for _ in range(settings.cohorts)]
+                if answers:
+                    _answer(this, answers, prompt_set, Asking(cohorts, engines, cache, this.console))
+            finally:
+                engines.stop()
+            _voted_and_compared(this, CohortPool(cohorts), ranking)
 
 
-def _answer(this: Run, answers: Answers, prompt_set: PromptSet, cohorts: list[Any], app: ContestantsApp | None) -> None:
+def _voted_and_compared(this: Run, pool: CohortPool, ranking: ActorHandle) -> None:
+    """From the answers to the table."""
+    config, electorate = this.config, founding.of_run(this.folder)
+    _write_personas(this, electorate)
+    trainings = None if config.reward is None else Trainings(electorate, config.reward, this.folder)
+    _vote(this, electorate, pool, ranking, trainings)
+    if trainings is not None:
+        with this.stage("reward") as counts:
+            trainings.finish(this.console, counts)
+    with this.stage("evaluate") as counts:
+        comparison = evaluate.compare(electorate, pool, ranking, this.folder, this.console)
+        counts["users"] = comparison.users
+    summary.write(this.folder, comparison, this.manifest)
+
+
+def _answer(this: Run, answers: Answers, prompt_set: PromptSet, asking: Asking) -> None:
     with this.stage("answers") as counts:
-        counts["asked"] = answers.gather(cohorts, app, this.console)
+        counts["asked"] = answers.gather(asking)
         table = answers.table()
-        answers.close()
         counts["answers"], counts["failed"] = table.num_rows, table.num_rows - table["error"].null_count
         failed = set(table.filter(table["error"].is_valid())["prompt_id"].to_pylist())
         files.write_table(this.folder.prompts, prompt_set.leaving_out(failed).table())

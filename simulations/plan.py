@@ -1,0 +1,32 @@
+"""What a run asks of a cluster, part by part."""
+
+from collections.abc import Mapping
+
+from cluster.placement import HEAD, ON_HEAD, Part
+from cluster.reward_job import CPUS_PER_WORKER
+from electorate.config import Config, VllmModel
+from serve.contestants import CPUS_PER_ENGINE
+
+
+def of_run(config: Config, to_serve: Mapping[str, VllmModel]) -> list[Part]:
+    """Its parts. to_serve: the models whose engines have to be started."""
+    settings = config.cluster
+    cohort = Part("cohorts", settings.cohorts, [{"CPU": settings.cpus_per_cohort}], "throughout", "spread", "cluster.cohorts")
+    ranking = Part("ranking", 1, [{HEAD: ON_HEAD["resources"][HEAD]}], "throughout", "on the head's node", "nothing")
+    return [cohort, ranking, *(_engine(name, model) for name, model in to_serve.items()), *_training(config)]
+
+
+def _engine(name: str, model: VllmModel) -> Part:
+    on_cpu = model.accelerator == "cpu"
+    bundles = [{"CPU": CPUS_PER_ENGINE}] if on_cpu else [{"GPU": model.gpu_share}] * model.gpus
+    where = "packed" if model.gpus > 1 else "wherever there is room"
+    return Part(f"engine {name}", model.replicas, bundles, "answers", where, f"models.{name}.replicas")
+
+
+def _training(config: Config) -> list[Part]:
+    """System B's workers, when the engines are gone."""
+    reward = config.reward
+    if reward is None:
+        return []
+    worker = {"CPU": CPUS_PER_WORKER} | ({"GPU": 1.0} if reward.accelerator == "gpu" else {})
+    return [Part("training", reward.fewest_workers, [worker], "training", "packed, a placement group of its own", "reward.workers")]
