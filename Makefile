@@ -2,10 +2,11 @@
 PYTHON ?= python3
 # PyTorch's CPU index, for an install without CUDA's libraries; empty takes pip's default.
 TORCH_INDEX ?=
+RUNS ?= 20
 BIN := .venv/bin
 INSTALLED := .venv/installed-$(shell cat locks/cpu.txt Makefile | cksum | cut -d' ' -f1)
 
-.PHONY: quickstart test lint format lock bench clean
+.PHONY: quickstart test lint format lock bench chaos clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/python -m simulations run configs/quickstart.yaml --resume
@@ -27,6 +28,10 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED) .venv-peers/installed
 	$(BIN)/python -m benchmarks
+
+# Whole runs on two raylets, each with a SIGKILL at a random moment; CI does 4 of them.
+chaos: $(INSTALLED)
+	CHAOS_RUNS=$(RUNS) $(BIN)/python -m pytest -s tests/simulations/test_chaos.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

@@ -127,13 +127,14 @@ def _train(job: Job) -> None:
                     store.write_prompt_head(Path(unsaved), head)
                 store.write_reads(Path(unsaved), told)
                 torch.save(state, Path(unsaved) / STATE)
+            if is_first:
+                # Before the checkpoint, as it is cut to the epochs that have one: told after it, a kill between would lose the epoch.
+                simpler = {form: giver for form, giver in gives.items() if form != giver}
+                history.append({"epoch": epoch, **found, "gives": simpler, "seconds": round(time.monotonic() - start, 2)})
+                store.write_history(folder, history)
+                _draw(run, job.round_, history[-1])
             mean = sum(found[HELD_OUT].values()) / len(found[HELD_OUT])
             ray.train.report({HELD_OUT: mean, "epoch": epoch}, checkpoint=Checkpoint.from_directory(unsaved) if is_first else None)
-        if is_first:
-            simpler = {form: giver for form, giver in gives.items() if form != giver}
-            history.append({"epoch": epoch, **found, "gives": simpler, "seconds": round(time.monotonic() - start, 2)})
-            store.write_history(folder, history)
-            _draw(run, job.round_, history[-1])
 
 
 def _prepared(job: Job, run: RunFolder, electorate: Electorate) -> tuple[Network, Training]:

