@@ -1,11 +1,13 @@
 """A cohort of personas as a Ray actor: it asks contestants, judges blocks of battles and pushes votes."""
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import ray
 from ray.actor import ActorHandle
 
+from actors import metrics
 from electorate import founding
 from electorate.cast import Cast
 from electorate.census import BlockCensus
@@ -50,9 +52,12 @@ class CohortActor:
     async def judge(self, round_: int, block: int, prior: Prior | None, ranking: ActorHandle) -> int:
         """The block's votes of a round: into the log, then counted to the ranking. Returns how many."""
         counts = self._cohort().judge(round_, block, prior)
+        written, votes = time.monotonic(), int(counts.times.sum())
+        metrics.count("electorate_votes", votes, round=str(round_))
         # The log has them already and the ranking counts a block once, so trying again is harmless.
         await ranking.ingest.options(max_task_retries=-1).remote(round_, block, counts)
-        return int(counts.times.sum())
+        metrics.say("electorate_ranking_lag_seconds", time.monotonic() - written)
+        return votes
 
     async def cast(self, round_: int, block: int, rows: Ints, first: int) -> Cast:
         """See electorate.cohort.Cohort."""

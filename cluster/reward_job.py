@@ -16,6 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from actors import metrics
 from electorate import founding, model_files
 from electorate.config import TOLD_BY_PROMPT, Reward
 from electorate.errors import ElectorateError
@@ -133,6 +134,9 @@ def _train(job: Job) -> None:
                 history.append({"epoch": epoch, **found, "gives": simpler, "seconds": round(time.monotonic() - start, 2)})
                 store.write_history(folder, history)
                 _draw(run, job.round_, history[-1])
+                for prompts, losses in (("training", found["loss"]), (HELD_OUT, found[HELD_OUT])):
+                    for form, value in losses.items():
+                        metrics.say("electorate_training_loss", value, form=form, prompts=prompts)
             mean = sum(found[HELD_OUT].values()) / len(found[HELD_OUT])
             ray.train.report({HELD_OUT: mean, "epoch": epoch}, checkpoint=Checkpoint.from_directory(unsaved) if is_first else None)
 

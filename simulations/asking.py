@@ -10,6 +10,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 from rich.console import Console
 
+from actors import metrics
 from electorate.endpoints import OVERFLOW, TIME_OUT, UNREACHABLE, Answer, Call, Connection
 from electorate.errors import ElectorateError
 from electorate.storage.response_cache import ResponseCache
@@ -39,6 +40,7 @@ class Asking:
         unique = list({call.key: call for call in calls}.values())
         known = {key: Answer(**row) for key, row in self._cache.get(call.key for call in unique).items()}
         missing = [call for call in unique if call.key not in known]
+        metrics.count("electorate_answers", len(known), source="cache")
         if missing:
             with bar(self._console, what, len(unique), len(known)) as advance:
                 for pass_ in range(PASSES):
@@ -81,6 +83,8 @@ class Asking:
             self.sent_again[answer.kind] += 1
             return
         known[call.key] = answer
+        metrics.count("electorate_answers", 1, source="asked")
+        metrics.count("electorate_answer_tokens", answer.tokens, model=call.model)
         if not answer.error:
             self._unkept[call.key] = answer
         if time.monotonic() - self._kept_at > KEPT_EVERY_S:

@@ -1,5 +1,7 @@
 """A run from its config to its report: the stages in the order they happen."""
 
+import logging
+import time
 from contextlib import closing
 from math import ceil
 from pathlib import Path
@@ -35,6 +37,7 @@ from simulations.report import page, summary
 from simulations.stages import UnderWay, carry_out
 from simulations.trainings import Trainings
 
+LOG = logging.getLogger("electorate.votes")
 Run = UnderWay[Config]
 
 
@@ -147,7 +150,10 @@ def _vote(this: Run, electorate: Electorate, pool: CohortPool, ranking: ActorHan
 
             def judge(todo: list[tuple[int, int]], prior: Prior | None) -> None:
                 shared = ray.put(prior)
-                for _ in pool.run(range(len(todo)), lambda actor, i: actor.judge.remote(*todo[i], shared, ranking)):
+                begun = time.monotonic()
+                for (of, block), votes in pool.run(todo, lambda actor, place: actor.judge.remote(*place, shared, ranking)):
+                    seconds = round(time.monotonic() - begun, 3)
+                    LOG.info("block judged", extra={"round": of, "block": block, "votes": votes, "seconds": seconds})
                     advance()
 
             for round_ in rounds:

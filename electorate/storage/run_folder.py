@@ -23,6 +23,7 @@ class RunFolder:
         self.path = path
         self.config = path / "config.yaml"
         self.manifest = path / "manifest.json"
+        self.log = path / "log.jsonl"
         self.personas = path / "personas.parquet"
         self.prompts = path / "prompts.parquet"
         self.responses = path / "responses.parquet"
