@@ -39,13 +39,14 @@ def write_table(path: Path, table: pa.Table) -> None:
     # Looking for repeats among floats takes as long as all the rest, and finds none.
     repeating = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=repeating or False)
+        # Checksums, as a flipped bit may well decode to votes that nobody cast.
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=repeating or False, write_page_checksum=True)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet file, or these columns of it; ElectorateError with one line if it is missing or damaged."""
     try:
-        return pq.ParquetFile(path).read(columns)
+        return pq.ParquetFile(path, page_checksum_verification=True).read(columns)
     except (OSError, pa.ArrowException) as error:
         raise ElectorateError(
             f"{path}: not a readable Parquet file ({' '.join(str(error).split())}); remove it and run again with --resume"

@@ -76,6 +76,9 @@ class RunFolder:
             )
         if manifest["status"] != "complete" and not resume:
             raise ElectorateError(f"--out {self.path}: holds an unfinished run of this config; add --resume to go on with it")
+        for unfinished in self.votes.rglob(".*.tmp"):
+            # Of writers that were killed; on a full disk their room is needed.
+            unfinished.unlink(missing_ok=True)
         return manifest
 
     def require_empty(self, what: str = "files already") -> None:
