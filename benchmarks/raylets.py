@@ -146,9 +146,8 @@ def main() -> None:
     )
     for name, found in (("one pinned raylet", one), ("two", two)):
         says, was = predict(UNSEEN, 1, found["cohorts"], costs).seconds, statistics.median(found["unseen"])
-        print(
-            f"  {UNSEEN} other blocks on {name}: {says:.1f} s predicted, {was:.1f} s measured, {says / was - 1:+.0%} (within {WITHIN:.0%} asked)"
-        )
+        off = f"{says / was - 1:+.0%} (within {WITHIN:.0%} asked)"
+        print(f"  {UNSEEN} other blocks on {name}: {says:.1f} s predicted, {was:.1f} s measured, {off}")
     for nodes in NODES:
         says = predict(-(-PERSONAS // BLOCK), 1, nodes * CORES, costs)
         busy = ", ".join(f"{part} {share:.0%}" for part, share in says.busy.items())
