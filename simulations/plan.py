@@ -1,19 +1,36 @@
-"""What a run asks of a cluster, part by part."""
+"""What a run or a poll asks of a cluster, part by part; said, and refused where it could never be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from cluster.placement import HEAD, ON_HEAD, Part
+from rich.console import Console
+
+from cluster import placement
+from cluster.placement import HEAD, ON_HEAD, Part, Room
 from cluster.reward_job import CPUS_PER_WORKER
-from electorate.config import Config, VllmModel
+from electorate.config import Cluster, Config, VllmModel
 from serve.contestants import CPUS_PER_ENGINE
 
 
 def of_run(config: Config, to_serve: Mapping[str, VllmModel]) -> list[Part]:
     """Its parts. to_serve: the models whose engines have to be started."""
-    settings = config.cluster
-    cohort = Part("cohorts", settings.cohorts, [{"CPU": settings.cpus_per_cohort}], "throughout", "spread", "cluster.cohorts")
     ranking = Part("ranking", 1, [{HEAD: ON_HEAD["resources"][HEAD]}], "throughout", "on the head's node", "nothing")
-    return [cohort, ranking, *(_engine(name, model) for name, model in to_serve.items()), *_training(config)]
+    return [_cohorts("cohorts", config.cluster), ranking, *(_engine(name, model) for name, model in to_serve.items()), *_training(config)]
+
+
+def of_poll(settings: Cluster, to_serve: Mapping[str, VllmModel]) -> list[Part]:
+    """Its parts."""
+    return [_cohorts("judge actors", settings), *(_engine(name, model) for name, model in to_serve.items())]
+
+
+def tell(parts: Sequence[Part], console: Console) -> None:
+    """The plan on the cluster that this process is connected to. Raises ElectorateError if it could never be."""
+    room = Room.of_cluster()
+    placement.require(parts, room)
+    placement.tell(parts, room, console)
+
+
+def _cohorts(what: str, settings: Cluster) -> Part:
+    return Part(what, settings.cohorts, [{"CPU": settings.cpus_per_cohort}], "throughout", "spread", "cluster.cohorts")
 
 
 def _engine(name: str, model: VllmModel) -> Part:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import yaml
 from rich.console import Console
 
 from actors.judge import JudgeActor
+from cluster import placement
+from cluster.placement import SPREAD
 from cluster.session import connected
 from electorate import embeddings, features, model_files, prompts
 from electorate import votes as votes_module
-from electorate.config import VllmModel
 from electorate.errors import ElectorateError
 from electorate.evaluation.metrics import Standing
 from electorate.polls import cards, new_prompts, reading, tastes, truth, verdicts
@@ -33,8 +35,7 @@ from electorate.storage import files
 from electorate.storage.response_cache import ResponseCache
 from electorate.storage.run_folder import RunFolder
 from electorate.votes import Votes
-from serve.contestants import cpus_needed, gpus_needed
-from simulations import polling, rate
+from simulations import plan, polling, rate
 from simulations.answers import Answers
 from simulations.asking import Asking
 from simulations.engines import Engines
@@ -82,10 +83,11 @@ def _sit(way: UnderWay[Poll]) -> None:
     files.write_table(way.folder.personas, cards.table(personas))
     cache_dir = Path(settings.cache_dir).expanduser()
     engines = Engines(config.models, {judge.model for judge in config.judges}, cache_dir, settings.serve_port, way.console)
-    served = {name: model for name, model in config.models.items() if isinstance(model, VllmModel)}
+    parts = plan.of_poll(settings, engines.served)
     cache = ResponseCache(cache_dir / "answers.sqlite")
-    with connected(settings.address, settings.cohorts * settings.cpus_per_cohort + cpus_needed(served), gpus_needed(served)):
-        actor = JudgeActor.options(num_cpus=settings.cpus_per_cohort)  # type: ignore[attr-defined]  # by ray.remote
+    with connected(settings.address, placement.needed(parts, "CPU"), ceil(placement.needed(parts, "GPU"))):
+        plan.tell(parts, way.console)
+        actor = JudgeActor.options(num_cpus=settings.cpus_per_cohort, **SPREAD)  # type: ignore[attr-defined]  # by ray.remote
         actors = [actor.remote() for _ in range(settings.cohorts)]
         try:
             _stages(Sitting(way, Asking(actors, engines, cache, way.console), cache, cache_dir), personas, people)

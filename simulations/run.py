@@ -17,7 +17,7 @@ from actors.cohort import CohortActor
 from actors.pool import CohortPool
 from actors.ranking import RankingActor
 from cluster import placement
-from cluster.placement import ON_HEAD, SPREAD, Room
+from cluster.placement import ON_HEAD, SPREAD
 from cluster.session import connected
 from electorate import features, founding, personas, prompts
 from electorate.config import Config
@@ -65,9 +65,7 @@ def _stages(this: Run) -> None:
         engines = Engines(models, (), cache_dir, settings.serve_port, this.console)
         parts = plan.of_run(config, engines.served)
         with connected(settings.address, placement.needed(parts, "CPU"), ceil(placement.needed(parts, "GPU"))):
-            room = Room.of_cluster()
-            placement.require(parts, room)
-            placement.tell(parts, room, this.console)
+            plan.tell(parts, this.console)
             try:
                 engines.app()  # which takes a minute or two to come up
                 ranking = RankingActor.options(**ON_HEAD).remote(this.folder.path)  # type: ignore[attr-defined]  # by ray.remote
