@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +21,7 @@ from electorate.storage import files
 Permission = Literal["read", "vote", "erase"]
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 ANYBODY = "anybody"
+BEARER = HTTPBearer(auto_error=False, description="as `keys` printed it")  # described alone: the gate itself says what is wrong
 # The page loads nothing from elsewhere and runs no script that stands in it.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
@@ -110,7 +112,11 @@ class Gate:
         async def check(request: Request) -> str:
             return self.check(request.headers, wanted)
 
-        return Depends(check)
+        async def check_described(request: Request, _: Annotated[object, Depends(BEARER)]) -> str:
+            return self.check(request.headers, wanted)
+
+        # Where keys are asked for, the API's page has somewhere to put one.
+        return Depends(check if self._keys is None else check_described)
 
     def _who(self, headers: Mapping[str, str], keys: list[Key], wanted: Permission) -> str:
         given = headers.get("authorization", "").removeprefix("Bearer ").strip()

@@ -223,6 +223,11 @@ def test_keys_say_who_may_do_what(run: Path, tmp_path: Path) -> None:
         # The page itself holds nothing, and asks for the key.
         assert client.get("/").status_code == 200
         assert client.get("/healthz").status_code == 200
+        # So does the API's.
+        described = client.get("/openapi.json").json()
+        (scheme,) = described["components"]["securitySchemes"].values()
+        assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+        assert all("security" in operation for path in ("/v1/votes", "/v1/leaderboard") for operation in described["paths"][path].values())
     assert [(row["key"], row["what"], row["votes"]) for row in service.counter.store.audit()] == [("voter", "votes", 1)]
     (tmp_path / "bad.json").write_text('[{"name": "x"}]')
     with pytest.raises(ElectorateError, match=r"bad\.json: not a file of keys"):
