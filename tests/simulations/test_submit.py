@@ -2,16 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from ray.util.state import list_actors
 
 from electorate.storage.run_folder import RunFolder
 from tests.conftest import ROOT, RayCluster, free_port, run_electorate
@@ -33,16 +35,31 @@ def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+@pytest.fixture
+def two_raylets() -> Iterator[RayCluster]:
+    """Two nodes on this machine, a CPU each."""
+    folder = Path("/tmp") / f"els{os.getpid()}"
+    folder.mkdir()
+    cluster = RayCluster(folder, cpus=1)
+    cluster.add_raylet()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.mark.timeout(600)
-def test_a_run_is_sent_followed_and_its_report_fetched(stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster) -> None:
+def test_a_run_is_sent_followed_and_its_report_fetched(stored: Callable[..., Path], tmp_path: Path, two_raylets: RayCluster) -> None:
     config, there, here = stored(**SMALL), tmp_path / "there", tmp_path / "here"
     # The persona count by config alone.
-    code, out, err = finished(submit(ray_cluster, config, "--out", there, "--to", here, "--set", "population.size=9000"))
+    code, out, err = finished(submit(two_raylets, config, "--out", there, "--to", here, "--set", "population.size=9000"))
     assert code == 0, err[-2000:] + out[-2000:]
     assert pq.read_metadata(there / "personas.parquet").num_rows == 9000
-    assert [out.index(said) for said in ("plan: 1 node with 2 CPU", "Voting (blocks) 12/12", "elo_offset", "report: ")] == sorted(
-        out.index(said) for said in ("plan: 1 node with 2 CPU", "Voting (blocks) 12/12", "elo_offset", "report: ")
-    )
+    places = [out.index(said) for said in ("plan: 2 nodes with 2 CPU", "Voting (blocks) 12/12", "elo_offset", "report: ")]
+    assert places == sorted(places)
+    actors = list_actors(f"http://127.0.0.1:{two_raylets.dashboard}", filters=[("class_name", "=", "CohortActor")])
+    assert len({actor.node_id for actor in actors}) == 2
     # Shown once each, though the log was streamed in parts.
     assert out.count("Voting (blocks) 12/12") == 1
     for name in ("report.html", "summary.json", "metrics.parquet", "config.yaml"):
@@ -52,7 +69,7 @@ def test_a_run_is_sent_followed_and_its_report_fetched(stored: Callable[..., Pat
     assert told.returncode == 0, told.stderr
     assert f"{there}: run, complete" in told.stdout
     assert "to 50 votes a persona: 3 of 3 blocks" in told.stdout
-    jobs = run_electorate("status", f"http://127.0.0.1:{ray_cluster.dashboard}", **ray_cluster.environment)
+    jobs = run_electorate("status", f"http://127.0.0.1:{two_raylets.dashboard}", **two_raylets.environment)
     assert jobs.returncode == 0, jobs.stderr
     assert f"python -m simulations run config.yaml --out {there}" in jobs.stdout
     assert "succeeded" in jobs.stdout
