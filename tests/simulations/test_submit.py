@@ -53,7 +53,9 @@ def two_raylets() -> Iterator[RayCluster]:
 def test_a_run_is_sent_followed_and_its_report_fetched(stored: Callable[..., Path], tmp_path: Path, two_raylets: RayCluster) -> None:
     config, there, here = stored(**SMALL), tmp_path / "there", tmp_path / "here"
     # The persona count by config alone.
-    code, out, err = finished(submit(two_raylets, config, "--out", there, "--to", here, "--set", "population.size=9000"))
+    code, out, err = finished(
+        submit(two_raylets, config, "--out", there, "--to", here, "--set", "population.size=9000", "--set", "cluster.cpus_per_cohort=0.5")
+    )
     assert code == 0, err[-2000:] + out[-2000:]
     assert pq.read_metadata(there / "personas.parquet").num_rows == 9000
     places = [out.index(said) for said in ("plan: 2 nodes with 2 CPU", "Voting (blocks) 12/12", "elo_offset", "report: ")]
