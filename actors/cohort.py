@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
 
 import ray
 from ray.actor import ActorHandle
@@ -21,6 +20,7 @@ from electorate.personas import Personas
 from electorate.ratings.offsets import Moments, Sums
 from electorate.ratings.posteriors import Prior
 from electorate.scale import Floats, Ints
+from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 
 
@@ -32,7 +32,7 @@ class CohortActor:
     Its state comes from the run's folder, so a restarted actor is as good as the first.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         self._folder = RunFolder(folder)
         self._founded: Cohort | None = None
 

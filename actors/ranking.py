@@ -1,7 +1,5 @@
 """The central ranking as a Ray actor: every vote counted once, and the ratings that follow."""
 
-from pathlib import Path
-
 import ray
 
 from electorate import founding
@@ -9,6 +7,7 @@ from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.tally import Counts, Tally
 from electorate.ratings.ties import MODELS
 from electorate.scale import Ints
+from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 
 
@@ -16,7 +15,7 @@ from electorate.storage.run_folder import RunFolder
 class RankingActor:
     """A Tally that is rebuilt from the vote log whenever the actor starts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         self._folder = RunFolder(folder)
         self._tally: Tally | None = None
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,6 +31,8 @@ from electorate.rewards.forms import FOR_ALL, own_say, wanted
 from electorate.rewards.network import Network
 from electorate.rewards.reader import restore
 from electorate.rewards.training import Plan, Training, standardise
+from electorate.storage import files
+from electorate.storage.places import ObjectPath, Place
 from electorate.storage.run_folder import RunFolder
 
 CPUS_PER_WORKER = 1.0
@@ -43,7 +46,7 @@ class Job:
     """What a worker is told: the settings, the run's folder, up to which round votes count, and where the model's files lie."""
 
     settings: Reward
-    run: Path
+    run: Place
     round_: int
     model: str
 
@@ -60,7 +63,7 @@ def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path) -> Non
         train_loop_config={"job": job},
         scaling_config=ScalingConfig(num_workers=settings.workers, use_gpu=on_gpu, resources_per_worker={"CPU": CPUS_PER_WORKER}),
         run_config=RunConfig(
-            storage_path=str(folder.parent),
+            **_storage(folder.parent),
             name=folder.name,
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_score_attribute=HELD_OUT, checkpoint_score_order="min"),
@@ -71,8 +74,18 @@ def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path) -> Non
     result = trainer.fit()
     if result.return_value is not None:
         raise ElectorateError(result.return_value)
-    ranked = sorted(result.best_checkpoints, key=lambda pair: pair[1][HELD_OUT])
-    store.promote(next(path for path in (Path(checkpoint.path) for checkpoint, _ in ranked) if _state(path) is not None), folder)
+    for checkpoint, _ in sorted(result.best_checkpoints, key=lambda pair: pair[1][HELD_OUT]):
+        with checkpoint.as_directory() as files_of_it:
+            if _state(Path(files_of_it)) is not None:
+                store.promote(Path(files_of_it), folder)
+                return
+
+
+def _storage(folder: Place) -> dict[str, Any]:
+    """Where Ray Train keeps checkpoints, in its words."""
+    if isinstance(folder, ObjectPath):
+        return {"storage_path": folder.path, "storage_filesystem": folder.filesystem}
+    return {"storage_path": str(folder)}
 
 
 def adapted(run: RunFolder, settings: Reward, version: int, cache_dir: Path, votes: Battles) -> Adapted:
@@ -177,16 +190,18 @@ def _shared(network: Network, settings: Reward) -> torch.nn.Module:
     return DistributedDataParallel(network)
 
 
-def _last_state(folder: Path) -> dict[str, Any] | None:
+def _last_state(folder: Place) -> dict[str, Any] | None:
     """Of the newest checkpoint that is whole; a crash may have left a later one in part."""
-    newest = sorted(folder.glob("checkpoint_2*"), reverse=True)
-    return next((state for path in newest if (state := _state(path)) is not None), None)
+    newest = sorted((path.name for path in folder.glob("checkpoint_2*")), reverse=True)
+    return next((state for name in newest if (state := _state(folder / name)) is not None), None)
 
 
-def _state(checkpoint: Path) -> dict[str, Any] | None:
+def _state(checkpoint: Place) -> dict[str, Any] | None:
     """A checkpoint's, None if it is damaged."""
     try:
-        state: dict[str, Any] = torch.load(checkpoint / STATE, weights_only=True)
+        state: dict[str, Any] = torch.load(BytesIO((checkpoint / STATE).read_bytes()), weights_only=True)
+    except ElectorateError:
+        raise
     except Exception:
         return None
     return state
@@ -204,7 +219,9 @@ def _draw(run: RunFolder, round_: int, found: dict[str, Any]) -> None:
     """An epoch's curves for TensorBoard."""
     from tensorboardX import SummaryWriter
 
-    with SummaryWriter(str(run.rewards / "tensorboard" / f"round={round_}")) as writer:
-        for name in ("loss", HELD_OUT):
-            for form, value in found[name].items():
-                writer.add_scalar(f"{name}/{form}", value, found["epoch"])
+    with TemporaryDirectory() as folder:
+        with SummaryWriter(folder, filename_suffix=f".epoch={found['epoch']}") as writer:
+            for name in ("loss", HELD_OUT):
+                for form, value in found[name].items():
+                    writer.add_scalar(f"{name}/{form}", value, found["epoch"])
+        files.copy(Path(folder), run.rewards / "tensorboard" / f"round={round_}")

@@ -1,7 +1,6 @@
 """A cohort's work on one block of personas: judge battles, and what System A needs of the block's votes."""
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from electorate.ratings.tally import Counts
 from electorate.ratings.ties import MODELS
 from electorate.scale import Floats, Ints
 from electorate.storage import files
+from electorate.storage.places import Place
 from electorate.storage.vote_log import VoteLog
 
 Labels = Literal["true", "none", "wrong"]
@@ -29,7 +29,7 @@ BLOCKS_KEPT = 8
 class Cohort:
     """Works on any block: which one it holds changes who computes a result, never the result."""
 
-    def __init__(self, electorate: Electorate, votes: Path) -> None:
+    def __init__(self, electorate: Electorate, votes: Place) -> None:
         self.electorate = electorate
         self._log = VoteLog(votes, electorate.config.contestant_names)
         self._ties = MODELS[electorate.config.ratings.ties]
@@ -80,7 +80,7 @@ class Cohort:
         """The block's part of what System A's factors are found from."""
         return offsets.block_moments(self.user_votes(last_round, block, labels), prior, self._ties, block)
 
-    def census(self, last_round: int, block: int, prior: Prior, ranking: Floats, keep: Path) -> BlockCensus:
+    def census(self, last_round: int, block: int, prior: Prior, ranking: Floats, keep: Place) -> BlockCensus:
         """Everybody in the block by System A; their ratings are written to `keep`. See electorate/census.py."""
         drawn, votes = personas.draw(self.electorate, block, last_round), self._votes(last_round, block)
         table, found = census.take(self.electorate, drawn, votes, prior, ranking)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from electorate.config import ENGINES, Archetype, Cluster, Config, Contest, Contestant, Reward
 from electorate.errors import ElectorateError
+from electorate.storage.places import Place
 
 SHORT = reprlib.Repr()
 SHORT.maxlevel = 2  # YAML's aliases can make a value that is endless when written out
@@ -20,12 +21,12 @@ SHORT.maxlevel = 2  # YAML's aliases can make a value that is endless when writt
 ContestT = TypeVar("ContestT", bound=Contest)
 
 
-def load(path: Path, settings: Iterable[str] = ()) -> Config:
+def load(path: Place, settings: Iterable[str] = ()) -> Config:
     """A run's config, from YAML and `a.b=c` settings applied in order. Raises as `load_as` does."""
     return load_as(Config, path, settings)
 
 
-def load_as(kind: type[ContestT], path: Path, settings: Iterable[str] = ()) -> ContestT:
+def load_as(kind: type[ContestT], path: Place, settings: Iterable[str] = ()) -> ContestT:
     """Read a config of this kind from YAML and apply `a.b=c` settings in order. A value @FILE is what that YAML file holds.
 
     Raises ElectorateError with one line that names the field, the value and what is allowed.
@@ -81,7 +82,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Place) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 a SafeLoader
     except FileNotFoundError:

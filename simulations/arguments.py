@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from electorate.storage.places import place
+
 # The options of single-persona experiments, each an alias of a config key.
 CLASSIC: tuple[tuple[str, str, type, str], ...] = (
     ("--persona", "evaluation.persona", str, "compare on one persona of this archetype, and print the two-system table"),
@@ -97,6 +99,13 @@ RATE_EXAMPLES = """examples:
 """
 
 
+def _here(text: str) -> Path:
+    """A path on this machine."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text}: a path on this machine is needed; `fetch URI --to DIR` copies a run here")
+    return Path(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """Of all commands."""
     whole = argparse.ArgumentParser(
@@ -114,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    run.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/quickstart.yaml")
+    run.add_argument("config", type=_here, metavar="CONFIG", help="a YAML file, such as configs/quickstart.yaml")
     run.add_argument(
         "--set",
         dest="settings",
@@ -124,7 +133,10 @@ def parser() -> argparse.ArgumentParser:
         help="set a field of the config; may be given again; A=@FILE takes a YAML file",
     )
     run.add_argument(
-        "--out", type=Path, metavar="DIR", help="the run's folder (default: runs/ and the config's name); absolute inside a Ray job"
+        "--out",
+        type=place,
+        metavar="DIR",
+        help="the run's folder (default: runs/ and the config's name), or s3://BUCKET/KEY, gs://BUCKET/KEY; absolute inside a Ray job",
     )
     run.add_argument("--resume", action="store_true", help="go on with an unfinished run in that folder; nothing done is done again")
     run.add_argument("--seed", type=int, metavar="N", help="short for --set seed=N")
@@ -144,13 +156,13 @@ def parser() -> argparse.ArgumentParser:
         epilog=SWEEP_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    sweep.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/quickstart.yaml")
+    sweep.add_argument("config", type=_here, metavar="CONFIG", help="a YAML file, such as configs/quickstart.yaml")
     sweep.add_argument(
         "--over", default=DEFAULT_OVER, metavar="KEY=V,V,...", help=f"the config key and its values (default {DEFAULT_OVER})"
     )
     sweep.add_argument("--seeds", type=int, default=5, metavar="N", help="population seeds 0 to N-1 at each value (default 5)")
     sweep.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C", help="set a field of the config in all runs")
-    sweep.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for all runs; a stopped sweep goes on there")
+    sweep.add_argument("--out", type=place, required=True, metavar="DIR", help="a folder for all runs; a stopped sweep goes on there")
 
     poll = commands.add_parser(
         "poll",
@@ -159,10 +171,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=POLL_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    poll.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/poll.yaml")
+    poll.add_argument("config", type=_here, metavar="CONFIG", help="a YAML file, such as configs/poll.yaml")
     poll.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C", help="set a field; A=@FILE takes a YAML file")
     poll.add_argument(
-        "--out", type=Path, metavar="DIR", help="its folder (default: runs/ and the config's name); absolute inside a Ray job"
+        "--out", type=place, metavar="DIR", help="its folder (default: runs/ and the config's name), or a URI; absolute inside a Ray job"
     )
     poll.add_argument("--resume", action="store_true", help="go on with an unfinished poll; what was answered is never asked again")
 
@@ -174,9 +186,9 @@ def parser() -> argparse.ArgumentParser:
         description=HUMAN,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    human.add_argument("votes", type=Path, metavar="VOTES", help="a .csv, .jsonl, .json or .parquet file")
-    human.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty or new folder for the comparison")
-    human.add_argument("--reward", type=Path, metavar="CONFIG", help="a config whose reward section names a model: adds System B")
+    human.add_argument("votes", type=_here, metavar="VOTES", help="a .csv, .jsonl, .json or .parquet file")
+    human.add_argument("--out", type=place, required=True, metavar="DIR", help="an empty or new folder for the comparison")
+    human.add_argument("--reward", type=_here, metavar="CONFIG", help="a config whose reward section names a model: adds System B")
     human.add_argument("--ties", choices=("half", "davidson", "rao_kupper"), default="davidson", help="tie model (default davidson)")
 
     predict = commands.add_parser(
@@ -185,12 +197,12 @@ def parser() -> argparse.ArgumentParser:
         description=PREDICT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    predict.add_argument("--train", type=Path, required=True, metavar="TRAIN", help="battles with winners")
-    predict.add_argument("--test", type=Path, required=True, metavar="TEST", help="battles without")
-    predict.add_argument("--out", type=Path, required=True, metavar="OUT", help="a .csv, .jsonl or .parquet file")
+    predict.add_argument("--train", type=_here, required=True, metavar="TRAIN", help="battles with winners")
+    predict.add_argument("--test", type=_here, required=True, metavar="TEST", help="battles without")
+    predict.add_argument("--out", type=_here, required=True, metavar="OUT", help="a .csv, .jsonl or .parquet file")
     predict.add_argument(
         "--config",
-        type=Path,
+        type=_here,
         metavar="CONFIG",
         help="a config whose reward section says what reads the texts (default: as configs/people.yaml)",
     )
@@ -202,14 +214,14 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     importing.add_argument("format", choices=("lmsys", "mtbench", "alpaca-eval", "personas", "prism", "jsonl"))
-    importing.add_argument("path", type=Path, metavar="PATH", help="the data set's file, or for alpaca-eval and prism its folder")
-    importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tables go")
+    importing.add_argument("path", type=_here, metavar="PATH", help="the data set's file, or for alpaca-eval and prism its folder")
+    importing.add_argument("--out", type=_here, required=True, metavar="DIR", help="where the tables go")
 
     _add_serve(commands)
     _add_cluster(commands)
 
     report = commands.add_parser("report", help="print a finished run's table and draw its report.html again")
-    report.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
+    report.add_argument("folder", type=place, metavar="DIR", help="the run's folder, or its URI")
     return whole
 
 
@@ -221,17 +233,17 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         epilog=SERVE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    serving.add_argument("folder", type=Path, metavar="DIR", help="a finished run's folder, or a new one to begin with no votes")
+    serving.add_argument("folder", type=_here, metavar="DIR", help="a finished run's folder, or a new one to begin with no votes")
     serving.add_argument("--host", default="127.0.0.1", help="where it listens (default: this machine alone); any other needs --keys")
     serving.add_argument("--port", type=int, default=8000, help="default 8000")
-    serving.add_argument("--keys", type=Path, metavar="FILE", help="who may read, vote and erase, as `keys` writes it")
+    serving.add_argument("--keys", type=_here, metavar="FILE", help="who may read, vote and erase, as `keys` writes it")
     serving.add_argument(
         "--live", action="store_true", help="ask the run's contestants for rankings with `live: true`; starts its vLLM models too"
     )
     serving.add_argument("--address", metavar="ADDRESS", help="a Ray cluster's; default: a Ray of its own on this machine")
 
     keys = commands.add_parser("keys", help="make a key for the ranking endpoint")
-    keys.add_argument("file", type=Path, metavar="FILE", help="where its hash is kept, made if it is not there")
+    keys.add_argument("file", type=_here, metavar="FILE", help="where its hash is kept, made if it is not there")
     keys.add_argument("name", metavar="NAME", help="whose it is; the audit log names it")
     keys.add_argument("--may", default="read,vote", metavar="LIST", help="of read, vote, erase (default read,vote)")
 
@@ -244,19 +256,24 @@ def _add_cluster(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=SUBMIT_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    submit.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file inside the working directory")
+    submit.add_argument("config", type=_here, metavar="CONFIG", help="a YAML file inside the working directory")
     submit.add_argument("--address", required=True, metavar="URL", help="the cluster's dashboard, such as http://127.0.0.1:8265")
-    submit.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder there: absolute, seen by every node")
+    submit.add_argument(
+        "--out", type=place, required=True, metavar="DIR", help="the run's folder there: absolute, seen by every node, or a URI"
+    )
     submit.add_argument("--set", dest="settings", action="append", default=[], metavar="A.B=C", help="set a field of the config")
     submit.add_argument("--resume", action="store_true", help="go on with an unfinished run in that folder")
-    submit.add_argument("--to", type=Path, metavar="DIR", help="where the report comes to here (default: runs/ and the name of --out)")
+    submit.add_argument("--to", type=_here, metavar="DIR", help="where the report comes to here (default: runs/ and the name of --out)")
     submit.add_argument("--detach", action="store_true", help="return once the job is there, and fetch nothing")
 
-    fetch = commands.add_parser("fetch", help="print a finished run's report as `submit` takes it from a job's log")
-    fetch.add_argument("folder", type=Path, metavar="DIR", help="the run's folder")
+    fetch = commands.add_parser("fetch", help="copy a finished run to this machine, as `serve` wants it")
+    fetch.add_argument("folder", type=place, metavar="DIR|URI", help="the run's folder, such as s3://BUCKET/KEY")
+    fetch.add_argument("--to", type=_here, metavar="DIR", help="a new folder; without it the report alone is printed, packed, for `submit`")
 
     status = commands.add_parser("status", help="how far a run has come, or a cluster's jobs")
-    status.add_argument("what", metavar="DIR|URL", help="a run's folder, or a cluster's dashboard, such as http://127.0.0.1:8265")
+    status.add_argument(
+        "what", metavar="DIR|URI|URL", help="a run's folder or URI, or a cluster's dashboard, such as http://127.0.0.1:8265"
+    )
 
 
 def _add_rate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -267,7 +284,7 @@ def _add_rate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         epilog=RATE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    rate.add_argument("votes", type=Path, metavar="VOTES", help="a .csv, .jsonl, .json or .parquet file")
+    rate.add_argument("votes", type=_here, metavar="VOTES", help="a .csv, .jsonl, .json or .parquet file")
     rate.add_argument(
         "--ties", choices=("half", "davidson", "rao_kupper"), default="half", help="tie model; half counts a tie as half a win (default)"
     )
@@ -287,4 +304,4 @@ def _add_rate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     rate.add_argument(
         "--anchor", metavar="MODEL=RATING", help="shift all ratings so that this model has this one (default: their mean is 1000)"
     )
-    rate.add_argument("--out", type=Path, metavar="FILE", help="write the leaderboard to a .csv, .jsonl or .parquet file")
+    rate.add_argument("--out", type=_here, metavar="FILE", help="write the leaderboard to a .csv, .jsonl or .parquet file")

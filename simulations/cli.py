@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from electorate.errors import ElectorateError
+from electorate.storage.places import Place
 from simulations.arguments import CLASSIC, parser
 
 INTERRUPTED = 130
@@ -16,11 +17,12 @@ WRONG = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for what the user can put right, 130 for Ctrl-C."""
-    chosen = parser().parse_args(arguments)
     # A job's log has no width of its own; a table cut to 80 columns would lose its numbers.
     # A line is never broken (a path in two halves is no path); names of models and files are no markup.
     console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, markup=False)
+    chosen = argparse.Namespace(command="")
     try:
+        chosen = parser().parse_args(arguments)
         COMMANDS[chosen.command](chosen, console)
     except ElectorateError as error:
         print(f"electorate: {error}", file=sys.stderr)
@@ -67,13 +69,13 @@ def _poll(chosen: argparse.Namespace, console: Console) -> None:
     poll_page.show(poll.poll(config, _out(chosen), chosen.resume, console), console)
 
 
-def _out(chosen: argparse.Namespace) -> Path:
+def _out(chosen: argparse.Namespace) -> Place:
     """Where the results go; a Ray job's own folder is no place for them."""
     from cluster.session import in_job
 
     if in_job() and not (chosen.out and chosen.out.is_absolute()):
         raise ElectorateError(f"--out {chosen.out or '(none)'}: a Ray job's working directory is temporary; give an absolute folder")
-    out: Path = chosen.out or Path("runs") / chosen.config.stem
+    out: Place = chosen.out or Path("runs") / chosen.config.stem
     return out.absolute()
 
 
@@ -145,7 +147,7 @@ def _submit(chosen: argparse.Namespace, console: Console) -> None:
 def _fetch(chosen: argparse.Namespace, _: Console) -> None:
     from simulations.submit import fetch
 
-    fetch(chosen.folder)
+    fetch(chosen.folder.absolute(), chosen.to)
 
 
 def _status(chosen: argparse.Namespace, console: Console) -> None:

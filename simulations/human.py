@@ -21,7 +21,8 @@ from electorate.evaluation.results import GAINS, METRICS, metric_rows
 from electorate.evaluation.scoring import UNSEEN
 from electorate.ratings.ties import MODELS
 from electorate.scale import Floats, Ints
-from electorate.storage import files
+from electorate.storage import files, lock
+from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 from electorate.votes import Votes
 from simulations import rewards
@@ -33,7 +34,7 @@ BASELINE = "global_bt"
 Predicted = dict[str, Floats]  # system to (seeds, votes, 3)
 
 
-def human(path: Path, out: Path, ties: str, reward: Path | None, console: Console) -> None:
+def human(path: Path, out: Place, ties: str, reward: Path | None, console: Console) -> None:
     """Predict each vote from the other folds' votes, and leave the comparison in folder `out`.
 
     reward: a config whose reward section says what System B reads the answers with; None: no System B. Folds share no
@@ -52,7 +53,7 @@ def human(path: Path, out: Path, ties: str, reward: Path | None, console: Consol
     if np.any(votes.weight != 1):
         console.print("weights are left aside: every vote counts once")
         votes = replace(votes, weight=np.ones(len(votes)))
-    with folder.lock():
+    with lock.held(out):
         predicted = _predict(votes, prompt, ties, console)
         if by_text is not None:
             predicted |= _predict_by_text(votes, prompt, ties, *by_text, console)

@@ -2,22 +2,29 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from electorate.errors import ElectorateError
+from electorate.storage import files
+from electorate.storage.places import ObjectPath, Place
 
 ROOT = "electorate"
+PUT_EVERY_S = 30.0  # into an object store
 FIELDS = ("stage", "round", "block", "seconds", "votes", "attempt", "counts", "error")
 
 
 @contextmanager
-def kept(path: Path, run: str) -> Iterator[None]:
+def kept(place: Place, run: str) -> Iterator[None]:
     """Add what is logged under `electorate` to this file. A log that cannot be written stops no run."""
     logger = logging.getLogger(ROOT)
     try:
-        handler = _Quiet(path, encoding="utf-8")
-    except OSError:
+        handler = _InStore(place) if isinstance(place, ObjectPath) else _Quiet(place, encoding="utf-8")
+    except (OSError, ElectorateError):
         yield
         return
     handler.setFormatter(_Lines(run))
@@ -38,6 +45,33 @@ def kept(path: Path, run: str) -> Iterator[None]:
 class _Quiet(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 logging's name
         """A full disk stops the run where it writes results; it is no traceback for every line here."""
+
+
+class _InStore(_Quiet):
+    """An object cannot be added to: the log is kept here, and put there whole every now and then, and at the end."""
+
+    def __init__(self, place: ObjectPath) -> None:
+        self._place, self._folder = place, TemporaryDirectory(prefix="electorate-")
+        self._next = time.monotonic() + PUT_EVERY_S
+        path = Path(self._folder.name) / place.name
+        if place.exists():
+            files.copy(place, path)
+        super().__init__(path, encoding="utf-8")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if time.monotonic() > self._next:
+            self._put()
+
+    def close(self) -> None:
+        super().close()
+        self._put()
+        self._folder.cleanup()
+
+    def _put(self) -> None:
+        with suppress(ElectorateError, OSError):
+            files.copy(Path(self.baseFilename), self._place)
+        self._next = time.monotonic() + PUT_EVERY_S
 
 
 class _Lines(logging.Formatter):

@@ -32,6 +32,7 @@ from electorate.prompts import NOBODYS, PromptSet
 from electorate.ratings import leaderboard
 from electorate.scale import Floats
 from electorate.storage import files
+from electorate.storage.places import Place
 from electorate.storage.response_cache import ResponseCache
 from electorate.storage.run_folder import RunFolder
 from electorate.votes import Votes
@@ -67,7 +68,7 @@ class Sitting:
         return self.way.folder
 
 
-def poll(config: Poll, out: Path, resume: bool, console: Console) -> RunFolder:
+def poll(config: Poll, out: Place, resume: bool, console: Console) -> RunFolder:
     """Do the poll, or the rest of one, in folder `out`. Returns the folder, with everything in it.
 
     What a judge said once is on disk and never asked again. Raises ElectorateError for whatever the user can put right.
@@ -208,7 +209,8 @@ def _write_votes(this: Sitting, polled: Polled, material: Material) -> pa.Table:
 
 
 def _write_leaderboard(this: Sitting) -> list[dict[str, Any]]:
-    votes, _ = votes_module.read(this.folder.path / "votes.parquet")
+    with files.local(this.folder.path / "votes.parquet") as path:
+        votes, _ = votes_module.read(path)
     several = len(np.unique(votes.users)) > 1
     rated = rate.fit(votes, rate.Options(ties="davidson", cluster="user" if several else None))
     rows = leaderboard.rows(votes.models, rated.fit, rate.CONFIDENCE, 0.0, rated.draws)

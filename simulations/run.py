@@ -25,6 +25,7 @@ from electorate.personas import Electorate
 from electorate.prompts import PromptSet
 from electorate.ratings.posteriors import Prior
 from electorate.storage import files
+from electorate.storage.places import Place
 from electorate.storage.response_cache import ResponseCache
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
@@ -41,7 +42,7 @@ LOG = logging.getLogger("electorate.votes")
 Run = UnderWay[Config]
 
 
-def run(config: Config, out: Path, resume: bool, console: Console) -> RunFolder:
+def run(config: Config, out: Place, resume: bool, console: Console) -> RunFolder:
     """Do the run, or the rest of it, in folder `out`. Returns the folder, with everything in it.
 
     Raises ElectorateError for whatever the user can put right; the folder is then resumable.
@@ -140,7 +141,7 @@ def _vote(this: Run, electorate: Electorate, pool: CohortPool, ranking: ActorHan
     """Every block of every round that the log lacks, each by whichever cohort is free. Trainings are told of each round."""
     log, settings, blocks = VoteLog(this.folder.votes, this.config.contestant_names), this.config.votes, electorate.blocks
     rounds = range(len(settings.checkpoints))
-    missing = [[block for block in range(blocks) if not log.has(round_, block)] for round_ in rounds]
+    missing = [sorted(set(range(blocks)).difference(log.blocks(round_))) for round_ in rounds]
     asks_back = settings.pairing == "active" or settings.stop_at_tau is not None
     with this.stage("votes") as counts:
         total = len(rounds) * blocks

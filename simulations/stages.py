@@ -4,16 +4,18 @@ import importlib.metadata
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Generic
 
 from rich.console import Console
 
 from electorate.config import Contest
 from electorate.config_file import ContestT
+from electorate.errors import ElectorateError
+from electorate.storage import lock
+from electorate.storage.places import Place
 from electorate.storage.run_folder import Manifest, RunFolder
 from simulations import logs
 
@@ -44,14 +46,14 @@ class UnderWay(Generic[ContestT]):
 
 
 def carry_out(
-    kind: str, config: ContestT, out: Path, resume: bool, console: Console, stages: Callable[[UnderWay[ContestT]], None]
+    kind: str, config: ContestT, out: Place, resume: bool, console: Console, stages: Callable[[UnderWay[ContestT]], None]
 ) -> tuple[RunFolder, bool]:
     """Go through the stages in folder `out`, or through the rest of them. Returns the folder, and whether anything had to be done.
 
     kind: what it is, a run or a poll. Raises ElectorateError for whatever the user can put right; the folder is then resumable.
     """
     folder = RunFolder(out)
-    with folder.lock():
+    with lock.held(out):
         manifest = folder.claim(config, resume)
         if manifest and manifest["status"] == "complete":
             console.print(f"{out} holds this {kind} already, complete.")
@@ -62,7 +64,8 @@ def carry_out(
             with logs.kept(folder.log, out.name):
                 _logged(stages, this)
         except BaseException:
-            folder.write_manifest(this.manifest | {"status": "stopped"})
+            with suppress(ElectorateError):  # what stopped the run is what is told
+                folder.write_manifest(this.manifest | {"status": "stopped"})
             raise
         folder.write_manifest(this.manifest | {"status": "complete", "finished": _now()})
     return folder, True

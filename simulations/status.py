@@ -1,10 +1,7 @@
 """`status`: how far a run has come, from its folder alone; or a cluster's jobs."""
 
-import fcntl
-import os
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.console import Console
 
@@ -13,19 +10,22 @@ from electorate.config import Config
 from electorate.errors import ElectorateError
 from electorate.personas import BLOCK
 from electorate.rewards import store
-from electorate.storage.run_folder import LOCK, RunFolder
+from electorate.storage import lock
+from electorate.storage.places import ObjectPath, Place, place
+from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
 
 JOBS = 20  # the last ones
 
 
-def of_folder(path: Path, console: Console) -> None:
+def of_folder(path: Place, console: Console) -> None:
     """What is done, what is under way, and whether anybody works on it. Raises ElectorateError if this is no run's folder."""
     folder = RunFolder(path)
     manifest = folder.read_manifest()
-    state, working = manifest["status"], _is_held(path)
-    if state == "running" and not working:
-        state = "running on another machine, or killed: --resume says which"
+    state = manifest["status"]
+    if state == "running" and not lock.is_held(path):
+        where = "" if isinstance(path, ObjectPath) else "running on another machine, or "
+        state = f"{where}killed: --resume goes on with it"
     console.print(f"{path}: {manifest.get('kind', 'comparison')}, {state}", highlight=False)
     console.print(f"  started {manifest.get('started', '-')}, finished {manifest.get('finished', '-')}", highlight=False)
     for stage, counts in manifest.get("stages", {}).items():
@@ -39,9 +39,8 @@ def _votes(folder: RunFolder, config: Config, console: Console) -> None:
     """Blocks of each round on disk, how fast they came lately, and System B's epochs."""
     log, blocks = VoteLog(folder.votes, config.contestant_names), -(-config.population.size // BLOCK)
     for round_, votes in enumerate(config.votes.checkpoints):
-        there = [log.path(round_, block) for block in range(blocks) if log.has(round_, block)]
-        if there:
-            age = time.time() - max(path.stat().st_mtime for path in there)
+        if there := log.blocks(round_):
+            age = time.time() - max(there.values())
             console.print(
                 f"  to {votes} votes a persona: {len(there):,} of {blocks:,} blocks, the last {max(0.0, age):.0f} s ago", highlight=False
             )
@@ -51,21 +50,6 @@ def _votes(folder: RunFolder, config: Config, console: Console) -> None:
                 f"  System B: epoch {len(history)} of {config.reward.epochs if config.reward else '-'}; held-out log loss {told}",
                 highlight=False,
             )
-
-
-def _is_held(path: Path) -> bool:
-    """Whether a process on this machine works on the folder."""
-    try:
-        handle = os.open(path / LOCK, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def of_cluster(address: str, console: Console) -> None:
@@ -85,11 +69,11 @@ def of_cluster(address: str, console: Console) -> None:
 
 
 def show(what: str, console: Console) -> None:
-    """Of a cluster where it is a URL, else of a folder."""
-    if "://" in what:
+    """Of a cluster where it is a web address, else of a folder."""
+    if what.startswith(("http://", "https://")):
         of_cluster(what, console)
         return
-    path = Path(what).absolute()
+    path = place(what).absolute()
     if not path.is_dir():
         raise ElectorateError(f"{what}: neither a run's folder nor a cluster's address, such as http://127.0.0.1:8265")
     of_folder(path, console)

@@ -19,6 +19,8 @@ from rich.console import Console
 
 from electorate import config_file
 from electorate.errors import ElectorateError
+from electorate.storage import files
+from electorate.storage.places import ObjectPath, Place
 from electorate.storage.run_folder import RunFolder
 
 BEGIN, END = "-----BEGIN ELECTORATE REPORT-----", "-----END ELECTORATE REPORT-----"
@@ -43,40 +45,49 @@ def connect(address: str) -> JobSubmissionClient:
 
 
 def submit(
-    config: Path, settings: Sequence[str], address: str, out: Path, resume: bool, to: Path | None, detach: bool, console: Console
+    config: Path, settings: Sequence[str], address: str, out: Place, resume: bool, to: Path | None, detach: bool, console: Console
 ) -> None:
     """Run a config as a job and follow it to its end; its report comes to the folder `to`.
 
     Raises ElectorateError for a config that is wrong before anything is sent, and for a job that fails.
     """
     if not out.is_absolute():
-        raise ElectorateError(f"--out {out}: a Ray job's working directory is temporary; give an absolute folder that every node sees")
+        raise ElectorateError(
+            f"--out {out}: a Ray job's working directory is temporary; give an absolute folder that every node sees, or a URI"
+        )
     if config.is_absolute() or ".." in config.parts:
         raise ElectorateError(f"{config}: the working directory is what is sent; give the path of a config inside it")
     config_file.load(config, settings)
     to = to or Path("runs") / out.name
     client = connect(address)
-    arguments = [str(config), "--out", str(out), *(part for setting in settings for part in ("--set", setting)), *["--resume"] * resume]
+    where = out.uri if isinstance(out, ObjectPath) else str(out)
+    arguments = [str(config), "--out", where, *(part for setting in settings for part in ("--set", setting)), *["--resume"] * resume]
     job = _start(client, arguments=["run", *arguments])
     console.print(f"job {job} on {address}; it goes on without this command", highlight=False)
     if detach:
         console.print(f"follow it: ray job logs --address {address} --follow {job}", highlight=False)
         return
     _follow(client, job)
-    _unpack(_logs_of(client, ["fetch", str(out)]), to)
+    _unpack(_logs_of(client, ["fetch", where]), to)
     console.print(f"report: {to.absolute() / 'report.html'}", highlight=False)
 
 
-def fetch(folder: Path) -> None:
-    """Print a finished run's report for `submit` to take from the job's log."""
-    run = RunFolder(folder)
-    if (status := run.read_manifest()["status"]) != "complete":
-        raise ElectorateError(f"{folder}: the run is {status}; there is no report yet")
+def fetch(folder: Place, to: Path | None) -> None:
+    """Copy a finished run to the folder `to`; or print its report for `submit` to take from the job's log."""
+    if (status := RunFolder(folder).read_manifest()["status"]) != "complete":
+        raise ElectorateError(f"{folder}: the run is {status}; there is nothing to fetch yet")
+    if to is not None:
+        RunFolder(to).require_empty()
+        files.copy(folder, to)
+        return
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for name in FETCHED:
             if (folder / name).exists():
-                archive.add(folder / name, arcname=name)
+                content = (folder / name).read_bytes()
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
     print(BEGIN, base64.encodebytes(packed.getvalue()).decode(), END, sep="\n")
 
 

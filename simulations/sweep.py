@@ -19,6 +19,7 @@ from electorate.errors import ElectorateError
 from electorate.evaluation.scoring import OVERALL, UNSEEN
 from electorate.scale import Floats
 from electorate.storage import files
+from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 from simulations import run
 from simulations.evaluate import EVERYONE
@@ -53,10 +54,10 @@ class Case:
     value: str
     seed: int
     config: Config
-    folder: Path
+    folder: Place
 
 
-def sweep(config: Path, settings: Sequence[str], over: str, seeds: int, out: Path, console: Console) -> None:
+def sweep(config: Path, settings: Sequence[str], over: str, seeds: int, out: Place, console: Console) -> None:
     """Do every run that folder `out` lacks, then say and draw where each system wins.
 
     over: KEY=VALUE,VALUE,...; each value with seeds 0..seeds-1. A stopped sweep goes on where it was.
@@ -89,7 +90,7 @@ def _parsed(over: str) -> tuple[str, list[str]]:
     return key, found
 
 
-def _cases(config: Path, settings: Sequence[str], key: str, values: Sequence[str], seeds: int, out: Path) -> Iterator[Case]:
+def _cases(config: Path, settings: Sequence[str], key: str, values: Sequence[str], seeds: int, out: Place) -> Iterator[Case]:
     """Value by value; all configs are checked before anything runs."""
     for value in values:
         for seed in range(seeds):

@@ -7,6 +7,8 @@ import secrets
 TOKEN = secrets.token_hex(32)
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 os.environ.pop("RAY_ADDRESS", None)
+# For the object stores of this machine that tests start, which take any.
+os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
 import shutil
 import signal

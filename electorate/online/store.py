@@ -200,8 +200,7 @@ class VoteStore:
         """Round, block and votes of every file of the log from this round on."""
         log = self.log
         for round_ in range(first, self.fact("folds")):
-            for path in sorted((log.folder / f"round={round_}").glob("block=*.parquet")):
-                block = int(path.stem.removeprefix("block="))
+            for block in sorted(log.blocks(round_)):
                 yield round_, block, log.read(round_, block, COLUMNS)
 
     def fold(self) -> int:

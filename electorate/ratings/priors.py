@@ -1,7 +1,6 @@
 """System A's prior as a file: what a run found its population to be like, for the users who come after it."""
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
@@ -11,27 +10,22 @@ from electorate.errors import ElectorateError
 from electorate.ratings.posteriors import Prior
 from electorate.scale import Floats
 from electorate.storage import files
+from electorate.storage.places import Place
 
 OPTIONAL = ("factors", "mean_covariance")
 
 
-def write(path: Path, prior: Prior) -> None:
+def write(path: Place, prior: Prior) -> None:
     """Keep it whole."""
     columns: dict[str, Any] = {field.name: getattr(prior, field.name) for field in fields(prior)}
-    with files.replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{name: value for name, value in columns.items() if value is not None})
+    files.write_arrays(path, **{name: value for name, value in columns.items() if value is not None})
 
 
-def read(path: Path) -> Prior:
+def read(path: Place) -> Prior:
     """What `write` kept. Raises ElectorateError if it is missing or damaged."""
     try:
-        with np.load(path) as columns:
-            return Prior(
-                columns["mean"],
-                float(columns["sd"]),
-                float(columns["tie_sd"]),
-                *(columns[name] if name in columns.files else None for name in OPTIONAL),
-            )
+        columns = files.read_arrays(path)
+        return Prior(columns["mean"], float(columns["sd"]), float(columns["tie_sd"]), *map(columns.get, OPTIONAL))
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise ElectorateError(
             f"{path}: cannot be read ({error}); run the config again with elo_offset among evaluation.systems and another --out"

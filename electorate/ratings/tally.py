@@ -1,6 +1,5 @@
 """The state of the central ranking: votes counted by round, archetype, pair and outcome."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from electorate.ratings import bradley_terry
 from electorate.ratings.bradley_terry import OUTCOMES, Fit
 from electorate.ratings.ties import TieModel
 from electorate.scale import Ints
+from electorate.storage.places import Place
 from electorate.storage.vote_log import VoteLog, column
 
 COUNTED = ["user_id", "model_a", "model_b", "outcome"]
@@ -51,13 +51,12 @@ class Tally:
         self._seen: set[tuple[int, int]] = set()
 
     @classmethod
-    def from_log(cls, electorate: Electorate, folder: Path) -> "Tally":
+    def from_log(cls, electorate: Electorate, folder: Place) -> "Tally":
         """The tally of what a vote log holds: the log is the truth, the tally is derived."""
         tally, log = cls(electorate), VoteLog(folder, electorate.config.contestant_names)
         for round_ in range(len(electorate.config.votes.checkpoints)):
-            for block in range(electorate.blocks):
-                if log.has(round_, block):
-                    tally.ingest(round_, block, count(electorate, block, log.read(round_, block, COUNTED)))
+            for block in sorted(log.blocks(round_)):
+                tally.ingest(round_, block, count(electorate, block, log.read(round_, block, COUNTED)))
         return tally
 
     @property

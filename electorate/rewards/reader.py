@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from electorate import model_files
 from electorate.config import TOLD_BY_PROMPT, Config
@@ -14,13 +14,16 @@ from electorate.rewards.network import Network
 from electorate.rewards.prompt_head import PromptRead
 from electorate.rewards.weights import PersonalRead
 from electorate.scale import Ints
+from electorate.storage import files
+from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 
 
-def restore(network: Network, folder: Path) -> None:
+def restore(network: Network, folder: Place) -> None:
     """Put what was trained into a network built the same way."""
-    network.load_state_dict(load_file(folder / store.HEADS), strict=False)
-    encoder.load_adapter(network.encoder, folder / store.ADAPTER)
+    network.load_state_dict(load((folder / store.HEADS).read_bytes()), strict=False)
+    with files.local(folder / store.ADAPTER) as adapter:
+        encoder.load_adapter(network.encoder, adapter)
 
 
 class Reader:

@@ -11,51 +11,49 @@ which trainings had learned from them.
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
-
 from electorate.errors import ElectorateError
 from electorate.rewards.prompt_head import PromptHead, PromptRead
 from electorate.rewards.weights import PersonalRead, Read
 from electorate.storage import files
+from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 
 History = list[dict[str, Any]]
 ADAPTER, HEADS = "adapter", "heads.safetensors"
 READS, HISTORY, VERSIONS, STALE = "reads", "history.json", "versions.json", "stale.json"
 PROMPT_HEAD = "prompt_head"
-PROMOTED = (ADAPTER, HEADS, f"{PROMPT_HEAD}.npz", READS)
+PROMOTED = (ADAPTER, READS, f"{PROMPT_HEAD}.npz", HEADS)
 
 
-def of_round(run: RunFolder, round_: int) -> Path:
+def of_round(run: RunFolder, round_: int) -> Place:
     """The folder of what was trained on the votes of rounds 0..round_."""
     return run.rewards / f"round={round_}"
 
 
-def is_there(folder: Path) -> bool:
+def is_there(folder: Place) -> bool:
     """Whether the training is done."""
-    return (folder / READS).is_dir()
+    return (folder / HEADS).exists()
 
 
-def read_history(folder: Path) -> History:
+def read_history(folder: Place) -> History:
     """Epoch by epoch: loss and held_out, {form: nats}; gives, {form: simpler form whose rankings it gives}; and seconds."""
     path = folder / HISTORY
     history: History = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return history
 
 
-def write_history(folder: Path, history: History) -> None:
+def write_history(folder: Place, history: History) -> None:
     """Replace it whole."""
     files.write_text(folder / HISTORY, json.dumps(history) + "\n")
 
 
-def best_epoch(folder: Path) -> dict[str, Any]:
+def best_epoch(folder: Place) -> dict[str, Any]:
     """The one that was kept."""
     return min(read_history(folder), key=lambda epoch: sum(epoch["held_out"].values()))
 
@@ -74,8 +72,8 @@ def write_versions(run: RunFolder, versions: dict[int, int]) -> None:
 
 def mark_stale(run: RunFolder) -> None:
     """Everything trained so far learned from votes that have been erased since."""
-    if trained := [path.name for path in run.rewards.glob("round=*")]:
-        files.write_text(run.rewards / STALE, json.dumps(sorted(trained)) + "\n")
+    if trained := sorted(path.name for path in run.rewards.glob("round=*")):
+        files.write_text(run.rewards / STALE, json.dumps(trained) + "\n")
 
 
 def is_stale(run: RunFolder, version: int) -> bool:
@@ -91,47 +89,33 @@ def version_name(run: RunFolder, version: int) -> str:
 
 def write_reads(folder: Path, reads: Mapping[str, Read]) -> None:
     """What each form says of all answers."""
-    (folder / READS).mkdir()
     for form, read in reads.items():
-        columns: dict[str, Any] = asdict(read)
-        np.savez(folder / READS / f"{form}.npz", **columns)
+        files.write_arrays(folder / READS / f"{form}.npz", **asdict(read))
 
 
 def write_prompt_head(folder: Path, head: PromptHead) -> None:
     """Keep it for prompts still to come."""
-    columns: dict[str, Any] = asdict(head)
-    np.savez(folder / f"{PROMPT_HEAD}.npz", **columns)
+    files.write_arrays(folder / f"{PROMPT_HEAD}.npz", **asdict(head))
 
 
-def read_prompt_head(folder: Path) -> PromptHead | None:
+def read_prompt_head(folder: Place) -> PromptHead | None:
     """What `write_prompt_head` kept; None where prompts alone were not learned from."""
     path = folder / f"{PROMPT_HEAD}.npz"
-    if not path.exists():
-        return None
-    with np.load(path) as columns:
-        return PromptHead(**{name: columns[name] for name in columns.files})
+    return PromptHead(**files.read_arrays(path)) if path.exists() else None
 
 
-def read(folder: Path, form: str) -> Read:
+def read(folder: Place, form: str) -> Read:
     """What a form says of all answers. Raises ElectorateError if the file is missing or damaged."""
     path = folder / READS / f"{form}.npz"
     try:
-        with np.load(path) as columns:
-            values: dict[str, Any] = {name: columns[name] if columns[name].ndim else columns[name].item() for name in columns.files}
+        values: dict[str, Any] = {name: value if value.ndim else value.item() for name, value in files.read_arrays(path).items()}
         return (PromptRead if "unsaid" in values else PersonalRead if "taste" in values else Read)(**values)
     except (OSError, ValueError, TypeError, BadZipFile) as error:
         raise ElectorateError(f"{path}: cannot be read ({error}); remove {folder} and run again with --resume") from None
 
 
-def promote(checkpoint: Path, folder: Path) -> None:
-    """Make a checkpoint's files the trained model; reads last, as their being there says that it is whole."""
+def promote(checkpoint: Path, folder: Place) -> None:
+    """Make a checkpoint's files the trained model; heads last, as their being there says that it is whole."""
     for name in PROMOTED:
-        source, target = checkpoint / name, folder / name
-        if source.is_dir():
-            shutil.rmtree(target, ignore_errors=True)
-            unfinished = folder / f".{name}.tmp"
-            shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(source, unfinished)
-            unfinished.rename(target)
-        elif source.exists():
-            shutil.copy(source, target)
+        if (checkpoint / name).exists():
+            files.copy(checkpoint / name, folder / name)

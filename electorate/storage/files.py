@@ -1,53 +1,114 @@
-"""Writing files so that a reader sees the whole of one or nothing."""
+"""Writing files so that a reader sees the whole of one or nothing, on a disk or in an object store."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from electorate.errors import ElectorateError
+from electorate.storage.places import ObjectPath, Place
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name when the block ends well, and goes when it does not."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def replacing(place: Place) -> Iterator[Path]:
+    """A temporary file that takes the place's name when the block ends well, and goes when it does not."""
+    if isinstance(place, ObjectPath):
+        with _making_room(place), TemporaryDirectory(prefix="electorate-") as folder:
+            temporary = Path(folder) / place.name
+            yield temporary
+            place.write_buffer(pa.memory_map(str(temporary)).read_buffer())
+        return
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise ElectorateError(
-            f"{path}: cannot be written: {error.strerror or error}; free space or give another --out; a run goes on with --resume"
-        ) from None
+        with _making_room(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(place)
     finally:
         with suppress(OSError):
             temporary.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
+@contextmanager
+def _making_room(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ElectorateError(
+            f"{place}: cannot be written: {error.strerror or error}; free space or give another --out; a run goes on with --resume"
+        ) from None
+
+
+def write_text(place: Place, text: str) -> None:
     """Write a text file whole."""
-    with replacing(path) as temporary:
+    with replacing(place) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def write_table(place: Place, table: pa.Table) -> None:
     """Write a Parquet file whole."""
     # Looking for repeats among floats takes as long as all the rest, and finds none.
     repeating = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
-    with replacing(path) as temporary:
+    with replacing(place) as temporary:
         # Checksums, as a flipped bit may well decode to votes that nobody cast.
         pq.write_table(table, temporary, compression="zstd", use_dictionary=repeating or False, write_page_checksum=True)
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+def write_arrays(place: Place, **arrays: Any) -> None:
+    """Write NumPy arrays whole, as an .npz file."""
+    with replacing(place) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def copy(source: Place, to: Place) -> None:
+    """Put a file, or all that is in a folder, at another place too, each file whole."""
+    if source.is_dir():
+        for path in source.iterdir():
+            copy(path, to / path.name)
+        return
+    with replacing(to) as temporary:
+        if isinstance(source, ObjectPath):
+            temporary.write_bytes(source.read_bytes())
+        else:
+            shutil.copyfile(source, temporary)
+
+
+def read_table(place: Place, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet file, or these columns of it; ElectorateError with one line if it is missing or damaged."""
+
+    def table(source: Path | pa.NativeFile) -> pa.Table:
+        return pq.ParquetFile(source, page_checksum_verification=True).read(columns)
+
     try:
-        return pq.ParquetFile(path, page_checksum_verification=True).read(columns)
+        return place.read(table) if isinstance(place, ObjectPath) else table(place)
     except (OSError, pa.ArrowException) as error:
         raise ElectorateError(
-            f"{path}: not a readable Parquet file ({' '.join(str(error).split())}); remove it and run again with --resume"
+            f"{place}: not a readable Parquet file ({' '.join(str(error).split())}); remove it and run again with --resume"
         ) from None
+
+
+def read_arrays(place: Place) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, by name. Raises OSError, ValueError or BadZipFile if it is missing or damaged."""
+    with np.load(BytesIO(place.read_bytes())) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+@contextmanager
+def local(place: Place) -> Iterator[Path]:
+    """A file, or a folder and all that is in it, on this machine: where it lies, or a copy that goes with the block."""
+    if isinstance(place, ObjectPath):
+        with TemporaryDirectory(prefix="electorate-") as folder:
+            copied = Path(folder) / place.name
+            if place.exists():
+                copy(place, copied)
+            yield copied
+    else:
+        yield place

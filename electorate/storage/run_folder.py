@@ -1,10 +1,6 @@
-"""A run's folder: where each result lies, what state the run is in, and who may write."""
+"""A run's folder: where each result lies, and what state the run is in."""
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +8,8 @@ from electorate import config_file
 from electorate.config import Contest
 from electorate.errors import ElectorateError
 from electorate.storage import files
+from electorate.storage.lock import LOCK
+from electorate.storage.places import Place, listing
 
 Manifest = dict[str, Any]
 
@@ -19,7 +17,7 @@ Manifest = dict[str, Any]
 class RunFolder:
     """The paths of one run, and its manifest."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
         self.config = path / "config.yaml"
         self.manifest = path / "manifest.json"
@@ -76,31 +74,13 @@ class RunFolder:
             )
         if manifest["status"] != "complete" and not resume:
             raise ElectorateError(f"--out {self.path}: holds an unfinished run of this config; add --resume to go on with it")
-        for unfinished in self.votes.rglob(".*.tmp"):
-            # Of writers that were killed; on a full disk their room is needed.
-            unfinished.unlink(missing_ok=True)
+        if isinstance(self.votes, Path):
+            for unfinished in self.votes.rglob(".*.tmp"):
+                # Of writers that were killed; on a full disk their room is needed.
+                unfinished.unlink(missing_ok=True)
         return manifest
 
     def require_empty(self, what: str = "files already") -> None:
         """ElectorateError if there is anything in the folder."""
-        if self.path.is_dir() and any(p.name != LOCK for p in self.path.iterdir()):
+        if any(name != LOCK for name in listing(self.path)):
             raise ElectorateError(f"--out {self.path}: holds {what}; give an empty or new folder")
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder for this process; the lock goes with the process, however it ends."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path / LOCK, os.O_CREAT | os.O_RDWR)
-        except OSError as error:
-            raise ElectorateError(f"--out {self.path}: cannot be written: {error.strerror}; choose a folder you may write") from None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError:
-            raise ElectorateError(f"--out {self.path}: another run is writing here; wait for it or choose another folder") from None
-        finally:
-            os.close(handle)
-
-
-LOCK = ".lock"

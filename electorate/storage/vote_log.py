@@ -5,8 +5,8 @@ which files are there. Any reader of Hive-partitioned Parquet can open the folde
 """
 
 import json
+import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from electorate.errors import ElectorateError
 from electorate.judges import Ballots
 from electorate.scale import Ints
 from electorate.storage import files
+from electorate.storage.places import Place, listing
 
 SCHEMA = pa.schema(
     [
@@ -32,23 +33,29 @@ SCHEMA = pa.schema(
         ("judge", pa.dictionary(pa.int8(), pa.string())),
     ]
 )
+BLOCK_FILE = re.compile(r"block=(\d+)\.parquet")
 
 
 class VoteLog:
     """The votes under one folder. Models are indices into the contestants, named in each file's metadata."""
 
-    def __init__(self, folder: Path, contestants: Sequence[str]) -> None:
+    def __init__(self, folder: Place, contestants: Sequence[str]) -> None:
         self.folder = folder
         self._contestants = len(contestants)
         self.schema = SCHEMA.with_metadata({"contestants": json.dumps(list(contestants))})
 
-    def path(self, round_: int, block: int) -> Path:
+    def path(self, round_: int, block: int) -> Place:
         """Where the votes of a block's round lie."""
         return self.folder / f"round={round_}" / f"block={block}.parquet"
 
     def has(self, round_: int, block: int) -> bool:
-        """Whether the block's votes of this round are on disk."""
+        """Whether the block's votes of this round are there."""
         return self.path(round_, block).exists()
+
+    def blocks(self, round_: int) -> dict[int, float]:
+        """Which blocks' votes of this round are there, and when each was written, seconds since 1970; the folder is asked once."""
+        found = ((BLOCK_FILE.fullmatch(name), written) for name, written in listing(self.folder / f"round={round_}").items())
+        return {int(match[1]): written for match, written in found if match}
 
     def write(self, round_: int, block: int, votes: pa.Table) -> None:
         """Put a block's votes on disk, whole."""

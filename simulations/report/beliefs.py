@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from electorate.storage import files
+from electorate.storage.places import Place
 
 NAME = "validity.parquet"
 VALIDITY = pa.schema(
@@ -28,13 +29,13 @@ VALIDITY = pa.schema(
 Row = dict[str, Any]
 
 
-def read(folder: Path) -> list[Row]:
+def read(folder: Place) -> list[Row]:
     """The checks of a poll's folder; none where it has none."""
     path = folder / NAME
     return files.read_table(path).to_pylist() if path.exists() else []
 
 
-def show(folder: Path, console: Console) -> None:
+def show(folder: Place, console: Console) -> None:
     """Every check beside what it is to be read against, judge by judge."""
     rows = read(folder)
     table = Table(title="how far the judges can be believed", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader
 from electorate import arena, config_file
 from electorate.evaluation.scoring import ORACLE, OVERALL, UNSEEN
 from electorate.storage import files
+from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 from simulations import rewards
 from simulations.evaluate import EVERYONE
@@ -58,7 +59,7 @@ def write(folder: RunFolder) -> None:
     files.write_text(folder.report, ENVIRONMENT.get_template("page.html").render(_content(folder), plots=drawn))
 
 
-def write_sweep(out: Path, key: str, title_of: Mapping[tuple[str, str], str], rows: Sequence[Row], wins: Sequence[Row]) -> None:
+def write_sweep(out: Place, key: str, title_of: Mapping[tuple[str, str], str], rows: Sequence[Row], wins: Sequence[Row]) -> None:
     """Draw plots/ and report.html of a sweep. rows: means over seeds with their intervals; title_of: (prompts, metric) to its title."""
     figures, values = {"winners": plots.winners(wins, key, title_of)}, list(dict.fromkeys(row["swept"] for row in rows))
     for (prompts, metric), title in title_of.items():

@@ -1,12 +1,12 @@
 """A finished run's tables, read at its last checkpoint."""
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from electorate.storage import files
+from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 from simulations.evaluate import EVERYONE
 
@@ -21,7 +21,7 @@ def last_rows(table: pa.Table, **where: Any) -> list[dict[str, Any]]:
     return table.filter(chosen).to_pylist()
 
 
-def of_users(path: Path, users: str = "seen") -> pa.Table:
+def of_users(path: Place, users: str = "seen") -> pa.Table:
     """A run's metrics or gains, of those who voted or (unseen) of newcomers."""
     table = files.read_table(path)
     return table.filter(pc.equal(table["users"], users))

@@ -1,0 +1,115 @@
+"""A whole run in an object store: its connection lost for moments and for good, its driver killed; and the same as on a disk."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from electorate.online import base
+from electorate.rewards import store as rewards
+from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_log import VoteLog
+from tests.conftest import RayCluster, electorate_command, run_electorate
+from tests.simulations.test_chaos import EPOCHS, MINILM, contents
+from tests.simulations.test_faults import one_line
+from tests.stores import Store, serving
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with serving("s3", tmp_path_factory.mktemp("store")) as found:
+        yield found
+
+
+def wait_until(reached: Callable[[], bool], driver: subprocess.Popen[str]) -> None:
+    while not reached():
+        assert driver.poll() is None, driver.communicate()
+        time.sleep(0.05)
+
+
+@pytest.mark.timeout(1200)
+def test_a_run_in_a_store_is_the_one_on_a_disk_whatever_becomes_of_the_connection(
+    stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster, store: Store
+) -> None:
+    reward = {"model": MINILM, "layers": 1, "score_head": False, "accelerator": "cpu", "workers": 2, "epochs": EPOCHS, "rank": 3}
+    config = stored(
+        reward={**reward, "prompts_per_step": 6, "voters": 200},
+        population={"size": 30_000, "archetypes": {"coder": {}, "academic": {}}},
+        prompts={"per_archetype": 8},
+        votes={"checkpoints": [5, 20]},
+        evaluation={
+            "bootstrap": 50,
+            "users": 100,
+            "newcomers": 0,
+            "systems": ["global_bt", "elo_offset", "elo_offset_low_rank", "pooled_rm", "hybrid", "oracle"],
+        },
+        cluster={"cohorts": 2, "cpus_per_cohort": 0},
+    )
+    disk = RunFolder(tmp_path / "disk")
+    undisturbed = run_electorate("run", config, "--out", disk.path, RAY_ADDRESS=ray_cluster.address)
+    assert undisturbed.returncode == 0, undisturbed.stderr[-2000:]
+    uri, run = store.uri("runs/one"), RunFolder(store.direct("runs/one"))
+    log = VoteLog(run.votes, ["c0"])
+
+    def start() -> subprocess.Popen[str]:
+        return electorate_command("run", config, "--out", uri, "--resume", RAY_ADDRESS=ray_cluster.address)
+
+    def votes() -> int:
+        return len(log.blocks(0)) + len(log.blocks(1))
+
+    # For good.
+    driver = start()
+    wait_until(lambda: votes() >= 3, driver)
+    store.connection.cut()
+    out, err = driver.communicate(timeout=300)
+    one_line(subprocess.CompletedProcess(driver.args, driver.returncode, out, err), "the object store: ")
+    assert "--resume goes on" in err
+    kept = votes()
+    assert 3 <= kept < 2 * 8
+    store.connection.mend()
+
+    # For moments; and then the driver is killed in the middle of a training.
+    driver = start()
+    wait_until(lambda: votes() > kept, driver)
+    store.connection.cut()
+    time.sleep(3.0)
+    store.connection.mend()
+    wait_until(lambda: bool(rewards.read_history(rewards.of_round(run, 1))), driver)
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate(timeout=60)
+    assert not rewards.is_there(rewards.of_round(run, 1))
+
+    # The lock of the killed one stands still for a while, and is then taken over.
+    told = run_electorate("status", uri)
+    assert "run, killed: --resume goes on with it" in told.stdout
+    assert f"to 20 votes a persona: {len(log.blocks(1))} of 8 blocks" in told.stdout
+    done = run_electorate("run", config, "--out", uri, "--resume", RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "report: s3://electorate/runs/one/report.html" in done.stdout
+
+    # Back on a disk it is the undisturbed run, which can be served.
+    here = RunFolder(tmp_path / "fetched")
+    assert run_electorate("fetch", uri, "--to", here.path).returncode == 0
+    assert contents(here) == contents(disk)
+    assert here.report.read_text().count("<svg") == disk.report.read_text().count("<svg")
+    said = [rewards.read(rewards.of_round(folder, 1), "hybrid") for folder in (here, disk)]
+    assert (said[0].base == said[1].base).all()
+    assert base.of_folder(here.path).run is not None
+    assert {line.split('"event": ')[1].split(",")[0].strip('"}') for line in here.log.read_text().splitlines()} >= {"begins", "complete"}
+    one_line(run_electorate("fetch", uri, "--to", here.path), "give an empty or new folder")
+    # And is drawn again where it is.
+    run.report.unlink()
+    assert run_electorate("report", uri).returncode == 0
+    assert run.report.exists()
+
+
+def test_what_a_store_cannot_do_is_said_at_once(tmp_path: Path, stored: Callable[..., Path], store: Store) -> None:
+    served = run_electorate("serve", store.uri("runs/one"))
+    assert served.returncode == 2
+    assert "`fetch URI --to DIR` copies a run here" in served.stderr
+    one_line(run_electorate("status", store.uri("nothing")), "neither a run's folder nor a cluster's address")
+    one_line(run_electorate("run", stored(), "--out", "ftp://host/run"), "s3://BUCKET/KEY, gs://BUCKET/KEY")
+    one_line(run_electorate("fetch", store.uri("nothing"), "--to", tmp_path / "x"), "not a run's folder")
