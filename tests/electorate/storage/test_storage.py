@@ -11,7 +11,7 @@ from pyarrow import dataset
 
 from electorate.cohort import Cohort
 from electorate.errors import ElectorateError
-from electorate.storage import files
+from electorate.storage import files, lock
 from electorate.storage.response_cache import ResponseCache
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
@@ -112,7 +112,7 @@ def test_a_cache_that_is_no_database_is_one_line(tmp_path: Path) -> None:
 
 def test_a_folder_is_claimed_by_one_config_and_one_process(tmp_path: Path) -> None:
     config, folder = made_config(), RunFolder(tmp_path / "run")
-    with folder.lock():
+    with lock.held(folder.path):
         assert folder.claim(config, resume=False) is None
         folder.write_manifest({"status": "stopped", "config_hash": config.digest()})
         with pytest.raises(ElectorateError, match="unfinished run of this config; add --resume"):
@@ -120,7 +120,7 @@ def test_a_folder_is_claimed_by_one_config_and_one_process(tmp_path: Path) -> No
         assert folder.claim(config, resume=True) is not None
         with pytest.raises(ElectorateError, match="holds a run of another config"):
             folder.claim(made_config(seed=5), resume=True)
-        code = "import sys, pathlib, electorate.storage.run_folder as r\nwith r.RunFolder(pathlib.Path(sys.argv[1])).lock(): pass"
+        code = "import sys, pathlib, electorate.storage.lock as l\nwith l.held(pathlib.Path(sys.argv[1])): pass"
         other = subprocess.run([sys.executable, "-c", code, folder.path], cwd=ROOT, capture_output=True, text=True, check=False)
         assert "another run is writing here" in other.stderr
 
@@ -131,5 +131,5 @@ def test_a_folder_with_foreign_files_is_left_alone(tmp_path: Path) -> None:
         RunFolder(tmp_path).claim(made_config(), resume=True)
     with pytest.raises(ElectorateError, match="not a run's folder"):
         RunFolder(tmp_path).read_manifest()
-    with pytest.raises(ElectorateError, match="cannot be written"), RunFolder(tmp_path / "thesis.tex" / "run").lock():
+    with pytest.raises(ElectorateError, match="cannot be written"), lock.held(tmp_path / "thesis.tex" / "run"):
         pass
