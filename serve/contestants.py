@@ -118,7 +118,7 @@ def _llm_config(name: str, model: VllmModel, cache_dir: Path) -> Any:
         model_loading_config={"model_id": name, "model_source": model_files.resolve(f"models.{name}.source", model.source, cache_dir)},
         engine_kwargs=model.engine_kwargs,
         runtime_env={"env_vars": _cpu_env(model.threads)} if model.accelerator == "cpu" else None,
-        log_engine_metrics=False,
+        log_engine_metrics=True,  # vLLM's own, beside Ray's
         deployment_config={
             "num_replicas": model.replicas,
             # A persona's questions share a prefix, which is in the cache of the engine that read it first.

@@ -97,6 +97,8 @@ def _voted_and_compared(this: Run, pool: CohortPool, ranking: ActorHandle) -> No
 def _answer(this: Run, answers: Answers, prompt_set: PromptSet, asking: Asking) -> None:
     with this.stage("answers") as counts:
         counts["asked"] = answers.gather(asking)
+        if counts["asked"]:
+            counts["requests"], counts["sent_again"] = asking.asked, dict(asking.sent_again)
         table = answers.table()
         counts["answers"], counts["failed"] = table.num_rows, table.num_rows - table["error"].null_count
         failed = set(table.filter(table["error"].is_valid())["prompt_id"].to_pylist())

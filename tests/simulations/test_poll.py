@@ -19,6 +19,7 @@ import yaml
 from electorate.storage import files
 from tests.conftest import RayCluster, electorate_command, made_text, run_electorate
 from tests.simulations.judging_server import JudgingServer
+from tests.stores import serving
 
 MODELS, PROMPTS = 4, 30
 
@@ -153,13 +154,15 @@ def test_a_poll_of_a_good_judge_says_so(
     assert page.count("<svg") >= 1
     assert "How far the judges can be believed" in page
 
-    # The second time nothing is asked, and the votes are the same bytes.
+    # The second time, in an object store, nothing is asked, and the votes are the same bytes.
     asked = sum(judge.tries.values())
-    again = run_electorate("poll", config, "--out", tmp_path / "again", RAY_ADDRESS=ray_cluster.address)
-    assert again.returncode == 0, again.stderr[-3000:]
-    assert sum(judge.tries.values()) == asked
-    assert (tmp_path / "again" / "votes.parquet").read_bytes() == (out / "votes.parquet").read_bytes()
-    assert json.loads((tmp_path / "again" / "summary.json").read_text())["asked"] == 0
+    with serving("s3", tmp_path) as store:
+        again = run_electorate("poll", config, "--out", store.uri("again"), RAY_ADDRESS=ray_cluster.address)
+        assert again.returncode == 0, again.stderr[-3000:]
+        assert sum(judge.tries.values()) == asked
+        put = store.place("again")
+        assert (put / "votes.parquet").read_bytes() == (out / "votes.parquet").read_bytes()
+        assert json.loads((put / "summary.json").read_text("utf-8"))["asked"] == 0
 
     # Tastes like the judged ones, for a run.
     section = yaml.safe_load((out / "population.yaml").read_text())
