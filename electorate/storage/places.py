@@ -28,7 +28,7 @@ PASSES = re.compile(
 )
 SAYS_MORE = "what is written is kept, and --resume goes on"
 T = TypeVar("T")
-_away: set[str] = set()  # stores that did not answer the last time they were asked
+_away: set[str] = set()  # stores that did not answer for as long as they were waited for
 
 
 @dataclass(frozen=True, order=True)
@@ -148,8 +148,8 @@ class ObjectPath:
         return self._tried(lambda: self.filesystem.get_file_info(self.path).type)
 
     def _tried(self, ask: Callable[[], T]) -> T:
-        """The answer, once the store gives one. A store that was away the last time is asked once, so that a run can end."""
-        pauses = iter(() if self.root in _away else PAUSES_S)
+        """The answer, once the store gives one. A store that somebody in this process gave up is asked once, so that a run can end."""
+        pauses = iter(PAUSES_S)
         while True:
             try:
                 found = ask()
@@ -160,7 +160,7 @@ class ObjectPath:
                 if not OF_THE_STORE.search(said):
                     raise
                 passes = PASSES.search(said) is not None
-                pause = next(pauses, None) if passes else None
+                pause = next(pauses, None) if passes and self.root not in _away else None
                 if pause is None:
                     _away.update([self.root] if passes else [])
                     raise ElectorateError(f"{self}: the object store: {said[:300]}; {SAYS_MORE}") from None

@@ -62,7 +62,7 @@ def test_64_seeded_prompts_at_once_are_all_answered_and_the_engine_lives(engine:
     assert ask(64).status_code == 200
 
 
-def test_an_engine_tells_prometheus_what_the_dashboard_draws(engine: str, ray_cluster: RayCluster) -> None:
+def test_an_engine_tells_prometheus_what_the_dashboard_draws(engine: str) -> None:
     """By vLLM's own names, which are not this project's to keep."""
     message = {"role": "user", "content": "Of rivers, lakes and seas it is said that " + "they are wide and " * 40}
     for _ in range(2):
@@ -70,12 +70,11 @@ def test_an_engine_tells_prometheus_what_the_dashboard_draws(engine: str, ray_cl
         assert answer.status_code == 200
     drawn = set(re.findall(r"ray_vllm_\w+", (ROOT / "cluster" / "grafana.json").read_text()))
     assert len(drawn) == 4
-    with connected(ray_cluster.address, 1.0):
-        for _ in range(60):
-            told = {name: scraped(name) for name in drawn}
-            if None not in told.values() and told["ray_vllm_prefix_cache_hits_total"]:
-                break
-            time.sleep(0.5)
+    for _ in range(60):
+        told = {name: scraped(name) for name in drawn}
+        if None not in told.values() and told["ray_vllm_prefix_cache_hits_total"]:
+            break
+        time.sleep(0.5)
     assert None not in told.values(), told
     hits, asked = told["ray_vllm_prefix_cache_hits_total"] or 0.0, told["ray_vllm_prefix_cache_queries_total"] or 0.0
     # The second of two equal prompts, but for its last block.
