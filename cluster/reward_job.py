@@ -11,7 +11,7 @@ from typing import Any
 import ray.train
 import ray.train.torch
 import torch
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
 from safetensors.torch import save_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -35,6 +35,7 @@ from electorate.storage import files
 from electorate.storage.places import ObjectPath, Place
 from electorate.storage.run_folder import RunFolder
 
+LOG = logging.getLogger("electorate.training")
 CPUS_PER_WORKER = 1.0
 MAX_FAILURES = 3  # of workers, before the job gives up; each goes on from the last checkpoint
 STATE = "state.pt"
@@ -71,7 +72,12 @@ def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path) -> Non
         ),
     )
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    result = trainer.fit()
+    try:
+        result = trainer.fit()
+    except TrainingFailedError as error:
+        LOG.error("training failed", extra={"round": round_, "error": str(error)})
+        last = (str(error).strip().splitlines() or [""])[-1]
+        raise ElectorateError(f"System B's training failed ({last[:300]}); its checkpoints are kept, --resume goes on") from error
     if result.return_value is not None:
         raise ElectorateError(result.return_value)
     for checkpoint, _ in sorted(result.best_checkpoints, key=lambda pair: pair[1][HELD_OUT]):
@@ -79,6 +85,7 @@ def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path) -> Non
             if _state(Path(files_of_it)) is not None:
                 store.promote(Path(files_of_it), folder)
                 return
+    raise ElectorateError(f"{folder}: no checkpoint of System B's training is whole; remove it and run again with --resume")
 
 
 def _storage(folder: Place) -> dict[str, Any]:
