@@ -73,7 +73,9 @@ shown as it comes, and report.html, summary.json and metrics.parquet come back w
 SUBMIT_EXAMPLES = """examples:
   python -m simulations submit configs/population.yaml --address http://127.0.0.1:8265 --out /shared/runs/million
   python -m simulations submit configs/quickstart.yaml --address http://127.0.0.1:8265 --out /shared/runs/q --set population.size=50000
+  python -m simulations submit configs/population.yaml --address http://127.0.0.1:8265 --out s3://BUCKET/runs/million
   python -m simulations status http://127.0.0.1:8265
+  python -m simulations fetch s3://BUCKET/runs/million --to runs/million
 """
 IMPORT = """Turn a public data set into votes.parquet (for `rate`) and responses.parquet (for `engine: recorded`).
 Rows that cannot be used go to set_aside.jsonl with their reason.

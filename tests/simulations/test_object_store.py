@@ -72,13 +72,17 @@ def test_a_run_in_a_store_is_the_one_on_a_disk_whatever_becomes_of_the_connectio
     assert 3 <= kept < 2 * 8
     store.connection.mend()
 
-    # For moments; and then the driver is killed in the middle of a training.
+    # For moments, among votes and in the middle of a training; and then the driver is killed.
+    def epochs() -> int:
+        return len(rewards.read_history(rewards.of_round(run, 1)))
+
     driver = start()
-    wait_until(lambda: votes() > kept, driver)
-    store.connection.cut()
-    time.sleep(3.0)
-    store.connection.mend()
-    wait_until(lambda: bool(rewards.read_history(rewards.of_round(run, 1))), driver)
+    for reached in (lambda: votes() > kept, lambda: epochs() >= 1):
+        wait_until(reached, driver)
+        store.connection.cut()
+        time.sleep(3.0)
+        store.connection.mend()
+    wait_until(lambda: epochs() >= 2, driver)
     driver.send_signal(signal.SIGKILL)
     driver.communicate(timeout=60)
     assert not rewards.is_there(rewards.of_round(run, 1))
