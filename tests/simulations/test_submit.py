@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from ray.util.state import list_actors
 
+from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from tests.conftest import ROOT, RayCluster, free_port, run_electorate
+from tests.stores import Store, serving
 
 SMALL = {"evaluation": {"bootstrap": 50, "users": 50, "systems": ["global_bt", "elo_offset", "oracle"]}, "cluster": {"cpus_per_cohort": 0}}
 
@@ -49,15 +50,24 @@ def two_raylets() -> Iterator[RayCluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with serving("s3", tmp_path) as found:
+        yield found
+
+
 @pytest.mark.timeout(600)
-def test_a_run_is_sent_followed_and_its_report_fetched(stored: Callable[..., Path], tmp_path: Path, two_raylets: RayCluster) -> None:
-    config, there, here = stored(**SMALL), tmp_path / "there", tmp_path / "here"
+def test_a_run_is_sent_followed_and_its_report_fetched(
+    stored: Callable[..., Path], tmp_path: Path, two_raylets: RayCluster, store: Store
+) -> None:
+    """Into an object store, so that the nodes need no folder in common."""
+    config, uri, there, here = stored(**SMALL), store.uri("runs/there"), store.place("runs/there"), tmp_path / "here"
     # The persona count by config alone.
     code, out, err = finished(
-        submit(two_raylets, config, "--out", there, "--to", here, "--set", "population.size=9000", "--set", "cluster.cpus_per_cohort=0.5")
+        submit(two_raylets, config, "--out", uri, "--to", here, "--set", "population.size=9000", "--set", "cluster.cpus_per_cohort=0.5")
     )
     assert code == 0, err[-2000:] + out[-2000:]
-    assert pq.read_metadata(there / "personas.parquet").num_rows == 9000
+    assert files.read_table(there / "personas.parquet").num_rows == 9000
     places = [out.index(said) for said in ("plan: 2 nodes with 2 CPU", "Voting (blocks) 12/12", "elo_offset", "report: ")]
     assert places == sorted(places)
     actors = list_actors(f"http://127.0.0.1:{two_raylets.dashboard}", filters=[("class_name", "=", "CohortActor")])
@@ -67,13 +77,13 @@ def test_a_run_is_sent_followed_and_its_report_fetched(stored: Callable[..., Pat
     for name in ("report.html", "summary.json", "metrics.parquet", "config.yaml"):
         assert (here / name).read_bytes() == (there / name).read_bytes()
 
-    told = run_electorate("status", there)
+    told = run_electorate("status", uri)
     assert told.returncode == 0, told.stderr
     assert f"{there}: run, complete" in told.stdout
     assert "to 50 votes a persona: 3 of 3 blocks" in told.stdout
     jobs = run_electorate("status", f"http://127.0.0.1:{two_raylets.dashboard}", **two_raylets.environment)
     assert jobs.returncode == 0, jobs.stderr
-    assert f"python -m simulations run config.yaml --out {there}" in jobs.stdout
+    assert f"python -m simulations run config.yaml --out '{uri}'" in jobs.stdout
     assert "succeeded" in jobs.stdout
 
 
