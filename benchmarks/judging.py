@@ -19,7 +19,7 @@ import numpy as np
 from actors.judge import JudgeActor
 from cluster.session import connected
 from electorate import config_file, contestants, model_files, prompts
-from electorate.config import Contestant
+from electorate.contest import Contestant
 from electorate.endpoints import Call, connections
 from electorate.polls import battles, cards, wording
 from electorate.polls.battles import Texts

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from electorate.config import ENGINES, Archetype, Cluster, Config, Contest, Contestant, Reward
+from electorate.config import Archetype, Config, Reward
+from electorate.contest import ENGINES, Cluster, Contest, Contestant
 from electorate.errors import ElectorateError
 from electorate.storage.places import Place
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from electorate.config import Contest, Contestant, RecordedModel, content_key
+from electorate.contest import Contest, Contestant, RecordedModel, content_key
 from electorate.endpoints import Call, served_as
 from electorate.prompts import PromptSet
 

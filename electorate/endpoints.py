@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import httpx
 
 from electorate.concurrency import Concurrency
-from electorate.config import Model, OpenAIModel, RecordedModel, VllmModel
+from electorate.contest import Model, OpenAIModel, RecordedModel, VllmModel
 from electorate.errors import ElectorateError
 
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}

@@ -5,7 +5,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from electorate.config import content_key
+from electorate.contest import content_key
 from electorate.errors import ElectorateError
 
 PACKAGE = "package:"

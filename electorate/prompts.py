@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from electorate import recorded
-from electorate.config import RECORDED, Contest
+from electorate.contest import RECORDED, Contest
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
 from electorate.scale import Ints

@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from electorate import topics
-from electorate.config import Contest, RecordedModel
 from electorate.config_file import ContestT, validated
+from electorate.contest import Contest, RecordedModel
 from electorate.errors import ElectorateError
 from electorate.storage import tables
 

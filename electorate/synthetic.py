@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from electorate import contestants, endpoints
-from electorate.config import Contestant, Synthetic, content_key
+from electorate.config import Synthetic
+from electorate.contest import Contestant, content_key
 from electorate.endpoints import Answer, Call, Connection, HttpAsker, served_as
 from electorate.errors import ElectorateError
 from electorate.polls import reading, verdicts, wording

@@ -14,7 +14,7 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus
 
 from electorate import model_files
-from electorate.config import VllmModel, content_key
+from electorate.contest import VllmModel, content_key
 from electorate.errors import ElectorateError
 from serve.ports import LOOPBACK, free_port
 

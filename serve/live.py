@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from electorate import contestants, endpoints
-from electorate.config import Config, RecordedModel
+from electorate.config import Config
+from electorate.contest import RecordedModel
 from electorate.endpoints import Answer, HttpAsker
 from electorate.errors import ElectorateError
 

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from electorate import contestants, recorded
-from electorate.config import Contest, Model, RecordedModel
+from electorate.contest import Contest, Model, RecordedModel
 from electorate.contestants import Request
 from electorate.endpoints import Answer
 from electorate.errors import ElectorateError

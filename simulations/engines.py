@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from electorate import endpoints
-from electorate.config import Model, OpenAIModel, VllmModel
+from electorate.contest import Model, OpenAIModel, VllmModel
 from electorate.endpoints import Connection
 from serve.contestants import ContestantsApp
 from simulations.progress import bar

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from electorate.config import content_key
+from electorate.contest import content_key
 from electorate.endpoints import Call, served_as
 from electorate.polls import reading, wording
 from electorate.polls.cards import Card

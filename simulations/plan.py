@@ -7,7 +7,8 @@ from rich.console import Console
 from cluster import placement
 from cluster.placement import HEAD, ON_HEAD, Part, Room
 from cluster.reward_job import CPUS_PER_WORKER
-from electorate.config import Cluster, Config, VllmModel
+from electorate.config import Config
+from electorate.contest import Cluster, VllmModel
 from serve.contestants import CPUS_PER_ENGINE
 
 

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from electorate import config_file, synthetic
 from electorate import votes as votes_module
-from electorate.config import Cluster, Reward, Synthetic
+from electorate.config import Reward, Synthetic
+from electorate.contest import Cluster
 from electorate.draws import Stream, generator
 from electorate.errors import ElectorateError
 from electorate.evaluation import held_out

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.session import connected
-from electorate.config import VllmModel
+from electorate.contest import VllmModel
 from electorate.errors import ElectorateError
 from electorate.online import base as bases
 from electorate.online.base import Base

@@ -11,8 +11,8 @@ from typing import Any, Generic
 
 from rich.console import Console
 
-from electorate.config import Contest
 from electorate.config_file import ContestT
+from electorate.contest import Contest
 from electorate.errors import ElectorateError
 from electorate.storage import lock
 from electorate.storage.places import Place

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from electorate.config import Contest, Name, RecordedModel, Section
+from electorate.contest import Contest, Name, RecordedModel, Section
 from electorate.endpoints import served_as
 
 Mode = Literal["verdict", "criteria"]

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 
-from electorate.config import Model, content_key
+from electorate.contest import Model, content_key
 from electorate.endpoints import Call, served_as
 from electorate.polls import wording
 from electorate.polls.cards import Card

@@ -13,7 +13,7 @@ from itertools import count
 from string import Template
 from typing import Any, Literal
 
-from electorate.config import Model, VllmModel
+from electorate.contest import Model, VllmModel
 from electorate.polls.config import MOST_RANKED, PollJudge
 
 Kind = Literal["verdict", "criteria", "ranking"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from electorate import config_file
-from electorate.config import Contest
+from electorate.contest import Contest
 from electorate.errors import ElectorateError
 from electorate.storage import files
 from electorate.storage.lock import LOCK

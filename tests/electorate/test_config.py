@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from electorate import config as config_module
 from electorate import config_file
 from electorate.config import Config
+from electorate.contest import OpenAIModel, Section, VllmModel
 from electorate.errors import ElectorateError
 from electorate.polls.config import Poll
 from serve.settings import Settings
@@ -132,7 +132,7 @@ def test_every_preset_loads_and_every_field_is_described() -> None:
             config_file.load_as(Poll, preset)
         elif set(content) != {"reward"}:
             config_file.load(preset)
-    sections = [Config, Poll, Settings, *config_module.Section.__subclasses__(), config_module.VllmModel, config_module.OpenAIModel]
+    sections = [Config, Poll, Settings, *Section.__subclasses__(), VllmModel, OpenAIModel]
     nested = {"prompts", "population", "judge", "votes", "ratings", "evaluation", "cluster", "name", "engine"}
     nested |= {"personas", "rankings", "checks"}
     for section in sections:

@@ -15,7 +15,7 @@ import pytest
 
 from cluster.session import connected
 from electorate import config_file, model_files
-from electorate.config import VllmModel
+from electorate.contest import VllmModel
 from electorate.errors import ElectorateError
 from electorate.storage.run_folder import RunFolder
 from serve import app as endpoint

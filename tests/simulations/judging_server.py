@@ -14,7 +14,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from electorate.config import content_key
+from electorate.contest import content_key
 
 FAILURES = ("429", "500", "time-out", "prose", "empty", "refusal")
 ENDS = r"(?=\n\n(?:Answer [A-Z]:|A, B or C\?|The five lines|The letter of)|\Z)"

@@ -1,7 +1,7 @@
 """Prompts that personas write: spread over topics, and near-duplicates left out by a real encoder."""
 
 from electorate import embeddings, model_files
-from electorate.config import OpenAIModel
+from electorate.contest import OpenAIModel
 from electorate.polls import cards, new_prompts
 from electorate.polls.config import NewPrompts, PersonaSettings
 

@@ -5,7 +5,7 @@ from itertools import takewhile
 
 import pytest
 
-from electorate.config import OpenAIModel, VllmModel
+from electorate.contest import OpenAIModel, VllmModel
 from electorate.polls import wording
 from electorate.polls.config import PollJudge
 from electorate.polls.wording import Attempt, Kind, Question
