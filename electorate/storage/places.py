@@ -4,6 +4,7 @@ Both are asked in pathlib's words, so that what reads and writes a run need not 
 whole or not at all, as files.replacing does on a disk.
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import pyarrow.fs as pafs
 
 from electorate.errors import ElectorateError
 
+LOG = logging.getLogger("electorate.storage")
 SCHEMES = ("s3", "gs")
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)  # between tries; each try has the client's own, some seconds of them
 OF_THE_STORE = re.compile(r"AWS Error|google::cloud")
@@ -136,11 +138,15 @@ class ObjectPath:
 
     def listing(self) -> dict[str, float]:
         """See `listing`."""
+
         # pyarrow finds a folder in Google's store only if somebody made an object of that name, so what is in folders is listed too.
-        selector = pafs.FileSelector(self.path, allow_not_found=True, recursive=self.root.startswith("gs"))
-        found, skipped = dict[str, float](), len(self.path) + 1
-        for info in self._tried(lambda: self.filesystem.get_file_info(selector)):
-            name = info.path[skipped:].partition("/")[0]
+        def infos() -> Any:
+            selector = pafs.FileSelector(self.path, allow_not_found=True, recursive=self.root.startswith("gs"))
+            return self.filesystem.get_file_info(selector)
+
+        found = dict[str, float]()
+        for info in self._tried(infos):
+            name = info.path[len(self.path) + 1 :].partition("/")[0]
             found[name] = max(found.get(name, 0.0), (info.mtime_ns or 0) / 1e9)
         return found
 
@@ -164,6 +170,7 @@ class ObjectPath:
                 if pause is None:
                     _away.update([self.root] if passes else [])
                     raise ElectorateError(f"{self}: the object store: {said[:300]}; {SAYS_MORE}") from None
+                LOG.warning(f"{self.root} does not answer, asked again in {pause:g} s", extra={"error": said[:300]})
                 time.sleep(pause)
             else:
                 _away.discard(self.root)
@@ -209,11 +216,11 @@ def listing(folder: Place) -> dict[str, float]:
 
 @lru_cache
 def _opened(root: str, options: str) -> tuple[Any, str]:
-    """pyarrow's file system and what it calls the bucket."""
+    """pyarrow's file system and what it calls the bucket. Raises OSError where the store does not say which region it is in."""
     if root.startswith("gs") and "retry_limit_seconds" not in options:
         options = "&".join(part for part in (options, "retry_limit_seconds=10") if part)  # it is 15 min otherwise
     try:
         filesystem, bucket = pafs.FileSystem.from_uri(f"{root}?{options}" if options else root)
-    except (OSError, pa.ArrowException) as error:
+    except pa.ArrowInvalid as error:
         raise ElectorateError(f"{root}: {' '.join(str(error).split())[:300]}") from None
     return filesystem, bucket

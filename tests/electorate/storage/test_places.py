@@ -110,12 +110,13 @@ def test_a_place_travels_to_another_process_and_back_from_its_uri(store: Store) 
     assert where.absolute().is_absolute()
 
 
-def test_a_store_that_is_away_for_moments_is_waited_for(store: Store, quick: None) -> None:
+def test_a_store_that_is_away_for_moments_is_waited_for(store: Store, quick: None, caplog: pytest.LogCaptureFixture) -> None:
     where = store.place("waited.txt")
     where.write_buffer(b"before")
     store.connection.cut()
     threading.Timer(2.0, store.connection.mend).start()
     assert where.read_bytes() == b"before"
+    assert all("does not answer, asked again in" in record.getMessage() for record in caplog.records)
 
 
 def test_a_store_that_stays_away_is_one_line_and_the_next_asked_once(store: Store, quick: None) -> None:
