@@ -69,9 +69,9 @@ class _InStore(_Quiet):
         self._folder.cleanup()
 
     def _put(self) -> None:
+        self._next = time.monotonic() + PUT_EVERY_S
         with suppress(ElectorateError, OSError):
             files.copy(Path(self.baseFilename), self._place)
-        self._next = time.monotonic() + PUT_EVERY_S
 
 
 class _Lines(logging.Formatter):

@@ -21,7 +21,7 @@ import pyarrow.fs as pafs
 
 from electorate.errors import ElectorateError
 
-LOG = logging.getLogger("electorate.storage")
+LOG = logging.getLogger("object_store")  # not under electorate: a run's log may lie in the very store that is away
 SCHEMES = ("s3", "gs")
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)  # between tries; each try has the client's own, some seconds of them
 OF_THE_STORE = re.compile(r"AWS Error|google::cloud")
@@ -170,7 +170,7 @@ class ObjectPath:
                 if pause is None:
                     _away.update([self.root] if passes else [])
                     raise ElectorateError(f"{self}: the object store: {said[:300]}; {SAYS_MORE}") from None
-                LOG.warning(f"{self.root} does not answer, asked again in {pause:g} s", extra={"error": said[:300]})
+                LOG.warning(f"{self.root} does not answer, asked again in {pause:g} s")
                 time.sleep(pause)
             else:
                 _away.discard(self.root)
