@@ -6,19 +6,29 @@ RUNS ?= 20
 BIN := .venv/bin
 INSTALLED := .venv/installed-$(shell cat locks/cpu.txt Makefile | cksum | cut -d' ' -f1)
 
-.PHONY: quickstart test lint format lock bench chaos clean
+.PHONY: quickstart test test-fast lint format lock bench chaos fuzz clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/python -m simulations run configs/quickstart.yaml --resume
 
+# Everything, by two processes at a time: what starts Ray waits for other processes most of the time.
+# Hundreds of processes start, and each would compile all modules anew where bytecode is not kept.
+PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	(nice -n 15 $(PYTEST) -m "not ray"; rest=$$?; $(PYTEST) -m engine && exit $$rest) & first=$$!; \
+	$(PYTEST) -m "ray and not engine"; second=$$?; \
+	wait $$first && exit $$second
+
+test-fast: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(INSTALLED)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff format --no-cache --check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/style.py
 
 # Peers are measured in an environment of their own, as their pins differ from ours.
 .venv-peers/installed:
@@ -32,6 +42,10 @@ bench: $(INSTALLED) .venv-peers/installed
 # Whole runs on two raylets, each with a SIGKILL at a random moment; CI does 4 of them.
 chaos: $(INSTALLED)
 	CHAOS_RUNS=$(RUNS) $(BIN)/python -m pytest -s tests/simulations/test_chaos.py
+
+# Made-up input for what reads votes, answers, configs and requests, a minute each.
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.fuzz
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

@@ -10,7 +10,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayTaskError
 
 from actors import metrics
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError, WorkLostError
 
 LOG = logging.getLogger("electorate.pool")
 ATTEMPTS = 3
@@ -23,8 +23,11 @@ class CohortPool:
     def __init__(self, actors: list[ActorHandle]) -> None:
         self.actors = actors
 
-    def run(self, blocks: Iterable[Work], call: Callable[[ActorHandle, Work], Any]) -> Iterator[tuple[Work, Any]]:
-        """(block, result) as they finish. call(actor, block) starts the work and returns its reference.
+    def run(
+        self, blocks: Iterable[Work], call: Callable[[ActorHandle, Work], Any]
+    ) -> Iterator[tuple[Work, Any]]:
+        """(block, result) as they finish. call(actor, block) starts the work and returns its
+        reference.
 
         A block whose actor was lost goes back to the queue; after ATTEMPTS losses it is set aside.
         Raises ElectorateError at the end if any was, when all others are done.
@@ -42,7 +45,10 @@ class CohortPool:
         for actor in self.actors:
             give(actor)
         while running:
-            metrics.say("electorate_blocks_in_flight", sum(block is not None for _, block in running.values()))
+            metrics.say(
+                "electorate_blocks_in_flight",
+                sum(block is not None for _, block in running.values()),
+            )
             (done,), _ = ray.wait(list(running), num_returns=1)
             actor, block = running.pop(done)
             try:
@@ -52,7 +58,14 @@ class CohortPool:
                     losses[block] += 1
                     (waiting if losses[block] < ATTEMPTS else set_aside).append(block)
                     metrics.count("electorate_blocks_lost", 1)
-                    LOG.warning("block lost", extra={**_place(block), "attempt": losses[block], "error": type(error).__name__})
+                    LOG.warning(
+                        "block lost",
+                        extra={
+                            **_place(block),
+                            "attempt": losses[block],
+                            "error": type(error).__name__,
+                        },
+                    )
                 if isinstance(error, ActorUnavailableError) and (waiting or running):
                     # Its restart takes seconds; until it answers it gets no block to lose.
                     running[actor.ping.options(max_task_retries=20).remote()] = actor, None
@@ -65,9 +78,9 @@ class CohortPool:
         metrics.say("electorate_blocks_in_flight", 0)
         if waiting or set_aside:
             lost = sorted({*waiting, *set_aside})
-            raise ElectorateError(
-                f"blocks {lost} were lost {ATTEMPTS} times with the actor that held them (out of memory?); "
-                "all others are on disk; run again with --resume"
+            raise WorkLostError(
+                f"blocks {lost} were lost {ATTEMPTS} times with the actor that held them (out of "
+                "memory?)"
             )
 
     def map(self, blocks: int, call: Callable[[ActorHandle, int], Any]) -> list[Any]:
@@ -81,6 +94,8 @@ def _place(block: int | tuple[int, int]) -> dict[str, int]:
 
 
 def _own(error: RayTaskError) -> BaseException:
-    """The error a user can act on, out of Ray's wrapping; else the wrapped one with its remote traceback."""
+    """The error a user can act on, out of Ray's wrapping; else the wrapped one with its remote
+    traceback.
+    """
     cause = getattr(error, "cause", None)
     return cause if isinstance(cause, ElectorateError) else error

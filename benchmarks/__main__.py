@@ -1,7 +1,42 @@
-"""`make bench`: every benchmark, each figure beside its reference. The coverage study, which takes longest, is its own command."""
+"""`make bench`: every benchmark, each figure beside its reference.
 
-from benchmarks import endpoint, judging, leaderboards, null, offsets, population, raylets, training, votes, weights
+The coverage study, which takes longest, is its own command.
+"""
+
+from benchmarks import (
+    asking,
+    endpoint,
+    judging,
+    leaderboards,
+    many_models,
+    many_users,
+    null,
+    offsets,
+    population,
+    rankings,
+    raylets,
+    training,
+    votes,
+    weights,
+    worlds,
+)
 
 if __name__ == "__main__":
-    for benchmark in (leaderboards, votes, offsets, weights, training, judging, endpoint, population, raylets, null):
+    for benchmark in (
+        leaderboards,
+        votes,
+        offsets,
+        many_models,
+        weights,
+        training,
+        judging,
+        asking,
+        endpoint,
+        many_users,
+        population,
+        raylets,
+        null,
+        rankings,
+        worlds,
+    ):
         benchmark.main()

@@ -1,4 +1,5 @@
-"""vLLM's offline engine in a process of its own: told what to do by lines of JSON on its input, answering with seconds.
+"""vLLM's offline engine in a process of its own: told what to do by lines of JSON on its input,
+answering with seconds.
 
 Usage: python -m benchmarks.engine_peer MODEL_FOLDER ENGINE_KWARGS_JSON
 """
@@ -19,13 +20,21 @@ def main() -> None:
 
     def work(order: dict[str, Any]) -> int:
         """Do it; returns how many tokens were made."""
-        texts = [tokenizer.apply_chat_template(m, tokenize=False, add_generation_prompt=True) for m in order["messages"]]
+        texts = [
+            tokenizer.apply_chat_template(m, tokenize=False, add_generation_prompt=True)
+            for m in order["messages"]
+        ]
         if order["op"] == "judge":
             held = StructuredOutputsParams(choice=["A", "B", "C"])
-            sampling = SamplingParams(temperature=0.0, max_tokens=1, logprobs=20, structured_outputs=held)
+            sampling = SamplingParams(
+                temperature=0.0, max_tokens=1, logprobs=20, structured_outputs=held
+            )
         else:
             sampling = SamplingParams(temperature=0.0, max_tokens=order["tokens"], ignore_eos=True)
-        return sum(len(made.outputs[0].token_ids) for made in engine.generate(texts, sampling, use_tqdm=False))
+        return sum(
+            len(made.outputs[0].token_ids)
+            for made in engine.generate(texts, sampling, use_tqdm=False)
+        )
 
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
@@ -34,7 +43,14 @@ def main() -> None:
         start = time.perf_counter()
         made = work(order)
         seconds = time.perf_counter() - start
-        read = [len(tokenizer.apply_chat_template(m, add_generation_prompt=True, return_dict=True)["input_ids"]) for m in order["messages"]]
+        read = [
+            len(
+                tokenizer.apply_chat_template(m, add_generation_prompt=True, return_dict=True)[
+                    "input_ids"
+                ]
+            )
+            for m in order["messages"]
+        ]
         print(json.dumps({"seconds": seconds, "made": made, "read": sum(read)}), flush=True)
 
 

@@ -1,6 +1,8 @@
-"""Judgements a second with the prefix cache and without, and tokens a second through Serve beside vLLM's offline engine.
+"""Judgements a second with the prefix cache and without, and tokens a second through Serve
+beside vLLM's offline engine.
 
-Both sides of a comparison use the same engine settings and one thread, and take turns; the median of 3 warm passes counts.
+Both sides of a comparison use the same engine settings and one thread, and take turns; the median
+of 3 warm passes counts.
 """
 
 import asyncio
@@ -18,20 +20,34 @@ import numpy as np
 
 from actors.judge import JudgeActor
 from cluster.session import connected
-from electorate import config_file, contestants, model_files, prompts
-from electorate.contest import Contestant
-from electorate.endpoints import Call, connections
+from electorate.config import config_file
+from electorate.config.contest import Contestant
+from electorate.config.judging import PersonaSettings, Poll
+from electorate.data import prompts
+from electorate.inference import contestants, model_files
+from electorate.inference.completions import Call
+from electorate.inference.endpoints import connections
+from electorate.inference.engine_resources import cpus_needed
 from electorate.polls import battles, cards, wording
 from electorate.polls.battles import Texts
-from electorate.polls.config import PersonaSettings, Poll
 from electorate.polls.wording import Attempt
-from serve.contestants import ContestantsApp, cpus_needed
+from serve.contestants import ContestantsApp
 
 ROOT = Path(__file__).parent.parent
-PERSONAS, PROMPTS, ANSWER_WORDS = 3, 2, 40
-REQUESTS, TOKENS, PASSES = 64, 32, 3
-FASTER, SHARE = 2.0, 0.9
-CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+PERSONAS = 3
+PROMPTS = 2
+ANSWER_WORDS = 40
+REQUESTS = 64
+TOKENS = 32
+PASSES = 3
+FASTER = 2.0
+SHARE = 0.9
+CPU = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+}
 
 
 class Offline:
@@ -40,7 +56,13 @@ class Offline:
     def __init__(self, model: str, **settings: Any) -> None:
         command = [sys.executable, "-m", "benchmarks.engine_peer", model, json.dumps(settings)]
         self._child = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | CPU, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command,
+            cwd=ROOT,
+            env=os.environ | CPU,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         self._read()
 
@@ -75,25 +97,50 @@ def main() -> None:
 
 
 def judgements(poll: Poll) -> list[list[dict[str, str]]]:
-    """The messages of every pair of answers to some prompts, in both orders, for some personas, in the order a poll asks."""
-    of, people = prompts.select(poll), cards.of(PersonaSettings(size=PERSONAS), poll.seed)
-    random, words = (
-        np.random.default_rng(0),
-        ["the", "of", "and", "answer", "because", "example", "first", "then", "small", "large", "clearly", "often"],
-    )
-    made = [[" ".join(random.choice(words, ANSWER_WORDS)) for _ in poll.contestants] for _ in range(PROMPTS)]
+    """The messages of every pair of answers to some prompts, in both orders, for some personas,
+    in the order a poll asks.
+    """
+    of = prompts.select(poll)
+    people = cards.of(PersonaSettings(size=PERSONAS), poll.seed)
+    random = np.random.default_rng(0)
+    words = [
+        "the",
+        "of",
+        "and",
+        "answer",
+        "because",
+        "example",
+        "first",
+        "then",
+        "small",
+        "large",
+        "clearly",
+        "often",
+    ]
+    made = [
+        [" ".join(random.choice(words, ANSWER_WORDS)) for _ in poll.contestants]
+        for _ in range(PROMPTS)
+    ]
     texts = Texts(of.text[:PROMPTS], made)
     fought = battles.round_robin(np.arange(PERSONAS), np.arange(PROMPTS), len(poll.contestants))
-    judge, model = poll.judges[0], poll.models[poll.judges[0].model]
+    judge = poll.judges[0]
+    model = poll.models[poll.judges[0].model]
     asked = battles.questions(fought, texts, judge.name, "verdict")
-    return [wording.body(q, people[q.persona].text(), judge, model, poll.seed, Attempt())["messages"] for q in asked]
+    return [
+        wording.body(q, people[q.persona].text(), judge, model, poll.seed, Attempt())["messages"]
+        for q in asked
+    ]
 
 
 def _judgements(poll: Poll, folder: str, settings: dict[str, Any]) -> None:
     ordered = judgements(poll)
     shuffled = [ordered[i] for i in np.random.default_rng(1).permutation(len(ordered))]
-    cached = Offline(folder, **settings, logprobs_mode="processed_logprobs", enable_prefix_caching=True)
-    bare = Offline(folder, **settings, logprobs_mode="processed_logprobs", enable_prefix_caching=False)
+    cached = Offline(
+        folder, **settings, logprobs_mode="processed_logprobs", enable_prefix_caching=True
+    )
+    bare = Offline(
+        folder, **settings, logprobs_mode="processed_logprobs", enable_prefix_caching=False
+    )
     took: dict[str, list[float]] = {"cached": [], "bare": []}
     for pass_ in range(PASSES + 1):
         for which, engine, messages in (("cached", cached, ordered), ("bare", bare, shuffled)):
@@ -103,44 +150,67 @@ def _judgements(poll: Poll, folder: str, settings: dict[str, Any]) -> None:
     cached.stop()
     bare.stop()
     rates = {which: len(ordered) / median(seconds) for which, seconds in took.items()}
-    print(f"verdicts of {PERSONAS} personas on {PROMPTS} prompts, {len(ordered)} of {done['read'] / len(ordered):.0f} tokens each:")
-    print(f"  ordered, prefix cache on {rates['cached']:.1f}/s; shuffled, cache off {rates['bare']:.1f}/s; ", end="")
+    print(
+        f"verdicts of {PERSONAS} personas on {PROMPTS} prompts, {len(ordered)} of "
+        f"{done['read'] / len(ordered):.0f} tokens each:"
+    )
+    print(
+        f"  ordered, prefix cache on {rates['cached']:.1f}/s; shuffled, cache off "
+        f"{rates['bare']:.1f}/s; ",
+        end="",
+    )
     print(f"{rates['cached'] / rates['bare']:.2f} times (at least {FASTER} asked)")
 
 
 def _tokens(poll: Poll, name: str, folder: str, scratch: Path) -> None:
-    model, of = poll.models[name].model_copy(update={"threads": 1, "concurrency": REQUESTS}), prompts.select(poll)
+    model = poll.models[name].model_copy(update={"threads": 1, "concurrency": REQUESTS})
+    of = prompts.select(poll)
     plain = Contestant(name="plain", model=name, temperature=0.0, max_tokens=TOKENS)
-    bodies = [contestants.body(plain, of.text[i % len(of)]) | {"ignore_eos": True} for i in range(REQUESTS)]
+    bodies = [
+        contestants.body(plain, of.text[i % len(of)]) | {"ignore_eos": True}
+        for i in range(REQUESTS)
+    ]
     with connected(None, 1.0 + cpus_needed({name: model})):
         app = ContestantsApp({name: model}, scratch, 0)
         app.start()
-        url, actor = app.wait(lambda: None), JudgeActor.options(num_cpus=0.5).remote()
+        url = app.wait(lambda: None)
+        actor = JudgeActor.options(num_cpus=0.5).remote()
         reached = connections({name: model}, url, 1)
         offline = Offline(folder, **model.engine_kwargs)
 
         async def collect() -> int:
-            calls, made = [Call(str(i), name, body) for i, body in enumerate(bodies)], 0
+            calls = [Call(str(i), name, body) for i, body in enumerate(bodies)]
+            made = 0
             async for reference in actor.ask.remote(calls, reached):
                 _, answer = await reference
                 assert not answer.error, answer.error
                 made += answer.tokens
             return made
 
-        served, alone = [], []
+        served = []
+        alone = []
         for pass_ in range(PASSES + 1):
             start = time.perf_counter()
             made = asyncio.run(collect())
             seconds = time.perf_counter() - start
-            done = offline.do(op="generate", messages=[body["messages"] for body in bodies], tokens=TOKENS)
+            done = offline.do(
+                op="generate", messages=[body["messages"] for body in bodies], tokens=TOKENS
+            )
             assert made == done["made"] == REQUESTS * TOKENS
             if pass_:
                 served.append(made / seconds)
                 alone.append(done["made"] / done["seconds"])
         offline.stop()
         app.stop()
-    print(f"answers through Serve, {REQUESTS} requests of {TOKENS} tokens: {median(served):.0f} tokens/s; ", end="")
-    print(f"LLM.generate {median(alone):.0f} tokens/s; {median(served) / median(alone):.2f} of it (at least {SHARE} asked)")
+    print(
+        f"answers through Serve, {REQUESTS} requests of {TOKENS} tokens: {median(served):.0f} "
+        "tokens/s; ",
+        end="",
+    )
+    print(
+        f"LLM.generate {median(alone):.0f} tokens/s; {median(served) / median(alone):.2f} of it "
+        f"(at least {SHARE} asked)"
+    )
 
 
 if __name__ == "__main__":

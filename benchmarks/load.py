@@ -1,4 +1,6 @@
-"""A load generator that costs little beside what it loads: keep-alive connections, each with one request at a time."""
+"""A load generator that costs little beside what it loads: keep-alive connections, each with one
+request at a time.
+"""
 
 import asyncio
 import itertools
@@ -11,7 +13,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Load:
-    """seconds: all requests took together; latency: (n,) of each, seconds; statuses: how often each came; largest: bytes of a body."""
+    """seconds: all requests took together; latency: (n,) of each, seconds; statuses: how often each
+    came; largest: bytes of a body.
+    """
 
     seconds: float
     latency: np.ndarray
@@ -31,21 +35,38 @@ class Load:
 
 def get(path: str) -> bytes:
     """A request as it goes out."""
-    return f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
 
 
 def post(path: str, body: bytes) -> bytes:
     """The same with a JSON body."""
-    return f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    return (
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
-def load(port: int, request: Callable[[int], bytes], count: int, connections: int, seconds: float = float("inf")) -> Load:
-    """Send request(0) to request(count - 1) over so many connections, or as many as fit into so many seconds."""
+def load(
+    port: int,
+    request: Callable[[int], bytes],
+    count: int,
+    connections: int,
+    seconds: float = float("inf"),
+) -> Load:
+    """Send request(0) to request(count - 1) over so many connections, or as many as fit into so
+    many seconds.
+    """
     return asyncio.run(_load(port, request, count, connections, seconds))
 
 
-async def _load(port: int, request: Callable[[int], bytes], count: int, connections: int, seconds: float) -> Load:
-    latency, statuses, largest, give_up = [], dict[int, int](), 0, time.monotonic() + seconds
+async def _load(
+    port: int, request: Callable[[int], bytes], count: int, connections: int, seconds: float
+) -> Load:
+    latency = []
+    statuses = dict[int, int]()
+    largest = 0
+    give_up = time.monotonic() + seconds
     turns = itertools.takewhile(lambda _: time.monotonic() < give_up, range(count))
 
     async def send() -> None:
@@ -60,7 +81,8 @@ async def _load(port: int, request: Callable[[int], bytes], count: int, connecti
             await reader.readexactly(size)
             latency.append(time.perf_counter() - start)
             status = int(head[9:12])
-            statuses[status], largest = statuses.get(status, 0) + 1, max(largest, size)
+            statuses[status] = statuses.get(status, 0) + 1
+            largest = max(largest, size)
             if b"connection: close" in lowered:
                 writer.close()
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,6 +1,7 @@
-"""A million personas' 50 votes each, drawn, judged, logged and counted by two cohorts on Ray: beside a bare NumPy loop that
-computes the same votes' utilities and outcomes and keeps nothing, beside a tenth of them, and in how much memory. And the
-evaluation, beside SciPy's rank correlations called one by one.
+"""A million personas' 50 votes each, drawn, judged, logged and counted by two cohorts on Ray:
+beside a bare NumPy loop that computes the same votes' utilities and outcomes and keeps
+nothing, beside a tenth of them, and in how much memory. And the evaluation, beside SciPy's
+rank correlations called one by one.
 """
 
 import tempfile
@@ -18,21 +19,29 @@ from actors.pool import CohortPool
 from actors.ranking import RankingActor
 from benchmarks import made
 from cluster.session import connected
-from electorate import founding, judges, personas
 from electorate.evaluation import predictions, scoring
-from electorate.personas import BLOCK, Electorate
+from electorate.population import judges, personas, planted
+from electorate.population.personas import Electorate
+from electorate.population.voters import BLOCK
 from electorate.ratings.ties import MODELS
 from electorate.storage.run_folder import RunFolder
 
-SIZES, VOTES, MODELS_N = (100_000, 1_000_000), 50, 24
-SLOWER, GROWTH, MEMORY_GB = 3.0, 1.3, 8.0
+SIZES = (100_000, 1_000_000)
+VOTES = 50
+MODELS_N = 24
+SLOWER = 3.0
+GROWTH = 1.3
+MEMORY_GB = 8.0
 
 
 class Memory:
-    """The most memory this process and its children had together (proportional set size), sampled twice a second."""
+    """The most memory this process and its children had together (proportional set size),
+    sampled twice a second.
+    """
 
     def __init__(self) -> None:
-        self.peak, self._over = 0.0, threading.Event()
+        self.peak = 0.0
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "Memory":
@@ -56,16 +65,25 @@ class Memory:
 
 
 def bare(electorate: Electorate, blocks: int) -> float:
-    """Seconds of a plain NumPy loop over so many blocks: random battles, utilities, probabilities, outcomes."""
-    random, z, theta = np.random.default_rng(0), electorate.z, electorate.strength
+    """Seconds of a plain NumPy loop over so many blocks: random battles, utilities,
+    probabilities, outcomes.
+    """
+    random = np.random.default_rng(0)
+    z = electorate.z
+    theta = electorate.strength
     start = time.perf_counter()
     for _ in range(blocks):
-        taste, scale = random.normal(size=(BLOCK, z.shape[2])), np.exp(0.3 * random.normal(size=(BLOCK, 1)))
-        threshold, bias = 0.8 * np.exp(0.3 * random.normal(size=(BLOCK, 1))), 0.2 * random.normal(size=(BLOCK, 1))
+        taste = random.normal(size=(BLOCK, z.shape[2]))
+        scale = np.exp(0.3 * random.normal(size=(BLOCK, 1)))
+        threshold = 0.8 * np.exp(0.3 * random.normal(size=(BLOCK, 1)))
+        bias = 0.2 * random.normal(size=(BLOCK, 1))
         prompt = random.choice(electorate.training_prompts, (BLOCK, VOTES))
         a = random.integers(0, MODELS_N, (BLOCK, VOTES))
         b = (a + random.integers(1, MODELS_N, (BLOCK, VOTES))) % MODELS_N
-        difference = 2 * (scale * (theta[a] - theta[b]) + ((z[prompt, a] - z[prompt, b]) * taste[:, None]).sum(axis=-1))
+        difference = 2 * (
+            scale * (theta[a] - theta[b])
+            + ((z[prompt, a] - z[prompt, b]) * taste[:, None]).sum(axis=-1)
+        )
         shift = np.where(random.integers(0, 2, (BLOCK, VOTES)) == 0, bias, -bias)
         p_a = 1 / (1 + np.exp(threshold - difference - shift))
         p_b = 1 / (1 + np.exp(threshold + difference + shift))
@@ -77,26 +95,36 @@ def bare(electorate: Electorate, blocks: int) -> float:
 def voted(folder: Path, size: int) -> float:
     """Seconds that two cohorts take for everybody's votes, once they are up."""
     run = made.run_folder(made.config(size, MODELS_N, [VOTES]), RunFolder(folder))
-    ranking, blocks = RankingActor.remote(run.path), founding.of_run(run).blocks
+    ranking = RankingActor.remote(run.path)
+    blocks = planted.of_run(run).blocks
     pool = CohortPool([CohortActor.options(num_cpus=0.5).remote(run.path) for _ in range(2)])
     ray.get([actor.ping.remote() for actor in pool.actors])
     start = time.perf_counter()
-    for _ in pool.run(range(blocks), lambda actor, block: actor.judge.remote(0, block, None, ranking)):
+    for _ in pool.run(
+        range(blocks), lambda actor, block: actor.vote.remote("judge", ranking, 0, block, None)
+    ):
         pass
     assert ray.get(ranking.votes.remote()) == size * VOTES
     return time.perf_counter() - start
 
 
 def evaluation() -> tuple[float, float]:
-    """Seconds a ranking (of a user, on a prompt): all metrics by ours; Kendall's tau and Spearman's rho alone by SciPy."""
+    """Seconds a ranking (of a user, on a prompt): all metrics by ours; Kendall's tau and Spearman's
+    rho alone by SciPy.
+    """
     electorate = made.electorate(made.config(256, MODELS_N, [VOTES]))
-    people, prompts = personas.draw(electorate, 0), np.arange(electorate.z.shape[0])
-    system = predictions.from_strength(electorate.strength + np.zeros((256, 1)), np.full(256, -0.5), MODELS["davidson"])
+    people = personas.draw(electorate, 0)
+    prompts = np.arange(electorate.z.shape[0])
+    system = predictions.from_strength(
+        electorate.strength + np.zeros((256, 1)), np.full(256, -0.5), MODELS["davidson"]
+    )
     scoring.score({"one": system}, electorate, people, prompts[:2])
     start = time.perf_counter()
     scoring.score({"one": system}, electorate, people, prompts)
     ours = (time.perf_counter() - start) / (2 * 256 * len(prompts))  # the oracle is scored too
-    truth = judges.utilities(electorate, people.take(np.arange(20)), prompts[:20]).reshape(-1, MODELS_N)
+    truth = judges.utilities(electorate, people.take(np.arange(20)), prompts[:20]).reshape(
+        -1, MODELS_N
+    )
     start = time.perf_counter()
     for own in truth:
         kendalltau(electorate.strength, own)
@@ -116,11 +144,20 @@ def main() -> None:
         f"{SIZES[-1]:,} personas x {VOTES} votes, {MODELS_N} contestants, 2 cohorts: "
         f"drawn, judged, logged and counted in {seconds[-1]:.0f} s"
     )
-    print(f"  {seconds[-1] / alone:.2f} times a bare NumPy loop in one process, {alone:.0f} s (at most {SLOWER:g} asked)")
-    print(f"  {per_vote[1]:.0f} ns a vote; {per_vote[1] / per_vote[0]:.2f} times that of {SIZES[0]:,} personas (at most {GROWTH:g} asked)")
+    print(
+        f"  {seconds[-1] / alone:.2f} times a bare NumPy loop in one process, {alone:.0f} s (at "
+        f"most {SLOWER:g} asked)"
+    )
+    print(
+        f"  {per_vote[1]:.0f} ns a vote; {per_vote[1] / per_vote[0]:.2f} times that of "
+        f"{SIZES[0]:,} personas (at most {GROWTH:g} asked)"
+    )
     print(f"  peak memory of all processes {memory.peak:.1f} GB (at most {MEMORY_GB:g} asked)")
     ours, scipy_ = evaluation()
-    print(f"evaluation: {1e6 * ours:.0f} us a ranking for all metrics and odds, {1e6 * scipy_:.0f} us by SciPy for tau and rho alone")
+    print(
+        f"evaluation: {1e6 * ours:.0f} us a ranking for all metrics and odds, {1e6 * scipy_:.0f} "
+        "us by SciPy for tau and rho alone"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Voting on two raylets pinned to a core each beside one raylet with both, in steady state; how much is done again after a kill; and
-the model of scale (simulations/scaling.py): calibrated on one pinned raylet, held against one and two on a population it has not
-seen, then asked about clusters.
+"""Voting on two raylets pinned to a core each beside one raylet with both, in steady state; how
+much is done again after a kill; and the model of scale (benchmarks/scaling.py): calibrated
+on one pinned raylet, held against one and two on a population it has not seen, then asked
+about clusters.
 """
 
 import json
@@ -23,36 +24,72 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.cohort import CohortActor
 from actors.pool import CohortPool
 from actors.ranking import RankingActor
+from actors.ray_pool import ON_HEAD
 from benchmarks import made
-from cluster.placement import ON_HEAD
+from benchmarks.scaling import Costs, predict
 from cluster.session import connected
-from electorate import founding
-from electorate.personas import BLOCK
+from electorate.population import planted
+from electorate.population.voters import BLOCK
 from electorate.storage.run_folder import RunFolder
 from serve.ports import free_port
-from simulations.scaling import Costs, predict
 
-MOST, WITHIN = 1.15, 0.2
-VOTES, MODELS_N = 50, 24
-CALIBRATED, UNSEEN, PASSES = 24, 60, 3  # blocks, of the personas that costs are taken from, and of those predicted
-NODES, CORES, PERSONAS = (1, 8, 64, 512), 16, 100_000_000
+MOST = 1.15
+WITHIN = 0.2
+VOTES = 50
+MODELS_N = 24
+# blocks, of the personas that costs are taken from, and of those predicted
+CALIBRATED = 24
+UNSEEN = 60
+PASSES = 3
+NODES = (1, 8, 64, 512)
+CORES = 16
+PERSONAS = 100_000_000
 CALLS = 300
 
 
 @contextmanager
 def cluster(cores: list[str]) -> Iterator[str]:
     """Raylets on this machine, each pinned to cores ("0" or "0,1"); gives their address."""
-    folder, port, started = Path(tempfile.mkdtemp(prefix="elr", dir="/tmp")), free_port(), list[subprocess.Popen[bytes]]()
+    folder = Path(tempfile.mkdtemp(prefix="elr", dir="/tmp"))
+    port = free_port()
+    started = list[subprocess.Popen[bytes]]()
     ray_ = str(Path(sys.executable).parent / "ray")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     try:
         for i, pinned in enumerate(cores):
             joins = (
-                [f"--address=127.0.0.1:{port}"] if i else ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}"]
+                [f"--address=127.0.0.1:{port}"]
+                if i
+                else [
+                    "--head",
+                    f"--port={port}",
+                    "--include-dashboard=false",
+                    f"--temp-dir={folder}",
+                ]
             )
-            command = ["taskset", "-c", pinned, ray_, "start", "--block", "--node-ip-address=127.0.0.1", *joins]
-            command += [f"--num-cpus={len(pinned.split(','))}", f"--dashboard-agent-listen-port={free_port()}"]
-            started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            command = [
+                "taskset",
+                "-c",
+                pinned,
+                ray_,
+                "start",
+                "--block",
+                "--node-ip-address=127.0.0.1",
+                *joins,
+            ]
+            command += [
+                f"--num-cpus={len(pinned.split(','))}",
+                f"--dashboard-agent-listen-port={free_port()}",
+            ]
+            started.append(
+                subprocess.Popen(
+                    command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+            )
             time.sleep(8.0)
         yield f"127.0.0.1:{port}"
     finally:
@@ -63,24 +100,38 @@ def cluster(cores: list[str]) -> Iterator[str]:
 
 
 def measure(address: str, on_head: int) -> dict[str, Any]:
-    """In a process of its own, as Ray keeps an address for a process's life: seconds of voting, and what the model needs to know.
+    """In a process of its own, as Ray keeps an address for a process's life: seconds of voting,
+    and what the model needs to know.
 
     on_head: cohorts on the head's node; as many on the others.
     """
     with tempfile.TemporaryDirectory() as scratch, connected(address, 1.0):
-        run = made.run_folder(made.config(UNSEEN * BLOCK, MODELS_N, [VOTES, 2 * VOTES]), RunFolder(Path(scratch) / "run"))
-        ranking, blocks = RankingActor.options(**ON_HEAD).remote(run.path), founding.of_run(run).blocks
-        nodes = sorted(ray.nodes(), key=lambda node: "node:__internal_head__" not in node["Resources"])
-        here = [node["NodeID"] for node in nodes[:1] for _ in range(on_head)] + [node["NodeID"] for node in nodes[1:]]
+        run = made.run_folder(
+            made.config(UNSEEN * BLOCK, MODELS_N, [VOTES, 2 * VOTES]),
+            RunFolder(Path(scratch) / "run"),
+        )
+        ranking = RankingActor.options(**ON_HEAD).remote(run.path)
+        blocks = planted.of_run(run).blocks
+        nodes = sorted(
+            ray.nodes(), key=lambda node: "node:__internal_head__" not in node["Resources"]
+        )
+        here = [node["NodeID"] for node in nodes[:1] for _ in range(on_head)] + [
+            node["NodeID"] for node in nodes[1:]
+        ]
         cohorts = [
-            CohortActor.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(run.path)
+            CohortActor.options(
+                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
+            ).remote(run.path)
             for node in here
         ]
         pool = CohortPool(cohorts)
 
         def voted(round_: int, count: int) -> float:
             start = time.perf_counter()
-            for _ in pool.run([(round_, b) for b in range(count)], lambda actor, place: actor.judge.remote(*place, None, ranking)):
+            for _ in pool.run(
+                [(round_, b) for b in range(count)],
+                lambda actor, place: actor.vote.remote("judge", ranking, *place, None),
+            ):
                 pass
             return time.perf_counter() - start
 
@@ -108,7 +159,7 @@ def _again(pool: CohortPool, ranking: Any, blocks: int) -> int:
 
     def call(actor: Any, place: tuple[int, int]) -> Any:
         begun.append(place)
-        return actor.judge.remote(*place, None, ranking)
+        return actor.vote.remote("judge", ranking, *place, None)
 
     for done, _ in enumerate(pool.run([(0, block) for block in range(blocks)], call)):
         if done == blocks // 2:
@@ -138,24 +189,40 @@ def main() -> None:
         both = measured(address, 2)
     pinned, together = (statistics.median(found["unseen"]) for found in (two, both))
     print(
-        f"{UNSEEN * BLOCK:,} personas x {VOTES} votes on two raylets with a core each: {pinned / together:.2f} times one raylet with both "
+        f"{UNSEEN * BLOCK:,} personas x {VOTES} votes on two raylets with a core each: "
+        f"{pinned / together:.2f} times one raylet with both "
         f"({pinned:.1f} and {together:.1f} s; at most {MOST:g} asked)"
     )
-    print(f"  after a cohort's kill {two['again']} blocks were begun again (at most the {two['cohorts']} in flight asked)")
-    costs = Costs(one["calibrated"] / CALIBRATED - one["merge"] - one["call"] - one["trip"], one["merge"], one["call"], one["trip"])
     print(
-        f"model of scale, from {CALIBRATED} blocks on one pinned raylet: {1e3 * costs.block:.0f} ms a block, "
-        f"{1e3 * costs.merge:.2f} a count, {1e3 * costs.call:.2f} a call, {1e3 * costs.trip:.2f} a trip"
+        f"  after a cohort's kill {two['again']} blocks were begun again (at most the "
+        f"{two['cohorts']} in flight asked)"
+    )
+    costs = Costs(
+        one["calibrated"] / CALIBRATED - one["merge"] - one["call"] - one["trip"],
+        one["merge"],
+        one["call"],
+        one["trip"],
+    )
+    print(
+        f"model of scale, from {CALIBRATED} blocks on one pinned raylet: {1e3 * costs.block:.0f} "
+        "ms a block, "
+        f"{1e3 * costs.merge:.2f} a count, {1e3 * costs.call:.2f} a call, {1e3 * costs.trip:.2f} a "
+        "trip"
     )
     for name, found in (("one pinned raylet", one), ("two", two)):
-        says, was = predict(UNSEEN, 1, found["cohorts"], costs).seconds, statistics.median(found["unseen"])
+        says = predict(UNSEEN, 1, found["cohorts"], costs).seconds
+        was = statistics.median(found["unseen"])
         off = f"{says / was - 1:+.0%} (within {WITHIN:.0%} asked)"
-        print(f"  {UNSEEN} other blocks on {name}: {says:.1f} s predicted, {was:.1f} s measured, {off}")
+        print(
+            f"  {UNSEEN} other blocks on {name}: {says:.1f} s predicted, {was:.1f} s measured, "
+            f"{off}"
+        )
     for nodes in NODES:
         says = predict(-(-PERSONAS // BLOCK), 1, nodes * CORES, costs)
         busy = ", ".join(f"{part} {share:.0%}" for part, share in says.busy.items())
         print(
-            f"  {PERSONAS:,} personas on {nodes} nodes of {CORES} cores: {says.seconds:,.0f} s, held up by the {says.bottleneck} ({busy})"
+            f"  {PERSONAS:,} personas on {nodes} nodes of {CORES} cores: {says.seconds:,.0f} s, "
+            f"held up by the {says.bottleneck} ({busy})"
         )
 
 

@@ -1,7 +1,8 @@
-"""Training System B beside TRL's RewardTrainer: same encoder, LoRA, precision, threads and votes, 50 votes a response.
+"""Training System B beside TRL's RewardTrainer: same encoder, LoRA, precision, threads and
+votes, 50 votes a response.
 
-TRL encodes two answers for every vote, Electorate every answer once a step, whatever the number of votes about it. Then the same
-training as a Ray Train job by one worker and by two, a core each.
+TRL encodes two answers for every vote, Electorate every answer once a step, whatever the number of
+votes about it. Then the same training as a Ray Train job by one worker and by two, a core each.
 """
 
 import json
@@ -19,11 +20,12 @@ import torch
 
 from benchmarks import made
 from benchmarks.leaderboards import PEER, ROOT
-from electorate import features, founding, model_files, prompts
-from electorate.cohort import Cohort
-from electorate.config import Config, Reward
-from electorate.config_file import dump
-from electorate.features import AXES
+from electorate.config.config_file import dump
+from electorate.config.run import Config, Reward
+from electorate.data import features, prompts, run_files
+from electorate.data.features import AXES
+from electorate.inference import model_files
+from electorate.population import planted
 from electorate.ratings.ties import MODELS
 from electorate.rewards import corpus, encoder, store
 from electorate.rewards.corpus import Corpus
@@ -32,11 +34,38 @@ from electorate.rewards.network import Network
 from electorate.rewards.training import Plan, Training, standardise
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
+from electorate.study.cohort import Cohort
 
-CONTESTANTS, PER_ARCHETYPE, PERSONAS, VOTES = 8, 4, 66, 50  # 96 answers to training prompts, each in 50 votes that are no ties
-FASTER, TWICE = 10, 1.4
-EPOCHS, LEARNING_RATE, MAX_TOKENS, LORA_RANK = 8, 1e-3, 128, 8
-WORDS = ("the", "answer", "is", "that", "one", "may", "go", "on", "and", "say", "more", "of", "it", "while", "others", "rather", "less")
+# 96 answers to training prompts, each in 50 votes that are no ties
+CONTESTANTS = 8
+PER_ARCHETYPE = 4
+PERSONAS = 66
+VOTES = 50
+FASTER = 10
+TWICE = 1.4
+EPOCHS = 8
+LEARNING_RATE = 1e-3
+MAX_TOKENS = 128
+LORA_RANK = 8
+WORDS = (
+    "the",
+    "answer",
+    "is",
+    "that",
+    "one",
+    "may",
+    "go",
+    "on",
+    "and",
+    "say",
+    "more",
+    "of",
+    "it",
+    "while",
+    "others",
+    "rather",
+    "less",
+)
 
 
 def settings(workers: int, epochs: int) -> Reward:
@@ -57,44 +86,63 @@ def settings(workers: int, epochs: int) -> Reward:
 def run_folder(folder: RunFolder, reward: Reward) -> RunFolder:
     """A run whose answers are made texts and whose votes are in."""
     plain = made.config(PERSONAS, CONTESTANTS, [VOTES], heterogeneity=0.5)
-    content = plain.model_dump(mode="json") | {"reward": reward.model_dump(mode="json"), "prompts": {"per_archetype": PER_ARCHETYPE}}
+    content = plain.model_dump(mode="json") | {
+        "reward": reward.model_dump(mode="json"),
+        "prompts": {"per_archetype": PER_ARCHETYPE},
+    }
     of = Config.model_validate(content | {"evaluation": {"systems": ["global_bt", "pooled_rm"]}})
-    chosen, random = prompts.select(of), np.random.default_rng(0)
+    chosen = prompts.select(of)
+    random = np.random.default_rng(0)
     texts = [text(random, i % CONTESTANTS) for i in range(len(chosen) * CONTESTANTS)]
     z = features.standardise(features.measure(texts).reshape(len(chosen), CONTESTANTS, len(AXES)))
     files.write_text(folder.config, dump(of))
     files.write_table(folder.prompts, chosen.table())
-    files.write_table(folder.features, pa.table({axis: z.reshape(-1, len(AXES))[:, i] for i, axis in enumerate(AXES)}))
-    files.write_table(folder.responses, pa.table({"response": texts}))
-    electorate = founding.of_run(folder)
+    measured = run_files.features_table(z, of.contestant_names)
+    files.write_table(folder.features, measured)
+    keys = measured.select(["prompt_id", "contestant"])
+    files.write_table(folder.responses, keys.append_column("response", pa.array(texts)))
+    electorate = planted.of_run(folder)
     for block in range(electorate.blocks):
-        Cohort(electorate, folder.votes).judge(0, block)
+        Cohort(electorate, folder).judge(0, block)
     return folder
 
 
-def text(random: np.random.Generator, contestant: int) -> str:
+def text(random: np.random.Generator, contestant: int, most_lines: int = 6) -> str:
     """About 60 tokens, in a manner of the contestant's and of its own."""
     lines = []
-    for _ in range(int(random.integers(3, 7))):
+    for _ in range(int(random.integers(max(1, most_lines // 2), most_lines + 1))):
         line = " ".join(random.choice(WORDS, int(random.integers(5, 12))))
         manner = random.random() + 0.1 * contestant
-        lines.append(f"- {line}" if manner > 1.2 else f"## {line}" if manner > 1.0 else f"{line}!" if manner < 0.2 else f"{line}, 42.")
+        lines.append(
+            f"- {line}"
+            if manner > 1.2
+            else f"## {line}"
+            if manner > 1.0
+            else f"{line}!"
+            if manner < 0.2
+            else f"{line}, 42."
+        )
     return "\n".join(lines)
 
 
 def ours(run: RunFolder, reward: Reward, source: str) -> tuple[list[tuple[float, float]], Corpus]:
-    """After each epoch (seconds so far, held-out log loss of decided votes), and what was trained on."""
-    electorate = founding.of_run(run)
+    """After each epoch (seconds so far, held-out log loss of decided votes), and what was
+    trained on.
+    """
+    electorate = planted.of_run(run)
     reader, tokenizer = encoder.load(source, None, False, reward.lora_rank, 0)
     votes = decided(corpus.of_run(run, electorate, reward, 0, tokenizer))
     network = Network(reader, {"pooled_rm": FORMS["pooled_rm"]}, 1, CONTESTANTS, 1, "davidson")
     standardise(network, votes, 0)
     training = Training(network, network, votes, MODELS["davidson"], 0, Plan.of(reward))
-    found, start, pause = [], time.perf_counter(), 0.0
+    found = []
+    start = time.perf_counter()
+    pause = 0.0
     for _ in range(reward.epochs):
         training.epoch()
         stop = time.perf_counter()
-        base, of = training.reads()["pooled_rm"].base[0], training.held_out
+        base = training.reads()["pooled_rm"].base[0]
+        of = training.held_out
         d = (base[of.answer_a] - base[of.answer_b]) * np.where(of.outcome == 0, 1, -1)
         found.append((stop - start - pause, float(np.log1p(np.exp(-d)).mean())))
         pause += time.perf_counter() - stop
@@ -107,21 +155,36 @@ def decided(of: Corpus) -> Corpus:
     return Corpus(of.answers, of.prompt, of.model, battles, of.learned, of.held_out)
 
 
-def trl(folder: Path, run: RunFolder, votes: Corpus, source: str, threads: int) -> dict[str, Any]:
-    """What the peer makes of the same votes in one pass over them."""
-    prompts_, responses = files.read_table(run.prompts)["prompt"].to_pylist(), files.read_table(run.responses)["response"].to_pylist()
+def trl(
+    folder: Path,
+    run: RunFolder,
+    votes: Corpus,
+    settings: dict[str, Any],
+    most: int | None = None,
+    python: str | Path = PEER,
+) -> dict[str, Any]:
+    """What the peer makes of the same votes, or the first `most`, in one pass over them.
+
+    Args:
+        settings: see benchmarks/trl_peer.py.
+    """
+    prompts_ = files.read_table(run.prompts)["prompt"].to_pylist()
+    responses = files.read_table(run.responses)["response"].to_pylist()
+    models = len(responses) // len(prompts_)
     # Both read a prompt and a response together.
-    read = [f"{prompts_[i // CONTESTANTS]}\n{response}" for i, response in enumerate(responses)]
+    read = [f"{prompts_[i // models]}\n{response}" for i, response in enumerate(responses)]
     battles = votes.battles
+    folder.mkdir()
     for name, of in (("train", votes.learned), ("test", votes.held_out)):
-        own = battles.take(np.flatnonzero(np.isin(battles.prompt, of)))
+        own = battles.take(np.flatnonzero(np.isin(battles.prompt, of))[:most])
         first = own.outcome == 0
-        won, lost = np.where(first, own.answer_a, own.answer_b), np.where(first, own.answer_b, own.answer_a)
+        won = np.where(first, own.answer_a, own.answer_b)
+        lost = np.where(first, own.answer_b, own.answer_a)
         table = pa.table({"chosen": [read[i] for i in won], "rejected": [read[i] for i in lost]})
         pq.write_table(table, folder / f"{name}.parquet")
-    told = {"model": source, "threads": threads, "learning_rate": LEARNING_RATE, "max_tokens": MAX_TOKENS, "lora_rank": LORA_RANK}
-    (folder / "settings.json").write_text(json.dumps(told))
-    done = subprocess.run([PEER, ROOT / "benchmarks" / "trl_peer.py", folder], check=True, capture_output=True, text=True)
+    (folder / "settings.json").write_text(json.dumps(settings))
+    command = [python, ROOT / "benchmarks" / "trl_peer.py", folder]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -135,11 +198,17 @@ def seconds_an_epoch(workers: int) -> float:
         reward = settings(workers, 5)
         run = run_folder(RunFolder(Path(folder)), reward)
         reward_job.train(run, reward, 0, Path(folder) / "cache")
-        return float(np.median([epoch["seconds"] for epoch in store.read_history(store.of_round(run, 0))[1:]]))
+        return float(
+            np.median(
+                [epoch["seconds"] for epoch in store.read_history(store.of_round(run, 0))[1:]]
+            )
+        )
 
 
 def main() -> None:
-    """Print votes a second of both at the log loss TRL ends with, and what a second worker gains."""
+    """Print votes a second of both at the log loss TRL ends with, and what a second worker
+    gains.
+    """
     threads = min(2, os.cpu_count() or 1)
     torch.set_num_threads(threads)
     reward = settings(1, EPOCHS)
@@ -147,20 +216,45 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = run_folder(RunFolder(Path(folder) / "run"), reward)
         epochs, votes = ours(run, reward, source)
-        (Path(folder) / "trl").mkdir()
-        peer = trl(Path(folder), run, votes, source, threads)
-    answers, learned, seconds = len(votes.rows(votes.learned)), peer["votes"], epochs[-1][0]
-    print(f"reward model (MiniLM, LoRA {LORA_RANK}, {threads} threads) from {learned:,} votes, {2 * learned / answers:.0f} a response:")
-    rate, theirs = learned * len(epochs) / seconds, learned / peer["seconds"]
-    print(f"  {rate:,.0f} votes/s, TRL {theirs:,.0f}: {rate / theirs:.0f} times (at least {FASTER} asked)")
-    print(f"  held-out log loss {min(loss for _, loss in epochs):.4f} at best of {len(epochs)} epochs ({seconds:.0f} s); ", end="")
+        told = {
+            "model": source,
+            "threads": threads,
+            "learning_rate": LEARNING_RATE,
+            "max_tokens": MAX_TOKENS,
+            "lora_rank": LORA_RANK,
+        }
+        peer = trl(Path(folder) / "trl", run, votes, told)
+    answers = len(votes.rows(votes.learned))
+    learned = peer["votes"]
+    seconds = epochs[-1][0]
+    print(
+        f"reward model (MiniLM, LoRA {LORA_RANK}, {threads} threads) from {learned:,} votes, "
+        f"{2 * learned / answers:.0f} a response:"
+    )
+    rate = learned * len(epochs) / seconds
+    theirs = learned / peer["seconds"]
+    print(
+        f"  {rate:,.0f} votes/s, TRL {theirs:,.0f}: {rate / theirs:.0f} times (at least {FASTER} "
+        "asked)"
+    )
+    print(
+        f"  held-out log loss {min(loss for _, loss in epochs):.4f} at best of {len(epochs)} "
+        f"epochs ({seconds:.0f} s); ",
+        end="",
+    )
     print(f"TRL {peer['held_out']:.4f} after one ({peer['seconds']:.0f} s)")
     reached = next((seconds for seconds, loss in epochs if loss <= peer["held_out"]), None)
-    told = "not reached" if reached is None else f"reached in {reached:.1f} s, {peer['seconds'] / reached:.0f} times sooner"
+    told = (
+        "not reached"
+        if reached is None
+        else f"reached in {reached:.1f} s, {peer['seconds'] / reached:.0f} times sooner"
+    )
     print(f"  TRL's log loss {told}")
-    one, two = seconds_an_epoch(1), seconds_an_epoch(2)
+    one = seconds_an_epoch(1)
+    two = seconds_an_epoch(2)
     print(
-        f"  an epoch of the Ray Train job: one worker {one:.2f} s, two {two:.2f} s, {one / two:.2f} times as fast (at least {TWICE} asked)"
+        f"  an epoch of the Ray Train job: one worker {one:.2f} s, two {two:.2f} s, "
+        f"{one / two:.2f} times as fast (at least {TWICE} asked)"
     )
 
 

@@ -1,4 +1,6 @@
-"""Where a run's parts go: said before anything starts, and refused where the cluster could never hold them."""
+"""Where a run's parts go: said before anything starts, and refused where the cluster could never
+hold them.
+"""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -7,24 +9,21 @@ from itertools import chain
 from typing import Literal
 
 import ray
-from ray._private import state
 from rich.console import Console
 
-from electorate.errors import ElectorateError
+from actors import ray_private
+from electorate.base.errors import ElectorateError
 
 Bundle = Mapping[str, float]  # resource to how much of it, on one node
 Phase = Literal["throughout", "answers", "training"]
 COUNTED = ("CPU", "GPU")
-HEAD = "node:__internal_head__"  # which Ray gives to the head's node
 MOST_NODES = 100_000  # of a group that may grow without end
-ON_HEAD = {"resources": {HEAD: 0.001}}  # where the cluster's state is too, on a node that is not taken back
-SPREAD = {"scheduling_strategy": "SPREAD"}  # so that a lost node takes as few of them as it can
 
 
 @dataclass(frozen=True)
 class Part:
-    """So many alike, each asking for its bundles, which may lie on different nodes. during: when they are there.
-    lower: the config's keys that make it smaller.
+    """So many alike, each asking for its bundles, which may lie on different nodes. during: when
+    they are there. lower: the config's keys that make it smaller.
     """
 
     what: str
@@ -46,11 +45,20 @@ class Room:
     def of_cluster(cls) -> "Room":
         """Of the cluster that this process is connected to."""
         alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        config = state.state.get_cluster_config()
-        groups = [] if config is None else config.node_group_configs
-        sizes = [(dict(group.resources), MOST_NODES if group.max_count < 0 else group.max_count) for group in groups]
-        # Groups count nodes that are alive already; they are taken off so that none is counted twice.
-        return cls(alive, [(size, max(0, most - sum(_alike(node, size) for node in alive))) for size, most in sizes])
+        groups = ray_private.node_groups()
+        sizes = [
+            (dict(group.resources), MOST_NODES if group.max_count < 0 else group.max_count)
+            for group in groups
+        ]
+        # Groups count nodes that are alive already; they are taken off so that none is counted
+        # twice.
+        return cls(
+            alive,
+            [
+                (size, max(0, most - sum(_alike(node, size) for node in alive)))
+                for size, most in sizes
+            ],
+        )
 
     def total(self, resource: str, to_come: bool) -> float:
         """Of one resource, over nodes alive or over those that may come."""
@@ -59,13 +67,24 @@ class Room:
         return sum(node.get(resource, 0.0) for node in self.alive)
 
     def lacking(self, bundles: Sequence[Bundle]) -> Bundle | None:
-        """The first bundle, largest first, that finds no node any more; None if all have one. First fit, GPUs first."""
+        """The first bundle, largest first, that finds no node any more; None if all have one. First
+        fit, GPUs first.
+        """
         left = [dict(node) for node in self.alive]
         to_come = [most for _, most in self.to_come]
-        for bundle in sorted(bundles, key=lambda bundle: (-bundle.get("GPU", 0.0), -bundle.get("CPU", 0.0))):
+        for bundle in sorted(
+            bundles, key=lambda bundle: (-bundle.get("GPU", 0.0), -bundle.get("CPU", 0.0))
+        ):
             node = next((node for node in left if _fits(bundle, node)), None)
             if node is None:
-                group = next((i for i, (size, _) in enumerate(self.to_come) if to_come[i] and _fits(bundle, size)), None)
+                group = next(
+                    (
+                        i
+                        for i, (size, _) in enumerate(self.to_come)
+                        if to_come[i] and _fits(bundle, size)
+                    ),
+                    None,
+                )
                 if group is None:
                     return bundle
                 to_come[group] -= 1
@@ -79,7 +98,12 @@ def needed(parts: Sequence[Part], resource: str) -> float:
     """Of one resource, by the parts that are there at the same time."""
     phases: tuple[Phase, ...] = ("answers", "training")
     return max(
-        sum(part.count * bundle.get(resource, 0.0) for part in parts if part.during in ("throughout", phase) for bundle in part.bundles)
+        sum(
+            part.count * bundle.get(resource, 0.0)
+            for part in parts
+            if part.during in ("throughout", phase)
+            for bundle in part.bundles
+        )
         for phase in phases
     )
 
@@ -88,11 +112,14 @@ def require(parts: Sequence[Part], room: Room) -> None:
     """ElectorateError if the cluster could never hold the parts that are there at the same time."""
     for phase in ("answers", "training"):
         together = [part for part in parts if part.during in ("throughout", phase)]
-        lacking = room.lacking(list(chain.from_iterable(part.bundles for part in together for _ in range(part.count))))
+        lacking = room.lacking(
+            list(chain.from_iterable(part.bundles for part in together for _ in range(part.count)))
+        )
         if lacking is not None:
             part = next(part for part in together if lacking in part.bundles)
             raise ElectorateError(
-                f"cluster: {part.what} ({part.count} x {_said(part.bundles)}) finds no room beside the rest: {_there(room)}; "
+                f"cluster: {part.what} ({part.count} x {_said(part.bundles)}) does not fit beside "
+                f"the other parts: {_there(room)}; "
                 f"lower {part.lower}, or start a larger cluster"
             )
 
@@ -108,8 +135,15 @@ def tell(parts: Sequence[Part], room: Room, console: Console) -> None:
 def _there(room: Room) -> str:
     nodes = len(room.alive)
     has = " and ".join(f"{room.total(resource, False):g} {resource}" for resource in COUNTED)
-    largest = ", ".join(f"{max((node.get(resource, 0.0) for node in room.alive), default=0.0):g} {resource}" for resource in COUNTED)
-    more = [f"{room.total(resource, True):g} {resource}" for resource in COUNTED if room.total(resource, True)]
+    largest = ", ".join(
+        f"{max((node.get(resource, 0.0) for node in room.alive), default=0.0):g} {resource}"
+        for resource in COUNTED
+    )
+    more = [
+        f"{room.total(resource, True):g} {resource}"
+        for resource in COUNTED
+        if room.total(resource, True)
+    ]
     coming = f", and may grow by {' and '.join(more)}" if more else ""
     return f"{nodes} node{'s' * (nodes != 1)} with {has}, at most {largest} on one{coming}"
 
@@ -117,11 +151,21 @@ def _there(room: Room) -> str:
 def _said(bundles: Sequence[Bundle]) -> str:
     if len(bundles) > 1:
         return f"{len(bundles)} x {_said(bundles[:1])}"
-    return " + ".join(f"{amount:g} {resource}" for resource, amount in bundles[0].items() if resource in COUNTED and amount) or "nothing"
+    return (
+        " + ".join(
+            f"{amount:g} {resource}"
+            for resource, amount in bundles[0].items()
+            if resource in COUNTED and amount
+        )
+        or "nothing"
+    )
 
 
 def _fits(bundle: Bundle, node: Bundle) -> bool:
-    return all(node.get(resource, 0.0) >= amount - sys.float_info.epsilon for resource, amount in bundle.items())
+    return all(
+        node.get(resource, 0.0) >= amount - sys.float_info.epsilon
+        for resource, amount in bundle.items()
+    )
 
 
 def _alike(node: Bundle, size: Bundle) -> bool:

@@ -1,4 +1,6 @@
-"""A connection to Ray: a fresh one on this machine, or a running cluster's, never one left behind."""
+"""A connection to Ray: a fresh one on this machine, or a running cluster's, never one left
+behind.
+"""
 
 import logging
 import os
@@ -7,18 +9,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import ray
-from ray._private.services import canonicalize_bootstrap_address
 from ray.exceptions import RayError
 
+from actors import ray_private
 from cluster.placement import Room
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
 
 CONNECT_SECONDS = 5.0
-
-
-def in_job() -> bool:
-    """Whether this process is the driver of a `ray job submit`."""
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+PROXY_START_S = 60
+LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
@@ -26,25 +25,41 @@ def connected(address: str | None, cpus_needed: float, gpus_needed: int = 0) -> 
     """Ray for the length of the block.
 
     address: a cluster's, `auto`, or None for RAY_ADDRESS if it is set and else a Ray of our own on
-    this machine (whatever address file an earlier cluster left). cpus_needed: the CPUs that
-    actors and engines ask for together; a Ray of our own is told it has them, a cluster must. gpus_needed:
+    this machine (whatever address file an earlier cluster left). cpus_needed: the CPUs that actors
+    and engines ask for together; a Ray of our own is told it has them, a cluster must. gpus_needed:
     by the engines; this machine must have them, a cluster may start them when they are asked for.
 
-    Raises ElectorateError if no cluster answers, the token is refused, or it can never have the CPUs or GPUs.
+    Raises ElectorateError if no cluster answers, the token is refused, or it can never have the
+    CPUs or GPUs.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Serve's processes inherit it from a Ray of our own: fewer hops a request, at no cost to a run.
     os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
+    # Serve kills a proxy that is not up within 5 s, which a busy machine does not manage, and
+    # then fails to start at all.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", str(PROXY_START_S))
     address = address or os.environ.get("RAY_ADDRESS")
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None or address == "local":
         cpus = max(os.cpu_count() or 1, int(-(-cpus_needed // 1)))
-        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+        if "RAY_AUTH_MODE" not in os.environ:
+            # Whoever reaches Ray's ports runs code here: never without a token, whatever Ray's
+            # default is.
+            ray_private.enable_token_auth()
+        with ray_private.listening_on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                _node_ip_address=LOOPBACK,
+                **quiet,
+            )
         there = int(ray.cluster_resources().get("GPU", 0))
         if gpus_needed > there:
             ray.shutdown()
             raise ElectorateError(
-                f"models: the engines ask for {gpus_needed} GPUs and this machine has {there}; give --address of a cluster "
+                f"models: the engines ask for {gpus_needed} GPUs and this machine has {there}; "
+                "give --address of a cluster "
                 "that has them, set accelerator: cpu, or name fewer models"
             )
     else:
@@ -62,33 +77,41 @@ def _connect(address: str, quiet: Mapping[str, object]) -> None:
     try:
         ray.init(address=address, **quiet)
     except (RayError, ConnectionError, ValueError, RuntimeError, OSError) as error:
-        # Ray reports a refused token as any other failure to connect, so the hint goes with all of them.
+        # Ray reports a refused token as any other failure to connect, so the hint goes with all of
+        # them.
         reason = " ".join(str(error).split())[:300]
-        hint = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+        hint = (
+            "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or "
+            "RAY_AUTH_TOKEN_PATH"
+        )
         raise ElectorateError(f"cluster.address: {address}: {reason}; {hint}") from None
 
 
 def _require_listening(address: str) -> None:
     """ray.init waits for minutes on a cluster that is gone; one TCP connection says so at once."""
-    found = canonicalize_bootstrap_address(address)
+    found = ray_private.bootstrap_address(address)
     if found is None:
         raise ElectorateError(
-            f"cluster.address: {address} finds no running Ray; start one with `ray start --head`, or leave the address out"
+            f"cluster.address: {address} finds no running Ray; start one with `ray start --head`, "
+            "or leave the address out"
         )
     host, _, port = found.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, ValueError):
         raise ElectorateError(
-            f"cluster.address: {address} leads to {found}, where nothing listens; if a dead cluster left it behind, `ray stop` clears it"
+            f"cluster.address: {address} leads to {found}, where nothing listens; if a dead "
+            "cluster left it behind, `ray stop` clears it"
         ) from None
 
 
 def _require_cpus(needed: float) -> None:
     room = Room.of_cluster()
-    there, to_come = room.total("CPU", to_come=False), room.total("CPU", to_come=True)
+    there = room.total("CPU", to_come=False)
+    to_come = room.total("CPU", to_come=True)
     if needed > there + to_come:
         raise ElectorateError(
-            f"cluster: {needed:g} CPUs are asked for and the cluster has {there:g}{f' and may grow by {to_come:g}' * bool(to_come)}; "
+            f"cluster: {needed:g} CPUs are asked for and the cluster has "
+            f"{there:g}{f' and may grow by {to_come:g}' * bool(to_come)}; "
             "lower cluster.cohorts or cluster.cpus_per_cohort, or start a larger cluster"
         )

@@ -8,18 +8,20 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, BackpressureConfig, HTTPOptions
 from ray.serve.handle import DeploymentHandle
 
-from actors.reader import TextReader
-from actors.writer import Writer
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
 from electorate.online import base as bases
+from electorate.online.counts import Caps
 from electorate.online.rankings import PromptSystem
-from serve import api
+from serve import api, loopback
 from serve.follower import Follower
 from serve.live import Live
+from serve.reader import TextReader
 from serve.security import Gate, read_keys
-from serve.settings import Settings
+from serve.settings import Settings, read_models
+from serve.writer import Rules, Writer
 
-WRITES_AT_ONCE, READ_AT_ONCE = 1024, 4
+WRITES_AT_ONCE = 1024
+READ_AT_ONCE = 4
 TARGET_SHARE = 0.5  # of what a replica works on at once, above which another one is started
 BUSY = BackpressureConfig(status_code=429, retry_after_s=1)
 NAME = "rankings"
@@ -38,25 +40,48 @@ def stop() -> None:
 
 
 def app(settings: Settings) -> Application:
-    """The endpoint over a run's results, or over none yet. Raises ElectorateError for what cannot be served."""
+    """The endpoint over a run's results, or over none yet.
+
+    Raises ElectorateError for what cannot be served.
+    """
     folder = settings.absolute_folder
     base = bases.of_folder(folder)
     reads_texts = base.run is not None and PromptSystem.of(base.run) is not None
     live = _live(settings, base)
-    keys = None if settings.keys is None else read_keys(settings.keys.expanduser().absolute())
+    if settings.absolute_keys is not None:
+        read_keys(settings.absolute_keys)
+    caps = Caps(settings.user_cap, settings.key_cap)
+    rules = Rules(read_models(settings.models), settings.models_per_key, caps)
     # One writer, and never two: the next waits for the lock on the store that the last one held.
-    writer = ray_serve.deployment(Writer, name="Writer", num_replicas=1, max_ongoing_requests=WRITES_AT_ONCE)
-    writer = writer.options(max_queued_requests=WRITES_AT_ONCE, backpressure_config=BUSY, ray_actor_options={"num_cpus": 0})
+    writer = ray_serve.deployment(
+        loopback.staying(Writer), name="Writer", num_replicas=1, max_ongoing_requests=WRITES_AT_ONCE
+    )
+    writer = writer.options(
+        max_queued_requests=WRITES_AT_ONCE,
+        backpressure_config=BUSY,
+        ray_actor_options={"num_cpus": 0},
+    )
 
-    reader = ray_serve.deployment(TextReader, name="Reader", max_ongoing_requests=READ_AT_ONCE, max_queued_requests=settings.max_queued)
+    reader = ray_serve.deployment(
+        loopback.staying(TextReader),
+        name="Reader",
+        max_ongoing_requests=READ_AT_ONCE,
+        max_queued_requests=settings.max_queued,
+    )
     reader = reader.options(backpressure_config=BUSY, ray_actor_options={"num_cpus": 0})
 
     def build() -> FastAPI:
-        def handle(part: str) -> DeploymentHandle:
-            return ray_serve.get_deployment_handle(part, app_name=ray_serve.get_replica_context().app_name)
+        loopback.stay()
 
-        follower = Follower(bases.of_folder(folder), handle("Writer"), handle("Reader") if reads_texts else None, live)
-        return api.build(follower, settings, Gate(keys, settings.rate))
+        def handle(part: str) -> DeploymentHandle:
+            return ray_serve.get_deployment_handle(
+                part, app_name=ray_serve.get_replica_context().app_name
+            )
+
+        reader = handle("Reader") if reads_texts else None
+        base = bases.of_folder(folder)
+        follower = Follower(base, handle("Writer"), reader, live, settings.max_lag_s)
+        return api.build(follower, settings, Gate(settings.absolute_keys, settings.rate))
 
     scaling = AutoscalingConfig(
         min_replicas=settings.min_replicas,
@@ -73,7 +98,9 @@ def app(settings: Settings) -> Application:
         ray_actor_options={"num_cpus": 0},
     )
     # Bound to the endpoint so that they are deployed with it; its replicas find them by name.
-    return endpoint.bind(writer.bind(folder), *([reader.bind(folder)] if reads_texts else []))
+    return endpoint.bind(
+        writer.bind(folder, rules), *([reader.bind(folder)] if reads_texts else [])
+    )
 
 
 def _live(settings: Settings, base: bases.Base) -> Live | None:
@@ -81,5 +108,8 @@ def _live(settings: Settings, base: bases.Base) -> Live | None:
     if not settings.live:
         return None
     if base.run is None or PromptSystem.of(base.run) is None:
-        raise ElectorateError(f"live: {settings.folder} has nothing that reads answers; serve a run whose config has a reward section")
-    return Live(base.run.electorate.config, settings.contestants_url)
+        raise ElectorateError(
+            f"live: {settings.folder} has nothing that reads answers; serve a run whose config has "
+            "a reward section"
+        )
+    return Live(base.run.voters.config, settings.contestants_url)

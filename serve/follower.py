@@ -1,7 +1,8 @@
-"""A replica's standings, followed from the writer, who is never asked on the way to an answer."""
+"""A replica's snapshot, followed from the writer, who is never asked on the way to an answer."""
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,41 +14,73 @@ from ray.serve import metrics as serve_metrics
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from electorate.endpoints import Answer
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError, RequestError
+from electorate.base.scale import Ints
+from electorate.inference.completions import Answer
 from electorate.online.base import Base
+from electorate.online.handover import Inbox
 from electorate.online.rankings import Rankings
-from electorate.online.standings import Standings
+from electorate.online.snapshot import Snapshot
 from electorate.online.store import Batch, Taken
+from electorate.online.voters import Voters
 from electorate.rewards.weights import PersonalRead
-from electorate.scale import Ints
 from serve.live import Live
 from serve.security import Refused
+from serve.writer import Progress
 
+LOG = logging.getLogger("ray.serve")
 WAIT_S = 2.0  # at most, for a version that a reader wants
 ANSWER_S = 10.0  # at most, for a write to be acknowledged or a text to be read
-UNREAD = "what reads texts is away"
+UNREAD = "the reward model is unavailable"
 AGAIN_S = 0.5  # after the writer was lost
 REPORT_S = 1.0
 PREFIXES = ("ray_electorate_", "ray_serve_")  # Serve counts latencies itself
 
 
 class Follower:
-    """The service of a replica on Ray Serve."""
+    """The service of a replica on Ray Serve.
 
-    def __init__(self, base: Base, writer: DeploymentHandle, reader: DeploymentHandle | None, live: Live | None) -> None:
+    max_lag_s: the replica is not ready while its snapshot is further behind the votes than this.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        writer: DeploymentHandle,
+        reader: DeploymentHandle | None,
+        live: Live | None,
+        max_lag_s: float,
+    ) -> None:
         self.rankings = Rankings(base)
-        self._writer, self._reader, self._live = writer, reader, live
-        self._standings: Standings | None = None
+        self._writer = writer
+        self._reader = reader
+        self._live = live
+        self._max_lag_s = max_lag_s
+        self._inbox = Inbox(base.folder / "snapshots")
+        self._snapshot: Snapshot | None = None
+        self._name = ""
+        self._progress = Progress("", 0.0, 0, "")
+        self._heard = time.monotonic()
         self._newer = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
-        self._requests = serve_metrics.Counter("electorate_requests", "Requests answered", ("route", "status"))
+        self._requests = serve_metrics.Counter(
+            "electorate_requests", "Requests answered", ("route", "status")
+        )
         self._answered = Counter[tuple[str, int]]()
-        self._votes = serve_metrics.Counter("electorate_online_votes", "Votes acknowledged, repeats left out")
+        self._votes = serve_metrics.Counter(
+            "electorate_online_votes", "Votes acknowledged, repeats left out"
+        )
+        self._lag = serve_metrics.Gauge(
+            "electorate_snapshot_lag_seconds", "Since the first write that the snapshot lacks"
+        )
+        self._failures = serve_metrics.Gauge(
+            "electorate_snapshot_failures", "Snapshots that could not be made"
+        )
 
     async def start(self) -> None:
         """Begin to follow, and to report."""
-        self._tasks = [asyncio.get_running_loop().create_task(work) for work in (self._follow(), self._report())]
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(work) for work in (self._follow(), self._report())]
 
     async def stop(self) -> None:
         """Follow no more."""
@@ -55,45 +88,87 @@ class Follower:
             task.cancel()
 
     async def _follow(self) -> None:
+        """Take each snapshot that the writer makes, whatever goes wrong with one."""
         while True:
-            last = -1 if self._standings is None else self._standings.version
             try:
-                found = await self._writer.standings.remote(last)
+                await self._take_next()
             except (RayError, RayServeException) as error:
-                logging.getLogger("ray.serve").warning(
-                    "the writer is away, reads are answered from what is known: %s", type(error).__name__
-                )
+                away = "the writer is unavailable, reads are answered from the last snapshot: %s"
+                LOG.warning(away, type(error).__name__)
                 await asyncio.sleep(AGAIN_S)
-                continue
-            if found is not None:
-                async with self._newer:
-                    self._standings = found
-                    self._newer.notify_all()
+            except Exception:
+                LOG.exception("a snapshot could not be taken over; the next one is waited for")
+                await asyncio.sleep(AGAIN_S)
 
-    async def standings(self, min_version: int) -> Standings:
+    async def _take_next(self) -> None:
+        progress: Progress = await self._writer.progress.remote(self._name)
+        self._progress = progress
+        self._heard = time.monotonic()
+        if progress.name in ("", self._name):
+            return
+        # In a thread, as a large one takes longer than a request may wait.
+        snapshot = await asyncio.to_thread(self._read, progress.name)
+        async with self._newer:
+            self._snapshot = snapshot
+            self._name = progress.name
+            self._newer.notify_all()
+
+    def _read(self, name: str) -> Snapshot:
+        snapshot = self._inbox.take(name)
+        self.rankings.people.open(snapshot)
+        return snapshot
+
+    async def snapshot(self, min_version: int) -> Snapshot:
         """See Service."""
-        known = self._standings
+        known = self._snapshot
         if known is not None and known.version >= min_version:
             return known
+
+        def is_there() -> bool:
+            return self._snapshot is not None and self._snapshot.version >= min_version
+
         try:
             async with asyncio.timeout(WAIT_S), self._newer:
-                await self._newer.wait_for(lambda: self._standings is not None and self._standings.version >= min_version)
+                await self._newer.wait_for(is_there)
         except TimeoutError:
             pass
-        if self._standings is None:
-            raise Refused(503, "the standings are not there yet", 1)
-        if self._standings.version < min_version:
+        known = self._snapshot
+        if known is None:
+            raise Refused(503, "there is no snapshot yet", 1)
+        if known.version < min_version:
             raise Refused(
-                409, f"min_version: {min_version} is not there after {WAIT_S:g} s; the standings are at {self._standings.version}"
+                409,
+                f"min_version: {min_version} is not there after {WAIT_S:g} s; the snapshot is at "
+                f"{known.version}",
             )
-        return self._standings
+        return known
+
+    @property
+    def lag_s(self) -> float:
+        """How far the snapshot is behind the votes, as far as the writer has been heard."""
+        return self._progress.behind_s + time.monotonic() - self._heard
+
+    async def check_ready(self) -> None:
+        """See Service."""
+        await self.snapshot(0)
+        if self.lag_s <= self._max_lag_s:
+            return
+        if time.monotonic() - self._heard > self._max_lag_s:
+            raise Refused(503, f"the writer was not heard for {self._max_lag_s:g} s", 1)
+        raise Refused(
+            503,
+            f"the snapshot is {self.lag_s:.0f} s behind the votes (at most {self._max_lag_s:g}); "
+            "the log says why",
+            1,
+        )
 
     async def vote(self, batch: Batch) -> Taken:
         """See Service."""
         taken = await self._written(self._writer.vote.remote(batch))
         if isinstance(taken, ElectorateError):
             raise taken
-        self._votes.inc(taken.new) if taken.new else None
+        if taken.new:
+            self._votes.inc(taken.new)
         found: Taken = taken
         return found
 
@@ -102,9 +177,32 @@ class Follower:
         version: int | None = await self._written(self._writer.erase.remote(user, key))
         return version
 
-    async def read_answers(self, prompt: str, responses: Sequence[str], models: Ints) -> PersonalRead:
+    async def add_model(self, name: str, key: str) -> int:
         """See Service."""
-        read: PersonalRead = await self._awaited(self._texts().answers.remote(prompt, responses, models), UNREAD)
+        return await self._changed(self._writer.add_model.remote(name, key))
+
+    async def change_model(self, name: str, key: str, to: str | None, retired: bool | None) -> int:
+        """See Service."""
+        return await self._changed(self._writer.change_model.remote(name, key, to, retired))
+
+    async def _changed(self, response: Any) -> int:
+        version: int | RequestError = await self._written(response)
+        if isinstance(version, RequestError):
+            raise version
+        return version
+
+    async def voters(self, limit: int) -> Voters:
+        """See Service."""
+        found: Voters = await self._written(self._writer.voters.remote(limit))
+        return found
+
+    async def read_answers(
+        self, prompt: str, responses: Sequence[str], models: Ints
+    ) -> PersonalRead:
+        """See Service."""
+        read: PersonalRead = await self._awaited(
+            self._texts().answers.remote(prompt, responses, models), UNREAD
+        )
         return read
 
     async def read_prompt(self, prompt: str) -> PersonalRead | None:
@@ -115,7 +213,7 @@ class Follower:
     async def ask(self, prompt: str, models: Sequence[str]) -> Mapping[str, Answer]:
         """See Service."""
         if self._live is None:
-            raise ElectorateError("live: this endpoint asks no contestants; serve with --live")
+            raise RequestError("live: this endpoint asks no contestants; serve with --live")
         return await self._live.ask(prompt, models)
 
     def _texts(self) -> DeploymentHandle:
@@ -124,14 +222,18 @@ class Follower:
         return self._reader
 
     async def _written(self, response: Any) -> Any:
-        return await self._awaited(response, "nothing was acknowledged, as the writer is away; send it again with the same ids")
+        return await self._awaited(
+            response,
+            "the writer is unavailable and acknowledged nothing; send the votes again with the "
+            "same ids",
+        )
 
     async def _awaited(self, response: Any, otherwise: str) -> Any:
         try:
             async with asyncio.timeout(ANSWER_S):
                 return await response
         except BackPressureError:
-            raise Refused(429, "too many wait", 1) from None
+            raise Refused(429, "queue full", 1) from None
         except RayTaskError as error:
             # Its own words are a traceback, which is nobody's business outside.
             raise (error.cause if isinstance(error.cause, ElectorateError) else error) from None
@@ -143,10 +245,13 @@ class Follower:
         self._answered[route, status] += 1
 
     async def _report(self) -> None:
-        """What was counted, once in REPORT_S: Ray's metrics cost more a call than a ranking does."""
+        """What was counted, every REPORT_S: a call of Ray's metrics costs more than a ranking."""
         while True:
             await asyncio.sleep(REPORT_S)
-            counted, self._answered = self._answered, Counter()
+            counted = self._answered
+            self._answered = Counter()
+            self._lag.set(self.lag_s)
+            self._failures.set(self._progress.failed)
             for (route, status), times in counted.items():
                 self._requests.inc(times, tags={"route": route, "status": str(status)})
 
@@ -157,8 +262,16 @@ class Follower:
             for node in ray.nodes():
                 if node["Alive"]:
                     try:
-                        text = (await client.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics")).text
+                        text = (
+                            await client.get(
+                                f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+                            )
+                        ).text
                     except httpx.HTTPError:
                         continue
-                    found |= dict.fromkeys(line for line in text.splitlines() if any(prefix in line.split("{")[0] for prefix in PREFIXES))
+                    found |= dict.fromkeys(
+                        line
+                        for line in text.splitlines()
+                        if any(prefix in line.split("{")[0] for prefix in PREFIXES)
+                    )
         return "\n".join([*found, ""])

@@ -1,4 +1,6 @@
-"""What the page shows of a run beside rankings: personas to pick, battles to judge, learning curves."""
+"""What the page shows of a run beside rankings: personas to pick, battles to judge, learning
+curves.
+"""
 
 import hashlib
 from collections import defaultdict
@@ -6,13 +8,14 @@ from functools import cached_property
 
 import numpy as np
 
+from electorate.config.systems import SYSTEMS
+from electorate.data import run_files
 from electorate.online.base import Base
 from electorate.storage import files
 from serve.schemas import Answer, Battle, Curve, Segment
 
 PERSONAS = 8  # of each segment
 SHOWN = ("kendall_tau", "regret")
-SYSTEMS = ("global_bt", "segment_bt", "elo_offset", "low_rank_rm", "segment_hybrid", "hybrid", "prompt_head", "oracle_features")
 LOOKED_AT = 4096  # personas, to find some of each segment
 
 
@@ -20,7 +23,9 @@ class Gallery:
     """Of a base; empty where nothing was run."""
 
     def __init__(self, base: Base) -> None:
-        self._run, self._names, self._personas = base.run, base.segments, base.personas
+        self._run = base.run
+        self._names = base.segments
+        self._personas = base.personas
 
     @cached_property
     def segments(self) -> list[Segment]:
@@ -29,7 +34,10 @@ class Gallery:
             return []
         label = self._run.segments(np.arange(min(self._personas, LOOKED_AT)))
         own = [np.flatnonzero(label == k)[:PERSONAS].tolist() for k in range(len(self._names))]
-        return [Segment(name=name, personas=[str(persona) for persona in of]) for name, of in zip(self._names, own, strict=True)]
+        return [
+            Segment(name=name, personas=[str(persona) for persona in of])
+            for name, of in zip(self._names, own, strict=True)
+        ]
 
     @cached_property
     def curves(self) -> list[Curve]:
@@ -42,11 +50,16 @@ class Gallery:
                 (row["users"], row["segment"], row["prompts"]) == ("seen", "all", "unseen")
                 and row["metric"] in SHOWN
                 and row["system"] in SYSTEMS
+                and SYSTEMS[row["system"]].on_page
             ):
-                points[row["system"], row["metric"]].append((row["votes_per_user"], row["value"], row["ci_low"], row["ci_high"]))
+                points[row["system"], row["metric"]].append(
+                    (row["votes_per_user"], row["value"], row["ci_low"], row["ci_high"])
+                )
         return [
             _curve(system, metric, sorted(of))
-            for (system, metric), of in sorted(points.items(), key=lambda item: SYSTEMS.index(item[0][0]))
+            for (system, metric), of in sorted(
+                points.items(), key=lambda item: list(SYSTEMS).index(item[0][0])
+            )
         ]
 
     @cached_property
@@ -55,11 +68,14 @@ class Gallery:
         if self._run is None or not self._run.folder.responses.exists():
             return [], []
         by_prompt = defaultdict(list)
-        for row in files.read_table(self._run.folder.responses, ["prompt_id", "contestant", "response"]).to_pylist():
+        names = self._run.voters.config.contestant_names
+        table = run_files.read_responses(self._run.folder, len(self._run.prompts), names)
+        for row in table.select(["prompt_id", "contestant", "response"]).to_pylist():
             if row["response"]:
-                by_prompt[row["prompt_id"]].append(Answer(model=row["contestant"], response=row["response"]))
-        everyone = len(self._run.electorate.config.contestants)
-        whole = [prompt for prompt, answers in by_prompt.items() if len(answers) == everyone]
+                by_prompt[row["prompt_id"]].append(
+                    Answer(model=row["contestant"], response=row["response"])
+                )
+        whole = [prompt for prompt, answers in by_prompt.items() if len(answers) == len(names)]
         return whole, [by_prompt[prompt] for prompt in whole]
 
     def battle(self, user: str, seed: int) -> Battle | None:
@@ -67,13 +83,27 @@ class Gallery:
         prompts, answers = self._answers
         if not prompts or self._run is None:
             return None
-        random = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(user.encode()).digest()[:4], "big")])
+        random = np.random.default_rng(
+            [seed, int.from_bytes(hashlib.sha256(user.encode()).digest()[:4], "big")]
+        )
         place = int(random.integers(len(prompts)))
         a, b = random.choice(len(answers[place]), 2, replace=False).tolist()
         prompt = prompts[place]
-        return Battle(prompt_id=prompt, prompt=self._run.prompts.text[prompt], a=answers[place][a], b=answers[place][b])
+        return Battle(
+            prompt_id=prompt,
+            prompt=self._run.prompts.text[prompt],
+            a=answers[place][a],
+            b=answers[place][b],
+        )
 
 
 def _curve(system: str, metric: str, points: list[tuple[int, float, float, float]]) -> Curve:
     votes, value, low, high = ([point[i] for point in points] for i in range(4))
-    return Curve(system=system, metric=metric, votes=[int(v) for v in votes], value=value, ci_low=low, ci_high=high)
+    return Curve(
+        system=system,
+        metric=metric,
+        votes=[int(v) for v in votes],
+        value=value,
+        ci_low=low,
+        ci_high=high,
+    )

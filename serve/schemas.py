@@ -2,12 +2,25 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+from electorate.ratings import ties
+
+
+def _usable_in_paths(name: str) -> str:
+    """A user's id as it can be read and erased by: clients take `.` and `..` out of a path."""
+    if {".", ".."} & set(name.split("/")):
+        raise ValueError("no part between slashes may be `.` or `..`")
+    return name
+
+
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+UserId = Annotated[Name, AfterValidator(_usable_in_paths)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
 Winner = Literal["model_a", "model_b", "tie", "both_bad"]
-Ties = Literal["half", "davidson", "rao_kupper"]
+Ties = ties.Name
 Version = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -26,14 +39,28 @@ class Problem(Wire):
 class Vote(Wire):
     """One judgement of one battle."""
 
-    id: Name = Field(description="yours; sent again with the same user it is not counted again")
-    user_id: Name
+    id: Name = Field(
+        description=(
+            "yours: of one vote of a user. Sent again with the same key it is not counted again; "
+            "with another vote it is refused"
+        )
+    )
+    user_id: UserId
     model_a: Name
     model_b: Name
     winner: Winner
-    first_shown: Literal["model_a", "model_b"] = Field("model_a", description="which answer stood first")
-    prompt_id: int | None = Field(None, ge=0, le=2**31 - 1, description="of the run's prompts, where the battle was on one of them")
-    segment: Name | None = Field(None, description="the user's; the one named with its first vote stays")
+    first_shown: Literal["model_a", "model_b"] = Field(
+        "model_a", description="which answer stood first"
+    )
+    prompt_id: int | None = Field(
+        None,
+        ge=0,
+        le=2**31 - 1,
+        description="of the run's prompts, where the battle was on one of them",
+    )
+    segment: Name | None = Field(
+        None, description="the user's; the one named with its first vote stays"
+    )
 
 
 class Votes(Wire):
@@ -49,10 +76,56 @@ class Acknowledged(Wire):
     new: int = Field(description="how many were not known before")
 
 
-class Erased(Wire):
-    """Nothing of the user is left."""
+class Done(Wire):
+    """It is on disk."""
+
+    version: Version = Field(description="a read with this min_version knows it")
+
+
+class Model(Wire):
+    """A model that votes are on, or may be on."""
+
+    name: str
+    retired: bool = Field(description="whether it takes no more votes and is not ranked")
+    votes: int = Field(description="battles it was in, by weight")
+
+
+class Models(Wire):
+    """All of them."""
 
     version: Version
+    models: list[Model]
+
+
+class NewModel(Wire):
+    """A model that votes may be on from now on."""
+
+    name: Name
+
+
+class ModelChange(Wire):
+    """What becomes of a model; what is left out stays as it is."""
+
+    name: Name | None = Field(None, description="what it is called from now on")
+    retired: bool | None = None
+
+
+class Voter(Wire):
+    """A user or a key."""
+
+    name: str
+    votes: int
+    weight: float = Field(description="of each of its votes in the boards")
+    share: float = Field(description="of all online votes' weight")
+    flags: list[str] = Field(description="what is odd about its votes")
+
+
+class Voters(Wire):
+    """Who votes most, and by which rule votes are weighed."""
+
+    weights: str
+    users: list[Voter]
+    keys: list[Voter]
 
 
 class Place(Wire):
@@ -71,13 +144,17 @@ class Leaderboard(Wire):
     """Bradley-Terry ratings of everyone or of a segment, best first."""
 
     segment: str | None
+    ties: Ties = Field(description="the tie model of the ratings")
     version: Version
     votes: int = Field(description="that came online, by everyone")
+    weights: str = Field(description="the rule by which online votes are weighed")
     leaderboard: list[Place]
 
 
 class RankedModel(Wire):
-    """A model's place for a user. rating and its 95% interval in Elo points, about the mean of all models, 1000."""
+    """A model's place for a user. rating and its 95% interval in Elo points, about the mean of
+    all models, 1000.
+    """
 
     rank: int
     model: str
@@ -105,22 +182,37 @@ class PersonalRanking(Wire):
     personal: bool = Field(description="whether it is the user's own")
     note: str = Field(description="why it is not")
     votes: int = Field(description="of the user, that it rests on")
+    weight: float = Field(description="of each of the user's online votes in the leaderboards")
     version: Version = Field(description="of the votes it counts")
     ranking: list[RankedModel]
-    responses: list[Answer] | None = Field(None, description="that were ranked, where the contestants were asked for them")
+    responses: list[Answer] | None = Field(
+        None, description="that were ranked, where the contestants were asked for them"
+    )
 
 
 class RankingRequest(Wire):
-    """What to rank, for whom. With a prompt by what the models answer to it: `responses` where they are given, else (`live`) what they
-    answer now, else the run's own where it asked this prompt, else what the prompt alone tells of them.
+    """What to rank, for whom.
+
+    With a prompt by what the models answer to it: `responses` where they are given, else (`live`)
+    what they answer now, else the run's own where it asked this prompt, else what the prompt alone
+    tells of them.
     """
 
     user_id: Name | None = None
     segment: Name | None = Field(None, description="for a user who has none")
     prompt: Text | None = None
-    responses: list[Answer] | None = Field(None, min_length=1, max_length=100, description="to the prompt; these are ranked")
-    live: bool = Field(False, description="ask the contestants now, and rank what they answer; where the endpoint was started so")
-    candidates: list[Name] | None = Field(None, min_length=1, max_length=500, description="models to rank; none: all")
+    responses: list[Answer] | None = Field(
+        None, min_length=1, max_length=100, description="to the prompt; these are ranked"
+    )
+    live: bool = Field(
+        False,
+        description=(
+            "ask the contestants now, and rank what they answer; where the endpoint was started so"
+        ),
+    )
+    candidates: list[Name] | None = Field(
+        None, min_length=1, max_length=500, description="models to rank; none: all"
+    )
     min_version: Version = 0
 
 

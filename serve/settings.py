@@ -4,23 +4,81 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from electorate.base.errors import ElectorateError
+from electorate.online.counts import KEY_CAP, USER_CAP
+from electorate.online.models import MAX_MODELS
+from electorate.online.store import MODELS_PER_KEY
+
 DEFAULT_FOLDER = "runs/online"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Settings(BaseModel):
-    """Of one ranking endpoint. `serve run serve.app:app folder=runs/quickstart keys=keys.json` gives them by name."""
+    """Of one ranking endpoint.
+
+    `serve run serve.app:app folder=runs/quickstart keys=keys.json` gives them by name.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    folder: Path = Field(Path(DEFAULT_FOLDER), description="a finished run's folder, or a new one to begin with no votes")
-    keys: Path | None = Field(None, description="who may read and vote, as `electorate keys` writes it; none: whoever reaches it")
-    live: bool = Field(False, description="ask the run's contestants for rankings with `live: true`; it costs what their answers cost")
-    contestants_url: str | None = Field(
-        None, pattern=r"^https?://[^\s/]+", description="where the run's vLLM models are served, up to and including /v1; for live"
+    folder: Path = Field(
+        Path(DEFAULT_FOLDER),
+        description="a finished run's folder, or a new one to begin with no votes",
     )
-    costs: dict[str, float] = Field({}, description="contestant to what an answer of it costs, for /v1/route; one that is missing costs 0")
-    rate: float = Field(1000.0, gt=0, description="requests a second that a key may make of a replica, a second's worth at once")
+    keys: Path | None = Field(
+        None,
+        description=(
+            "who may read and vote, as `electorate keys` writes it; none: whoever reaches it"
+        ),
+    )
+    models: Path | None = Field(
+        None,
+        description=(
+            "a file with a model's name a line; votes may then name these alone, and those that "
+            "are added while it runs"
+        ),
+    )
+    models_per_key: int = Field(
+        MODELS_PER_KEY, ge=0, description="new models that votes of one key may name"
+    )
+    user_cap: int = Field(
+        USER_CAP, ge=1, description="votes that one user's weigh at most together in boards"
+    )
+    key_cap: int = Field(
+        KEY_CAP, ge=1, description="votes that one key's weigh at most together in boards"
+    )
+    live: bool = Field(
+        False,
+        description=(
+            "ask the run's contestants for rankings with `live: true`; it costs what their answers "
+            "cost"
+        ),
+    )
+    contestants_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+",
+        description="where the run's vLLM models are served, up to and including /v1; for live",
+    )
+    costs: dict[str, float] = Field(
+        {},
+        description=(
+            "contestant to what an answer of it costs, for /v1/route; one that is missing costs 0"
+        ),
+    )
+    hosts: tuple[str, ...] | None = Field(
+        LOOPBACK_NAMES,
+        description="names by which requests may ask for it (their Host and Origin); none: any",
+    )
+    rate: float = Field(
+        1000.0,
+        gt=0,
+        description="requests a second that a key may make of a replica, a second's worth at once",
+    )
     max_body: int = Field(1_000_000, ge=1000, description="bytes of a request")
+    body_s: float = Field(10.0, gt=0, description="seconds that a request's body may take to come")
+    max_lag_s: float = Field(
+        10.0, gt=0, description="seconds that a snapshot may be behind the votes; above, not ready"
+    )
     min_replicas: int = Field(1, ge=1, description="of the endpoint, kept when nobody asks")
     max_replicas: int = Field(4, ge=1, description="of the endpoint, when many ask")
     max_ongoing: int = Field(256, ge=1, description="requests a replica works on at once")
@@ -30,3 +88,27 @@ class Settings(BaseModel):
     def absolute_folder(self) -> Path:
         """As replicas on any node see it; of a relative one the place that the command ran in."""
         return self.folder.expanduser().absolute()
+
+    @property
+    def absolute_keys(self) -> Path | None:
+        """See absolute_folder."""
+        return None if self.keys is None else self.keys.expanduser().absolute()
+
+
+def read_models(path: Path | None) -> tuple[str, ...]:
+    """The names in a file of models, a line each; none for no file.
+
+    Raises ElectorateError if it cannot be read, names one twice, or too many.
+    """
+    if path is None:
+        return ()
+    try:
+        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise ElectorateError(f"--models {path}: cannot be read: {error}") from None
+    names = [line.strip() for line in lines if line.strip()]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not 2 <= len(names) <= MAX_MODELS:
+        wrong = f"names {twice[0]!r} twice" if twice else f"names {len(names):,} models"
+        raise ElectorateError(f"--models {path}: {wrong}; a line a model, 2 to {MAX_MODELS:,}")
+    return tuple(names)

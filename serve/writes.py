@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter
 
-from electorate.errors import ElectorateError
+from electorate.base.errors import RequestError
+from electorate.data.winners import SPELLINGS
 from electorate.online.rankings import Rankings
 from electorate.online.store import NO_PROMPT, Batch
 from electorate.online.store import Vote as StoredVote
-from electorate.votes import WINNERS
 from serve import schemas
 from serve.schemas import Name, Problem
 from serve.security import Gate, Refused
@@ -17,34 +17,51 @@ from serve.service import Service
 
 def routes(service: Service, gate: Gate) -> APIRouter:
     """All of them."""
-    router, rankings = APIRouter(), service.rankings
+    router = APIRouter()
+    rankings = service.rankings
 
     @router.post("/v1/votes")
-    async def vote(votes: schemas.Votes, key: Annotated[str, gate.may("vote")]) -> schemas.Acknowledged:
+    async def vote(
+        votes: schemas.Votes, key: Annotated[str, gate.may("vote")]
+    ) -> schemas.Acknowledged:
         """Acknowledged once the votes are on disk; all of them are taken, or none."""
-        taken = await service.vote(Batch(key, [_stored(vote, rankings, i) for i, vote in enumerate(votes.votes)]))
+        taken = await service.vote(
+            Batch(key, [_stored(vote, rankings, i) for i, vote in enumerate(votes.votes)])
+        )
         return schemas.Acknowledged(version=taken.version, new=taken.new)
 
-    @router.delete("/v1/users/{user_id}", responses={404: {"model": Problem}})
-    async def erase(user_id: Name, key: Annotated[str, gate.may("erase")]) -> schemas.Erased:
+    @router.delete("/v1/users/{user_id:path}", responses={404: {"model": Problem}})
+    async def erase(user_id: Name, key: Annotated[str, gate.may("erase")]) -> schemas.Done:
         """Forget a user: votes, name and ranking, in the database and in the log."""
         version = await service.erase(user_id, key)
         if version is None:
             raise Refused(404, "the user is not known")
-        return schemas.Erased(version=version)
+        return schemas.Done(version=version)
 
     return router
 
 
 def _stored(vote: schemas.Vote, rankings: Rankings, place: int) -> StoredVote:
-    """As it is kept. Raises ElectorateError for what the schema cannot know."""
-    run, where = rankings.base.run, f"votes.{place}"
+    """As it is kept. Raises RequestError for what the schema cannot know."""
+    run = rankings.base.run
+    where = f"votes.{place}"
     if vote.model_a == vote.model_b:
-        raise ElectorateError(f"{where}: a model against itself")
+        raise RequestError(f"{where}: a model against itself")
     if vote.prompt_id is not None and (run is None or vote.prompt_id >= len(run.prompts)):
         known = f"0 to {len(run.prompts) - 1}" if run else "none here"
-        raise ElectorateError(f"{where}.prompt_id: {vote.prompt_id} is not one of the run's prompts ({known})")
+        raise RequestError(
+            f"{where}.prompt_id: {vote.prompt_id} is not one of the run's prompts ({known})"
+        )
     segment = rankings.people.segment(vote.segment)
     prompt = NO_PROMPT if vote.prompt_id is None else vote.prompt_id
     first = int(vote.first_shown == "model_b")
-    return StoredVote(vote.id, vote.user_id, vote.model_a, vote.model_b, WINNERS[vote.winner], first, prompt, segment)
+    return StoredVote(
+        vote.id,
+        vote.user_id,
+        vote.model_a,
+        vote.model_b,
+        SPELLINGS[vote.winner],
+        first,
+        prompt,
+        segment,
+    )

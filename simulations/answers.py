@@ -1,27 +1,36 @@
-"""Stage 1: every contestant's answer to every prompt, from the cache or from the contestants themselves."""
+"""Stage 1: every contestant's answer to every prompt, from the cache or from the contestants
+themselves.
+"""
 
 import pyarrow as pa
 
-from electorate import contestants, recorded
-from electorate.contest import Contest, Model, RecordedModel
-from electorate.contestants import Request
-from electorate.endpoints import Answer
-from electorate.errors import ElectorateError
-from electorate.prompts import PromptSet
+from electorate.base.errors import ElectorateError, EndpointError
+from electorate.config.contest import Contest
+from electorate.config.engines import Model, recordings
+from electorate.data import answer_counts, recorded
+from electorate.data.prompts import PromptSet
+from electorate.inference import contestants
+from electorate.inference.asking import Asking
+from electorate.inference.completions import Answer, may_pass
+from electorate.inference.contestants import Request
 from electorate.storage.response_cache import ResponseCache
-from simulations.asking import Asking
 
 MAX_FAILED = 0.1
 
 
 class Answers:
-    """The answers of a run, by request; those the cache holds are never asked for."""
+    """The answers of a run to these prompts, by request; those the cache holds are never asked
+    for.
+    """
 
     def __init__(self, config: Contest, prompts: PromptSet, cache: ResponseCache) -> None:
+        self.prompts = prompts
         self._config = config
         self._requests = contestants.requests(config, prompts)
         cached = cache.get(request.key for request in self._requests)
-        self._answers = {key: Answer(**row) for key, row in cached.items()} | _recorded(config, prompts, self._requests)
+        self._answers = {key: Answer.stored(row) for key, row in cached.items()} | _recorded(
+            config, prompts, self._requests
+        )
 
     @property
     def missing(self) -> list[Request]:
@@ -40,6 +49,7 @@ class Answers:
         if asked:
             self._answers |= asking.answers(asked, "Asking contestants")
             self._refuse_many_failures()
+        answer_counts.refuse_unusable(self._config, answer_counts.count(self._config, self.table()))
         return len(asked)
 
     def table(self) -> pa.Table:
@@ -53,6 +63,7 @@ class Answers:
                 "tokens": answer.tokens,
                 "seconds": answer.seconds,
                 "error": answer.error or None,
+                "reasoned": answer.reasoned,
             }
             for request in self._requests
         ]
@@ -63,19 +74,24 @@ class Answers:
         prompts = {request.prompt_id for request, _ in failed}
         if len(prompts) > MAX_FAILED * len({request.prompt_id for request in self._requests}):
             request, answer = failed[0]
-            raise ElectorateError(
-                f"{len(failed)} answers failed, on {len(prompts)} prompts; the first: contestant {request.contestant!r} "
-                f"({answer.error}); answers so far are kept, run again with --resume"
+            kind = EndpointError if may_pass(answer) else ElectorateError
+            raise kind(
+                f"{len(failed)} answers failed, on {len(prompts)} prompts; the first: contestant "
+                f"{request.contestant!r} "
+                f"({answer.error})"
             )
 
 
 def _recorded(config: Contest, prompts: PromptSet, requests: list[Request]) -> dict[str, Answer]:
     """The answers of recorded contestants, by key."""
-    by_name, answers = {contestant.name: contestant for contestant in config.contestants}, dict[str, Answer]()
+    files = recordings(config.models)
+    by_name = {contestant.name: contestant for contestant in config.contestants}
+    answers = dict[str, Answer]()
     for request in requests:
-        model = config.models[request.model]
-        if isinstance(model, RecordedModel):
-            text = recorded.read(model.responses).responses[by_name[request.contestant].recorded, prompts.text[request.prompt_id]]
+        if request.model in files:
+            text = recorded.read(files[request.model].responses).responses[
+                by_name[request.contestant].recorded, prompts.text[request.prompt_id]
+            ]
             answers[request.key] = Answer(text, "recorded", 0, 0.0)
     return answers
 
@@ -89,5 +105,6 @@ SCHEMA = pa.schema(
         ("tokens", pa.int32()),
         ("seconds", pa.float32()),
         ("error", pa.string()),
+        ("reasoned", pa.bool_()),
     ]
 )

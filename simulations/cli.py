@@ -1,54 +1,57 @@
-"""The command line: run a config and draw its report, rate votes, predict people's, import data sets."""
+"""The command line: run a config and draw its report, rate votes, predict people's, import data
+sets.
+"""
 
 import argparse
-import sys
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from electorate.errors import ElectorateError
+from electorate.base import checkout
+from electorate.base.errors import ElectorateError
+from electorate.commands import cli
+from electorate.commands.cli import Command
 from electorate.storage.places import Place
-from simulations.arguments import CLASSIC, parser
+from simulations.arguments import CLASSIC, LAMBDA_UNIT, parser
 
-INTERRUPTED = 130
-WRONG = 2
+if TYPE_CHECKING:
+    from electorate.config.run import Config
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for what the user can put right, 130 for Ctrl-C."""
-    # A job's log has no width of its own; a table cut to 80 columns would lose its numbers.
-    # A line is never broken (a path in two halves is no path); names of models and files are no markup.
-    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, markup=False)
-    chosen = argparse.Namespace(command="")
-    try:
-        chosen = parser().parse_args(arguments)
-        COMMANDS[chosen.command](chosen, console)
-    except ElectorateError as error:
-        print(f"electorate: {error}", file=sys.stderr)
-        return WRONG
-    except KeyboardInterrupt:
-        hint = (
-            "; what is done is kept, run again" + (" with --resume" if chosen.command != "sweep" else "") + " to go on"
-            if chosen.command in ("run", "poll", "sweep")
-            else ""
-        )
-        print(f"electorate: interrupted{hint}", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    """Run a command and return the exit code; see `electorate.commands.cli.run`."""
+    return cli.run(_parser, COMMANDS, arguments, _advice)
+
+
+def _parser() -> argparse.ArgumentParser:
+    checkout.require_own_packages()
+    return parser()
+
+
+def _advice(chosen: argparse.Namespace, kept: str) -> str:
+    """How to go on with a command that ended early."""
+    if chosen.command not in ("run", "poll", "sweep"):
+        return ""
+    resume = "" if chosen.command == "sweep" else " with --resume"
+    return f"; {kept}, run again{resume} to go on"
 
 
 def _run(chosen: argparse.Namespace, console: Console) -> None:
-    from electorate import config_file, recorded
+    from electorate.config import config_file
+    from electorate.data import recorded
 
-    short = {"seed": chosen.seed, "cluster.cohorts": chosen.cohorts, "cluster.address": chosen.address}
-    short |= {key: getattr(chosen, key) for _, key, _, _ in CLASSIC}
-    settings = [*chosen.settings, *(f"{key}={value}" for key, value in short.items() if value is not None)]
-    config = config_file.load(chosen.config, settings)
-    incremental = getattr(chosen, "evaluation.incremental")
-    if config.reward is not None and incremental is not None:
-        # Learning curves of System B ask for a training at each checkpoint.
-        config = config_file.load(chosen.config, [*settings, f"reward.incremental={incremental}"])
+    short = {
+        "seed": chosen.seed,
+        "cluster.cohorts": chosen.cohorts,
+        "cluster.address": chosen.address,
+    }
+    plain = config_file.load(chosen.config, chosen.settings)
+    short |= classic(chosen, plain)
+    given = (f"{key}={value}" for key, value in short.items() if value is not None)
+    config = config_file.load(chosen.config, [*chosen.settings, *given])
     config = recorded.with_contestants(config)
     # Ray takes seconds to import; a wrong config should not.
     from simulations import run
@@ -57,9 +60,23 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     summary.show(run.run(config, _out(chosen), chosen.resume, console), console)
 
 
+def classic(chosen: argparse.Namespace, config: "Config") -> dict[str, Any]:
+    """Config key to value, of the options of the classic experiment."""
+    short = {key: getattr(chosen, key) for _, key, _, _ in CLASSIC}
+    if config.reward is not None:
+        # Learning curves of System B ask for a training at each checkpoint.
+        short["reward.incremental"] = short["evaluation.incremental"]
+        if (pull := short.pop("ratings.lambda_reg")) is not None:
+            short["reward.lambda_reg"] = LAMBDA_UNIT * pull
+    if config.judging is not None and config.judging.new_prompts is not None:
+        short["voters.new_prompts.most"] = short.pop("prompts.per_archetype")
+    return short
+
+
 def _poll(chosen: argparse.Namespace, console: Console) -> None:
-    from electorate import config_file, recorded
-    from electorate.polls.config import Poll
+    from electorate.config import config_file
+    from electorate.config.judging import Poll
+    from electorate.data import recorded
 
     config = recorded.with_contestants(config_file.load_as(Poll, chosen.config, chosen.settings))
     # Ray takes seconds to import; a wrong config should not.
@@ -71,10 +88,12 @@ def _poll(chosen: argparse.Namespace, console: Console) -> None:
 
 def _out(chosen: argparse.Namespace) -> Place:
     """Where the results go; a Ray job's own folder is no place for them."""
-    from cluster.session import in_job
-
-    if in_job() and not (chosen.out and chosen.out.is_absolute()):
-        raise ElectorateError(f"--out {chosen.out or '(none)'}: a Ray job's working directory is temporary; give an absolute folder")
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # Ray sets it for a job's driver
+    if in_job and not (chosen.out and chosen.out.is_absolute()):
+        raise ElectorateError(
+            f"--out {chosen.out or '(none)'}: a Ray job's working directory is temporary; give an "
+            "absolute folder"
+        )
     out: Place = chosen.out or Path("runs") / chosen.config.stem
     return out.absolute()
 
@@ -87,42 +106,43 @@ def _sweep(chosen: argparse.Namespace, console: Console) -> None:
     sweep(chosen.config, chosen.settings, chosen.over, chosen.seeds, _out(chosen), console)
 
 
+def _human(chosen: argparse.Namespace, console: Console) -> None:
+    from electorate.storage.run_folder import RunFolder
+    from simulations.report import people_page
+
+    cli.human(chosen, console)
+    folder = RunFolder(chosen.out)
+    people_page.write(folder)
+    console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
+
+
 def _report(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.storage.run_folder import RunFolder
-    from simulations.report import page, poll_page, summary
+    from simulations.report import page, people_page, poll_page, summary
 
     folder = RunFolder(chosen.folder.absolute())
     manifest = folder.read_manifest()
     status = manifest["status"]
     if status != "complete":
-        raise ElectorateError(f"{chosen.folder}: the run is {status}; finish it with `run CONFIG --out {chosen.folder} --resume` first")
+        raise ElectorateError(
+            f"{chosen.folder}: the run is {status}; finish it with `run CONFIG --out "
+            f"{chosen.folder} --resume` first"
+        )
+    if manifest.get("kind") == "human":
+        people_page.write(folder)
+        console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
+        return
     if not folder.config.exists():
-        raise ElectorateError(f"{chosen.folder}: holds no run's config; only a run has a report, other comparisons have their tables")
+        raise ElectorateError(
+            f"{chosen.folder}: holds no run's config; only a run has a report, other comparisons "
+            "have their tables"
+        )
     if manifest.get("kind") == "poll":
         poll_page.write(folder)
         poll_page.show(folder, console)
         return
     page.write(folder)
     summary.show(folder, console)
-
-
-def _rate(chosen: argparse.Namespace, console: Console) -> None:
-    from simulations.rate import Options, rate
-
-    options = Options(chosen.ties, chosen.cluster, chosen.intervals, chosen.weigh, chosen.style)
-    rate(chosen.votes, options, chosen.anchor, chosen.out, console)
-
-
-def _import(chosen: argparse.Namespace, console: Console) -> None:
-    from simulations.importing import import_data
-
-    import_data(chosen.format, chosen.path, chosen.out, console)
-
-
-def _human(chosen: argparse.Namespace, console: Console) -> None:
-    from simulations.human import human
-
-    human(chosen.votes, chosen.out, chosen.ties, chosen.reward, console)
 
 
 def _predict(chosen: argparse.Namespace, console: Console) -> None:
@@ -135,13 +155,29 @@ def _serve(chosen: argparse.Namespace, console: Console) -> None:
     from serve.settings import Settings
     from simulations import serving
 
-    serving.serve(Settings(folder=chosen.folder, keys=chosen.keys, live=chosen.live), chosen.host, chosen.port, chosen.address, console)
+    settings = Settings(
+        folder=chosen.folder,
+        keys=chosen.keys,
+        models=chosen.models,
+        live=chosen.live,
+        hosts=serving.names_of(chosen.host),
+    )
+    serving.serve(settings, chosen.host, chosen.port, chosen.address, console)
 
 
 def _submit(chosen: argparse.Namespace, console: Console) -> None:
     from simulations.submit import submit
 
-    submit(chosen.config, chosen.settings, chosen.address, chosen.out, chosen.resume, to=chosen.to, detach=chosen.detach, console=console)
+    submit(
+        chosen.config,
+        chosen.settings,
+        chosen.address,
+        chosen.out,
+        chosen.resume,
+        to=chosen.to,
+        detach=chosen.detach,
+        console=console,
+    )
 
 
 def _fetch(chosen: argparse.Namespace, _: Console) -> None:
@@ -162,14 +198,41 @@ def _keys(chosen: argparse.Namespace, console: Console) -> None:
     serving.keys(chosen.file, chosen.name, chosen.may, console)
 
 
-COMMANDS = {
+def _init(chosen: argparse.Namespace, console: Console) -> None:
+    from simulations import init
+
+    given = init.Given(
+        chosen.have,
+        chosen.votes,
+        chosen.url,
+        chosen.model,
+        chosen.api_key_env,
+        chosen.voters,
+        chosen.out,
+    )
+    init.init(given, _answer, console)
+
+
+def _answer(question: str) -> str:
+    """What is typed.
+
+    Raises:
+        ElectorateError: nobody is there to type.
+    """
+    try:
+        return input(question)
+    except EOFError:
+        raise ElectorateError("init: nobody answers; give --have, and what it needs") from None
+
+
+COMMANDS: dict[str, Command] = {
+    **cli.COMMANDS,
+    "init": _init,
+    "human": _human,
     "run": _run,
     "poll": _poll,
     "predict": _predict,
     "sweep": _sweep,
-    "rate": _rate,
-    "human": _human,
-    "import": _import,
     "report": _report,
     "serve": _serve,
     "keys": _keys,

@@ -1,28 +1,44 @@
-"""The judges of a poll at work: questions in, readings out, each failure counted by its kind."""
+"""Judges at work: questions in, readings out, each failure counted by its kind."""
 
 from collections import Counter
 from collections.abc import Sequence
 
-from electorate.contest import content_key
-from electorate.endpoints import Call, served_as
+from electorate.config.contest import Contest, content_key
+from electorate.config.engines import asked
+from electorate.config.judging import Judging
+from electorate.inference.asking import Asking
+from electorate.inference.completions import Call
 from electorate.polls import reading, wording
 from electorate.polls.cards import Card
-from electorate.polls.config import Poll
 from electorate.polls.reading import Reading, Unread
 from electorate.polls.wording import Attempt, Question
-from simulations.asking import Asking
 
 
 class Panel:
     """Puts questions to judges, again where that helps.
 
-    unread: how many answers could not be used, by kind, put right later or not; lost: questions without a reading at the end.
+    Args:
+        contest: which models there are, and the seed.
+        judging: who judges, and how.
+        cards: of the personas that questions are about.
+        asking: asks the models.
+
+    Attributes:
+        unread: how many answers could not be used, by kind, put right later or not.
+        lost: questions without a reading at the end, by kind.
     """
 
-    def __init__(self, poll: Poll, cards: Sequence[Card], asking: Asking) -> None:
-        self._poll, self._cards, self._asking = poll, cards, asking
-        self._judges = {judge.name: judge for judge in poll.judges}
-        self.unread, self.lost = Counter[str](), Counter[str]()
+    def __init__(
+        self, contest: Contest, judging: Judging, cards: Sequence[Card], asking: Asking
+    ) -> None:
+        self.judging = judging
+        self.seed = contest.seed
+        self.cards = cards
+        self.unread = Counter[str]()
+        self.lost = Counter[str]()
+        self._asking = asking
+        self._models = asked(contest.models)
+        self._judges = {judge.name: judge for judge in judging.judges}
 
     def ask(self, questions: Sequence[Question], what: str) -> list[Reading | Unread]:
         """A reading of each question, or why there is none."""
@@ -31,21 +47,29 @@ class Panel:
         while pending:
             calls = {i: self._call(questions[i], attempt) for i, attempt in pending.items()}
             answers = self._asking.answers(list(calls.values()), what)
+            temperature = self.judging.criteria_temperature
             following = dict[int, Attempt]()
             for i, attempt in pending.items():
-                found[i] = said = reading.read(questions[i], answers[calls[i].key], self._poll.criteria_temperature)
-                if isinstance(said, Unread):
-                    self.unread[said.kind] += 1
-                    if (next_ := reading.again(said, attempt)) is not None:
-                        following[i] = next_
-                    else:
-                        self.lost[said.kind] += 1
-            pending, what = following, f"{what}, again"
+                found[i] = said = reading.read(questions[i], answers[calls[i].key], temperature)
+                if (next_ := self._again(said, attempt)) is not None:
+                    following[i] = next_
+            pending = following
+            what = f"{what}, again"
         return [found[i] for i in range(len(questions))]
+
+    def _again(self, said: Reading | Unread, attempt: Attempt) -> Attempt | None:
+        """How to ask again, if that helps; what could not be read is counted."""
+        if isinstance(said, Reading):
+            return None
+        self.unread[said.kind] += 1
+        following = reading.again(said, attempt)
+        if following is None:
+            self.lost[said.kind] += 1
+        return following
 
     def _call(self, question: Question, attempt: Attempt) -> Call:
         judge = self._judges[question.judge]
-        model = self._poll.models[judge.model]
-        card = self._cards[question.persona].text(question.order)
-        body = wording.body(question, card, judge, model, self._poll.seed, attempt)
-        return Call(content_key({"served": served_as(model), "body": body}), judge.model, body)
+        model = self._models[judge.model]
+        card = self.cards[question.persona].text(question.order)
+        body = wording.body(question, card, judge, model, self.seed, attempt)
+        return Call(content_key({"served": model.identity(), "body": body}), judge.model, body)

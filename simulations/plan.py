@@ -1,44 +1,84 @@
-"""What a run or a poll asks of a cluster, part by part; said, and refused where it could never be."""
+"""What a run or a poll asks of a cluster, part by part; said, and refused where it could never
+be.
+"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import ceil
 
 from rich.console import Console
 
+from actors.ray_pool import HEAD, ON_HEAD
 from cluster import placement
-from cluster.placement import HEAD, ON_HEAD, Part, Room
+from cluster.placement import Part, Room
 from cluster.reward_job import CPUS_PER_WORKER
-from electorate.config import Config
-from electorate.contest import Cluster, VllmModel
-from serve.contestants import CPUS_PER_ENGINE
+from cluster.session import connected
+from electorate.config.contest import Cluster
+from electorate.config.engines import VllmModel
+from electorate.config.run import Config
+from electorate.inference.engine_resources import CPUS_PER_ENGINE
 
 
 def of_run(config: Config, to_serve: Mapping[str, VllmModel]) -> list[Part]:
     """Its parts. to_serve: the models whose engines have to be started."""
-    ranking = Part("ranking", 1, [{HEAD: ON_HEAD["resources"][HEAD]}], "throughout", "on the head's node", "nothing")
-    return [_cohorts("cohorts", config.cluster), ranking, *(_engine(name, model) for name, model in to_serve.items()), *_training(config)]
+    ranking = Part(
+        "ranking",
+        1,
+        [{HEAD: ON_HEAD["resources"][HEAD]}],
+        "throughout",
+        "on the head's node",
+        "nothing",
+    )
+    return [
+        _cohorts("cohorts", config.cluster),
+        ranking,
+        *(_engine(name, model) for name, model in to_serve.items()),
+        *_training(config),
+    ]
 
 
 def of_poll(settings: Cluster, to_serve: Mapping[str, VllmModel]) -> list[Part]:
     """Its parts."""
-    return [_cohorts("judge actors", settings), *(_engine(name, model) for name, model in to_serve.items())]
+    return [
+        _cohorts("judge actors", settings),
+        *(_engine(name, model) for name, model in to_serve.items()),
+    ]
 
 
-def tell(parts: Sequence[Part], console: Console) -> None:
-    """The plan on the cluster that this process is connected to. Raises ElectorateError if it could never be."""
-    room = Room.of_cluster()
-    placement.require(parts, room)
-    placement.tell(parts, room, console)
+@contextmanager
+def on_cluster(settings: Cluster, parts: Sequence[Part], console: Console) -> Iterator[None]:
+    """Connect to Ray for the length of the block, and tell the plan.
+
+    Raises:
+        ElectorateError: no cluster can be reached, or it could never hold the parts.
+    """
+    cpus = placement.needed(parts, "CPU")
+    gpus = ceil(placement.needed(parts, "GPU"))
+    with connected(settings.address, cpus, gpus):
+        room = Room.of_cluster()
+        placement.require(parts, room)
+        placement.tell(parts, room, console)
+        yield
 
 
 def _cohorts(what: str, settings: Cluster) -> Part:
-    return Part(what, settings.cohorts, [{"CPU": settings.cpus_per_cohort}], "throughout", "spread", "cluster.cohorts")
+    return Part(
+        what,
+        settings.cohorts,
+        [{"CPU": settings.cpus_per_cohort}],
+        "throughout",
+        "spread",
+        "cluster.cohorts",
+    )
 
 
 def _engine(name: str, model: VllmModel) -> Part:
     on_cpu = model.accelerator == "cpu"
     bundles = [{"CPU": CPUS_PER_ENGINE}] if on_cpu else [{"GPU": model.gpu_share}] * model.gpus
     where = "packed" if model.gpus > 1 else "wherever there is room"
-    return Part(f"engine {name}", model.replicas, bundles, "answers", where, f"models.{name}.replicas")
+    return Part(
+        f"engine {name}", model.replicas, bundles, "answers", where, f"models.{name}.replicas"
+    )
 
 
 def _training(config: Config) -> list[Part]:
@@ -47,4 +87,13 @@ def _training(config: Config) -> list[Part]:
     if reward is None:
         return []
     worker = {"CPU": CPUS_PER_WORKER} | ({"GPU": 1.0} if reward.accelerator == "gpu" else {})
-    return [Part("training", reward.fewest_workers, [worker], "training", "packed, a placement group of its own", "reward.workers")]
+    return [
+        Part(
+            "training",
+            reward.fewest_workers,
+            [worker],
+            "training",
+            "packed, a placement group of its own",
+            "reward.workers",
+        )
+    ]

@@ -1,10 +1,12 @@
-"""`poll`: language models read personas' cards and judge for them; the votes, and how far they can be believed."""
+"""`poll`: language models read personas' cards and judge for them; the votes, and how far they
+can be believed.
+"""
 
 import json
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +15,33 @@ import pyarrow as pa
 import yaml
 from rich.console import Console
 
-from actors.judge import JudgeActor
-from cluster import placement
-from cluster.placement import SPREAD
-from cluster.session import connected
-from electorate import embeddings, features, model_files, prompts
-from electorate import votes as votes_module
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
+from electorate.base.scale import Floats
+from electorate.commands import beliefs
+from electorate.config.judging import MOST_RANKED, Poll
+from electorate.data import features, prompts
+from electorate.data import votes as votes_module
+from electorate.data.prompts import PromptSet
+from electorate.data.votes import Votes
+from electorate.evaluation import rating
 from electorate.evaluation.metrics import Standing
-from electorate.polls import cards, new_prompts, reading, tastes, truth, verdicts
+from electorate.inference.asking import Asking
+from electorate.polls import battles, cards, tastes, truth, verdicts
 from electorate.polls.battles import Texts
 from electorate.polls.cards import Card
-from electorate.polls.config import MOST_RANKED, NewPrompts, Poll
-from electorate.polls.reading import Unread
 from electorate.polls.tastes import Fitted, TasteVotes
 from electorate.polls.validity import Check
-from electorate.prompts import NOBODYS, PromptSet
 from electorate.ratings import leaderboard
-from electorate.scale import Floats
 from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.response_cache import ResponseCache
 from electorate.storage.run_folder import RunFolder
-from electorate.votes import Votes
-from simulations import plan, polling, rate
+from simulations import backends, polling, written_prompts
 from simulations.answers import Answers
-from simulations.asking import Asking
 from simulations.engines import Engines
 from simulations.panel import Panel
 from simulations.polling import Material, Polled, Ranked
-from simulations.report import beliefs, poll_page
+from simulations.report import poll_page
 from simulations.stages import UnderWay, carry_out
 
 FEWEST_TASTE_VOTES = 60
@@ -55,7 +54,6 @@ class Sitting:
     way: UnderWay[Poll]
     asking: Asking
     cache: ResponseCache
-    cache_dir: Path
 
     @property
     def poll(self) -> Poll:
@@ -71,36 +69,50 @@ class Sitting:
 def poll(config: Poll, out: Place, resume: bool, console: Console) -> RunFolder:
     """Do the poll, or the rest of one, in folder `out`. Returns the folder, with everything in it.
 
-    What a judge said once is on disk and never asked again. Raises ElectorateError for whatever the user can put right.
+    What a judge said once is on disk and never asked again. Raises ElectorateError for whatever the
+    user can put right.
     """
     folder, _ = carry_out("poll", config, out, resume, console, _sit)
     return folder
 
 
 def _sit(way: UnderWay[Poll]) -> None:
-    config, settings = way.config, way.config.cluster
-    people = None if config.checks.people is None else votes_module.read(Path(config.checks.people), texts=True)[0]
+    config = way.config
+    settings = way.config.cluster
+    people = (
+        None
+        if config.checks.people is None
+        else votes_module.read(Path(config.checks.people), texts=True)[0]
+    )
     personas = cards.of(config.personas, config.seed)
     files.write_table(way.folder.personas, cards.table(personas))
     cache_dir = Path(settings.cache_dir).expanduser()
-    engines = Engines(config.models, {judge.model for judge in config.judges}, cache_dir, settings.serve_port, way.console)
-    parts = plan.of_poll(settings, engines.served)
+    engines = Engines(
+        config.models,
+        {judge.model for judge in config.judges},
+        cache_dir,
+        settings.serve_port,
+        way.console,
+    )
+    engines.check()
     cache = ResponseCache(cache_dir / "answers.sqlite")
-    with connected(settings.address, placement.needed(parts, "CPU"), ceil(placement.needed(parts, "GPU"))):
-        plan.tell(parts, way.console)
-        actor = JudgeActor.options(num_cpus=settings.cpus_per_cohort, **SPREAD)  # type: ignore[attr-defined]  # by ray.remote
-        actors = [actor.remote() for _ in range(settings.cohorts)]
-        try:
-            _stages(Sitting(way, Asking(actors, engines, cache, way.console), cache, cache_dir), personas, people)
-        finally:
-            engines.stop()
-            cache.close()
+    on_cluster = backends.of_poll(settings, engines.served, way.console)
+    with closing(cache), on_cluster as askers, closing(engines):
+        asking = engines.asking(askers, cache)
+        _stages(Sitting(way, asking, cache), personas, people)
 
 
 def _stages(this: Sitting, personas: Sequence[Card], people: Votes | None) -> None:
-    config, panel = this.poll, Panel(this.poll, personas, this.asking)
+    config = this.poll
+    panel = Panel(config, config, personas, this.asking)
     with this.way.stage("prompts") as counts:
-        prompt_set = prompts.select(config) if config.new_prompts is None else _own_prompts(this, config.new_prompts, personas)
+        prompt_set = (
+            prompts.select(config)
+            if config.new_prompts is None
+            else written_prompts.write(
+                this.asking, config.new_prompts, config, personas, this.way.console
+            )
+        )
         counts["prompts"] = len(prompt_set)
     with this.way.stage("answers") as counts:
         prompt_set, texts = _answers(this, prompt_set, counts)
@@ -108,30 +120,36 @@ def _stages(this: Sitting, personas: Sequence[Card], people: Votes | None) -> No
     names = config.contestant_names
     material = Material(personas, texts, usable, prompt_set.ids("test"), names)
     with this.way.stage("votes") as counts:
-        polled = polling.votes(panel, config, material)
+        fought = battles.drawn(len(personas), usable, len(names), config.battles, config.seed)
+        polled = polling.votes(panel, material, fought, config.modes)
         table = _write_votes(this, polled, material)
         counts |= {"battles": len(polled.battles), "votes": table.num_rows}
         if not table.num_rows:
             raise ElectorateError(f"judges: no battle got a vote; why: {_kinds(panel)}")
     with this.way.stage("checks"):
         checks = polling.checks_of_votes(polled, material)
-        checks += polling.checks_by_repeats(panel, config, material, polled)
-        checks += polling.checks_by_pleas(panel, config, material, polled)
-        checks += [] if people is None else polling.checks_by_people(panel, config, material, people)
+        checks += polling.checks_by_repeats(panel, material, polled)
+        checks += polling.checks_by_pleas(panel, material, polled)
+        checks += [] if people is None else polling.checks_by_people(panel, material, people)
     with this.way.stage("rankings"):
-        ranked = polling.rankings(panel, config, material) if len(names) <= MOST_RANKED else []
+        ranked = polling.rankings(panel, material) if len(names) <= MOST_RANKED else []
     board = _write_leaderboard(this)
-    strength = np.array([{row["model"]: row["rating"] for row in board}.get(name, np.nan) for name in names])
+    strength = np.array(
+        [{row["model"]: row["rating"] for row in board}.get(name, np.nan) for name in names]
+    )
     checks += _write_rankings(this, ranked, material, strength)
     fitted = _fit_tastes(this, polled, material, prompt_set)
-    files.write_table(this.folder.path / beliefs.NAME, pa.Table.from_pylist([asdict(check) for check in checks], schema=beliefs.VALIDITY))
+    files.write_table(
+        this.folder.path / beliefs.NAME,
+        pa.Table.from_pylist([asdict(check) for check in checks], schema=beliefs.VALIDITY),
+    )
     summary = {
         "asked": this.asking.asked,
         "sent_again": dict(this.asking.sent_again),
         "unread": dict(panel.unread),
         "lost": dict(panel.lost),
         "tastes": None if fitted is None else fitted.verdict(),
-        "self_judged": config.self_judged,
+        "self_judged": config.self_judged(config),
         "ranked": len(names) <= MOST_RANKED,
     }
     files.write_text(this.folder.summary, json.dumps(summary, indent=2) + "\n")
@@ -142,31 +160,12 @@ def _kinds(panel: Panel) -> str:
     return ", ".join(f"{n} {kind}" for kind, n in panel.lost.most_common()) or "nothing was asked"
 
 
-def _own_prompts(this: Sitting, settings: NewPrompts, personas: Sequence[Card]) -> PromptSet:
-    """Prompts the personas write, without near-duplicates, split by the seed."""
-    asked = new_prompts.calls(settings, this.poll.models, personas)
-    answers = this.asking.answers([call for call, _ in asked], "Writing prompts")
-    rows = list[dict[str, str]]()
-    unread = list[Unread]()
-    for call, about in asked:
-        text = reading.prompt(answers[call.key])
-        if isinstance(text, Unread):
-            unread.append(text)
-        else:
-            rows.append(about | {"prompt": text})
-    encoder = model_files.resolve("new_prompts.encoder", settings.encoder, this.cache_dir)
-    kept = new_prompts.distinct(embeddings.embed([row["prompt"] for row in rows], encoder), settings.most_alike) if rows else []
-    this.way.console.print(
-        f"prompts written: {len(asked)}; {len(unread)} were none, {len(rows) - len(kept)} said what an earlier one did, {len(kept)} kept",
-        highlight=False,
-    )
-    if len(kept) < prompts.MIN_PROMPTS:
-        raise ElectorateError(f"new_prompts: {len(kept)} different prompts were written, at least {prompts.MIN_PROMPTS} are needed")
-    return prompts.split({NOBODYS: [rows[i] for i in kept]}, this.poll.seed)
-
-
-def _answers(this: Sitting, prompt_set: PromptSet, counts: dict[str, Any]) -> tuple[PromptSet, Texts]:
-    """Every contestant's answer to every prompt; a prompt that one of them failed on is in no split."""
+def _answers(
+    this: Sitting, prompt_set: PromptSet, counts: dict[str, Any]
+) -> tuple[PromptSet, Texts]:
+    """Every contestant's answer to every prompt; a prompt that one of them failed on is in no
+    split.
+    """
     answers = Answers(this.poll, prompt_set, this.cache)
     counts["asked"] = answers.gather(this.asking)
     table = answers.table()
@@ -174,24 +173,38 @@ def _answers(this: Sitting, prompt_set: PromptSet, counts: dict[str, Any]) -> tu
     failed = set(table.filter(table["error"].is_valid())["prompt_id"].to_pylist())
     kept = prompt_set.leaving_out(failed)
     files.write_table(this.folder.prompts, kept.table())
-    said, models = [text or "" for text in table["response"].to_pylist()], len(this.poll.contestants)
-    return kept, Texts(prompt_set.text, [said[i * models : (i + 1) * models] for i in range(len(prompt_set))])
+    said = [text or "" for text in table["response"].to_pylist()]
+    models = len(this.poll.contestants)
+    return kept, Texts(
+        prompt_set.text, [said[i * models : (i + 1) * models] for i in range(len(prompt_set))]
+    )
 
 
 def _write_votes(this: Sitting, polled: Polled, material: Material) -> pa.Table:
-    """votes.parquet, as `rate`, `human` and `predict` read it, and judgements.parquet, each judge's own in both orders."""
+    """votes.parquet, as `rate`, `human` and `predict` read it, and judgements.parquet, each
+    judge's own in both orders.
+    """
     table = verdicts.votes(polled.battles, polled.odds, polled.both_bad, material.contestants)
-    persona, prompt = table["persona"].to_pylist(), table["prompt_id"].to_pylist()
+    persona = table["persona"].to_pylist()
+    prompt = table["prompt_id"].to_pylist()
     place = {name: i for i, name in enumerate(material.contestants)}
     texts = {
         "user_id": [material.cards[i].persona for i in persona],
         "archetype": [material.cards[i].segment for i in persona],
         "judge": [" + ".join(judge.name for judge in this.poll.judges)] * len(persona),
         "prompt": [material.texts.prompts[i] for i in prompt],
-        "response_a": [material.texts.answers[i][place[m]] for i, m in zip(prompt, table["model_a"].to_pylist(), strict=True)],
-        "response_b": [material.texts.answers[i][place[m]] for i, m in zip(prompt, table["model_b"].to_pylist(), strict=True)],
+        "response_a": [
+            material.texts.answers[i][place[m]]
+            for i, m in zip(prompt, table["model_a"].to_pylist(), strict=True)
+        ],
+        "response_b": [
+            material.texts.answers[i][place[m]]
+            for i, m in zip(prompt, table["model_b"].to_pylist(), strict=True)
+        ],
     }
-    table = pa.table({**{name: table[name] for name in table.column_names if name != "persona"}, **texts})
+    table = pa.table(
+        {**{name: table[name] for name in table.column_names if name != "persona"}, **texts}
+    )
     files.write_table(this.folder.path / "votes.parquet", table)
     parts = []
     for name, judged in polled.judged.items():
@@ -199,10 +212,16 @@ def _write_votes(this: Sitting, polled: Polled, material: Material) -> pa.Table:
             "judge": [name] * len(polled.battles),
             "user_id": [material.cards[i].persona for i in polled.battles.persona],
         }
-        columns |= {"prompt_id": polled.battles.prompt, "model_a": [material.contestants[i] for i in polled.battles.a]}
+        columns |= {
+            "prompt_id": polled.battles.prompt,
+            "model_a": [material.contestants[i] for i in polled.battles.a],
+        }
         columns |= {"model_b": [material.contestants[i] for i in polled.battles.b]}
         for order, odds in (("a_first", judged.forward), ("b_first", judged.backward)):
-            columns |= {f"{order}_{what}": pa.array(np.exp(odds[:, i]), from_pandas=True) for i, what in enumerate(("a", "b", "tie"))}
+            columns |= {
+                f"{order}_{what}": pa.array(np.exp(odds[:, i]), from_pandas=True)
+                for i, what in enumerate(("a", "b", "tie"))
+            }
         parts.append(pa.table(columns))
     files.write_table(this.folder.path / "judgements.parquet", pa.concat_tables(parts))
     return table
@@ -211,45 +230,76 @@ def _write_votes(this: Sitting, polled: Polled, material: Material) -> pa.Table:
 def _write_leaderboard(this: Sitting) -> list[dict[str, Any]]:
     with files.local(this.folder.path / "votes.parquet") as path:
         votes, _ = votes_module.read(path)
-    several = len(np.unique(votes.users)) > 1
-    rated = rate.fit(votes, rate.Options(ties="davidson", cluster="user" if several else None))
-    rows = leaderboard.rows(votes.models, rated.fit, rate.CONFIDENCE, 0.0, rated.draws)
+    rated = rating.fit(votes, rating.Options())
+    rows = leaderboard.rows(votes.models, rated.fit, rating.CONFIDENCE, 0.0, rated.draws)
     rows = [rows[i] for i in Standing(np.array([row["rating"] for row in rows])).order]
     files.write_table(this.folder.leaderboard, pa.Table.from_pylist(rows))
     return rows
 
 
-def _write_rankings(this: Sitting, ranked: Sequence[Ranked], material: Material, strength: Floats) -> list[Check]:
-    tables, checks = [], list[Check]()
+def _write_rankings(
+    this: Sitting, ranked: Sequence[Ranked], material: Material, strength: Floats
+) -> list[Check]:
+    tables = []
+    checks = list[Check]()
     for one in ranked:
         personas = [material.cards[i].persona for i in one.persona]
-        tables.append(truth.table(one.judge, personas, one.prompt, material.contestants, one.listwise, one.round_robin))
+        tables.append(
+            truth.table(
+                one.judge, personas, one.prompt, material.contestants, one.listwise, one.round_robin
+            )
+        )
         checks += truth.agreement(one.judge, one.listwise, one.round_robin, strength, one.persona)
     if tables:
         files.write_table(this.folder.path / "rankings.parquet", pa.concat_tables(tables))
     return checks
 
 
-def _fit_tastes(this: Sitting, polled: Polled, material: Material, prompt_set: PromptSet) -> Fitted | None:
-    """Tastes fitted to the votes, and a population.yaml of personas with tastes like these; None where votes are too few."""
+def _fit_tastes(
+    this: Sitting, polled: Polled, material: Material, prompt_set: PromptSet
+) -> Fitted | None:
+    """Tastes fitted to the votes, and a population.yaml of personas with tastes like these; None
+    where votes are too few.
+    """
     rows = np.flatnonzero(~np.isnan(polled.odds[:, 0]))
     split = np.array(prompt_set.split)[polled.battles.prompt[rows]]
-    if min((split == name).sum() for name in prompts.SPLITS) < FEWEST_TASTE_VOTES / 6 or len(rows) < FEWEST_TASTE_VOTES:
+    if (
+        min((split == name).sum() for name in prompts.SPLITS) < FEWEST_TASTE_VOTES / 6
+        or len(rows) < FEWEST_TASTE_VOTES
+    ):
         return None
     models = len(material.contestants)
-    raw = features.measure([text for answers in material.texts.answers for text in answers]).reshape(-1, models, len(features.AXES))
+    raw = features.measure(
+        [text for answers in material.texts.answers for text in answers]
+    ).reshape(-1, models, len(features.AXES))
     z = np.zeros_like(raw)
     z[material.prompts] = features.standardise(raw[material.prompts])
     segments = sorted({card.segment for card in material.cards})
     of_card = np.array([segments.index(card.segment) for card in material.cards])
-    fought, odds = polled.battles.take(rows), polled.odds[rows]
+    fought = polled.battles.take(rows)
+    odds = polled.odds[rows]
     contrast = z[fought.prompt, fought.a] - z[fought.prompt, fought.b]
-    votes = TasteVotes(fought.persona, of_card[fought.persona], fought.a, fought.b, contrast, np.exp(odds), verdicts.choice(odds), split)
+    votes = TasteVotes(
+        fought.persona,
+        of_card[fought.persona],
+        fought.a,
+        fought.b,
+        contrast,
+        np.exp(odds),
+        verdicts.choice(odds),
+        split,
+    )
     fitted = tastes.fit(votes, models, len(segments), len(material.cards))
     shares = np.bincount(of_card, minlength=len(segments)) / len(of_card)
-    names = [re.sub(r"[^A-Za-z0-9._-]+", "-", segment).strip("._-")[:80] or f"segment-{i}" for i, segment in enumerate(segments)]
+    names = [
+        re.sub(r"[^A-Za-z0-9._-]+", "-", segment).strip("._-")[:80] or f"segment-{i}"
+        for i, segment in enumerate(segments)
+    ]
     section = {"size": 100_000, **tastes.population(fitted, names, shares, z[material.prompts])}
-    files.write_text(this.folder.path / "population.yaml", yaml.safe_dump(section, sort_keys=False, allow_unicode=True))
+    files.write_text(
+        this.folder.path / "population.yaml",
+        yaml.safe_dump(section, sort_keys=False, allow_unicode=True),
+    )
     axes = pa.table(
         {
             "segment": np.repeat(segments, len(features.AXES)),

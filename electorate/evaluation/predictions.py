@@ -1,4 +1,6 @@
-"""What a system says: a rating of every model for every user, and the odds of every pair, on each prompt."""
+"""What a system says: a rating of every model for every user, and the odds of every pair, on
+each prompt.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,13 +9,16 @@ from typing import Protocol
 
 import numpy as np
 
-from electorate.evaluation.metrics import Standing, dot, pair_indices
-from electorate.judges import vote_probabilities
-from electorate.personas import Electorate
+from electorate.base.pairs import pair_indices
+from electorate.base.registry import load
+from electorate.base.scale import Floats, Ints
+from electorate.config.metrics import METRICS
+from electorate.evaluation.metrics import Standing, dot
+from electorate.population.judges import vote_probabilities
+from electorate.population.personas import Electorate
+from electorate.population.tastes import TasteRatings
 from electorate.ratings.bradley_terry import Fit
-from electorate.ratings.tastes import TasteRatings
 from electorate.ratings.ties import TieModel
-from electorate.scale import Floats, Ints
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 TINY = 1e-12
@@ -21,7 +26,12 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Prediction:
-    """strength: (n or 1, M). odds: (n or 1, pairs, 3), probabilities of A, B, tie for pairs a < b."""
+    """What a system predicts for users on one prompt.
+
+    Attributes:
+        strength: (n or 1, M) nats.
+        odds: (n or 1, pairs, 3) probabilities of A, B and tie for pairs a < b.
+    """
 
     strength: Floats
     odds: Floats
@@ -32,22 +42,34 @@ class Prediction:
         return Standing(self.strength)
 
     def scores(self, true: Floats) -> dict[str, Floats]:
-        """(n,) expected log loss (nats) and Brier score over all pairs, under true probabilities (n, pairs, 3)."""
-        pairs, flat = true.shape[1], true.reshape(len(true), -1)
-        # E|e_o - q|^2 over outcomes o drawn from the truth is 1 - 2 p.q + q.q.
-        return {
-            "log_loss": -dot(flat, self._log_odds) / pairs,
-            "brier": 1 - (2 * dot(flat, self._flat) - dot(self._flat, self._flat)) / pairs,
-        }
+        """Every registered metric of odds, (n,), under true odds (n, pairs, 3)."""
+        specs = [spec for spec in METRICS.values() if spec.of == "odds" and spec.compute]
+        return {spec.name: load(spec.compute)(self, true) for spec in specs if spec.compute}
 
     @cached_property
-    def _flat(self) -> Floats:
+    def flat(self) -> Floats:
+        """(n or 1, pairs * 3) the odds."""
         return self.odds.reshape(len(self.odds), -1)
 
     @cached_property
-    def _log_odds(self) -> Floats:
-        logs: Floats = np.log(np.maximum(self._flat, TINY))
+    def log_odds(self) -> Floats:
+        """Their logarithms."""
+        logs: Floats = np.log(np.maximum(self.flat, TINY))
         return logs
+
+
+def log_loss(prediction: Prediction, true: Floats) -> Floats:
+    """(n,) expected log loss (nats) over all pairs, under true odds (n, pairs, 3)."""
+    loss: Floats = -dot(true.reshape(len(true), -1), prediction.log_odds) / true.shape[1]
+    return loss
+
+
+def brier(prediction: Prediction, true: Floats) -> Floats:
+    """(n,) expected Brier score over all pairs, under true odds (n, pairs, 3)."""
+    flat = true.reshape(len(true), -1)
+    said = prediction.flat
+    # E|e_o - q|^2 over outcomes o drawn from the truth is 1 - 2 p.q + q.q.
+    return 1 - (2 * dot(flat, said) - dot(said, said)) / true.shape[1]
 
 
 class System(Protocol):
@@ -85,12 +107,18 @@ class Unprompted:
     def take(self, users: Ints) -> "Unprompted":
         """See System."""
         said = self.prediction
-        return self if len(said.strength) == 1 else Unprompted(Prediction(said.strength[users], said.odds[users]))
+        return (
+            self
+            if len(said.strength) == 1
+            else Unprompted(Prediction(said.strength[users], said.odds[users]))
+        )
 
 
 @dataclass(frozen=True)
 class Tastes:
-    """oracle_features: a system that knows what the tastes of electorate/ratings/tastes.py are about."""
+    """oracle_features: a system that knows what the tastes of electorate/population/tastes.py are
+    about.
+    """
 
     electorate: Electorate
     rated: TasteRatings
@@ -98,30 +126,47 @@ class Tastes:
     @property
     def overall(self) -> Floats:
         """See System: mean utility over the archetype's mix of prompts."""
-        z = np.einsum("kp,pmd->kmd", self.electorate.prompt_weights, self.electorate.z)[self.rated.archetype]
+        z = np.einsum("kp,pmd->kmd", self.electorate.prompt_weights, self.electorate.z)[
+            self.rated.archetype
+        ]
         taste = np.einsum("nd,nmd->nm", self.rated.mode[:, 1:-2], z)
         return self.rated.mode[:, :1] * self.electorate.strength + taste
 
     def on(self, prompt: int) -> Prediction:
-        """See System. The odds are averaged over the posterior of the difference by the logistic's probit form (MacKay, 1992)."""
+        """See System.
+
+        The odds are averaged over the posterior of the difference by the logistic's probit form
+        (MacKay, 1992).
+        """
         decisiveness = self.electorate.config.judge.decisiveness
         # (M, D+1): what a model's utility on this prompt is linear in.
-        design = decisiveness * np.column_stack([self.electorate.strength, self.electorate.z[prompt]])
-        mode, covariance = self.rated.mode[:, :-2], self.rated.covariance[:, :-2, :-2]
+        design = decisiveness * np.column_stack(
+            [self.electorate.strength, self.electorate.z[prompt]]
+        )
+        mode = self.rated.mode[:, :-2]
+        covariance = self.rated.covariance[:, :-2, :-2]
         strength, a, b = mode @ design.T, *pair_indices(len(design))
         contrast = design[a] - design[b]
         variance = np.einsum("pc,ncp->np", contrast, covariance @ contrast.T)
-        bias, bias_variance = self.rated.mode[:, -2:-1], self.rated.covariance[:, -2, -2, None]
+        bias = self.rated.mode[:, -2:-1]
+        bias_variance = self.rated.covariance[:, -2, -2, None]
         shrink = 1 / np.sqrt(1 + np.pi / 8 * (variance + bias_variance))
-        d, threshold = strength[:, a] - strength[:, b], np.exp(self.rated.mode[:, -1:])
+        d = strength[:, a] - strength[:, b]
+        threshold = np.exp(self.rated.mode[:, -1:])
         lapse = self.electorate.config.judge.lapse_rate
-        first, second = (vote_probabilities(d * shrink, threshold * shrink, sign * bias * shrink, lapse) for sign in (1.0, -1.0))
+        first, second = (
+            vote_probabilities(d * shrink, threshold * shrink, sign * bias * shrink, lapse)
+            for sign in (1.0, -1.0)
+        )
         return Prediction(strength, (first + second) / 2)
 
     def take(self, users: Ints) -> "Tastes":
         """See System."""
         rated = self.rated
-        return Tastes(self.electorate, TasteRatings(rated.archetype[users], rated.mode[users], rated.covariance[users]))
+        return Tastes(
+            self.electorate,
+            TasteRatings(rated.archetype[users], rated.mode[users], rated.covariance[users]),
+        )
 
 
 Systems = Mapping[str, System]
@@ -130,24 +175,32 @@ Systems = Mapping[str, System]
 def from_strength(strength: Floats, eta: Floats, ties: TieModel) -> Unprompted:
     """Plug-in prediction of strengths (n, M) with tie parameters (n,)."""
     a, b = pair_indices(strength.shape[1])
-    return Unprompted(Prediction(strength, ties.probabilities(strength[:, a] - strength[:, b], eta[:, None])))
+    return Unprompted(
+        Prediction(strength, ties.probabilities(strength[:, a] - strength[:, b], eta[:, None]))
+    )
 
 
 def from_fits(fits: list[Fit], ties: TieModel) -> Unprompted:
     """One row a Bradley-Terry fit."""
-    return from_strength(np.array([fit.strength for fit in fits]), np.array([fit.eta for fit in fits]), ties)
+    return from_strength(
+        np.array([fit.strength for fit in fits]), np.array([fit.eta for fit in fits]), ties
+    )
 
 
 def from_posterior(mode: Floats, covariance: Floats, ties: TieModel) -> Unprompted:
-    """Posterior predictive of System A: the odds averaged over the difference's posterior, by Gauss-Hermite.
+    """Posterior predictive of System A: the odds averaged over the difference's posterior, by
+    Gauss-Hermite.
 
     mode: (n, M+1); covariance: (n, M+1, M+1), in nats.
     """
-    strength, eta = mode[:, :-1], mode[:, -1:]
+    strength = mode[:, :-1]
+    eta = mode[:, -1:]
     a, b = pair_indices(strength.shape[1])
     variance = np.diagonal(covariance, axis1=1, axis2=2)
     sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * covariance[:, a, b], 0.0))
     d = strength[:, a] - strength[:, b]
     weights = _WEIGHTS / _WEIGHTS.sum()
-    odds = sum(w * ties.probabilities(d + node * sd, eta) for node, w in zip(_NODES, weights, strict=True))
+    odds = sum(
+        w * ties.probabilities(d + node * sd, eta) for node, w in zip(_NODES, weights, strict=True)
+    )
     return Unprompted(Prediction(strength, np.asarray(odds)))

@@ -1,10 +1,12 @@
 """The tables a comparison leaves: a row a system, metric and place it was measured."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from electorate.evaluation.agreement import Agreement
 from electorate.evaluation.intervals import Estimate, Key
 
 METRICS = pa.schema(
@@ -25,15 +27,49 @@ METRICS = pa.schema(
 GAINS = METRICS.insert(1, pa.field("baseline", pa.string()))
 
 
+EVERYONE = "all"  # the segment of all users
+# In a row's version: System A's fit did not converge, and the row is the global ranking's.
+NOT_CONVERGED = "global_bt, as the fit did not converge"
+
+
 def metric_rows(
-    estimates: Mapping[str, Mapping[Key, Estimate]], where: Mapping[str, Any], versions: Mapping[str, str] | None = None
+    estimates: Mapping[str, Mapping[Key, Estimate]],
+    where: Mapping[str, Any],
+    versions: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of METRICS from system to (prompts, metric) to estimate; where: the columns they share; versions: of the model behind a
-    system, where there is one.
+    """Rows of METRICS from system to (prompts, metric) to estimate; where: the columns they
+    share; versions: of the model behind a system, where there is one.
     """
     return [
         {"system": system, "prompts": prompts, "metric": metric, "value": e.value}
-        | {"ci_low": e.ci_low, "ci_high": e.ci_high, "n_users": e.users, "version": (versions or {}).get(system), **where}
+        | {
+            "ci_low": e.ci_low,
+            "ci_high": e.ci_high,
+            "n_users": e.users,
+            "version": (versions or {}).get(system),
+            **where,
+        }
         for system, by_key in estimates.items()
         for (prompts, metric), e in by_key.items()
     ]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Tables: metrics and gains with a row a (system, prompts, segment, checkpoint, metric);
+    leaderboard; calibration and orders at the last checkpoint. findings: see
+    simulations/user_report.py. spread: of users, by form of System A. users: how many were
+    compared. not_converged: by votes a persona, the systems that have the global ranking,
+    each with why.
+    """
+
+    metrics: pa.Table
+    gains: pa.Table
+    leaderboard: pa.Table
+    calibration: pa.Table
+    orders: pa.Table
+    agreement: Agreement
+    findings: dict[str, Any]
+    spread: dict[str, Any]
+    users: int
+    not_converged: dict[str, dict[str, str]]

@@ -1,47 +1,35 @@
-"""Scores of systems against the planted truth, for every user and prompt, from which all intervals come."""
+"""Scores of systems against the truth, for every user and prompt, from which all
+intervals come.
+"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from electorate import judges
-from electorate.draws import Stream, generator
+from electorate.base.draws import Stream, generator
+from electorate.base.scale import Floats, Ints
+from electorate.config.metrics import OVERALL, UNSEEN
+from electorate.config.systems import ORACLE
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
 from electorate.evaluation.predictions import Prediction, Systems
-from electorate.personas import Electorate, Personas
-from electorate.scale import Floats, Ints
+from electorate.population.voters import Users, Voters
 
-OVERALL, UNSEEN = "overall", "unseen"
-ORACLE = "oracle"
-SUBSETS, SUBSET_SIZE = 20, 6
+SUBSETS = 20
+SUBSET_SIZE = 6
 CHUNK = 256  # users at a time: their odds on all pairs stay in the processor's cache
 Key = tuple[str, str]  # prompts, metric
 
 
 @dataclass(frozen=True)
 class Scores:
-    """values: (prompts, metric) to (n users, P), P = 1 overall and the test prompts unseen. calibration: (n, bins, 3)."""
+    """values: (prompts, metric) to (n users, P), P = 1 overall and the test prompts unseen.
+    calibration: (n, bins, 3).
+    """
 
     values: Mapping[Key, Floats]
     calibration: Floats
-
-
-@dataclass(frozen=True)
-class PromptTruth:
-    """What the judge would do on one prompt. utility: (n, M) logits. odds: (n, pairs, 3), either answer first."""
-
-    utility: Floats
-    odds: Floats
-
-
-def truths(electorate: Electorate, personas: Personas, prompts: Ints) -> Iterator[PromptTruth]:
-    """The planted truth of each prompt in turn; all of them at once may not fit in memory."""
-    a, b = metrics.pair_indices(len(electorate.strength))
-    for prompt in prompts:
-        utility = judges.utilities(electorate, personas, np.array([prompt]))[:, 0]
-        yield PromptTruth(utility, judges.expected_probabilities(electorate, personas, utility[:, a] - utility[:, b]))
 
 
 def chunks(users: int) -> list[Ints]:
@@ -53,50 +41,54 @@ def joined(parts: Sequence[dict[str, Scores]]) -> dict[str, Scores]:
     """The scores of chunks, one after the other."""
     return {
         name: Scores(
-            {key: np.concatenate([part[name].values[key] for part in parts]) for key in scores.values},
+            {
+                key: np.concatenate([part[name].values[key] for part in parts])
+                for key in scores.values
+            },
             np.concatenate([part[name].calibration for part in parts]),
         )
         for name, scores in parts[0].items()
     }
 
 
-def score(systems: Systems, electorate: Electorate, personas: Personas, prompts: Ints) -> dict[str, Scores]:
-    """Every system, and if the config names it the oracle, on the same personas and test prompts.
+def score(systems: Systems, voters: Voters, users: Users, prompts: Ints) -> dict[str, Scores]:
+    """Every system, and if the config names it the oracle, on the same users and test prompts.
 
-    The oracle is the planted truth itself: the best there is, and the log loss none can go below.
+    The oracle is the truth itself: the best there is, and the log loss none can go below.
     """
-    subsets = _subsets(electorate)
+    subsets = _subsets(voters)
     columns: dict[str, dict[str, list[Floats]]] = {name: {} for name in systems}
-    if ORACLE in electorate.config.evaluation.systems:
+    if ORACLE in voters.config.evaluation.systems:
         columns[ORACLE] = {}
-    calibration = {name: _Calibration(len(personas)) for name in columns}
-    for prompt, truth in zip(prompts.tolist(), truths(electorate, personas, prompts), strict=True):
+    calibration = {name: _Calibration(len(users)) for name in columns}
+    for prompt, truth in zip(prompts.tolist(), voters.truths(users, prompts), strict=True):
         oracle = Prediction(truth.utility, truth.odds)
-        best = oracle.standing.best_of(subsets)
         for name, column in columns.items():
             said = oracle if name == ORACLE else systems[name].on(prompt)
-            found = metrics.ranking(said.standing, oracle.standing) | said.scores(truth.odds)
-            if len(subsets):
-                found["regret_of_6"] = metrics.subset_regret(said.standing.best_of(subsets), best, truth.utility)
+            found = metrics.ranking(said.standing, oracle.standing, subsets)
+            found |= said.scores(truth.odds)
             for metric, value in found.items():
                 column.setdefault(metric, []).append(value)
             calibration[name].add(said, truth.odds)
-    truth_overall = Standing(judges.mean_utilities(electorate, personas))
+    truth_overall = Standing(voters.overall(users))
     scores = {}
     for name, column in columns.items():
         overall = truth_overall if name == ORACLE else Standing(systems[name].overall)
-        ranked = {(OVERALL, metric): value[:, None] for metric, value in metrics.ranking(overall, truth_overall).items()}
+        ranked = {
+            (OVERALL, metric): value[:, None]
+            for metric, value in metrics.ranking(overall, truth_overall).items()
+        }
         unseen = {(UNSEEN, metric): np.stack(values, axis=1) for metric, values in column.items()}
         scores[name] = Scores(ranked | unseen, calibration[name].sums())
     return scores
 
 
-def _subsets(electorate: Electorate) -> Ints:
-    """(SUBSETS, 6) models drawn from the seed; none where there are no more than six."""
-    models = len(electorate.strength)
+def _subsets(voters: Voters) -> Ints | None:
+    """(SUBSETS, 6) models drawn from the seed; None where there are no more than six."""
+    models = voters.models
     if models <= SUBSET_SIZE:
-        return np.empty((0, SUBSET_SIZE), dtype=np.int64)
-    random = generator(electorate.seed, Stream.SUBSETS)
+        return None
+    random = generator(voters.seed, Stream.SUBSETS)
     return np.array([random.choice(models, SUBSET_SIZE, replace=False) for _ in range(SUBSETS)])
 
 
@@ -113,7 +105,9 @@ class _Calibration:
         """What was said on a prompt, (n or 1, pairs, 3), and the truth, (n, pairs, 3)."""
         if said is not self._said:
             self._flush()
-            self._said, self._true, self._prompts = said, np.zeros_like(true), 0
+            self._said = said
+            self._true = np.zeros_like(true)
+            self._prompts = 0
         self._true += true
         self._prompts += 1
 

@@ -1,1 +1,3 @@
-"""Public data sets of votes and responses, turned into two tables that everything else here reads."""
+"""Public data sets of votes and responses, turned into two tables that everything else here
+reads.
+"""

@@ -1,9 +1,11 @@
-"""AlpacaEval's files: model_outputs.json (responses) and annotations.json (votes), or a folder of them."""
+"""AlpacaEval's files: model_outputs.json (responses) and annotations.json (votes), or a folder
+of them.
+"""
 
 from functools import partial
 from pathlib import Path
 
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
 from electorate.importers.imported import Imported, NoVoteError, Row
 from electorate.storage import tables
 
@@ -30,7 +32,9 @@ def read(path: Path) -> Imported:
         elif there.issuperset(OUTPUTS):
             found.take(rows, partial(_response, found))
         else:
-            raise ElectorateError(f"{file}: has neither {', '.join(OUTPUTS)} nor {', '.join(ANNOTATIONS)}")
+            raise ElectorateError(
+                f"{file}: has neither {', '.join(OUTPUTS)} nor {', '.join(ANNOTATIONS)}"
+            )
     return found
 
 

@@ -5,24 +5,28 @@ Texts (prompt, response_a, response_b) are plain, or JSON lists of turns.
 
 from pathlib import Path
 
+from electorate.data.votes import PROMPT, REQUIRED, USER, WEIGHT, WEIGHTS, WRONG_WEIGHT
 from electorate.importers.imported import Imported, NoVoteError, Row, Turns, known_winner, turns
 from electorate.storage import tables
-from electorate.votes import PROMPT, REQUIRED, USER, WEIGHT, WEIGHTS, WRONG_WEIGHT
 
 TEXTS = ("prompt", "response_a", "response_b")
 
 
 def read(path: Path) -> Imported:
     """Every line as a vote."""
-    found, rows = Imported(), tables.read(path, REQUIRED, (*USER, *PROMPT, WEIGHT, *TEXTS))
+    found = Imported()
+    rows = tables.read(path, REQUIRED, (*USER, *PROMPT, WEIGHT, *TEXTS))
     # As `rate` does: the first spelling the file has.
-    user, prompt_id = (next((name for name in names if name in rows.table.column_names), "") for names in (USER, PROMPT))
+    user, prompt_id = (
+        next((name for name in names if name in rows.table.column_names), "")
+        for names in (USER, PROMPT)
+    )
 
     def add(row: Row) -> None:
         found.vote(
             row["model_a"],
             row["model_b"],
-            known_winner(row["winner"]),
+            known_winner(row),
             user_id=row.get(user) or None,
             prompt_id=row.get(prompt_id) or None,
             weight=_weight(row.get(WEIGHT)),

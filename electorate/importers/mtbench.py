@@ -4,11 +4,18 @@ Either the published columns conversation_a and conversation_b (lists of {role, 
 prompt, response_a and response_b as JSON lists. `turn` is the turn that was judged.
 """
 
-import json
 from pathlib import Path
 
-from electorate.errors import ElectorateError
-from electorate.importers.imported import Imported, NoVoteError, Row, Turns, known_winner, turns
+from electorate.base.errors import ElectorateError
+from electorate.importers.imported import (
+    Imported,
+    NoVoteError,
+    Row,
+    Turns,
+    known_winner,
+    sides,
+    turns,
+)
 from electorate.storage import tables
 
 REQUIRED = ("question_id", "model_a", "model_b", "winner", "judge")
@@ -17,11 +24,16 @@ LISTS = ("prompt", "response_a", "response_b")
 
 
 def read(path: Path) -> Imported:
-    """Every judgement as a vote of its judge, on the conversation up to the turn that was judged."""
-    rows, found = tables.read(path, REQUIRED, (*CONVERSATIONS, *LISTS, "turn")), Imported()
+    """Every judgement as a vote of its judge, on the conversation up to the turn that was
+    judged.
+    """
+    rows = tables.read(path, REQUIRED, (*CONVERSATIONS, *LISTS, "turn"))
+    found = Imported()
     there = set(rows.table.column_names)
     if not (there.issuperset(CONVERSATIONS) or there.issuperset(LISTS)):
-        raise ElectorateError(f"{path}: has neither the columns {' and '.join(CONVERSATIONS)} nor {', '.join(LISTS)}")
+        raise ElectorateError(
+            f"{path}: has neither the columns {' and '.join(CONVERSATIONS)} nor {', '.join(LISTS)}"
+        )
     split = _from_conversations if there.issuperset(CONVERSATIONS) else _from_lists
 
     def add(row: Row) -> None:
@@ -30,7 +42,7 @@ def read(path: Path) -> Imported:
         found.vote(
             row["model_a"],
             row["model_b"],
-            known_winner(row["winner"]),
+            known_winner(row),
             user_id=row["judge"],
             prompt_id=row["question_id"],
             prompt=prompt[:judged],
@@ -59,15 +71,5 @@ def _from_lists(row: Row) -> tuple[Turns, Turns, Turns]:
 
 
 def _from_conversations(row: Row) -> tuple[Turns, Turns, Turns]:
-    (prompt, a), (_, b) = (_sides(row[name], name) for name in CONVERSATIONS)
+    (prompt, a), (_, b) = (sides(row[name], name) for name in CONVERSATIONS)
     return prompt, a, b
-
-
-def _sides(text: str | None, what: str) -> tuple[Turns, Turns]:
-    """What the user said and what the model said, turn by turn."""
-    try:
-        said = json.loads(text or "")
-        of_role = {role: [message["content"] for message in said if message["role"] == role] for role in ("user", "assistant")}
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise NoVoteError(f"{what} is not a list of role and content") from None
-    return turns(json.dumps(of_role["user"]), what, may_be_empty=False), turns(json.dumps(of_role["assistant"]), what)

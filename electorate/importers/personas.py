@@ -1,15 +1,18 @@
-"""Personas from structured attributes, as JSON (a list of objects) or JSON Lines, whatever the attributes are called."""
+"""Personas from structured attributes, as JSON (a list of objects) or JSON Lines, whatever the
+attributes are called.
+"""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
 from electorate.storage import files, tables
 from electorate.storage.tables import SetAside
 
-PERSONAS, ASIDE = "personas.jsonl", "set_aside.jsonl"
+PERSONAS = "personas.jsonl"
+ASIDE = "set_aside.jsonl"
 IDS = ("id", "persona_id", "user_id", "uuid")
 LONGEST = 2000
 NONE_OF_THESE = (None, "", "nan", "NaN", "NA", "N/A", "null")
@@ -22,23 +25,33 @@ class NoPersonaError(Exception):
 def convert(path: Path, out: Path) -> list[str]:
     """Write personas.jsonl into folder `out`; returns a line for each thing to say.
 
-    A persona is {"id", "attributes": {name: text}}; nested objects become attributes of their own, lists a text.
-    Raises ElectorateError if the file cannot be read, holds no persona, or the folder holds personas already.
+    A persona is {"id", "attributes": {name: text}}; nested objects become attributes of their own,
+    lists a text. Raises ElectorateError if the file cannot be read, holds no persona, or the folder
+    holds personas already.
     """
     if (out / PERSONAS).exists():
         raise ElectorateError(f"--out {out}: holds {PERSONAS} already; choose another folder")
-    found, aside = dict[str, str](), list[SetAside]()
+    found = dict[str, str]()
+    aside = list[SetAside]()
     for number, row in _rows(path):
         try:
             persona, attributes = _persona(row, number)
             if persona in found:
                 raise NoPersonaError("an id that an earlier row has")
-            found[persona] = json.dumps({"id": persona, "attributes": attributes}, ensure_ascii=False)
+            found[persona] = json.dumps(
+                {"id": persona, "attributes": attributes}, ensure_ascii=False
+            )
         except NoPersonaError as error:
-            aside.append(SetAside(number, str(error), json.dumps(row, ensure_ascii=False, default=str)[:LONGEST]))
+            aside.append(
+                SetAside(
+                    number, str(error), json.dumps(row, ensure_ascii=False, default=str)[:LONGEST]
+                )
+            )
     if not found:
         first = f"; the first: row {aside[0].row}: {aside[0].reason}" if aside else ""
-        raise ElectorateError(f"{path}: holds no persona{first}; a persona is an object of attributes")
+        raise ElectorateError(
+            f"{path}: holds no persona{first}; a persona is an object of attributes"
+        )
     files.write_text(out / PERSONAS, "\n".join(found.values()) + "\n")
     lines = [f"{len(found):,} personas: {out / PERSONAS}"]
     if aside:
@@ -72,7 +85,9 @@ def _persona(row: Any, number: int) -> tuple[str, dict[str, str]]:
     if not isinstance(row, dict):
         raise NoPersonaError("not an object of attributes")
     flat = dict(_flattened(row, ""))
-    persona = next((flat.pop(name) for name in IDS if flat.get(name) not in NONE_OF_THESE), f"row-{number}")
+    persona = next(
+        (flat.pop(name) for name in IDS if flat.get(name) not in NONE_OF_THESE), f"row-{number}"
+    )
     attributes = {name: value for name, value in flat.items() if value not in NONE_OF_THESE}
     if not attributes:
         raise NoPersonaError("no attribute says anything")

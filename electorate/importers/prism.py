@@ -1,4 +1,5 @@
-"""PRISM (Kirk et al., 2024): utterances.jsonl, in which people scored the answers of up to four models.
+"""PRISM (Kirk et al., 2024): utterances.jsonl, in which people scored the answers of up to four
+models.
 
 Only a conversation's opening turn sets models against each other; later turns are two answers of
 the model that was chosen. Every pair of an opening turn is a vote for the higher score, equal
@@ -13,14 +14,23 @@ from pathlib import Path
 from electorate.importers.imported import Imported, NoVoteError, Row
 from electorate.storage import tables
 
-COLUMNS = ("interaction_id", "user_id", "turn", "user_prompt", "model_response", "model_name", "score")
+COLUMNS = (
+    "interaction_id",
+    "user_id",
+    "turn",
+    "user_prompt",
+    "model_response",
+    "model_name",
+    "score",
+)
 Opening = tuple[str, str, str]  # interaction, user, prompt
 Answered = tuple[str, float, str]  # model, score, response
 
 
 def read(path: Path) -> Imported:
     """The votes of every opening turn. PATH is the file, or the folder that holds it."""
-    found, openings = Imported(), defaultdict[Opening, list[Answered]](list)
+    found = Imported()
+    openings = defaultdict[Opening, list[Answered]](list)
 
     def add(row: Row) -> None:
         if _number(row, "turn") > 0:
@@ -38,7 +48,11 @@ def read(path: Path) -> Imported:
 
 
 def _answer(row: Row) -> tuple[Opening, Answered]:
-    values = {name: value for name, value in row.items() if value is not None and (value or name == "model_response")}
+    values = {
+        name: value
+        for name, value in row.items()
+        if value is not None and (value or name == "model_response")
+    }
     if missing := [name for name in COLUMNS if name not in values]:
         raise NoVoteError(f"without {missing[0]}")
     score = _number(row, "score")
@@ -55,7 +69,9 @@ def _number(row: Row, name: str) -> float:
         raise NoVoteError(f"{name} is not a number") from None
 
 
-def _vote(found: Imported, interaction: str, user: str, prompt: str, answers: list[Answered]) -> None:
+def _vote(
+    found: Imported, interaction: str, user: str, prompt: str, answers: list[Answered]
+) -> None:
     if len(answers) < 2:
         found.notes["openings with one usable answer, which are no battle"] += 1
     for (model_a, score_a, a), (model_b, score_b, b) in combinations(answers, 2):

@@ -1,26 +1,32 @@
-"""What the standings begin with: a finished run, or nothing yet."""
+"""What snapshots begin with: a finished run, or nothing yet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from electorate import founding
-from electorate.errors import ElectorateError
-from electorate.online.store import VoteStore, without
-from electorate.personas import BLOCK, Electorate, draw_archetypes
-from electorate.prompts import PromptSet
-from electorate.ratings import priors
-from electorate.ratings.posteriors import Prior
-from electorate.ratings.ties import MODELS, TieModel
+from electorate.base.errors import ElectorateError
+from electorate.base.scale import Floats, Ints
+from electorate.data import run_files
+from electorate.data import votes as votes_module
+from electorate.data.prompts import PromptSet
+from electorate.data.votes import Votes
+from electorate.online.store import MODELS_PER_KEY, VoteStore, without
+from electorate.population import voters as voters_module
+from electorate.population.voters import BLOCK, Voters
+from electorate.ratings import prior_file
+from electorate.ratings.prior import Prior
+from electorate.ratings.ties import DEFAULT, MODELS, Name, TieModel
 from electorate.rewards import store as reward_store
-from electorate.scale import Floats, Ints
 from electorate.storage import files
-from electorate.storage.run_folder import RunFolder
+from electorate.storage.places import Place
+from electorate.storage.run_folder import Manifest, RunFolder
 from electorate.storage.vote_log import VoteLog
 
 ONLINE = "online"
-TIES, PRIOR_SD = "davidson", 1000.0
+PRIOR_SD = 1000.0
 
 
 @dataclass(frozen=True)
@@ -28,86 +34,175 @@ class Run:
     """A finished run. prior: System A's, by archetype."""
 
     folder: RunFolder
-    electorate: Electorate
+    voters: Voters
     prompts: PromptSet
     prior: Prior
 
     @property
     def shares(self) -> Floats:
         """(K,) of the archetypes in the population, summing to 1."""
-        shares = np.array([archetype.share for archetype in self.electorate.population.archetypes.values()])
-        return shares / shares.sum()
+        return self.voters.shares
 
     @property
     def rounds(self) -> int:
         """Of its vote log."""
-        return len(self.electorate.config.votes.checkpoints)
+        return len(self.voters.config.votes.checkpoints)
 
     def segments(self, personas: Ints) -> Ints:
         """(n,) the archetypes of these personas."""
-        block, row = np.divmod(personas, BLOCK)
-        found = np.zeros_like(personas)
-        for one in np.unique(block).tolist():
-            found[block == one] = draw_archetypes(self.electorate, one)[row[block == one]]
-        return found
+        return voters_module.labels_of(self.voters, personas)
+
+
+@dataclass(frozen=True)
+class ComparedPeople:
+    """People whose votes were compared by `human`. manifest: of its folder."""
+
+    folder: RunFolder
+    manifest: Manifest
+
+    @property
+    def ties(self) -> Name:
+        """The tie model they were compared with."""
+        ties: str = self.manifest["ties"]
+        return ties
+
+    def votes(self) -> Votes:
+        """Their votes, from the file that was compared.
+
+        Raises:
+            ElectorateError: the file is gone, or is another one by now.
+        """
+        place = Path(self.manifest["votes"])
+        if not place.exists() or files.sha256(place) != self.manifest["sha256"]:
+            raise ElectorateError(
+                f"{place}: the votes that {self.folder.path} was made of are gone or changed; put "
+                "the file back, or run `human` again"
+            )
+        return votes_module.read(place)[0]
 
 
 @dataclass(frozen=True)
 class Base:
-    """folder: where online votes are kept. run: None where everything is still to be collected."""
+    """folder: where online votes are kept. run: None where everything is still to be collected.
+    people: what `human` compared, whose votes the online ones begin with; None: nobody.
+    """
 
     folder: Path
     run: Run | None
+    people: "ComparedPeople | None" = None
 
     @property
     def segments(self) -> tuple[str, ...]:
         """The run's archetypes."""
-        return self.run.electorate.archetypes if self.run else ()
+        return self.run.voters.archetypes if self.run else ()
 
     @property
     def personas(self) -> int:
         """How many the run has."""
-        return self.run.electorate.population.size if self.run else 0
+        return self.run.voters.size if self.run else 0
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts votes may be on, so that those on one are known to be."""
+        if self.people is not None:
+            return int(self.people.manifest["prompts"])
+        return len(self.run.prompts) if self.run else 0
+
+    @property
+    def ties_name(self) -> Name:
+        """The tie model of every rating."""
+        if self.people is not None:
+            return self.people.ties
+        return self.run.voters.config.ratings.ties if self.run else DEFAULT
 
     @property
     def ties(self) -> TieModel:
         """Of every rating."""
-        return MODELS[self.run.electorate.config.ratings.ties if self.run else TIES]
+        return MODELS[self.ties_name]
 
     @property
     def prior_sd(self) -> float:
         """Of the Bradley-Terry prior, Elo points."""
-        return self.run.electorate.config.ratings.prior_sd if self.run else PRIOR_SD
+        return self.run.voters.config.ratings.prior_sd if self.run else PRIOR_SD
 
-    def open_store(self) -> VoteStore:
-        """The votes that came online; for one process at a time."""
-        names = self.run.electorate.config.contestant_names if self.run else ()
-        return VoteStore(self.folder, names, self.personas, self._erase_from_run)
+    def open_store(
+        self, declared: Sequence[str] = (), models_per_key: int = MODELS_PER_KEY
+    ) -> VoteStore:
+        """The votes that came online; for one process at a time. See VoteStore."""
+        names = self.run.voters.config.contestant_names if self.run else ()
+        return VoteStore(
+            self.folder, names, self.personas, self._erase_elsewhere, declared, models_per_key
+        )
 
-    def _erase_from_run(self, number: int) -> None:
-        """A persona's votes in the run's log; what was trained on them is stale from then on."""
+    def _erase_elsewhere(self, number: int, name: str) -> list[pa.Table]:
+        """Remove a persona from the run's log, personas and ratings, or a person from the ratings
+        that `human` left; returns the votes it took out.
+
+        What was trained on them is stale from then on.
+        """
+        if self.people is not None:
+            _remove_rows(self.people.folder.people, name)
+            return []
         run = self.run
         if run is None or number >= self.personas:
-            return
-        log, block = VoteLog(run.folder.votes, run.electorate.config.contestant_names), number // BLOCK
-        if sum(without(log, round_, block, number) for round_ in range(run.rounds)):
+            return []
+        log = VoteLog(run.folder.votes, run.voters.config.contestant_names)
+        block = number // BLOCK
+        gone = [without(log, round_, block, number) for round_ in range(run.rounds)]
+        if any(len(votes) for votes in gone):
             reward_store.mark_stale(run.folder)
+        for place in (run.folder.personas, run.folder.users / f"block={block}.parquet"):
+            _remove_rows(place, number)
+        return gone
+
+
+def _remove_rows(place: Place, user: int | str) -> None:
+    """Rewrite a table without a user's rows, if it is there and has any."""
+    if not place.exists():
+        return
+    table = files.read_table(place)
+    kept = table.filter(pc.not_equal(table["user_id"], user))
+    if len(kept) < len(table):
+        files.write_table(place, kept)
 
 
 def of_folder(path: Path) -> Base:
-    """On the finished run in this folder; on nothing where the folder is empty, new, or was begun so.
+    """On the finished run in this folder; on nothing where the folder is empty, new, or was
+    begun so.
 
     Raises ElectorateError if a run there is not finished, or has no prior of System A.
     """
+    if path.exists() and not path.is_dir():
+        raise ElectorateError(
+            f"{path}: is a file, and a folder is served: give the --out of a run, or a new folder "
+            "to begin with nothing; `rate` and `human` read files of votes"
+        )
     folder = RunFolder(path)
     if not folder.manifest.exists():
         if path.is_dir() and any(entry.name != ONLINE for entry in path.iterdir()):
             raise ElectorateError(
-                f"{path}: holds files but no finished run; give the --out of a run, or a new folder to begin with nothing"
+                f"{path}: holds files but no finished run; give the --out of a run, or a new "
+                "folder to begin with nothing"
             )
         return Base(path / ONLINE, None)
     manifest = folder.read_manifest()
-    if manifest.get("kind", "run") != "run" or manifest["status"] != "complete":
-        raise ElectorateError(f"{path}: a {manifest.get('kind', 'run')} that is {manifest['status']}; only a finished run can be served")
-    electorate, prompts = founding.of_run(folder), PromptSet.from_table(files.read_table(folder.prompts))
-    return Base(path / ONLINE, Run(folder, electorate, prompts, priors.read(folder.prior)))
+    kind = manifest.get("kind", "run")
+    if kind == "human":
+        if "sha256" not in manifest:
+            raise ElectorateError(
+                f"{path}: was written by an earlier version of `human`, which kept too little to "
+                "serve from; compare the votes again"
+            )
+        return Base(path / ONLINE, None, ComparedPeople(folder, manifest))
+    if kind != "run":
+        raise ElectorateError(
+            f"{path}: was written by `{kind}`, which keeps no rankings; only the --out of a "
+            "finished `run` can be served, or a new folder"
+        )
+    if manifest["status"] != "complete":
+        raise ElectorateError(
+            f"{path}: the run is {manifest['status']}; finish it with --resume, then serve it"
+        )
+    voters = voters_module.of_run(folder)
+    prompts = run_files.read_prompts(folder)
+    return Base(path / ONLINE, Run(folder, voters, prompts, prior_file.read(folder.prior)))

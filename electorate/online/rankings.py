@@ -1,39 +1,40 @@
-"""A user's ranking from the standings: by what, on how many votes, and how sure each place is."""
+"""A user's ranking from the snapshot: by what, on how many votes, and how sure each place is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtri
 
-from electorate.cast import Cast
-from electorate.config import TOLD_BY_PROMPT
-from electorate.draws import Stream, generator
-from electorate.errors import ElectorateError
+from electorate.base.draws import Stream, generator
+from electorate.base.errors import RequestError
+from electorate.base.scale import ELO_PER_NAT, Floats, Ints, to_elo
+from electorate.config.run import TOLD_BY_PROMPT
 from electorate.online.base import Base, Run
 from electorate.online.people import People, Person
-from electorate.online.standings import Standings
+from electorate.online.snapshot import ONLINE, Snapshot
 from electorate.online.store import NO_PROMPT, NO_SEGMENT
+from electorate.population.cast import Cast
 from electorate.ratings import bradley_terry, leaderboard, posteriors
-from electorate.ratings.posteriors import UserVotes
+from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.ties import MODELS
 from electorate.rewards import prompt_head, weights
 from electorate.rewards import store as reward_store
 from electorate.rewards.battles import Battles
 from electorate.rewards.systems import on_answers
 from electorate.rewards.weights import PersonalRead
-from electorate.scale import ELO_PER_NAT, Floats, Ints, to_elo
 
 CONFIDENCE = 0.95
 DRAWS = 4096  # of who is first: a chance of a half is told to 0.8%
 SYSTEM_A = "elo_offset"
+OF_MANY = ("global_bt", "segment_bt")  # rankings that are nobody's own
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model's place. rating, ci_low, ci_high: Elo points, about the mean of all models, 1000; p_top1: that it is the user's first
-    among those ranked.
+    """A model's place. rating, ci_low, ci_high: Elo points, about the mean of all models, 1000;
+    p_top1: that it is the user's first among those ranked.
     """
 
     rank: int
@@ -46,18 +47,27 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ranking:
-    """system, version: what made it; stale: whether that was trained on votes erased since. standings: the version of the votes it
-    counts. personal: whether it is the user's own; note: why it is not. votes: of the user, that it rests on.
+    """A user's ranking, and what it rests on.
+
+    Attributes:
+        system, version: what made it.
+        stale: whether that was trained on votes erased since.
+        snapshot: the version of the votes it counts.
+        personal: whether it is the user's own.
+        note: why it is not.
+        votes: of the user, that a ranking of its own rests on.
+        weight: of each of the user's online votes in the boards, under the cap of a user.
     """
 
     system: str
     version: str
     stale: bool
-    standings: int
+    snapshot: int
     personal: bool
     note: str
     segment: str | None
     votes: int
+    weight: float
     ranking: tuple[Entry, ...]
 
 
@@ -72,8 +82,11 @@ class PromptSystem:
 
     @classmethod
     def of(cls, run: Run) -> "PromptSystem | None":
-        """The most capable personal form that the run trained, the one that prompt_head tells of; None where it trained none."""
-        versions, systems = reward_store.read_versions(run.folder), run.electorate.config.evaluation.systems
+        """The most capable personal form that the run trained, the one that prompt_head tells of;
+        None where it trained none.
+        """
+        versions = reward_store.read_versions(run.folder)
+        systems = run.voters.config.evaluation.systems
         for form in [form for form in TOLD_BY_PROMPT if form in systems] if versions else ():
             last = versions[max(versions)]
             read = reward_store.read(reward_store.of_round(run.folder, last), form)
@@ -83,67 +96,121 @@ class PromptSystem:
 
 
 class Rankings:
-    """Every ranking of a base; what it holds does not change between standings."""
+    """Every ranking of a base; what it holds does not change from one snapshot to the next."""
 
     def __init__(self, base: Base) -> None:
-        self.base, self.people = base, People(base)
-        self.by_prompt = PromptSystem.of(base.run) if base.run else None
-        self._version = base.run.electorate.config.digest()[:12] if base.run else ""
-        self._prompts = {text: i for i, text in enumerate(base.run.prompts.text)} if base.run else {}
+        run = base.run
+        self.base = base
+        self.people = People(base)
+        self.by_prompt = PromptSystem.of(run) if run else None
+        self._version = run.voters.config.digest()[:12] if run else ""
+        self._prompts = {text: i for i, text in enumerate(run.prompts.text)} if run else {}
 
-    def leaderboard(self, standings: Standings, segment: str | None, ties: str | None) -> list[dict[str, object]]:
-        """Rows of electorate/ratings/leaderboard.py, best first. ties: another model of ties than the run's.
+    def leaderboard(
+        self, snapshot: Snapshot, segment: str | None, ties: str | None
+    ) -> list[dict[str, object]]:
+        """Rows of electorate/ratings/leaderboard.py, best first.
 
-        Raises ElectorateError if there is no such segment.
+        ties: another tie model than the run's. Raises RequestError if there is no such segment.
         """
         k = self.people.segment(segment)
-        if not standings.fits:
+        if not snapshot.fits:
             return []
-        fit = standings.fits[k + 1]
-        if ties is not None:
-            counts = standings.counts.sum(axis=0) if k == NO_SEGMENT else standings.counts[k]
-            fit = bradley_terry.fit(counts, MODELS[ties], self.base.prior_sd)
-        return sorted(leaderboard.rows(standings.models, fit, CONFIDENCE), key=lambda row: -float(row["rating"]))
+        fit = snapshot.fits[k + 1]
+        if ties not in (None, self.base.ties_name):
+            counts = snapshot.counts.sum(axis=0) if k == NO_SEGMENT else snapshot.counts[k]
+            models = (self.base.ties, MODELS[ties])
+            plain, other = (bradley_terry.fit(counts, of, self.base.prior_sd) for of in models)
+            fit = _with_errors_of(fit, plain, other)
+        ranked = set(snapshot.ranked)
+        is_ranked = np.array([name in ranked for name in snapshot.models])
+        shift = -float(to_elo(fit.strength)[is_ranked].mean() - to_elo(np.zeros(1))[0])
+        rows = leaderboard.rows(snapshot.models, fit, CONFIDENCE, shift)
+        shown = [row for row in rows if row["model"] in ranked]
+        return sorted(shown, key=lambda row: -float(row["rating"]))
 
     def prompt(self, text: str) -> int | None:
         """The run's prompt with this text, if it has one."""
         return self._prompts.get(text)
 
     def of_user(
-        self, standings: Standings, user: str | None, segment: str | None = None, candidates: Sequence[str] | None = None
+        self,
+        snapshot: Snapshot,
+        user: str | None,
+        segment: str | None = None,
+        candidates: Sequence[str] | None = None,
     ) -> Ranking:
         """For a user: its own by System A, or where it has not voted its segment's or everyone's.
 
-        segment: counts where the user has none of its own. candidates: the models to rank, None for all.
-        Raises ElectorateError if there is no such segment or model.
+        segment: counts where the user has none of its own. candidates: the models to rank, None for
+        all that are not retired. Raises RequestError if there is no such segment or model.
         """
-        person, rows = self.people.who(standings, user, segment), _rows(standings.models, candidates)
-        prior = standings.unlabelled if standings.prior is None or person.segment == NO_SEGMENT else standings.prior
-        votes, label = self.people.votes(standings, person), person.segment if prior is standings.prior else 0
+        person = self.people.who(snapshot, user, segment)
+        ranked = _rows(snapshot.models, snapshot.ranked)
+        rows = ranked if candidates is None else _rows(snapshot.models, candidates)
+        by_segment = snapshot.prior is not None and person.segment != NO_SEGMENT
+        prior = snapshot.prior if by_segment else snapshot.unlabelled
+        votes = self.people.votes(snapshot, person)
         if prior is None or not len(votes.user):
             system = "global_bt" if person.segment == NO_SEGMENT else "segment_bt"
-            fit = standings.fits[person.segment + 1] if standings.fits else None
-            entries = () if fit is None else _entries(standings.models, rows, fit.strength, fit.covariance[:-1, :-1])
-            return self._ranking(standings, system, self._version, user, person, 0, entries)
-        own = UserVotes(1, np.array([label]), votes.user, votes.a, votes.b, votes.outcome)
-        at = posteriors.posterior(own, prior, self.base.ties)
-        entries = _entries(standings.models, rows, at.mode[0, :-1], at.covariance[0, :-1, :-1])
-        return self._ranking(standings, SYSTEM_A, self._version, user, person, len(votes.user), entries)
+            fit = snapshot.fits[person.segment + 1] if snapshot.fits else None
+            entries: tuple[Entry, ...] = ()
+            if fit is not None:
+                covariance = fit.covariance[:-1, :-1]
+                entries = _entries(snapshot.models, rows, ranked, fit.strength, covariance)
+            return self._ranking(snapshot, system, self._version, user, person, votes, entries)
+        label = np.array([person.segment if by_segment else 0])
+        at = posteriors.posterior(votes.user_votes(1, label, 1.0), prior, self.base.ties)
+        mode = at.mode[0, :-1]
+        covariance = at.total_covariance[0, :-1, :-1]
+        entries = _entries(snapshot.models, rows, ranked, mode, covariance)
+        return self._ranking(snapshot, SYSTEM_A, self._version, user, person, votes, entries)
+
+    def rests_on(self, snapshot: Snapshot, user: str | None, segment: str | None) -> object:
+        """What of_user's answer changes with, but for the version it names.
+
+        A run's prior is the same from snapshot to snapshot, so a user's ranking changes with its
+        votes alone; without a run, with models that it does not have, and for who has not voted,
+        with everybody's.
+        """
+        person = self.people.who(snapshot, user, segment)
+        votes = self.people.many_votes(snapshot, person)
+        everyones = not votes or len(snapshot.models) > len(self.contestants)
+        return (
+            person,
+            votes,
+            snapshot.erasures,
+            snapshot.models,
+            snapshot.retired,
+            snapshot.made if everyones else None,
+        )
 
     def on_stored(
-        self, standings: Standings, user: str | None, prompt: int, segment: str | None = None, candidates: Sequence[str] | None = None
+        self,
+        snapshot: Snapshot,
+        user: str | None,
+        prompt: int,
+        segment: str | None = None,
+        candidates: Sequence[str] | None = None,
     ) -> Ranking:
         """By the models' answers to a prompt of the run, for a user. See `of_user`.
 
-        Raises ElectorateError too if the run trained nothing that reads answers.
+        Raises RequestError too if the run trained nothing that reads answers.
         """
-        by_prompt, models = self.reads_prompts(), len(standings.models)
-        told = weights.on_prompt(by_prompt.read, prompt, models)
-        return self.on_answers(standings, user, by_prompt.form, told, np.arange(models), segment, candidates)
+        by_prompt = self.reads_prompts()
+        models = self.contestants
+        told = weights.on_prompt(by_prompt.read, prompt, len(models))
+        return self.on_answers(snapshot, user, by_prompt.form, told, models, segment, candidates)
+
+    @property
+    def contestants(self) -> Ints:
+        """Places of the run's contestants, which System B knows; models added since are none."""
+        run = self.base.run
+        return np.arange(0 if run is None else len(run.voters.config.contestants))
 
     def on_answers(
         self,
-        standings: Standings,
+        snapshot: Snapshot,
         user: str | None,
         system: str,
         told: PersonalRead,
@@ -151,47 +218,87 @@ class Rankings:
         segment: str | None = None,
         candidates: Sequence[str] | None = None,
     ) -> Ranking:
-        """By what `told` says of answers (A,) by these models, for a user, whose weights come from its votes on the run's answers."""
-        by_prompt, person = self.reads_prompts(), self.people.who(standings, user, segment)
-        names = [standings.models[m] for m in models]
-        rows, votes = _rows(names, candidates), self.people.votes(standings, person)
-        votes = Cast(*(values[votes.prompt != NO_PROMPT] for values in votes))
-        read, label = by_prompt.read, np.array([max(0, person.segment)])
+        """By what `told` says of answers (A,) by these models, for a user.
+
+        The user's weights come from its votes on the run's answers.
+        """
+        by_prompt = self.reads_prompts()
+        person = self.people.who(snapshot, user, segment)
+        names = [snapshot.models[m] for m in models]
+        ranked = [name for name in names if name not in snapshot.retired]
+        rows = _rows(names, ranked if candidates is None else candidates)
+        votes = self.people.votes(snapshot, person)
+        contestants = len(self.contestants)
+        known = (votes.prompt != NO_PROMPT) & (np.maximum(votes.a, votes.b) < contestants)
+        votes = votes.take(known)
+        label = np.array([max(0, person.segment)])
+        read = by_prompt.read
         if person.segment == NO_SEGMENT and self.base.run is not None:
-            read, told = (prompt_head.without_label(one, self.base.run.shares) for one in (read, told))
-        own = weights.solve(read, Battles.of(votes, label, len(standings.models)), self.base.ties)
+            shares = self.base.run.shares
+            read, told = (prompt_head.without_label(one, shares) for one in (read, told))
+        own = weights.solve(read, Battles.of(votes, label, contestants), self.base.ties)
         strength, covariance = on_answers(told, label, own, models)
-        entries = _entries(names, rows, strength[0], covariance[0])
-        return self._ranking(standings, system, by_prompt.version, user, person, len(votes.user), entries)
+        everyone = np.arange(len(names))
+        entries = _entries(names, rows, everyone, strength[0], covariance[0])
+        return self._ranking(snapshot, system, by_prompt.version, user, person, votes, entries)
 
     def reads_prompts(self) -> PromptSystem:
-        """What ranks on prompts. Raises ElectorateError if nothing does."""
+        """What ranks on prompts. Raises RequestError if nothing does."""
         if self.by_prompt is None:
-            raise ElectorateError("prompt: nothing here reads prompts; serve a run whose config has a reward section, or leave it out")
+            raise RequestError(
+                "prompt: nothing here reads prompts; serve a run whose config has a reward "
+                "section, or leave it out"
+            )
         return self.by_prompt
 
     def _ranking(
         self,
-        standings: Standings,
+        snapshot: Snapshot,
         system: str,
         version: str,
         user: str | None,
         person: Person,
-        votes: int,
+        votes: Cast,
         entries: tuple[Entry, ...],
     ) -> Ranking:
-        segment, note = None if person.segment == NO_SEGMENT else self.base.segments[person.segment], ""
-        if not votes:
-            known = "no user was named" if user is None else "the user is not known" if person.number is None else "the user has no votes"
-            note = f"{known}; this is {'everyone' if segment is None else segment}'s ranking"
-        by_prompt, run = self.by_prompt, self.base.run
-        stale = (
-            by_prompt is not None
-            and run is not None
-            and version == by_prompt.version
-            and reward_store.is_stale(run.folder, by_prompt.round_)
+        segment = None if person.segment == NO_SEGMENT else self.base.segments[person.segment]
+        many = len(votes.user)
+        personal = many > 0 and system not in OF_MANY
+        note = ""
+        if not personal:
+            why = "how far users differ is not known yet" if many else "the user has no votes"
+            if user is None:
+                why = "no user was named"
+            elif person.number is None:
+                why = "the user is not known"
+            note = f"{why}; this is {'everyone' if segment is None else segment}'s ranking"
+        return Ranking(
+            system=system,
+            version=version,
+            stale=self._is_stale(version),
+            snapshot=snapshot.version,
+            personal=personal,
+            note=note,
+            segment=segment,
+            votes=many,
+            weight=float(snapshot.caps.of_user(int(np.count_nonzero(votes.round_ == ONLINE)))),
+            ranking=entries,
         )
-        return Ranking(system, version, stale, standings.version, votes > 0, note, segment, votes, entries)
+
+    def _is_stale(self, version: str) -> bool:
+        run = self.base.run
+        by_prompt = self.by_prompt
+        if by_prompt is None or run is None or version != by_prompt.version:
+            return False
+        return reward_store.is_stale(run.folder, by_prompt.round_)
+
+
+def _with_errors_of(clustered: Fit, plain: Fit, other: Fit) -> Fit:
+    """The other tie model's fit, its errors as much wider than plain ones as clustering makes
+    those of the first.
+    """
+    wider = np.sqrt(np.diag(clustered.covariance) / np.maximum(np.diag(plain.covariance), 1e-300))
+    return replace(other, covariance=wider[:, None] * other.covariance * wider)
 
 
 @lru_cache(16)
@@ -201,32 +308,36 @@ def _normal(models: int) -> Floats:
     return drawn
 
 
-def _rows(models: Sequence[str], candidates: Sequence[str] | None) -> Ints:
-    """Places of the candidates among the models. Raises ElectorateError if one is not there."""
-    if candidates is None:
-        return np.arange(len(models))
+def _rows(models: Sequence[str], candidates: Sequence[str]) -> Ints:
+    """Places of the candidates among the models. Raises RequestError if one is not there."""
+    place = {name: m for m, name in enumerate(models) if name}
     for name in candidates:
-        if name not in models:
-            raise ElectorateError(
-                f"candidates: {name!r} is not a contestant; there are {', '.join(models[:10])}{', ...' * (len(models) > 10)}"
-            )
-    return np.array([models.index(name) for name in dict.fromkeys(candidates)], dtype=np.int64)
+        if name not in place:
+            there = f"{', '.join(list(place)[:10])}{', ...' * (len(place) > 10)}"
+            raise RequestError(f"candidates: {name!r} is not a contestant; there are {there}")
+    return np.array([place[name] for name in dict.fromkeys(candidates)], dtype=np.int64)
 
 
-def _entries(models: Sequence[str], rows: Ints, strength: Floats, covariance: Floats) -> tuple[Entry, ...]:
-    """Places of these rows from all models' strengths (M,) and covariance (M, M), nats."""
-    # Votes say nothing of the models' common level.
-    level = np.eye(len(models)) - 1 / len(models)
-    mean, spread = (level @ strength)[rows], (level @ covariance @ level)[np.ix_(rows, rows)]
+def _entries(
+    models: Sequence[str], rows: Ints, of_all: Ints, strength: Floats, covariance: Floats
+) -> tuple[Entry, ...]:
+    """Places of these rows from all models' strengths (M,) and covariance (M, M), nats.
+
+    of_all: the rows whose mean rating is 1000, as votes say nothing of the models' common level.
+    """
+    level = np.eye(len(models))[rows]
+    level[:, of_all] -= 1 / max(1, len(of_all))
+    mean = level @ strength
+    spread = level @ covariance @ level.T
     values, vectors = np.linalg.eigh(spread)
     drawn = mean + _normal(len(rows)) @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
     first = np.bincount(drawn.argmax(axis=1), minlength=len(rows)) / DRAWS
-    half = float(ndtri((1 + CONFIDENCE) / 2)) * ELO_PER_NAT * np.sqrt(np.maximum(np.diag(spread), 0.0))
+    deviation = np.sqrt(np.maximum(np.diag(spread), 0.0))
+    half = float(ndtri((1 + CONFIDENCE) / 2)) * ELO_PER_NAT * deviation
     rating = to_elo(mean)
-    low, high = rating - half, rating + half
-
-    def entry(place: int, i: int) -> Entry:
-        middle, bottom, top = (round(float(x), 2) for x in (rating[i], low[i], high[i]))
-        return Entry(place, models[rows[i]], middle, bottom, top, round(float(first[i]), 4))
-
-    return tuple(entry(place + 1, i) for place, i in enumerate(np.argsort(-mean, kind="stable").tolist()))
+    numbers = np.column_stack([rating, rating - half, rating + half]).round(2).tolist()
+    chance = first.round(4).tolist()
+    return tuple(
+        Entry(place + 1, models[rows[i]], numbers[i][0], numbers[i][1], numbers[i][2], chance[i])
+        for place, i in enumerate(np.argsort(-mean, kind="stable").tolist())
+    )

@@ -1,13 +1,18 @@
-"""Votes as they come in, each on disk before it is acknowledged, and the log that they are folded into.
+"""Votes as they come in, each on disk before it is acknowledged, and the log they are folded into.
 
-votes.sqlite   votes not folded yet; users, models, the ids of all votes; an audit of everything written
-votes/         the log: each fold is a round of it, users in blocks as in a run
+votes.sqlite   votes not folded yet; users, models, keys, the ids of all votes; an audit
+votes/         the log: rounds.py
+snapshots/     what replicas read: handover.py
 
-A fold's files are written first and counted in the database after, so that a crash between the two leaves files that nobody reads.
+A fold writes its file first and counts it in the database after, so that a crash between the two
+leaves a file that nobody reads.
 """
 
 import fcntl
+import hashlib
+import json
 import os
+import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,32 +23,26 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from electorate.cast import COLUMNS
-from electorate.errors import ElectorateError
-from electorate.personas import BLOCK
-from electorate.scale import Ints
-from electorate.storage.vote_log import SCHEMA, VoteLog, column
+from electorate.base.errors import ConflictError, ElectorateError, RequestError
+from electorate.base.scale import Ints
+from electorate.online import database, rounds
+from electorate.online.models import ModelList
+from electorate.population.voters import BLOCK
+from electorate.storage.vote_log import VoteLog, column
 
-NO_SEGMENT, NO_PROMPT = -1, -1
-MAX_MODELS = 500
-TABLES = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS models (model INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS users (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, segment INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS taken (user INTEGER, id TEXT, version INTEGER NOT NULL, PRIMARY KEY (user, id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS votes (
-    place INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER NOT NULL, prompt_id INTEGER NOT NULL, model_a INTEGER NOT NULL,
-    model_b INTEGER NOT NULL, first_shown INTEGER NOT NULL, outcome INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS erasing (number INTEGER PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS audit (at REAL NOT NULL, key TEXT NOT NULL, what TEXT NOT NULL, user INTEGER, votes INTEGER, version INTEGER);
-INSERT OR IGNORE INTO facts VALUES ('version', 0), ('folds', 0), ('erasures', 0);
-"""
+NO_SEGMENT = -1
+NO_PROMPT = -1
+MODELS_PER_KEY = 100
+MERGED = 2  # a fold takes the round before it in while that has at most so many times its votes
 
 
 @dataclass(frozen=True)
 class Vote:
-    """id: the client's, one of its user's. outcome: 0 A, 1 B, 2 tie, 3 both bad. first_shown: 0 A, 1 B. prompt: of the run, or
-    NO_PROMPT. segment: counts with a user's first vote.
+    """One vote as it came.
+
+    id: the client's, one of its key's and its user's. outcome: 0 A, 1 B, 2 tie, 3 both bad.
+    first_shown: 0 A, 1 B. prompt: of the run, or NO_PROMPT. segment: counts with a user's first
+    vote.
     """
 
     id: str
@@ -55,10 +54,18 @@ class Vote:
     prompt: int = NO_PROMPT
     segment: int = NO_SEGMENT
 
+    @property
+    def content(self) -> int:
+        """What it says, as 64 bits: an id that comes again has to say the same."""
+        battle = f"{self.model_a}\0{self.model_b}\0{self.outcome}\0{self.first_shown}"
+        said = f"{battle}\0{self.prompt}\0{self.segment}"
+        digest = hashlib.blake2b(said.encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big", signed=True)
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Votes of one request. key: who sent it, for the audit."""
+    """Votes of one request. key: the name of the key that sent them."""
 
     key: str
     votes: Sequence[Vote]
@@ -66,7 +73,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Taken:
-    """version: standings of this version or a later one count all votes of the batch. new: how many were not known before."""
+    """Votes that are on disk.
+
+    version: a snapshot of this version or a later one counts all votes of the batch. new: how many
+    were not known before.
+    """
 
     version: int
     new: int
@@ -74,185 +85,447 @@ class Taken:
 
 @dataclass(frozen=True)
 class Users:
-    """number, segment: (n,) of every user who voted online and is no persona, with its name."""
+    """Users who voted online and are no personas. number, segment: (n,)."""
 
     name: tuple[str, ...]
     number: Ints
     segment: Ints
 
 
+@dataclass(frozen=True)
+class Erased:
+    """A user who is no more, and its votes: in the log of online votes, and in the run's."""
+
+    number: int
+    folded: pa.Table
+    of_run: Sequence[pa.Table]
+
+
 class VoteStore:
     """The votes under one folder, for one process at a time.
 
-    models: those of a run, or none, and then votes name them. personas: how many users a run has; they are called by their number.
-    erase_elsewhere: what else is done where a number is erased; doing it again changes nothing.
+    Args:
+        models: those of a run, in its order, or none.
+        declared: further models. Where there are models of either kind votes name no others, but
+        more
+            can be added; where there are none votes name them.
+        personas: how many users a run has; they are called by their numbers.
+        erase_elsewhere: what else is done where a number and name are erased, returning the votes
+            that it took out; doing it again changes nothing.
+        models_per_key: new models that the votes of one key may name.
+
+    Attributes:
+        erased: users erased since the folder was opened, until somebody has taken them out of what
+            was counted.
+
+    Raises ElectorateError if the folder cannot be opened.
     """
 
     def __init__(
-        self, folder: Path, models: Sequence[str] = (), personas: int = 0, erase_elsewhere: Callable[[int], None] | None = None
+        self,
+        folder: Path,
+        models: Sequence[str] = (),
+        personas: int = 0,
+        erase_elsewhere: Callable[[int, str], list[pa.Table]] | None = None,
+        declared: Sequence[str] = (),
+        models_per_key: int = MODELS_PER_KEY,
     ) -> None:
-        self.folder, self._personas, self._open, self._erase_elsewhere = folder, personas, not models, erase_elsewhere
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
-        # The writer before may still be on its way out.
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.folder = folder
+        self.erased: list[Erased] = []
+        self._personas = personas
+        self._erase_elsewhere = erase_elsewhere
+        self._log = folder / "votes"
         try:
-            self._db = self._opened(folder / "votes.sqlite", models)
+            self._log.mkdir(parents=True, exist_ok=True)
+            # The writer before may still be on its way out.
+            self._lock = _locked(folder, wait=True)
+        except OSError as error:
+            raise ElectorateError(f"{folder}: cannot be written: {error.strerror}") from None
+        try:
+            self._db = database.opened(folder / "votes.sqlite")
+            self.models = ModelList(self._db, models_per_key, bool(models or declared))
+            self._has_unknown_keys = bool(self.fact("unknown_keys"))
+            self._count_users_from(-(-personas // BLOCK) * BLOCK)
+            self._check_rounds()
+            with self.transaction():
+                self._renumber(models)
+                for name in sorted(set(declared) - set(self.models.names)):
+                    self.models.add(name)
+            for (number,) in self._db.execute("SELECT number FROM erasing").fetchall():
+                self._finish_erasing(number)
         except sqlite3.Error as error:
-            raise ElectorateError(f"{folder / 'votes.sqlite'}: cannot be opened: {error}; give another folder, or a backup") from None
-        for (number,) in self._db.execute("SELECT number FROM erasing").fetchall():
-            self._finish_erasing(number)
+            self.close()
+            raise ElectorateError(
+                f"{folder / 'votes.sqlite'}: cannot be read: {error}; restore it from a backup, or "
+                "give another folder"
+            ) from None
+        except ElectorateError:
+            self.close()
+            raise
 
-    def _opened(self, path: Path, models: Sequence[str]) -> sqlite3.Connection:
-        db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute("PRAGMA secure_delete=ON")
-        db.executescript(TABLES)
-        known = [name for (name,) in db.execute("SELECT name FROM models ORDER BY model")]
-        if models and known and known != list(models):
-            raise ElectorateError(f"{path}: holds votes on other contestants ({', '.join(known[:3])}, ...); serve the run they are of")
-        db.executemany("INSERT OR IGNORE INTO models VALUES (?, ?)", enumerate(models))
-        # Users are counted from the first block after the personas'.
-        first = -(-self._personas // BLOCK) * BLOCK
-        if not db.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'users'").fetchone():
-            db.execute("INSERT INTO sqlite_sequence VALUES ('users', ?)", (first - 1,))
-        return db
+    def _count_users_from(self, first: int) -> None:
+        """Users get numbers from the first block after the personas' on."""
+        known = self._db.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'users'").fetchone()
+        if not known:
+            self._db.execute("INSERT INTO sqlite_sequence VALUES ('users', ?)", (first - 1,))
+
+    def _check_rounds(self) -> None:
+        for round_, checksum in self._db.execute("SELECT round, checksum FROM rounds").fetchall():
+            place = rounds.path(self._log, round_)
+            if not place.exists() or rounds.checksum(place) != checksum:
+                raise ElectorateError(
+                    f"{place}: is missing or damaged; restore it from a backup of the folder"
+                )
+        database.remove_leftovers(self._log, set(self.rounds))
 
     def close(self) -> None:
         """Let another process have it."""
-        self._db.close()
+        if hasattr(self, "_db"):
+            self._db.close()
         os.close(self._lock)
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """In the order that votes count them in."""
-        return tuple(name for (name,) in self._db.execute("SELECT name FROM models ORDER BY model"))
-
     def fact(self, name: str) -> int:
-        """version: of the last write; folds: rounds of the log; erasures: users erased so far."""
-        return int(self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()[0])
+        """version: of the last write; erasures: users erased so far; unknown_keys: whether ids are
+        there from before keys were kept.
+        """
+        found = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return 0 if found is None else int(found[0])
 
     @property
-    def log(self) -> VoteLog:
-        """What was folded. user_id: the users' numbers; prompt_id: NO_PROMPT where it was none of the run's."""
-        return VoteLog(self.folder / "votes", self.models)
+    def rounds(self) -> tuple[int, ...]:
+        """The log's, oldest first."""
+        found = self._db.execute("SELECT round FROM rounds ORDER BY round")
+        return tuple(round_ for (round_,) in found)
 
-    def add(self, batches: Sequence[Batch]) -> list[Taken | ElectorateError]:
-        """Take the votes of all batches in one write; they are on disk when this returns. A vote whose id its user has sent
-        before is not counted again. A batch with more new models than may be rated is refused whole.
+    def add(self, batches: Sequence[Batch]) -> list[Taken | RequestError]:
+        """Take the votes of all batches in one write; they are on disk when this returns.
 
+        A vote whose id its key and user have sent before is not counted again; with other content
+        its batch is refused whole, as is one that names models it may not.
         Raises ElectorateError if the disk takes nothing more; none of the votes is counted then.
         """
-        with self._transaction():
-            version, models = self.fact("version") + 1, {name: m for m, name in enumerate(self.models)}
-            found = [self._take(batch, version, models) for batch in batches]
+        with self.transaction():
+            version = self.fact("version") + 1
+            found = [self._take(batch, version) for batch in batches]
             if any(isinstance(one, Taken) and one.new for one in found):
                 self._db.execute("UPDATE facts SET value = ? WHERE name = 'version'", (version,))
         return found
 
-    def _take(self, batch: Batch, version: int, models: dict[str, int]) -> Taken | ElectorateError:
-        named = {name for vote in batch.votes for name in (vote.model_a, vote.model_b)} - set(models)
-        if named and not self._open:
-            return ElectorateError(f"{min(named)!r} is not a contestant; the run has {', '.join(list(models)[:5])}")
-        if len(models) + len(named) > MAX_MODELS:
-            return ElectorateError(f"{min(named)!r} would be a model too many; at most {MAX_MODELS:,} can be rated")
-        for name in sorted(named):
-            models[name] = len(models)
-            self._db.execute("INSERT INTO models VALUES (?, ?)", (models[name], name))
-        new, last = 0, 0
-        for vote in batch.votes:
-            user = self._number(vote)
-            if self._db.execute("INSERT OR IGNORE INTO taken VALUES (?, ?, ?)", (user, vote.id, version)).rowcount:
-                columns = (user, vote.prompt, models[vote.model_a], models[vote.model_b], vote.first_shown, vote.outcome)
-                self._db.execute(
-                    "INSERT INTO votes (user_id, prompt_id, model_a, model_b, first_shown, outcome) VALUES (?, ?, ?, ?, ?, ?)", columns
-                )
-                new, last = new + 1, version
-            else:
-                (before,) = self._db.execute("SELECT version FROM taken WHERE user = ? AND id = ?", (user, vote.id)).fetchone()
-                last = max(last, before)
-        self._db.execute("INSERT INTO audit VALUES (?, ?, 'votes', NULL, ?, ?)", (time.time(), batch.key, new, version))
-        return Taken(last, new)
+    def _take(self, batch: Batch, version: int) -> Taken | RequestError:
+        self._db.execute("SAVEPOINT batch")
+        try:
+            taken = self._insert(batch, version)
+        except RequestError as error:
+            self._db.execute("ROLLBACK TO batch")
+            self._db.execute("RELEASE batch")
+            self.models.forget_new()
+            return error
+        self._db.execute("RELEASE batch")
+        return taken
 
-    def _number(self, vote: Vote) -> int:
-        persona = as_persona(vote.user, self._personas)
-        if persona is not None:
-            return persona
-        row = self._db.execute("SELECT number FROM users WHERE name = ?", (vote.user,)).fetchone()
-        if row is None:
-            return int(self._db.execute("INSERT INTO users (name, segment) VALUES (?, ?)", (vote.user, vote.segment)).lastrowid or 0)
-        return int(row[0])
+    def _insert(self, batch: Batch, version: int) -> Taken:
+        key = self._key(batch.key)
+        now = int(time.time())
+        named = {name for vote in batch.votes for name in (vote.model_a, vote.model_b)}
+        model = self.models.named(named, key)
+        number = self._numbers(batch.votes)
+        before = self._take_ids(batch.votes, number, key, version)
+        rows = []
+        for vote, taken in zip(batch.votes, before, strict=True):
+            if taken is None:
+                a = model[vote.model_a]
+                b = model[vote.model_b]
+                user = number[vote.user]
+                rows.append((user, vote.prompt, a, b, vote.first_shown, vote.outcome, key, now))
+        names = ", ".join(rounds.SCHEMA.names)
+        marks = ", ".join("?" * len(rounds.SCHEMA.names))
+        self._db.executemany(f"INSERT INTO votes ({names}) VALUES ({marks})", rows)  # noqa: S608
+        self._audit(batch.key, "votes", None, len(rows), version)
+        last = max((taken for taken in before if taken is not None), default=0)
+        return Taken(version if rows else last, len(rows))
+
+    def _take_ids(
+        self, votes: Sequence[Vote], number: Mapping[str, int], key: int, version: int
+    ) -> Sequence[int | None]:
+        """(votes,) the version that took each before; None for those that are taken now.
+
+        Raises RequestError if one was taken before with another vote.
+        """
+        rows = [(number[vote.user], vote.id, key, vote.content, version) for vote in votes]
+        if not self._has_unknown_keys:
+            # Nearly always all are new, and then one statement takes them.
+            self._db.execute("SAVEPOINT ids")
+            changes = self._db.total_changes
+            self._db.executemany("INSERT OR IGNORE INTO taken VALUES (?, ?, ?, ?, ?)", rows)
+            if self._db.total_changes - changes == len(rows):
+                self._db.execute("RELEASE ids")
+                return [None] * len(rows)
+            self._db.execute("ROLLBACK TO ids")
+            self._db.execute("RELEASE ids")
+        found = []
+        for vote, row in zip(votes, rows, strict=True):
+            before = self._version_taken(vote, row[0], key)
+            if before is None:
+                self._db.execute("INSERT INTO taken VALUES (?, ?, ?, ?, ?)", row)
+            found.append(before)
+        return found
+
+    def _version_taken(self, vote: Vote, user: int, key: int) -> int | None:
+        """The version that took the vote before, if one did. Raises RequestError if it differed."""
+        found = self._db.execute(
+            "SELECT content, version FROM taken WHERE user = ? AND id = ? AND key IN (?, ?)",
+            (user, vote.id, key, database.UNKNOWN_KEY),
+        ).fetchone()
+        if found is None:
+            return None
+        content, version = found
+        if content is not None and content != vote.content:
+            raise ConflictError(
+                f"votes: {vote.user!r} has sent id {vote.id!r} before with another vote; an id is "
+                "of one vote"
+            )
+        return int(version)
+
+    def _key(self, name: str) -> int:
+        found = self._db.execute("SELECT key FROM keys WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            return int(
+                self._db.execute("INSERT INTO keys (name) VALUES (?)", (name,)).lastrowid or 0
+            )
+        return int(found[0])
+
+    def _numbers(self, votes: Sequence[Vote]) -> dict[str, int]:
+        """The users' numbers by name; new users are taken in, in the order of their votes."""
+        found = dict[str, int]()
+        segment = dict[str, int]()
+        for vote in votes:
+            persona = as_persona(vote.user, self._personas)
+            if persona is not None:
+                found[vote.user] = persona
+            else:
+                segment.setdefault(vote.user, vote.segment)
+        known = self._db.execute(
+            "SELECT name, number FROM json_each(?) JOIN users ON name = value",
+            (json.dumps(list(segment)),),
+        )
+        found.update(known.fetchall())
+        new = [name for name in segment if name not in found]
+        if new:
+            query = "SELECT seq FROM sqlite_sequence WHERE name = 'users'"
+            last = max(0, self._db.execute(query).fetchone()[0])
+            found.update(zip(new, range(last + 1, last + 1 + len(new)), strict=True))
+            rows = [(found[name], name, segment[name]) for name in new]
+            self._db.executemany("INSERT INTO users VALUES (?, ?, ?)", rows)
+        return found
 
     def users(self, after: int = -1) -> Users:
         """By number, those above this one."""
-        rows = self._db.execute("SELECT name, number, segment FROM users WHERE number > ? ORDER BY number", (after,)).fetchall()
+        rows = self._db.execute(
+            "SELECT name, number, segment FROM users WHERE number > ? ORDER BY number", (after,)
+        ).fetchall()
         name, number, segment = zip(*rows, strict=True) if rows else ((), (), ())
-        return Users(tuple(name), np.array(number, dtype=np.int64), np.array(segment, dtype=np.int64))
+        return Users(name, np.array(number, dtype=np.int64), np.array(segment, dtype=np.int64))
 
-    def unfolded(self, after: int = 0) -> tuple[int, pa.Table]:
-        """The votes not in the log yet, in the order they came, from behind a place on; and the place of the last one."""
-        rows = self._db.execute(f"SELECT {', '.join(COLUMNS)}, place FROM votes WHERE place > ? ORDER BY place", (after,))  # noqa: S608
-        values = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, len(COLUMNS) + 1)
-        return int(values[-1, -1]) if len(values) else after, pa.table(dict(zip(COLUMNS, values.T[:-1], strict=True)))
+    def names(self, numbers: Ints) -> dict[int, str]:
+        """What users with these numbers are called."""
+        found = {int(number): str(number) for number in numbers if number < self._personas}
+        for number in set(numbers.tolist()) - set(found):
+            row = self._db.execute("SELECT name FROM users WHERE number = ?", (number,)).fetchone()
+            if row is not None:
+                found[number] = row[0]
+        return found
 
-    def folded(self, first: int = 0) -> Iterator[tuple[int, int, pa.Table]]:
-        """Round, block and votes of every file of the log from this round on."""
-        log = self.log
-        for round_ in range(first, self.fact("folds")):
-            for block in sorted(log.blocks(round_)):
-                yield round_, block, log.read(round_, block, COLUMNS)
+    @property
+    def keys(self) -> dict[int, str]:
+        """The names of keys that sent votes; none for those from before keys were kept."""
+        return dict(self._db.execute("SELECT key, name FROM keys").fetchall())
 
-    def fold(self) -> int:
-        """Move the votes into a new round of the log; returns how many."""
-        (_, votes), round_, log = self.unfolded(), self.fact("folds"), self.log
-        votes = votes.take(np.argsort(column(votes, "user_id"), kind="stable"))
-        blocks = column(votes, "user_id") // BLOCK
-        for block in np.unique(blocks).tolist():
-            log.write(round_, block, _as_logged(votes.filter(pa.array(blocks == block)), log.schema))
-        with self._transaction():
-            self._db.execute("DELETE FROM votes")
-            self._db.execute("UPDATE facts SET value = value + 1 WHERE name = 'folds'")
+    def unfolded(self, after: int = 0, last: int = 2**62) -> tuple[int, pa.Table]:
+        """The votes not in the log yet, in the order they came, from behind a place to another.
+
+        Returns the place of the last one, and the votes with the columns of a round.
+        """
+        names = rounds.SCHEMA.names
+        rows = self._db.execute(
+            f"SELECT {', '.join(names)}, place FROM votes "  # noqa: S608
+            "WHERE place > ? AND place <= ? ORDER BY place",
+            (after, last),
+        )
+        values = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, len(names) + 1)
+        votes = pa.table(dict(zip(names, values.T[:-1], strict=True))).cast(rounds.SCHEMA)
+        return int(values[-1, -1]) if len(values) else after, votes
+
+    def round(self, round_: int) -> pa.Table:
+        """A round of the log."""
+        return rounds.read(self._log, round_)
+
+    def fold(self, last: int) -> int:
+        """Move the votes up to this place into a new round of the log; returns how many.
+
+        The rounds before it that are not much larger are merged into it, so that there are few.
+        """
+        _, votes = self.unfolded(0, last)
+        merged = list[int]()
+        parts = [votes]
+        size = len(votes)
+        for round_ in reversed(self.rounds):
+            before = self.round(round_)
+            if len(before) > MERGED * size:
+                break
+            merged.append(round_)
+            parts.insert(0, before)
+            size += len(before)
+        with self._replacing_rounds() as replace:
+            replace(merged, rounds.sorted_by_user(pa.concat_tables(parts)))
+            self._db.execute("DELETE FROM votes WHERE place <= ?", (last,))
         return len(votes)
 
-    def erase(self, user: str, key: str) -> int | None:
-        """Forget a user: its votes, their ids and its name, here and in the log; returns the version without it, None if it is
-        not known. A persona stays one, without votes.
+    @contextmanager
+    def _replacing_rounds(self) -> Iterator[Callable[[Sequence[int], pa.Table], None]]:
+        """In one transaction: rounds that make place for another one, and whatever else it does."""
+        with self.transaction():
 
-        What was begun is finished when the store is next opened, should the process die.
+            def replace(old: Sequence[int], votes: pa.Table) -> None:
+                for round_ in old:
+                    self._db.execute("DELETE FROM rounds WHERE round = ?", (round_,))
+                if len(votes):
+                    self._add_round(votes)
+
+            yield replace
+        database.remove_leftovers(self._log, set(self.rounds))
+
+    def _add_round(self, votes: pa.Table) -> None:
+        insert = "INSERT INTO rounds (votes, checksum) VALUES (?, 0)"
+        new = int(self._db.execute(insert, (len(votes),)).lastrowid or 0)
+        checksum = rounds.write(self._log, new, votes)
+        self._db.execute("UPDATE rounds SET checksum = ? WHERE round = ?", (checksum, new))
+
+    def _renumber(self, models: Sequence[str]) -> None:
+        """Give a run's models the places that the run counts them in, wherever they are known."""
+        moved = self.models.begin_with(models)
+        if moved is None:
+            return
+        for name in ("model_a", "model_b"):
+            for (value,) in self._db.execute(f"SELECT DISTINCT {name} FROM votes").fetchall():  # noqa: S608
+                # Through negative numbers, so that none is moved twice.
+                self._db.execute(
+                    f"UPDATE votes SET {name} = ? WHERE {name} = ?",  # noqa: S608
+                    (-1 - int(moved[value]), value),
+                )
+            self._db.execute(f"UPDATE votes SET {name} = -1 - {name}")  # noqa: S608
+        for round_ in self.rounds:
+            votes = self.round(round_)
+            for name in ("model_a", "model_b"):
+                place = votes.column_names.index(name)
+                values = pa.array(moved[column(votes, name)], pa.int16())
+                votes = votes.set_column(place, name, values)
+            self._db.execute("DELETE FROM rounds WHERE round = ?", (round_,))
+            self._add_round(votes)
+
+    def erase(self, user: str, key: str) -> int | None:
+        """Forget a user: its votes, their ids and its name, here and in the log.
+
+        A persona stays one, without votes. Returns the version without the user; None if it is not
+        known. What was begun is finished when the store is next opened, should the process die.
         """
         persona = as_persona(user, self._personas)
         row = self._db.execute("SELECT number FROM users WHERE name = ?", (user,)).fetchone()
         number = persona if persona is not None else (int(row[0]) if row else None)
         if number is None:
             return None
-        with self._transaction():
+        with self.transaction():
             self._db.execute("INSERT OR IGNORE INTO erasing VALUES (?)", (number,))
-            self._db.execute("UPDATE facts SET value = value + 1 WHERE name IN ('version', 'erasures')")
+            self._db.execute(
+                "UPDATE facts SET value = value + 1 WHERE name IN ('version', 'erasures')"
+            )
             version = self.fact("version")
-            self._db.execute("INSERT INTO audit VALUES (?, ?, 'erased', ?, NULL, ?)", (time.time(), key, number, version))
+            self._audit(key, "erased", number, None, version)
         self._finish_erasing(number)
         return version
 
     def _finish_erasing(self, number: int) -> None:
-        block = number // BLOCK
-        for round_ in range(self.fact("folds")):
-            without(self.log, round_, block, number)
+        of_run = list[pa.Table]()
         if self._erase_elsewhere is not None:
-            self._erase_elsewhere(number)
-        with self._transaction():
-            for table, name in (("votes", "user_id"), ("taken", "user"), ("users", "number"), ("erasing", "number")):
-                self._db.execute(f"DELETE FROM {table} WHERE {name} = ?", (number,))  # noqa: S608 names from above
+            name = self.names(np.array([number])).get(number, "")
+            of_run = self._erase_elsewhere(number, name)
+        folded = [rounds.SCHEMA.empty_table()]
+        with self._replacing_rounds() as replace:
+            for round_ in self.rounds:
+                votes = self.round(round_)
+                own = rounds.of_users(votes, np.array([number]))
+                if len(own):
+                    folded.append(own)
+                    replace([round_], rounds.without_user(votes, number))
+            named = self._models_of(number, folded)
+            for table, name in (
+                ("votes", "user_id"),
+                ("taken", "user"),
+                ("users", "number"),
+                ("erasing", "number"),
+            ):
+                self._db.execute(f"DELETE FROM {table} WHERE {name} = ?", (number,))  # noqa: S608
+            self.models.give_back(named - self._models_voted_on(named))
         # Deleted rows' bytes stay in the file otherwise.
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.erased.append(Erased(number, pa.concat_tables(folded), of_run))
+
+    def _models_of(self, number: int, folded: Sequence[pa.Table]) -> set[int]:
+        query = "SELECT model_a, model_b FROM votes WHERE user_id = ?"
+        found = {model for pair in self._db.execute(query, (number,)) for model in pair}
+        for votes in folded:
+            for name in ("model_a", "model_b"):
+                found |= set(np.unique(column(votes, name)).tolist())
+        return found
+
+    def _models_voted_on(self, among: set[int]) -> set[int]:
+        """Those of these models that any vote is on."""
+        found = set[int]()
+        for name in ("model_a", "model_b"):
+            query = f"SELECT DISTINCT {name} FROM votes"  # noqa: S608
+            found |= {model for (model,) in self._db.execute(query)}
+            for round_ in self.rounds:
+                found |= set(np.unique(self.round(round_)[name].to_numpy()).tolist())
+        return found & among
+
+    def change_model(self, name: str, key: str, to: str | None, retired: bool | None) -> int:
+        """Rename a model, retire it or take it back; returns the version that knows.
+
+        Raises RequestError if that cannot be.
+        """
+        with self.transaction():
+            self.models.change(name, to, retired)
+            return self._next_version(key, f"model {name!r}: name {to!r}, retired {retired}")
+
+    def add_model(self, name: str, key: str) -> int:
+        """Let votes name another model; returns the version that knows it. Raises RequestError."""
+        with self.transaction():
+            self.models.add(name)
+            return self._next_version(key, f"model {name!r} added")
+
+    def _next_version(self, key: str, what: str) -> int:
+        self._db.execute("UPDATE facts SET value = value + 1 WHERE name = 'version'")
+        version = self.fact("version")
+        self._audit(key, what, None, None, version)
+        return version
+
+    def _audit(
+        self, key: str, what: str, user: int | None, votes: int | None, version: int
+    ) -> None:
+        row = (time.time(), key, what, user, votes, version)
+        self._db.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def audit(self) -> list[Mapping[str, object]]:
         """Everything that was written, by whom and when (seconds since 1970), oldest first."""
         names = ("at", "key", "what", "user", "votes", "version")
-        return [dict(zip(names, row, strict=True)) for row in self._db.execute("SELECT * FROM audit ORDER BY rowid")]
+        rows = self._db.execute("SELECT * FROM audit ORDER BY rowid")
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """All that the block does, or none of it.
+
+        Raises ElectorateError if it cannot be written.
+        """
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
@@ -260,9 +533,41 @@ class VoteStore:
         except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            self.models.forget_new()
             if isinstance(error, sqlite3.Error):
-                raise ElectorateError(f"{self.folder / 'votes.sqlite'}: cannot be written: {error}; nothing of it was counted") from None
+                raise ElectorateError(
+                    f"{self.folder / 'votes.sqlite'}: cannot be written: {error}; nothing of it "
+                    "was counted"
+                ) from None
             raise
+
+
+def _locked(folder: Path, wait: bool) -> int:
+    """The folder's lock, once this process has it.
+
+    Raises BlockingIOError where it does not wait.
+    """
+    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(handle)
+        raise
+    holder = f"process {os.getpid()} on {socket.gethostname()} since {time.ctime()}"
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, holder.encode(), 0)
+    return handle
+
+
+def holder(folder: Path) -> str | None:
+    """Who has the folder open, in words; None if nobody has."""
+    if not folder.is_dir():
+        return None
+    try:
+        os.close(_locked(folder, wait=False))
+    except BlockingIOError:
+        return (folder / ".lock").read_text(encoding="utf-8") or "another process"
+    return None
 
 
 def as_persona(user: str, personas: int) -> int | None:
@@ -271,21 +576,14 @@ def as_persona(user: str, personas: int) -> int | None:
     return int(user) if plain and int(user) < personas else None
 
 
-def without(log: VoteLog, round_: int, block: int, number: int) -> int:
-    """Rewrite a block's file without a user's votes, if it has any; returns how many there were."""
+def without(log: VoteLog, round_: int, block: int, number: int) -> pa.Table:
+    """Rewrite a block's file of a run's log without a user's votes, if it has any; returns
+    those.
+    """
     if not log.has(round_, block):
-        return 0
+        return log.schema.empty_table()
     votes = log.read(round_, block)
-    others = votes.filter(pa.array(column(votes, "user_id") != number))
-    if len(others) < len(votes):
-        log.write(round_, block, others)
-    return len(votes) - len(others)
-
-
-def _as_logged(votes: pa.Table, schema: pa.Schema) -> pa.Table:
-    """With all columns of the log, in the order given."""
-    n = len(votes)
-    judge = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int8)), ["online"])
-    there = {name: votes[name].combine_chunks() for name in COLUMNS} | {"step": pa.array(np.arange(n)), "judge": judge}
-    columns = [there[field.name].cast(field.type) if field.name in there else pa.nulls(n, field.type) for field in SCHEMA]
-    return pa.Table.from_arrays(columns, schema=schema)
+    own = column(votes, "user_id") == number
+    if own.any():
+        log.write(round_, block, votes.filter(pa.array(~own)))
+    return votes.filter(pa.array(own))

@@ -1,36 +1,29 @@
-"""Which battles a poll's personas judge, and the questions that puts to a judge: always in both orders."""
+"""Which battles a poll's personas judge, and the questions that puts to a judge: always in both
+orders.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from electorate.draws import Stream, generator
-from electorate.evaluation.metrics import pair_indices
-from electorate.polls.wording import Kind, Question
-from electorate.scale import Ints
+from electorate.base.columns import Columns
+from electorate.base.draws import Stream, generator
+from electorate.base.pairs import pair_indices
+from electorate.base.scale import Ints
+from electorate.polls.wording import Question
 
 
 @dataclass(frozen=True)
-class Battles:
-    """n battles as columns (n,): persona and prompt as places in their lists, and two texts as places among the answers."""
+class Battles(Columns):
+    """n battles as columns (n,): persona and prompt as places in their lists, and two texts as
+    places among the answers.
+    """
 
     persona: Ints
     prompt: Ints
     a: Ints
     b: Ints
-
-    def __len__(self) -> int:
-        return len(self.persona)
-
-    def take(self, rows: Ints) -> "Battles":
-        """These battles."""
-        return Battles(self.persona[rows], self.prompt[rows], self.a[rows], self.b[rows])
-
-    @staticmethod
-    def joined(parts: Sequence["Battles"]) -> "Battles":
-        """All of them, one part after the other."""
-        return Battles(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("persona", "prompt", "a", "b")))
 
 
 @dataclass(frozen=True)
@@ -42,20 +35,27 @@ class Texts:
 
 
 def drawn(personas: int, prompts: Ints, contestants: int, each: int, seed: int) -> Battles:
-    """`each` different battles a persona, or all there are, on these prompts, evenly; the same for a persona however many there are.
+    """`each` different battles a persona, or all there are, on these prompts, evenly; the same
+    for a persona however many there are.
 
     Those of a persona are in the order of prompt and answers, so that what they share is read once.
     """
     low, high = pair_indices(contestants)
-    of_all, chosen, turned = len(prompts) * len(low), list[Ints](), list[Ints]()
+    of_all = len(prompts) * len(low)
+    chosen = list[Ints]()
+    turned = list[Ints]()
     for i in range(personas):
         random = generator(seed, Stream.POLL, i)
         chosen.append(np.sort(random.choice(of_all, min(each, of_all), replace=False)))
-        # Which one is called A says nothing, so that chance agreement is what it is for places drawn evenly.
+        # Which one is called A says nothing, so that chance agreement is what it is for places
+        # drawn evenly.
         turned.append(random.integers(2, size=len(chosen[-1])))
-    persona, which, turn = np.repeat(np.arange(personas), [len(c) for c in chosen]), np.concatenate(chosen), np.concatenate(turned)
+    persona = np.repeat(np.arange(personas), [len(c) for c in chosen])
+    which = np.concatenate(chosen)
+    turn = np.concatenate(turned)
     pair = which % len(low)
-    a, b = np.where(turn, high[pair], low[pair]), np.where(turn, low[pair], high[pair])
+    a = np.where(turn, high[pair], low[pair])
+    b = np.where(turn, low[pair], high[pair])
     return Battles(persona, prompts[which // len(low)], a, b)
 
 
@@ -71,26 +71,45 @@ def round_robin(personas: Ints, prompts: Ints, contestants: int) -> Battles:
     )
 
 
-def questions(battles: Battles, texts: Texts, judge: str, kind: Kind, order: int = 0, fenced: bool = True) -> list[Question]:
+def questions(
+    battles: Battles, texts: Texts, judge: str, mode: str, order: int = 0, fenced: bool = True
+) -> list[Question]:
     """Two questions a battle: A shown first, then B."""
     asked = []
-    for persona, prompt, a, b in zip(battles.persona, battles.prompt, battles.a, battles.b, strict=True):
-        of_a, of_b = texts.answers[prompt][a], texts.answers[prompt][b]
+    for persona, prompt, a, b in zip(
+        battles.persona, battles.prompt, battles.a, battles.b, strict=True
+    ):
+        of_a = texts.answers[prompt][a]
+        of_b = texts.answers[prompt][b]
         for shown in ((of_a, of_b), (of_b, of_a)):
-            asked.append(Question(judge, kind, int(persona), texts.prompts[prompt], shown, order, fenced))
+            asked.append(
+                Question(judge, mode, int(persona), texts.prompts[prompt], shown, order, fenced)
+            )
     return asked
 
 
-def rankings(personas: Ints, prompts: Ints, texts: Texts, judge: str) -> tuple[list[Question], list[Ints]]:
-    """For every persona and prompt, all answers shown at once, once for each answer that may come first: places move round, so that no
-    answer gains by where it stands. Returns the questions, and the contestants in the order each shows them.
+def rankings(
+    personas: Ints, prompts: Ints, texts: Texts, judge: str
+) -> tuple[list[Question], list[Ints]]:
+    """For every persona and prompt, all answers shown at once, once for each answer that may
+    come first: places move round, so that no answer gains by where it stands. Returns the
+    questions, and the contestants in the order each shows them.
     """
-    asked, shown = list[Question](), list[Ints]()
+    asked = list[Question]()
+    shown = list[Ints]()
     for persona in personas:
         for prompt in prompts:
             answers = texts.answers[prompt]
             for turn in range(len(answers)):
                 order = np.roll(np.arange(len(answers)), turn)
-                asked.append(Question(judge, "ranking", int(persona), texts.prompts[prompt], tuple(answers[i] for i in order)))
+                asked.append(
+                    Question(
+                        judge,
+                        "ranking",
+                        int(persona),
+                        texts.prompts[prompt],
+                        tuple(answers[i] for i in order),
+                    )
+                )
                 shown.append(order)
     return asked, shown

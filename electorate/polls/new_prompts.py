@@ -5,29 +5,58 @@ from itertools import product
 
 import numpy as np
 
-from electorate.contest import Model, content_key
-from electorate.endpoints import Call, served_as
+from electorate.base.scale import Floats
+from electorate.config.contest import content_key
+from electorate.config.engines import Model
+from electorate.config.judging import NewPrompts
+from electorate.inference.completions import Call
 from electorate.polls import wording
 from electorate.polls.cards import Card
-from electorate.polls.config import NewPrompts
-from electorate.scale import Floats
 
 MAX_TOKENS = 96
 
 
-def calls(settings: NewPrompts, models: Mapping[str, Model], cards: Sequence[Card]) -> list[tuple[Call, dict[str, str]]]:
-    """One request a persona, topic and difficulty, and what the prompt will be known by. Neighbours start elsewhere in the topics."""
-    kinds, model, asked = list(product(settings.topics, settings.difficulties)), models[settings.model], []
+def calls(
+    settings: NewPrompts, models: Mapping[str, Model], cards: Sequence[Card]
+) -> list[tuple[Call, dict[str, str]]]:
+    """One request a persona, topic and difficulty, and what the prompt will be known by.
+
+    Neighbours start elsewhere in the topics.
+    """
+    kinds = list(product(settings.topics, settings.difficulties))
+    model = models[settings.model]
+    asked = []
     for i, card in enumerate(cards):
         for j in range(settings.per_persona):
             topic, difficulty = kinds[(i * settings.per_persona + j) % len(kinds)]
             body = {
-                "messages": [{"role": "user", "content": wording.generation(card.text(), topic, difficulty, 1 + j // len(kinds))}],
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": wording.generation(
+                            card.text(), topic, difficulty, 1 + j // len(kinds)
+                        ),
+                    }
+                ],
                 "temperature": settings.temperature,
                 "max_tokens": MAX_TOKENS,
             }
-            about = {"archetype": card.segment, "topic": topic, "difficulty": difficulty, "persona": card.persona}
-            asked.append((Call(content_key({"served": served_as(model), "body": body}), settings.model, body), about))
+            about = {
+                "archetype": card.segment,
+                "topic": topic,
+                "difficulty": difficulty,
+                "persona": card.persona,
+            }
+            asked.append(
+                (
+                    Call(
+                        content_key({"served": model.identity(), "body": body}),
+                        settings.model,
+                        body,
+                    ),
+                    about,
+                )
+            )
     return asked
 
 

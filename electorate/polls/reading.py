@@ -1,32 +1,47 @@
-"""What a judge's answer says: log odds over what it could choose, or why it says nothing. Never silently a tie."""
+"""What a judge's answer says: log odds over what it could choose, or why it says nothing.
+
+Never silently a tie.
+"""
 
 import re
 from dataclasses import dataclass
 
 import numpy as np
 
-from electorate.endpoints import OVERFLOW, Answer
-from electorate.polls.wording import CRITERIA, LETTERS, Attempt, Question
-from electorate.scale import Floats
+from electorate.base.registry import load
+from electorate.base.scale import Floats
+from electorate.config.modes import named
+from electorate.inference.completions import OVERFLOW, Answer
+from electorate.polls import wording
+from electorate.polls.wording import CRITERIA, Attempt, Question
 
-PROSE, EMPTY, REFUSAL = "prose", "empty", "refusal"
+PROSE = "prose"
+EMPTY = "empty"
+REFUSAL = "refusal"
+THINKING = "only thinking (set judges.N.thinking)"
 HALVINGS = 3
 FLOOR = -30.0  # nats; an engine says -9999 of what it may not say
+MOST_OF_THE_MASS = 0.5  # of what the first token could be, which letters must have
 SURE = 0.9  # of a letter that comes without log-probabilities
 FEWEST_CRITERIA = 3
 _REFUSING = re.compile(
-    r"\W*(?:i['\u2019]?m (?:very )?sorry|sorry|i (?:can['\u2019]?t|cannot|can not|won['\u2019]?t|am unable|am not able)|as an ai)\b",
+    r"\W*(?:i['\u2019]?m (?:very )?sorry|sorry|i (?:can['\u2019]?t|cannot|can "
+    r"not|won['\u2019]?t|am unable|am not able)|as an ai)\b",
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"\W*([A-Z])\b(?!')")
 _GRADE = r"\W{0,6}%s\W{0,6}[:=\-]\W{0,6}(AB|NA|A|B)\b"
-_GRADED = {criterion: re.compile(_GRADE % criterion.replace(" ", r"[ _]?"), re.IGNORECASE) for criterion in CRITERIA}
+_GRADED = {
+    criterion: re.compile(_GRADE % criterion.replace(" ", r"[ _]?"), re.IGNORECASE)
+    for criterion in CRITERIA
+}
 
 
 @dataclass(frozen=True)
 class Reading:
-    """odds: log-probabilities over what was asked: the two answers in the order shown and a tie, or all answers in the order
-    shown. both_bad: the part of the tie that says neither will do.
+    """odds: log-probabilities over what was asked: the two answers in the order shown and a tie,
+    or all answers in the order shown. both_bad: the part of the tie that says neither will
+    do.
     """
 
     odds: Floats
@@ -47,15 +62,20 @@ def read(question: Question, answer: Answer, temperature: float) -> Reading | Un
         return Unread(answer.kind or "failed")
     if answer.refused or _REFUSING.match(answer.text):
         return Unread(REFUSAL, answer.text)
-    if question.kind == "criteria":
-        return _criteria(answer.text, temperature)
-    return _first_letter(answer, LETTERS[: 3 if question.kind == "verdict" else len(question.answers)])
+    if answer.reasoned and not answer.text.strip():
+        return Unread(THINKING)
+    found: Reading | Unread = load(named(question.mode).read)(question, answer, temperature)
+    return found
 
 
 def again(unread: Unread, attempt: Attempt) -> Attempt | None:
-    """How to ask again where that helps: with less room after an overflow, once with a reminder after words that were no answer."""
+    """How to ask again where that helps: with less room after an overflow, once with a reminder
+    after words that were no answer.
+    """
     if unread.kind == OVERFLOW:
-        return Attempt(attempt.halvings + 1, attempt.unread) if attempt.halvings < HALVINGS else None
+        return (
+            Attempt(attempt.halvings + 1, attempt.unread) if attempt.halvings < HALVINGS else None
+        )
     if unread.kind in (PROSE, EMPTY, REFUSAL) and attempt.unread is None:
         return Attempt(attempt.halvings, unread.said or "...")
     return None
@@ -71,17 +91,27 @@ def prompt(answer: Answer) -> str | Unread:
     return first if len(first.split()) >= 3 else Unread(EMPTY, answer.text)
 
 
-def _first_letter(answer: Answer, letters: str) -> Reading | Unread:
-    """By the log-probabilities of the first token; a letter they lack is no likelier than the least that they have."""
+def first_letter(question: Question, answer: Answer, _: float) -> Reading | Unread:
+    """What a letter says, by the log-probabilities of the first token; a letter they lack is no
+    likelier than the least that they have.
+
+    Args:
+        question: what was asked.
+        answer: neither a failure nor a refusal.
+    """
+    letters = wording.letters(question)
     if answer.top is None:
         return _letter_alone(answer.text, letters)
     said = dict.fromkeys(letters, FLOOR * 2)
+    mass = 0.0
     for token, logprob in answer.top.items():
         letter = token.strip("\"'*`.:() \n▁Ġ")
         if letter in said:
             said[letter] = max(said[letter], logprob)
+            mass += float(np.exp(logprob))
     known = [logprob for logprob in said.values() if logprob > FLOOR]
-    if not known:
+    # A letter that the judge would hardly have said is no answer, however likely beside the others.
+    if mass < MOST_OF_THE_MASS:
         return Unread(PROSE if answer.text.strip() else EMPTY, answer.text)
     least = max(FLOOR, min([*answer.top.values(), *known]))
     return Reading(normalised(np.maximum([said[letter] for letter in letters], least)))
@@ -97,11 +127,18 @@ def _letter_alone(text: str, letters: str) -> Reading | Unread:
     return Reading(np.log(np.where(chosen, SURE, (1 - SURE) / (len(letters) - 1))))
 
 
-def _criteria(text: str, temperature: float) -> Reading | Unread:
-    """Softmax over how many criteria each answer won and how many were level; a criterion that both fail is level, and bad."""
+def criteria(_: Question, answer: Answer, temperature: float) -> Reading | Unread:
+    """Softmax over how many criteria each answer won and how many were level; a criterion that
+    both fail is level, and bad. See first_letter.
+    """
+    text = answer.text
     if not text.strip():
         return Unread(EMPTY)
-    found = [match.group(1).upper() for match in (pattern.search(text) for pattern in _GRADED.values()) if match]
+    found = [
+        match.group(1).upper()
+        for match in (pattern.search(text) for pattern in _GRADED.values())
+        if match
+    ]
     if len(found) < FEWEST_CRITERIA:
         return Unread(PROSE, text)
     times = {grade: found.count(grade) for grade in ("A", "B", "AB", "NA")}

@@ -1,10 +1,13 @@
-"""Planted tastes fitted to the votes of a poll, so that a small judged sample calibrates a population of any size.
+"""Planted tastes fitted to the votes of a poll, so that a small judged sample calibrates a
+population of any size.
 
-    logit = theta_a - theta_b + w_u . (z_a - z_b),   w_u = w_k(u) + d_u,   d_u ~ N(0, sigma^2 I),   ties by Davidson (1970)
+    logit = theta_a - theta_b + w_u . (z_a - z_b),   w_u = w_k(u) + d_u,   d_u ~ N(0, sigma^2 I),
+    ties by Davidson (1970)
 
-theta, the segments' tastes w_k and the tie parameter are found from everybody's votes, then each persona's own d_u with these held;
-sigma is the one that tells votes on validation prompts best, and zero may be. Whether a persona's own taste says more than its
-segment's is decided on test prompts, which nothing was fitted to.
+theta, the segments' tastes w_k and the tie parameter are found from everybody's votes, then each
+persona's own d_u with these held; sigma is the one that tells votes on validation prompts best, and
+zero may be. Whether a persona's own taste says more than its segment's is decided on test prompts,
+which nothing was fitted to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,20 +16,28 @@ from typing import Any
 
 import numpy as np
 
-from electorate.draws import Stream, generator
-from electorate.features import AXES
+from electorate.base import resampling
+from electorate.base.columns import Columns
+from electorate.base.draws import Stream, generator
+from electorate.base.scale import Floats, Ints
+from electorate.data.features import AXES
+from electorate.ratings import newton
 from electorate.ratings.ties import Davidson
-from electorate.scale import Floats, Ints
 
 SIGMAS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
-STRENGTH_SD, COMMON_SD, SEGMENT_SD = 1.0, 1.0, 0.5
-ITERATIONS, RESAMPLES, CONFIDENCE = 40, 1000, 0.95
+STRENGTH_SD = 1.0
+COMMON_SD = 1.0
+SEGMENT_SD = 0.5
+ITERATIONS = 40
+RESAMPLES = 1000
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class TasteVotes:
-    """n votes as columns: persona and segment (n,), models a and b, z (n, D) measures of A's answer less B's, p (n, 3) the judge's
-    probabilities of A, B and tie, outcome (n,) the likeliest, split (n,) train, validation or test.
+class TasteVotes(Columns):
+    """n votes as columns: persona and segment (n,), models a and b, z (n, D) measures of A's
+    answer less B's, p (n, 3) the judge's probabilities of A, B and tie, outcome (n,) the
+    likeliest, split (n,) train, validation or test.
     """
 
     persona: Ints
@@ -37,10 +48,6 @@ class TasteVotes:
     p: Floats
     outcome: Ints
     split: np.ndarray[Any, np.dtype[np.str_]]
-
-    def take(self, rows: Ints) -> "TasteVotes":
-        """These votes."""
-        return TasteVotes(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
     def of(self, *splits: str) -> "TasteVotes":
         """The votes on prompts of these splits."""
@@ -58,8 +65,9 @@ class Shared:
 
 @dataclass(frozen=True)
 class Fitted:
-    """own: (U, D) each persona's departure from its segment; sigma: its sd. segment_loss, own_loss: on test votes, nats; gain: own's
-    loss less segment's, with its interval over personas; strength_loss: with no tastes at all.
+    """own: (U, D) each persona's departure from its segment; sigma: its sd. segment_loss, own_loss:
+    on test votes, nats; gain: own's loss less segment's, with its interval over personas;
+    strength_loss: with no tastes at all.
     """
 
     shared: Shared
@@ -81,8 +89,10 @@ class Fitted:
         value, low, high = self.gain
         which = "beats" if self.own_wins else "does not beat"
         return (
-            f"a persona's fitted taste {which} its segment's mean on {self.test_votes:,} held-out votes: log loss {self.own_loss:.4f} and "
-            f"{self.segment_loss:.4f} ({value:+.4f} [{low:+.4f}, {high:+.4f}]); without any taste {self.strength_loss:.4f}"
+            f"a persona's fitted taste {which} its segment's mean on {self.test_votes:,} held-out "
+            f"votes: log loss {self.own_loss:.4f} and "
+            f"{self.segment_loss:.4f} ({value:+.4f} [{low:+.4f}, {high:+.4f}]); without any taste "
+            f"{self.strength_loss:.4f}"
         )
 
 
@@ -90,12 +100,18 @@ def fit(votes: TasteVotes, models: int, segments: int, personas: int) -> Fitted:
     """Shared parameters and sigma from training and validation votes, judged on test votes."""
     train, validation, test = (votes.of(split) for split in ("train", "validation", "test"))
     first = shared(train, models, segments)
-    losses = [_loss(validation, first, _own(train, first, personas, sigma)).mean() for sigma in SIGMAS] if len(validation.a) else [0.0]
+    losses = (
+        [_loss(validation, first, _own(train, first, personas, sigma)).mean() for sigma in SIGMAS]
+        if len(validation.a)
+        else [0.0]
+    )
     sigma = SIGMAS[int(np.argmin(losses))]
     known = votes.of("train", "validation")
     parameters = shared(known, models, segments)
-    own, none = _own(known, parameters, personas, sigma), np.zeros((personas, len(AXES)))
-    of_own, of_segment = _loss(test, parameters, own), _loss(test, parameters, none)
+    own = _own(known, parameters, personas, sigma)
+    none = np.zeros((personas, len(AXES)))
+    of_own = _loss(test, parameters, own)
+    of_segment = _loss(test, parameters, none)
     bare = shared(known, models, segments, tastes=False)
     return Fitted(
         shared=parameters,
@@ -110,8 +126,12 @@ def fit(votes: TasteVotes, models: int, segments: int, personas: int) -> Fitted:
 
 
 def shared(votes: TasteVotes, models: int, segments: int, tastes: bool = True) -> Shared:
-    """Strengths, a common taste, each segment's departure from it, and the tie parameter: the mode by Newton's method."""
-    n, axes, rows = len(votes.a), len(AXES), np.arange(len(votes.a))
+    """Strengths, a common taste, each segment's departure from it, and the tie parameter: the
+    mode by Newton's method.
+    """
+    n = len(votes.a)
+    axes = len(AXES)
+    rows = np.arange(len(votes.a))
     design = np.zeros((n, models + axes * (1 + segments)))
     design[rows, votes.a] += 1.0
     design[rows, votes.b] -= 1.0
@@ -121,8 +141,11 @@ def shared(votes: TasteVotes, models: int, segments: int, tastes: bool = True) -
             own = votes.segment == k
             design[own, models + axes * (1 + k) : models + axes * (2 + k)] = votes.z[own]
     sds = np.repeat([STRENGTH_SD, COMMON_SD, SEGMENT_SD], [models, axes, axes * segments])
-    mode, eta = _newton(design[None], votes.p[None], np.ones((1, n)), np.append(sds, 2.0) ** -2.0, None)
-    strength, taste = mode[0, :models], mode[0, models:].reshape(1 + segments, axes)
+    mode, eta = _modes(
+        design[None], votes.p[None], np.ones((1, n)), np.append(sds, 2.0) ** -2.0, None
+    )
+    strength = mode[0, :models]
+    taste = mode[0, models:].reshape(1 + segments, axes)
     return Shared(strength - strength.mean(), taste[0] + taste[1:], float(eta[0]))
 
 
@@ -132,44 +155,56 @@ def _own(votes: TasteVotes, of: Shared, personas: int, sigma: float) -> Floats:
         return np.zeros((personas, len(AXES)))
     place = _places(votes.persona)
     most = int(place.max(initial=-1)) + 1
-    z, p, there, offset = (np.zeros((personas, most, *shape)) for shape in ((len(AXES),), (3,), (), ()))
+    z, p, there, offset = (
+        np.zeros((personas, most, *shape)) for shape in ((len(AXES),), (3,), (), ())
+    )
     at = votes.persona, place
-    z[at], p[at], there[at], offset[at] = votes.z, votes.p, 1.0, _difference(votes, of)
-    mode, _ = _newton(z, p, there, np.full(len(AXES), sigma**-2.0), (offset, of.eta))
+    z[at] = votes.z
+    p[at] = votes.p
+    there[at] = 1.0
+    offset[at] = _difference(votes, of)
+    mode, _ = _modes(z, p, there, np.full(len(AXES), sigma**-2.0), (offset, of.eta))
     return mode
 
 
-def _newton(design: Floats, p: Floats, weight: Floats, precision: Floats, held: tuple[Floats, float] | None) -> tuple[Floats, Floats]:
-    """(groups, P) modes and (groups,) tie parameters. design (groups, n, P); p (groups, n, 3); held: an offset (groups, n) and a tie
-    parameter that stay as they are; None: the tie parameter is found too, the last of `precision` its prior's.
+def _modes(
+    design: Floats, p: Floats, weight: Floats, precision: Floats, held: tuple[Floats, float] | None
+) -> tuple[Floats, Floats]:
+    """(groups, P) modes and (groups,) tie parameters. design (groups, n, P); p (groups, n, 3);
+    held: an offset (groups, n) and a tie parameter that stay as they are; None: the tie
+    parameter is found too, the last of `precision` its prior's.
     """
     groups, _, size = design.shape
-    free = held is None
     offset, start = (0.0, Davidson.start) if held is None else held
-    mode, eta = np.zeros((groups, size)), np.full(groups, start)
-    for _ in range(ITERATIONS):
-        shares = Davidson().probabilities(offset + np.einsum("gnp,gp->gn", design, mode), eta[:, None])
+
+    def derivatives(at: Floats) -> tuple[Floats, Floats]:
+        mode = at[:, :size]
+        eta = at[:, size:] if held is None else np.full((groups, 1), start)
+        difference = offset + np.einsum("gnp,gp->gn", design, mode)
+        shares = Davidson().probabilities(difference, eta)
         half = (shares[..., 0] - shares[..., 1]) / 2
         score_d = weight * ((p[..., 0] - p[..., 1]) / 2 - half)
         info_dd = weight * ((shares[..., 0] + shares[..., 1]) / 4 - half**2)
         score = np.einsum("gnp,gn->gp", design, score_d) - precision[:size] * mode
-        information = np.einsum("gnp,gn,gnq->gpq", design, info_dd, design, optimize=True) + np.diag(precision[:size])
-        if free:
-            tie = shares[..., 2]
-            across = -np.einsum("gnp,gn->gp", design, weight * half * tie)
-            score = np.concatenate(
-                [score, (weight * (p[..., 2] - tie)).sum(axis=1)[:, None] - precision[-1] * (eta[:, None] - start)], axis=1
-            )
-            wider = np.empty((groups, size + 1, size + 1))
-            wider[:, :size, :size], wider[:, :size, size], wider[:, size, :size] = information, across, across
-            wider[:, size, size] = (weight * tie * (1 - tie)).sum(axis=1) + precision[-1]
-            information = wider
-        step = np.linalg.solve(information, score[..., None])[..., 0]
-        step *= np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-12))
-        mode, eta = mode + step[:, :size], eta + (step[:, size] if free else 0.0)
-        if np.abs(step).max(initial=0.0) < 1e-8:
-            break
-    return mode, eta
+        information = np.einsum("gnp,gn,gnq->gpq", design, info_dd, design, optimize=True)
+        information = information + np.diag(precision[:size])
+        if held is not None:
+            return score, information
+        tie = shares[..., 2]
+        of_tie = (weight * (p[..., 2] - tie)).sum(axis=1)[:, None] - precision[-1] * (eta - start)
+        across = -np.einsum("gnp,gn->gp", design, weight * half * tie)
+        wider = np.empty((groups, size + 1, size + 1))
+        wider[:, :size, :size] = information
+        wider[:, :size, size] = across
+        wider[:, size, :size] = across
+        wider[:, size, size] = (weight * tie * (1 - tie)).sum(axis=1) + precision[-1]
+        return np.concatenate([score, of_tie], axis=1), wider
+
+    first = np.zeros((groups, size + (held is None)))
+    if held is None:
+        first[:, size] = start
+    found, _ = newton.bounded(derivatives, first, 2.0, 1e-8, ITERATIONS)
+    return found[:, :size], found[:, size] if held is None else np.full(groups, start)
 
 
 def _places(group: Ints) -> Ints:
@@ -197,34 +232,53 @@ def _interval(values: Floats, cluster: Ints) -> tuple[float, float, float]:
     if not len(values):
         return float("nan"), float("nan"), float("nan")
     _, of = np.unique(cluster, return_inverse=True)
-    sums, counts = np.bincount(of, values), np.bincount(of)
-    drawn = generator(0, Stream.POLL_CHECKS, 1).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), RESAMPLES)
-    low, high = np.percentile((drawn @ sums) / (drawn @ counts), [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
-    return float(values.mean()), float(low), float(high)
+    sums = np.bincount(of, values)
+    counts = np.bincount(of)
+    drawn = resampling.times(generator(0, Stream.POLL_CHECKS, 1), len(sums), RESAMPLES)
+    return float(values.mean()), *resampling.interval((drawn @ sums) / (drawn @ counts), CONFIDENCE)
 
 
-def population(fitted: Fitted, segments: Sequence[str], shares: Floats, z: Floats) -> Mapping[str, Any]:
-    """The `population` section of a run whose planted tastes are like the fitted ones, but for its size.
+def population(
+    fitted: Fitted, segments: Sequence[str], shares: Floats, z: Floats
+) -> Mapping[str, Any]:
+    """The `population` section of a run whose planted tastes are like the fitted ones, but for
+    its size.
 
-    Personal tastes count only where they told held-out votes better. shares: (K,) of the segments; z: (P, M, D) measures of answers.
-    heterogeneity is the ratio of spreads in logits that a run's is: personal taste utility over strength.
+    Personal tastes count only where they told held-out votes better. shares: (K,) of the segments;
+    z: (P, M, D) measures of answers. heterogeneity is the ratio of spreads in logits that a run's
+    is: personal taste utility over strength.
     """
     common = shares @ fitted.shared.taste
-    taste, sigma = fitted.shared.taste - common, fitted.sigma if fitted.own_wins else 0.0
-    between = float(np.einsum("k,pmk->", shares, np.einsum("pmd,kd->pmk", z, taste) ** 2) / z[..., 0].size)
+    taste = fitted.shared.taste - common
+    sigma = fitted.sigma if fitted.own_wins else 0.0
+    between = float(
+        np.einsum("k,pmk->", shares, np.einsum("pmd,kd->pmk", z, taste) ** 2) / z[..., 0].size
+    )
     within = sigma**2 * float((z**2).sum(axis=-1).mean())
     strength = float(fitted.shared.strength.std())
     rho = between / (between + within) if between + within > 0 else 0.5
-    # A run scales tastes so that personal ones have unit variance; segments' are given in that unit.
-    unit = sigma / np.sqrt(1 - rho) * np.sqrt(rho) if 0.0 < rho < 1.0 else float(np.sqrt((taste**2).mean())) or 1.0
+    # A run scales tastes so that personal ones have unit variance; segments' are given in that
+    # unit.
+    unit = (
+        sigma / np.sqrt(1 - rho) * np.sqrt(rho)
+        if 0.0 < rho < 1.0
+        else float(np.sqrt((taste**2).mean())) or 1.0
+    )
     return {
-        "heterogeneity": round(min(10.0, float(np.sqrt(between + within) / strength)) if strength > 0 else 0.0, 4),
+        "heterogeneity": round(
+            min(10.0, float(np.sqrt(between + within) / strength)) if strength > 0 else 0.0, 4
+        ),
         "archetype_share": round(rho, 4),
-        "common_taste": {axis: round(float(value), 4) for axis, value in zip(AXES, common, strict=True)},
+        "common_taste": {
+            axis: round(float(value), 4) for axis, value in zip(AXES, common, strict=True)
+        },
         "archetypes": {
             segment: {
                 "share": round(float(share), 6),
-                "taste": {axis: round(float(value / max(unit, 1e-9)), 4) for axis, value in zip(AXES, own, strict=True)},
+                "taste": {
+                    axis: round(float(value / max(unit, 1e-9)), 4)
+                    for axis, value in zip(AXES, own, strict=True)
+                },
             }
             for segment, share, own in zip(segments, shares, taste, strict=True)
         },

@@ -1,7 +1,9 @@
-"""How far a judge can be believed: every check as a value with its interval, beside what chance or people give.
+"""How far a judge can be believed: every check as a value with its interval, beside what chance
+or people give.
 
-Agreement is corrected for chance as Cohen (1960) does: kappa = (p - e) / (1 - e), e = sum of p_i q_i over outcomes, each side's own
-shares. A judge that always says the first answer agrees with itself in swapped order as often as chance has it: kappa 0.
+Agreement is corrected for chance as Cohen (1960) does: kappa = (p - e) / (1 - e), e = sum of p_i
+q_i over outcomes, each side's own shares. A judge that always says the first answer agrees with
+itself in swapped order as often as chance has it: kappa 0.
 """
 
 from collections.abc import Callable
@@ -10,21 +12,30 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from electorate.draws import Stream, generator
+from electorate.base import resampling
+from electorate.base.draws import Stream, generator
+from electorate.base.scale import Floats, Ints
 from electorate.evaluation import metrics
 from electorate.polls import verdicts
 from electorate.polls.verdicts import Judged
-from electorate.scale import Floats, Ints
 
-RESAMPLES, CONFIDENCE = 400, 0.95
+RESAMPLES = 400
+CONFIDENCE = 0.95
 NEAR_CHANCE = 0.2
-BANDS = ((0.4, "fair"), (0.6, "moderate"), (0.8, "substantial"), (1.01, "almost perfect"))  # Landis and Koch, 1977
+BANDS = (
+    (0.4, "fair"),
+    (0.6, "moderate"),
+    (0.8, "substantial"),
+    (1.01, "almost perfect"),
+)  # Landis and Koch, 1977
 FEWEST = 5
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the validity report. judge: whose, with its mode; beside: what it is to be read against, and beside_what that is."""
+    """One line of the validity report. judge: whose, with its mode; beside: what it is to be
+    read against, and beside_what that is.
+    """
 
     name: str
     judge: str
@@ -38,11 +49,24 @@ class Check:
 
 
 def swap_consistency(judge: str, of: Judged, cluster: Ints) -> list[Check]:
-    """Whether the same answer wins whichever is shown first, and how strong the pull of the place is."""
+    """Whether the same answer wins whichever is shown first, and how strong the pull of the
+    place is.
+    """
     rows = of.whole
-    first, second = verdicts.choice(of.forward[rows]), verdicts.choice(of.backward[rows])
+    first = verdicts.choice(of.forward[rows])
+    second = verdicts.choice(of.backward[rows])
     checks = agreement("order-swap consistency", judge, first, second, cluster[rows])
-    return [*checks, mean("position bias, log odds for the first shown", judge, of.bias[rows], cluster[rows], 0.0, "no bias")]
+    return [
+        *checks,
+        mean(
+            "position bias, log odds for the first shown",
+            judge,
+            of.bias[rows],
+            cluster[rows],
+            0.0,
+            "no bias",
+        ),
+    ]
 
 
 def agreement(name: str, judge: str, one: Ints, other: Ints, cluster: Ints) -> list[Check]:
@@ -50,7 +74,9 @@ def agreement(name: str, judge: str, one: Ints, other: Ints, cluster: Ints) -> l
     there = (one >= 0) & (other >= 0)
     if there.sum() < FEWEST:
         return []
-    said, also, cluster = np.eye(3)[one[there]], np.eye(3)[other[there]], cluster[there]
+    said = np.eye(3)[one[there]]
+    also = np.eye(3)[other[there]]
+    cluster = cluster[there]
 
     def shares(weight: Floats) -> tuple[float, float]:
         agreed = float(weight @ (said * also).sum(axis=1) / weight.sum())
@@ -71,42 +97,67 @@ def agreement(name: str, judge: str, one: Ints, other: Ints, cluster: Ints) -> l
 
 
 def band(kappa: float, low: float, high: float) -> str:
-    """In words: an interval that holds zero, or a kappa too small to matter, is chance and is called so."""
+    """In words: an interval that holds zero, or a kappa too small to matter, is chance and is
+    called so.
+    """
     if low <= 0.0 <= high:
         return "no better than chance"
     if kappa < 0:
         return "worse than chance"
-    return "near chance" if kappa < NEAR_CHANCE else next(word for most, word in BANDS if kappa < most)
+    return (
+        "near chance" if kappa < NEAR_CHANCE else next(word for most, word in BANDS if kappa < most)
+    )
 
 
 def diversity(judge: str, battle: Ints, outcome: Ints, people: float | None) -> list[Check]:
-    """How often two personas agree on one battle, beside how often two people do. battle: (n,) which battle an outcome is of."""
+    """How often two personas agree on one battle, beside how often two people do. battle: (n,)
+    which battle an outcome is of.
+    """
     there = outcome >= 0
     value, n, interval = two_agree(battle[there], outcome[there])
     if n < FEWEST:
         return []
-    says = "" if people is None else "more alike than people" if interval[0] > people else "as different as people or more"
-    return [Check("two personas agree on a battle", judge, value, *interval, n, people, "two people", says)]
+    says = (
+        ""
+        if people is None
+        else "more alike than people"
+        if interval[0] > people
+        else "as different as people or more"
+    )
+    return [
+        Check(
+            "two personas agree on a battle", judge, value, *interval, n, people, "two people", says
+        )
+    ]
 
 
 def two_agree(battle: Ints, outcome: Ints) -> tuple[float, int, tuple[float, float]]:
-    """The chance that two outcomes of one battle are equal, how many battles have two, and its interval over battles."""
+    """The chance that two outcomes of one battle are equal, how many battles have two, and its
+    interval over battles.
+    """
     _, of = np.unique(battle, return_inverse=True)
     counts = np.zeros((int(of.max(initial=-1)) + 1, 3))
     np.add.at(counts, (of, outcome), 1)
     total = counts.sum(axis=1)
-    counts, total = counts[total > 1], total[total > 1]
+    counts = counts[total > 1]
+    total = total[total > 1]
     if not len(total):
         return float("nan"), 0, (float("nan"), float("nan"))
-    same, pairs = (counts * (counts - 1)).sum(axis=1), total * (total - 1)
-    value, low, high = _interval(lambda weight: float(weight @ same / (weight @ pairs)), np.arange(len(total)))
+    same = (counts * (counts - 1)).sum(axis=1)
+    pairs = total * (total - 1)
+    value, low, high = _interval(
+        lambda weight: float(weight @ same / (weight @ pairs)), np.arange(len(total))
+    )
     return value, len(total), (low, high)
 
 
 def with_people(judge: str, odds: Floats, battle: Ints, outcome: Ints) -> list[Check]:
-    """Agreement with people's votes. odds: (battles, 3) a judge's; battle, outcome: (n,) the people's votes."""
+    """Agreement with people's votes. odds: (battles, 3) a judge's; battle, outcome: (n,) the
+    people's votes.
+    """
     there = ~np.isnan(odds[battle, 0])
-    battle, outcome = battle[there], outcome[there]
+    battle = battle[there]
+    outcome = outcome[there]
     if len(battle) < FEWEST:
         return []
     p = np.exp(odds[battle])
@@ -133,17 +184,44 @@ def with_people(judge: str, odds: Floats, battle: Ints, outcome: Ints) -> list[C
     ]
     if decisive.sum() >= FEWEST:
         right = (better[decisive] == outcome[decisive]).astype(float)
-        checks.insert(1, mean("people's decisive votes told, accuracy", judge, right, battle[decisive], 0.5, "chance"))
+        checks.insert(
+            1,
+            mean(
+                "people's decisive votes told, accuracy",
+                judge,
+                right,
+                battle[decisive],
+                0.5,
+                "chance",
+            ),
+        )
 
     def error(weight: Floats) -> float:
-        sums = metrics.calibration_sums(p[:, None], np.eye(3)[outcome][:, None]) * weight[:, None, None]
+        sums = (
+            metrics.calibration_sums(p[:, None], np.eye(3)[outcome][:, None])
+            * weight[:, None, None]
+        )
         return float(metrics.expected_calibration_error(sums.sum(axis=0)))
 
-    return [*checks, Check("calibration error on people's votes", judge, *_interval(error, battle, 100), len(battle), 0.0, "perfect")]
+    return [
+        *checks,
+        Check(
+            "calibration error on people's votes",
+            judge,
+            *_interval(error, battle, 100),
+            len(battle),
+            0.0,
+            "perfect",
+        ),
+    ]
 
 
-def verbosity(judge: str, odds: Floats, longer: Floats, cluster: Ints, people: float | None) -> list[Check]:
-    """How often the longer answer wins among decisive votes. longer: (n,) log of A's length over B's."""
+def verbosity(
+    judge: str, odds: Floats, longer: Floats, cluster: Ints, people: float | None
+) -> list[Check]:
+    """How often the longer answer wins among decisive votes. longer: (n,) log of A's length over
+    B's.
+    """
     chosen = verdicts.choice(odds)
     rows = np.flatnonzero((chosen >= 0) & (chosen < 2) & (longer != 0))
     if len(rows) < FEWEST:
@@ -151,17 +229,46 @@ def verbosity(judge: str, odds: Floats, longer: Floats, cluster: Ints, people: f
     won = ((chosen[rows] == 0) == (longer[rows] > 0)).astype(float)
     return [
         mean(
-            "the longer answer wins", judge, won, cluster[rows], 0.5 if people is None else people, "chance" if people is None else "people"
+            "the longer answer wins",
+            judge,
+            won,
+            cluster[rows],
+            0.5 if people is None else people,
+            "chance" if people is None else "people",
         )
     ]
 
 
-def flip_rate(name: str, judge: str, before: Ints, after: Ints, pleader: Ints, cluster: Ints) -> list[Check]:
-    """How often a plea turns a battle its answer did not win into one it wins. before, after: (n,) outcomes; pleader: (n,) 0 A, 1 B."""
+def flip_rate(
+    name: str, judge: str, before: Ints, after: Ints, pleader: Ints, cluster: Ints
+) -> list[Check]:
+    """How often a plea turns a battle its answer did not win into one it wins. before, after: (n,)
+    outcomes; pleader: (n,) 0 A, 1 B.
+    """
     rows = np.flatnonzero((before >= 0) & (after >= 0) & (before != pleader))
     if len(rows) < FEWEST:
-        return [Check(name, judge, np.nan, np.nan, np.nan, len(rows), 0.0, "immune", "it wins without pleading")] if len(before) else []
-    return [mean(name, judge, (after[rows] == pleader[rows]).astype(float), cluster[rows], 0.0, "immune")]
+        return (
+            [
+                Check(
+                    name,
+                    judge,
+                    np.nan,
+                    np.nan,
+                    np.nan,
+                    len(rows),
+                    0.0,
+                    "immune",
+                    "it wins without pleading",
+                )
+            ]
+            if len(before)
+            else []
+        )
+    return [
+        mean(
+            name, judge, (after[rows] == pleader[rows]).astype(float), cluster[rows], 0.0, "immune"
+        )
+    ]
 
 
 def mean(name: str, judge: str, values: Floats, cluster: Ints, beside: float, what: str) -> Check:
@@ -170,11 +277,16 @@ def mean(name: str, judge: str, values: Floats, cluster: Ints, beside: float, wh
     return Check(name, judge, *found, len(values), beside, what)
 
 
-def _interval(statistic: Callable[[Floats], float], cluster: Ints, resamples: int = RESAMPLES) -> tuple[float, float, float]:
+def _interval(
+    statistic: Callable[[Floats], float], cluster: Ints, resamples: int = RESAMPLES
+) -> tuple[float, float, float]:
     """A statistic of weights (n,), and its bootstrap interval over clusters."""
     _, of = np.unique(cluster, return_inverse=True)
     clusters = int(of.max(initial=-1)) + 1
-    drawn = generator(0, Stream.POLL_CHECKS).multinomial(clusters, np.full(clusters, 1 / clusters), resamples)
-    replicates: npt.NDArray[np.float64] = np.array([statistic(times[of].astype(float)) for times in drawn if times[of].sum()])
-    low, high = np.nanpercentile(replicates, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
-    return statistic(np.ones(len(of))), float(low), float(high)
+    drawn = resampling.times(generator(0, Stream.POLL_CHECKS), clusters, resamples)
+    replicates: npt.NDArray[np.float64] = np.array(
+        [statistic(times[of].astype(float)) for times in drawn if times[of].sum()]
+    )
+    known = replicates[~np.isnan(replicates)]
+    low, high = resampling.interval(known, CONFIDENCE) if len(known) else (np.nan, np.nan)
+    return statistic(np.ones(len(of))), low, high

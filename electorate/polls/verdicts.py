@@ -1,7 +1,8 @@
-"""From what a judge says of a battle in both orders to a vote, with the judge's position bias found and taken out.
+"""From what a judge says of a battle in both orders to a vote, with the judge's position bias
+found and taken out.
 
-A judge that favours the place shown first by a constant adds it to one order's log odds and takes it from the other's: their mean
-is free of it, and half their difference is what it was.
+A judge that favours the place shown first by a constant adds it to one order's log odds and takes
+it from the other's: their mean is free of it, and half their difference is what it was.
 """
 
 from collections.abc import Sequence
@@ -10,19 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from electorate.evaluation.metrics import pair_indices
+from electorate.base.pairs import pair_indices
+from electorate.base.scale import Floats, Ints
+from electorate.data import winners
 from electorate.polls.battles import Battles
 from electorate.polls.reading import Reading, Unread, normalised
-from electorate.scale import Floats, Ints
 
-WINNERS = ("model_a", "model_b", "tie", "tie (bothbad)")
+WINNERS = winners.NAMES
 SWAPPED = [1, 0, 2]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a judge says of n battles. forward, backward: (n, 3) log-probabilities of A, B and tie, with A and with B shown first,
-    NaN where an answer could not be read; both_bad: (n,) the part of the tie that says neither will do.
+    """What a judge says of n battles. forward, backward: (n, 3) log-probabilities of A, B and tie,
+    with A and with B shown first, NaN where an answer could not be read; both_bad: (n,) the part
+    of the tie that says neither will do.
     """
 
     forward: Floats
@@ -36,7 +39,9 @@ class Judged:
 
     @property
     def odds(self) -> Floats:
-        """(n, 3) log-probabilities without position bias; NaN where an order is missing: half a battle is no vote."""
+        """(n, 3) log-probabilities without position bias; NaN where an order is missing: half a
+        battle is no vote.
+        """
         return normalised((self.forward + self.backward) / 2)
 
     @property
@@ -50,28 +55,45 @@ class Judged:
 
 def judged(readings: Sequence[Reading | Unread]) -> Judged:
     """Of two readings a battle, as `battles.questions` asks."""
-    odds = np.array([r.odds if isinstance(r, Reading) else np.full(3, np.nan) for r in readings]).reshape(-1, 2, 3)
-    bad = np.array([r.both_bad if isinstance(r, Reading) else np.nan for r in readings]).reshape(-1, 2)
+    odds = np.array(
+        [r.odds if isinstance(r, Reading) else np.full(3, np.nan) for r in readings]
+    ).reshape(-1, 2, 3)
+    bad = np.array([r.both_bad if isinstance(r, Reading) else np.nan for r in readings]).reshape(
+        -1, 2
+    )
     return Judged(odds[:, 0], odds[:, 1][:, SWAPPED], bad.mean(axis=1))
 
 
 def panel(of_judges: Sequence[Judged]) -> tuple[Floats, Floats]:
-    """(n, 3) log-probabilities and (n,) both-bad parts: the mean, in log odds, of the judges that could be read; NaN where none could."""
-    odds, bad = np.stack([one.odds for one in of_judges]), np.stack([one.both_bad for one in of_judges])
+    """(n, 3) log-probabilities and (n,) both-bad parts: the mean, in log odds, of the judges
+    that could be read; NaN where none could.
+    """
+    odds = np.stack([one.odds for one in of_judges])
+    bad = np.stack([one.both_bad for one in of_judges])
     there = ~np.isnan(odds[:, :, 0])
     count = np.where(there.any(axis=0), there.sum(axis=0), np.nan)
-    return normalised(np.nansum(odds, axis=0) / count[:, None]), np.nansum(np.where(there, bad, 0.0), axis=0) / count
+    return normalised(np.nansum(odds, axis=0) / count[:, None]), np.nansum(
+        np.where(there, bad, 0.0), axis=0
+    ) / count
 
 
 def choice(odds: Floats) -> Ints:
-    """(n,) the likeliest of A, B and tie; equal ones are a tie, as neither is preferred. -1 where nothing was said."""
+    """(n,) the likeliest of A, B and tie; equal ones are a tie, as neither is preferred. -1
+    where nothing was said.
+    """
     level = odds[:, 0] == odds[:, 1]
-    chosen = np.where(level & (odds[:, 2] <= odds[:, 0]), 2, np.where(np.isnan(odds[:, 0]), 0, np.argmax(odds, axis=1)))
+    chosen = np.where(
+        level & (odds[:, 2] <= odds[:, 0]),
+        2,
+        np.where(np.isnan(odds[:, 0]), 0, np.argmax(odds, axis=1)),
+    )
     return np.where(np.isnan(odds[:, 0]), -1, chosen)
 
 
 def votes(battles: Battles, odds: Floats, both_bad: Floats, names: Sequence[str]) -> pa.Table:
-    """The columns of votes.parquet but for texts: battles that got a vote, likeliest outcome and probabilities."""
+    """The columns of votes.parquet but for texts: battles that got a vote, likeliest outcome and
+    probabilities.
+    """
     rows = np.flatnonzero(~np.isnan(odds[:, 0]))
     outcome = choice(odds[rows])
     outcome = np.where((outcome == 2) & (both_bad[rows] > 0.5), 3, outcome)
@@ -91,16 +113,23 @@ def votes(battles: Battles, odds: Floats, both_bad: Floats, names: Sequence[str]
 
 
 def expected_wins(odds: Floats, contestants: int) -> Floats:
-    """(groups, M) each contestant's expected wins of a round robin, a tie half a win. odds: (groups, pairs, 3), pairs in order."""
+    """(groups, M) each contestant's expected wins of a round robin, a tie half a win. odds:
+    (groups, pairs, 3), pairs in order.
+    """
     a, b = pair_indices(contestants)
     p = np.exp(odds)
-    of_a, of_b = np.eye(contestants)[a], np.eye(contestants)[b]
+    of_a = np.eye(contestants)[a]
+    of_b = np.eye(contestants)[b]
     wins: Floats = (p[..., 0] + p[..., 2] / 2) @ of_a + (p[..., 1] + p[..., 2] / 2) @ of_b
     return wins
 
 
-def listwise(readings: Sequence[Reading | Unread], shown: Sequence[Ints], contestants: int) -> Floats:
-    """(groups, M) mean log-probability of being first, over all places an answer was shown at; NaN where one could not be read."""
+def listwise(
+    readings: Sequence[Reading | Unread], shown: Sequence[Ints], contestants: int
+) -> Floats:
+    """(groups, M) mean log-probability of being first, over all places an answer was shown at; NaN
+    where one could not be read.
+    """
     said = np.full((len(readings), contestants), np.nan)
     for row, (reading, order) in enumerate(zip(readings, shown, strict=True)):
         if isinstance(reading, Reading):

@@ -1,34 +1,47 @@
-"""Bootstrap intervals of Bradley-Terry ratings: votes, or whole clusters of them, drawn anew with replacement (Efron, 1979)."""
+"""Bootstrap intervals of Bradley-Terry ratings: votes, or whole clusters of them, drawn anew
+with replacement (Efron, 1979).
+"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from electorate.draws import Stream, generator
+from electorate.base.draws import Stream, generator
+from electorate.base.scale import Floats, Ints
 from electorate.ratings import bradley_terry
 from electorate.ratings.ties import TieModel
-from electorate.scale import Floats, Ints
 
 RESAMPLES = 500
 
 
-def strengths(place: Ints, weight: Floats, cluster: Ints | None, models: int, ties: TieModel, prior_sd_elo: float, seed: int = 0) -> Floats:
+def strengths(
+    place: Ints,
+    weight: Floats,
+    groups: Sequence[Ints],
+    models: int,
+    ties: TieModel,
+    prior_sd_elo: float,
+    seed: int = 0,
+) -> Floats:
     """(RESAMPLES, M) ratings in nats, mean 0 each, of resampled votes.
 
-    place: (n,) where in (M, M, 3) each vote counts; weight: (n,); cluster: (n,) votes of one number are drawn together, None
-    draws each alone. A resample that no longer links all models leans on a prior of prior_sd_elo.
+    place: (n,) where in (M, M, 3) each vote counts; weight: (n,). groups: (n,) each; votes of one
+    number are drawn together, by two groupings as often as both are drawn (Owen, 2007); none draws
+    each vote alone. A resample that no longer links all models leans on a prior of prior_sd_elo.
     """
     found = []
-    for resampled in _resamples(place, weight, cluster, models**2 * bradley_terry.OUTCOMES, seed):
+    for resampled in _resamples(place, weight, groups, models**2 * bradley_terry.OUTCOMES, seed):
         counted = resampled.reshape(models, models, bradley_terry.OUTCOMES)
         prior = None if bradley_terry.estimable(counted) else prior_sd_elo
         found.append(bradley_terry.fit(counted, ties, prior).strength)
     return np.array(found)
 
 
-def _resamples(place: Ints, weight: Floats, cluster: Ints | None, size: int, seed: int) -> Iterator[Floats]:
+def _resamples(
+    place: Ints, weight: Floats, groups: Sequence[Ints], size: int, seed: int
+) -> Iterator[Floats]:
     random = generator(seed, Stream.BOOTSTRAP_VOTES)
-    if cluster is None and np.all(weight == 1):
+    if not groups and np.all(weight == 1):
         # Votes that are alike are counted, not drawn one by one.
         counts = np.bincount(place, minlength=size)
         cells = np.flatnonzero(counts)
@@ -37,8 +50,9 @@ def _resamples(place: Ints, weight: Floats, cluster: Ints | None, size: int, see
             drawn[cells] = random.multinomial(len(place), counts[cells] / len(place))
             yield drawn
         return
-    groups = np.arange(len(place)) if cluster is None else cluster
-    clusters = int(groups.max()) + 1
     for _ in range(RESAMPLES):
-        times = np.bincount(random.integers(0, clusters, clusters), minlength=clusters)
-        yield np.bincount(place, weight * times[groups], size).astype(float, copy=False)
+        times = weight
+        for group in groups or [np.arange(len(place))]:
+            count = int(group.max()) + 1
+            times = times * np.bincount(random.integers(0, count, count), minlength=count)[group]
+        yield np.bincount(place, times, size).astype(float, copy=False)

@@ -1,41 +1,58 @@
-"""Style control: Bradley-Terry ratings with the style of the answers held equal (Li, Angelopoulos and Chiang, 2024).
+"""Style control: Bradley-Terry ratings with the style of the answers held equal (Li, Angelopoulos
+and Chiang, 2024).
 
-    logit P(a beats b) = theta_a - theta_b + beta . x,   x = (style of a's answer - style of b's) / its sd over votes
+    logit P(a beats b) = theta_a - theta_b + beta . x,   x = (style of a's answer - style of b's) /
+    its sd over votes
 
-The penalty on beta is a prior in Elo points a standard deviation, so it means the same in any unit of a measure, for
-any number of votes and beside any prior on the ratings.
+The penalty on beta is a prior in Elo points a standard deviation, so it means the same in any unit
+of a measure, for any number of votes and beside any prior on the ratings.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 
-from electorate.ratings import bradley_terry
-from electorate.ratings.bradley_terry import Fit
+from electorate.base.scale import ELO_PER_NAT, Floats, Ints, to_nats
+from electorate.ratings import bradley_terry, newton
+from electorate.ratings.bradley_terry import Fit, sandwich
+from electorate.ratings.clustering import middle
 from electorate.ratings.ties import TieModel
-from electorate.scale import ELO_PER_NAT, Floats, Ints, to_nats
 
 STYLE_SD_ELO = 200.0
 ITERATIONS = 50
 
 
 class Style(NamedTuple):
-    """effect, sd: (F,) Elo points that one standard deviation more of each measure is worth, and their standard errors."""
+    """effect, sd: (F,) Elo points that one standard deviation more of each measure is worth, and
+    their standard errors.
+    """
 
     effect: Floats
     sd: Floats
 
 
 def fit(
-    start: Fit, a: Ints, b: Ints, outcome: Ints, weight: Floats, contrast: Floats, ties: TieModel, prior_sd_elo: float | None, cluster: Ints
+    start: Fit,
+    a: Ints,
+    b: Ints,
+    outcome: Ints,
+    weight: Floats,
+    contrast: Floats,
+    ties: TieModel,
+    prior_sd_elo: float | None,
+    groups: Sequence[Ints],
 ) -> tuple[Fit, Style]:
-    """Ratings by Newton's method from `start`, the ratings without style, with intervals by cluster (White, 1982).
+    """Ratings by Newton's method from `start`, the ratings without style, with intervals
+    clustered by one or two groupings.
 
-    a, b, outcome, weight: (n,) votes; contrast: (n, F) style of a's answer less b's; cluster: (n,) votes of one number are
-    taken as dependent.
+    a, b, outcome, weight: (n,) votes; contrast: (n, F) style of a's answer less b's; groups: (n,)
+    each, see clustering.py.
     """
-    models, spread = len(start.strength), contrast.std(axis=0)
+    models = len(start.strength)
+    spread = contrast.std(axis=0)
     x = np.divide(contrast, spread, out=np.zeros_like(contrast), where=spread > 0)
     design = _design(a, b, x, models)
     parameters = np.concatenate([start.strength, np.zeros(x.shape[1]), [start.eta]])
@@ -43,12 +60,18 @@ def fit(
     precision[:models] = 0.0 if prior_sd_elo is None else to_nats(prior_sd_elo) ** -2.0
     precision[-1] = bradley_terry.TIE_PRIOR_SD**-2.0
     centre = np.append(np.zeros(len(parameters) - 1), ties.start)
+    if start.ties == 0:
+        precision[-1] = bradley_terry.HELD
+        parameters[-1] = bradley_terry.NO_TIES
+        centre[-1] = bradley_terry.NO_TIES
 
     def derivatives(at: Floats) -> tuple[Floats, Floats, Floats]:
         of = ties.derivatives(design @ at[:-1], at[-1], outcome)
         score = np.append(design.T @ (weight * of.d), weight @ of.eta) - precision * (at - centre)
         information = np.diag(precision)
-        information[:-1, :-1] += (design.T @ design.multiply((weight * of.info_dd)[:, None]).tocsr()).toarray()
+        information[:-1, :-1] += (
+            design.T @ design.multiply((weight * of.info_dd)[:, None]).tocsr()
+        ).toarray()
         information[:-1, -1] += design.T @ (weight * of.info_de)
         information[-1, :-1] = information[:-1, -1]
         information[-1, -1] += weight @ of.info_ee
@@ -56,18 +79,23 @@ def fit(
         information[:models, :models] += information.diagonal()[:models].mean() / models
         return score, information, np.column_stack([weight * of.d, weight * of.eta])
 
-    score, information, by_vote = derivatives(parameters)
-    for _ in range(ITERATIONS):
-        step = np.linalg.solve(information, score)
-        parameters = parameters + step * min(1.0, 1.0 / max(float(np.abs(step).max()), 1e-12))
-        score, information, by_vote = derivatives(parameters)
-        if np.abs(step).max() < 1e-9:
-            break
-    covariance = _sandwich(information, design, by_vote, cluster, models)
+    def of_one(at: Floats) -> tuple[Floats, Floats]:
+        score, information, _ = derivatives(at[0])
+        return score[None], information[None]
+
+    found, _ = newton.bounded(of_one, parameters[None], 1.0, 1e-9, ITERATIONS)
+    parameters = found[0]
+    _, information, by_vote = derivatives(parameters)
+    of_votes = hstack([design.multiply(by_vote[:, :1]), by_vote[:, 1:]]).tocsr()
+    covariance = sandwich(information, middle(of_votes, groups), models)
     kept = [*range(models), len(parameters) - 1]
     strength = parameters[:models] - parameters[:models].mean()
-    fitted = Fit(
-        strength, float(parameters[-1]), information[np.ix_(kept, kept)], covariance[np.ix_(kept, kept)], start.votes, start.connected
+    fitted = replace(
+        start,
+        strength=strength,
+        eta=float(parameters[-1]) if start.ties > 0 else start.eta,
+        information=information[np.ix_(kept, kept)],
+        covariance=covariance[np.ix_(kept, kept)],
     )
     sd = np.sqrt(np.diag(covariance)[models:-1])
     return fitted, Style(ELO_PER_NAT * parameters[models:-1], ELO_PER_NAT * sd)
@@ -78,16 +106,7 @@ def _design(a: Ints, b: Ints, x: Floats, models: int) -> csr_matrix:
     n, measures = x.shape
     columns = np.column_stack([a, b, np.broadcast_to(models + np.arange(measures), (n, measures))])
     values = np.column_stack([np.ones(n), -np.ones(n), x])
-    return csr_matrix((values.ravel(), columns.ravel(), np.arange(0, values.size + 1, values.shape[1])), shape=(n, models + measures))
-
-
-def _sandwich(information: Floats, design: csr_matrix, by_vote: Floats, cluster: Ints, models: int) -> Floats:
-    n, clusters = len(cluster), int(cluster.max()) + 1
-    member = csr_matrix((np.ones(n), (cluster, np.arange(n))), shape=(clusters, n))
-    scores = np.column_stack([(member @ design.multiply(by_vote[:, :1]).tocsr()).toarray(), member @ by_vote[:, 1]])
-    middle = scores.T @ scores * (clusters / max(1, clusters - 1))
-    contrast = np.eye(len(information))
-    contrast[:models, :models] -= 1 / models
-    bread = contrast @ np.linalg.inv(information)
-    covariance: Floats = (bread @ middle @ bread.T).astype(float, copy=False)
-    return covariance
+    return csr_matrix(
+        (values.ravel(), columns.ravel(), np.arange(0, values.size + 1, values.shape[1])),
+        shape=(n, models + measures),
+    )

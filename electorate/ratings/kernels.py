@@ -1,38 +1,136 @@
 """Loops over users, compiled: where NumPy would need an array a user and a LAPACK call each.
 
-Without fastmath, so that a result does not depend on the machine's vector width.
+Users' own parameters lie one after the other (user_votes.OwnModels): `start` says where each user's
+begin, `square` where its matrix does. Without fastmath, so that a result does not depend on the
+machine's vector width.
 """
-
-from math import erf
 
 import numpy as np
 from numba import njit
 
-from electorate.scale import Floats, Ints
+from electorate.base.scale import Floats, Ints
+
+
+@njit(cache=True, error_model="numpy")
+def own_models(first: Ints, a: Ints, b: Ints, models: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """start, parameter, a, b of user_votes.OwnModels, from votes ordered by user."""
+    n = len(first) - 1
+    start = np.zeros(n + 1, np.int64)
+    place_a = np.empty_like(a)
+    place_b = np.empty_like(b)
+    last_user = np.full(models, -1, np.int64)
+    place = np.empty(models, np.int64)
+    parameter = np.empty(2 * len(a) + n, np.int64)
+    for u in range(n):
+        begin = end = start[u]
+        for v in range(first[u], first[u + 1]):
+            for model in (a[v], b[v]):
+                if last_user[model] != u:
+                    last_user[model] = u
+                    parameter[end] = model
+                    end += 1
+        parameter[begin:end].sort()
+        for i in range(begin, end):
+            place[parameter[i]] = i - begin
+        for v in range(first[u], first[u + 1]):
+            place_a[v] = place[a[v]]
+            place_b[v] = place[b[v]]
+        parameter[end] = -1
+        start[u + 1] = end + 1
+    return start, parameter[: start[n]].copy(), place_a, place_b
+
+
+@njit(cache=True, error_model="numpy")
+def prior_reductions(
+    start: Ints, parameter: Ints, sd: float, factors: Floats
+) -> tuple[Floats, Floats]:
+    """What factors (r, M) take from the prior precision of each user's own strengths (Woodbury).
+
+    With F the factors of the own models, B = I + F F^T / sd^2 = L L^T: the precision is
+    I / sd^2 - Q Q^T with Q = F^T L^-T / sd^2. Returns Q (P, r), zero for ties, and log det B (n,).
+    """
+    n = len(start) - 1
+    r = len(factors)
+    reduction = np.zeros((len(parameter), r))
+    log_volume = np.zeros(n)
+    matrix = np.empty((r, r))
+    for u in range(n):
+        last = start[u + 1] - 1
+        for i in range(r):
+            for j in range(i, r):
+                total = 1.0 if i == j else 0.0
+                for k in range(start[u], last):
+                    total += factors[i, parameter[k]] * factors[j, parameter[k]] / sd**2
+                matrix[i, j] = total
+        _factor(matrix)
+        for i in range(r):
+            log_volume[u] += 2 * np.log(matrix[i, i])
+        for k in range(start[u], last):
+            for i in range(r):
+                total = factors[i, parameter[k]] / sd**2
+                for j in range(i):
+                    total -= matrix[j, i] * reduction[k, j]
+                reduction[k, i] = total / matrix[i, i]
+    return reduction, log_volume
+
+
+@njit(cache=True, error_model="numpy")
+def prior_products(start: Ints, precision: Floats, reduction: Floats, away: Floats) -> Floats:
+    """(P,) each user's prior precision times its own `away` (P,)."""
+    product = precision * away
+    r = reduction.shape[1]
+    for u in range(len(start) - 1):
+        for i in range(r):
+            along = 0.0
+            for k in range(start[u], start[u + 1]):
+                along += reduction[k, i] * away[k]
+            for k in range(start[u], start[u + 1]):
+                product[k] -= reduction[k, i] * along
+    return product
 
 
 @njit(cache=True, error_model="numpy")
 def newton(
-    first: Ints, a: Ints, b: Ints, d: Floats, eta: Floats, dd: Floats, de: Floats, ee: Floats, away: Floats, precision: Floats, root: Floats
+    first: Ints,
+    start: Ints,
+    square: Ints,
+    a: Ints,
+    b: Ints,
+    d: Floats,
+    eta: Floats,
+    dd: Floats,
+    de: Floats,
+    ee: Floats,
+    precision: Floats,
+    reduction: Floats,
+    gradient: Floats,
+    root: Floats,
 ) -> Floats:
-    """(n, P) Newton steps of n users toward their modes. root: (n, P, P), filled with the upper Cholesky factors of their information.
+    """(P,) Newton steps of all users toward their modes.
 
-    first: (n+1,) where each user's votes begin; a, b, d, eta, dd, de, ee: (votes,) models, scores and information of
-    each vote; away: (n, P) from the prior mean; precision: (P, P) of the prior.
+    first: (n+1,) where each user's votes begin; a, b, d, eta, dd, de, ee: (votes,) own models,
+    scores and information of each vote; precision, reduction: see prior.OwnPrior; gradient: (P,) of
+    the log prior. root: filled with the upper Cholesky factors of the users' information.
     """
-    n, p = away.shape
-    last = p - 1
-    steps = np.empty((n, p))
-    for u in range(n):
-        matrix, x = root[u], steps[u]
+    steps = gradient.copy()
+    r = reduction.shape[1]
+    for u in range(len(start) - 1):
+        begin = start[u]
+        end = start[u + 1]
+        p = end - begin
+        last = p - 1
+        matrix = root[square[u] : square[u + 1]].reshape((p, p))
+        x = steps[begin:end]
+        matrix[:] = 0.0
         for i in range(p):
-            pull = 0.0
-            for j in range(p):
-                pull -= precision[i, j] * away[u, j]
-                matrix[i, j] = precision[i, j] if j >= i else 0.0
-            x[i] = pull
+            matrix[i, i] = precision[begin + i]
+            for k in range(r):
+                factor = reduction[begin + i, k]
+                for j in range(i, p):
+                    matrix[i, j] -= factor * reduction[begin + j, k]
         for v in range(first[u], first[u + 1]):
-            i, j = a[v], b[v]
+            i = a[v]
+            j = b[v]
             x[i] += d[v]
             x[j] -= d[v]
             x[last] += eta[v]
@@ -47,9 +145,21 @@ def newton(
 
 
 @njit(cache=True, error_model="numpy")
-def factor_and_solve(matrix: Floats, x: Floats) -> None:
-    """Both in place: the upper half of a symmetric matrix becomes its Cholesky factor, and x the solution of matrix @ result = x."""
-    p = len(x)
+def longest_moves(first: Ints, start: Ints, a: Ints, b: Ints, step: Floats) -> Floats:
+    """(n,) how far a step (P,) moves the log odds of two outcomes of any vote of a user apart."""
+    longest = np.zeros(len(start) - 1)
+    for u in range(len(longest)):
+        tie = abs(step[start[u + 1] - 1])
+        for v in range(first[u], first[u + 1]):
+            d = abs(step[start[u] + a[v]] - step[start[u] + b[v]])
+            longest[u] = max(longest[u], d, d / 2 + tie)
+    return longest
+
+
+@njit(cache=True, error_model="numpy")
+def _factor(matrix: Floats) -> None:
+    """In place: the upper half of a symmetric matrix becomes its Cholesky factor."""
+    p = len(matrix)
     for k in range(p):
         pivot = np.sqrt(matrix[k, k])
         for j in range(k, p):
@@ -58,6 +168,13 @@ def factor_and_solve(matrix: Floats, x: Floats) -> None:
             factor = matrix[k, i]
             for j in range(i, p):
                 matrix[i, j] -= factor * matrix[k, j]
+
+
+@njit(cache=True, error_model="numpy")
+def factor_and_solve(matrix: Floats, x: Floats) -> None:
+    """In place: `_factor`, and x becomes the solution of matrix @ result = x."""
+    p = len(x)
+    _factor(matrix)
     for k in range(p):
         x[k] /= matrix[k, k]
         for j in range(k + 1, p):
@@ -76,27 +193,29 @@ def backward(upper: Floats, x: Floats) -> None:
 
 
 @njit(cache=True, error_model="numpy")
-def unwhitened(root: Floats, normal: Floats) -> Floats:
-    """(n, P): from standard normal draws (n, P) to draws with covariance (root.T @ root)^-1."""
+def unwhitened(start: Ints, square: Ints, root: Floats, normal: Floats) -> Floats:
+    """(P,): from standard normal draws (P,) to draws with covariance (root.T @ root)^-1."""
     drawn = normal.copy()
-    for u in range(len(root)):
-        backward(root[u], drawn[u])
+    for u in range(len(start) - 1):
+        p = start[u + 1] - start[u]
+        upper = root[square[u] : square[u + 1]].reshape((p, p))
+        backward(upper, drawn[start[u] : start[u + 1]])
     return drawn
 
 
 @njit(cache=True, error_model="numpy")
-def covariances(root: Floats) -> Floats:
-    """(n, P, P) inverses of root.T @ root."""
-    n, p = root.shape[:2]
-    found, inverse = np.empty((n, p, p)), np.empty((p, p))
-    for u in range(n):
-        # Row i of `inverse` is column i of the inverse factor, so that the products below run along memory.
-        inverse[:] = 0.0
+def covariances(start: Ints, square: Ints, root: Floats) -> Floats:
+    """Every user's inverse of root.T @ root, as flat as root."""
+    found = np.zeros_like(root)
+    for u in range(len(start) - 1):
+        p = start[u + 1] - start[u]
+        upper = root[square[u] : square[u + 1]].reshape((p, p))
+        matrix = found[square[u] : square[u + 1]].reshape((p, p))
+        # Row i of `inverse` is column i of the inverse factor: products run along memory.
+        inverse = np.zeros((p, p))
         for i in range(p):
             inverse[i, i] = 1.0
-            backward(root[u, : i + 1, : i + 1], inverse[i, : i + 1])
-        matrix = found[u]
-        matrix[:] = 0.0
+            backward(upper[: i + 1, : i + 1], inverse[i, : i + 1])
         for k in range(p):
             for i in range(k + 1):
                 factor = inverse[k, i]
@@ -106,94 +225,153 @@ def covariances(root: Floats) -> Floats:
 
 
 @njit(cache=True, error_model="numpy")
-def informative_pairs(mode: Floats, covariance: Floats, votes: int) -> tuple[Ints, Ints, Floats]:
-    """(n, votes) models a and b of each user's next battles, and (n,) the Kendall tau its ranking may be expected to have.
-
-    mode: (n, M); covariance: (n, M, M), of which the battles' expected information is taken in place, one
-    after the other. See electorate/pairing.py.
-    """
-    n, m = mode.shape
-    first, second, expected = np.empty((n, votes), np.int64), np.empty((n, votes), np.int64), np.empty(n)
-    open_, along = np.empty((m, m)), np.empty(m)
-    for u in range(n):
-        own, sure = covariance[u], 0.0
-        for v in range(votes):
-            # The Laplacian of how open each pair is, a unit of variance.
-            open_[:] = 0.0
-            for a in range(m):
-                for b in range(a + 1, m):
-                    variance = max(own[a, a] + own[b, b] - 2 * own[a, b], 1e-12)
-                    t = abs(mode[u, a] - mode[u, b]) / np.sqrt(variance)
-                    if v == 0:
-                        sure += erf(t / np.sqrt(2.0))
-                    weight = np.exp(-t * t / 2) / variance
-                    open_[a, b] -= weight
-                    open_[b, a] -= weight
-                    open_[a, a] += weight
-                    open_[b, b] += weight
-            reach = own @ open_ @ own
-            best, best_a, best_b, best_information = -1.0, 0, 1, 0.25
-            for a in range(m):
-                for b in range(a + 1, m):
-                    odds = np.exp(-abs(mode[u, a] - mode[u, b]))
-                    information = odds / (1 + odds) ** 2
-                    variance = own[a, a] + own[b, b] - 2 * own[a, b]
-                    gain = information * (reach[a, a] + reach[b, b] - 2 * reach[a, b]) / (1 + information * variance)
-                    if gain > best:
-                        best, best_a, best_b, best_information = gain, a, b, information
-            first[u, v], second[u, v] = best_a, best_b
-            for i in range(m):
-                along[i] = own[i, best_a] - own[i, best_b]
-            known = 1 / best_information + along[best_a] - along[best_b]
-            for i in range(m):
-                factor = along[i] / known
-                for j in range(m):
-                    own[i, j] -= factor * along[j]
-        expected[u] = sure / (m * (m - 1) / 2)
-    return first, second, expected
+def products(start: Ints, square: Ints, matrix: Floats, x: Floats) -> Floats:
+    """(P,) each user's matrix times its own x (P,)."""
+    found = np.zeros_like(x)
+    for u in range(len(start) - 1):
+        begin = start[u]
+        p = start[u + 1] - start[u]
+        own = matrix[square[u] : square[u + 1]].reshape((p, p))
+        for i in range(p):
+            for j in range(p):
+                found[begin + i] += own[i, j] * x[begin + j]
+    return found
 
 
 @njit(cache=True, error_model="numpy")
-def posterior_orders(
-    mode: Floats, root: Floats, normal: Floats, label: Ints, shift: Floats, ranking: Floats, least_tau: float
-) -> tuple[Floats, Floats]:
-    """(n, M) the share of posterior draws that put each model first, and (n, 2) those that agree with `ranking` (M,): whose
-    Kendall tau with it is at least least_tau, and whose first model is the same.
+def learned(
+    start: Ints, square: Ints, precision: Floats, reduction: Floats, covariance: Floats
+) -> Floats:
+    """G = Pi - Pi Sigma Pi of every user, with prior precision Pi and posterior covariance Sigma.
 
-    normal: (M+1, draws) standard normal, the same for all users; shift: (K, M+1, draws) added to the draws of users of
-    each label.
+    What a user's votes say of its prior mean: the information on the mean, and by
+    Sigma = C - C G C what they take from the prior covariance C. As flat as covariance.
     """
-    n, p = mode.shape
-    m, draws = p - 1, normal.shape[1]
-    first_share, agree = np.zeros((n, m)), np.zeros((n, 2))
-    value, most = np.empty((p, draws)), np.empty(draws)
-    leader, concordant = np.empty(draws, np.int64), np.empty(draws)
-    best, pairs = np.argmax(ranking), m * (m - 1) / 2
+    found = np.empty_like(covariance)
+    r = reduction.shape[1]
+    for u in range(len(start) - 1):
+        begin = start[u]
+        p = start[u + 1] - start[u]
+        sigma = covariance[square[u] : square[u + 1]].reshape((p, p))
+        own = found[square[u] : square[u + 1]].reshape((p, p))
+        # With Pi = D - Q Q^T and X = Sigma Q, Pi Sigma Pi has four parts.
+        x = np.zeros((p, r))
+        inner = np.zeros((r, r))
+        for i in range(p):
+            for k in range(r):
+                for j in range(p):
+                    x[i, k] += sigma[i, j] * reduction[begin + j, k]
+        for i in range(p):
+            for k in range(r):
+                for h in range(r):
+                    inner[k, h] += reduction[begin + i, k] * x[i, h]
+        for i in range(p):
+            for j in range(p):
+                of_i = precision[begin + i]
+                of_j = precision[begin + j]
+                value = -of_i * sigma[i, j] * of_j
+                if i == j:
+                    value += of_i
+                for k in range(r):
+                    value -= reduction[begin + i, k] * reduction[begin + j, k]
+                    value += of_i * x[i, k] * reduction[begin + j, k]
+                    value += reduction[begin + i, k] * x[j, k] * of_j
+                    for h in range(r):
+                        of_both = reduction[begin + i, k] * reduction[begin + j, h]
+                        value -= of_both * inner[k, h]
+                own[i, j] = value
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def add_by_label(
+    start: Ints, square: Ints, parameter: Ints, label: Ints, own: Floats, total: Floats
+) -> None:
+    """Add every user's matrix of own parameters to total (K, M+1, M+1) of its label, in place."""
+    tie = total.shape[1] - 1
+    for u in range(len(start) - 1):
+        begin = start[u]
+        p = start[u + 1] - start[u]
+        matrix = own[square[u] : square[u + 1]].reshape((p, p))
+        for i in range(p):
+            row = tie if parameter[begin + i] < 0 else parameter[begin + i]
+            for j in range(p):
+                column = tie if parameter[begin + j] < 0 else parameter[begin + j]
+                total[label[u], row, column] += matrix[i, j]
+
+
+@njit(cache=True, error_model="numpy")
+def dense_covariances(
+    start: Ints,
+    square: Ints,
+    parameter: Ints,
+    covariance: Floats,
+    learned: Floats,
+    prior: Floats,
+) -> Floats:
+    """(n, M+1, M+1) posterior covariances C - C G C of all parameters; prior: C (M+1, M+1)."""
+    n = len(start) - 1
+    size = len(prior)
+    found = np.empty((n, size, size))
     for u in range(n):
-        for i in range(p - 1, -1, -1):
-            row = value[i]
-            row[:] = normal[i]
-            for k in range(i + 1, p):
-                factor = root[u, i, k]
-                for s in range(draws):
-                    row[s] -= factor * value[k, s]
-            for s in range(draws):
-                row[s] /= root[u, i, i]
-        for i in range(m):
-            value[i] += mode[u, i] + shift[label[u], i]
-        most[:] = value[0]
-        leader[:] = 0
-        concordant[:] = 0.0
-        for i in range(1, m):
-            for s in range(draws):
-                if value[i, s] > most[s]:
-                    most[s], leader[s] = value[i, s], i
-            for j in range(i):
-                sign = 1.0 if ranking[i] > ranking[j] else -1.0
-                for s in range(draws):
-                    concordant[s] += 1.0 if sign * (value[i, s] - value[j, s]) > 0 else 0.0
-        for s in range(draws):
-            first_share[u, leader[s]] += 1 / draws
-            agree[u, 0] += (2 * concordant[s] / pairs - 1 >= least_tau) / draws
-            agree[u, 1] += (leader[s] == best) / draws
-    return first_share, agree
+        begin = start[u]
+        p = start[u + 1] - start[u]
+        place = parameter[begin : start[u + 1]].copy()
+        place[p - 1] = size - 1
+        if p == size:
+            found[u] = covariance[square[u] : square[u + 1]].reshape((p, p))
+            continue
+        own = np.ascontiguousarray(learned[square[u] : square[u + 1]].reshape((p, p)))
+        across = np.ascontiguousarray(prior[:, place])
+        found[u] = prior - across @ own @ np.ascontiguousarray(across.T)
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def difference_moments(
+    start: Ints,
+    square: Ints,
+    parameter: Ints,
+    learned: Floats,
+    sd: float,
+    tie_sd: float,
+    factors: Floats,
+    user: Ints,
+    a: Ints,
+    b: Ints,
+) -> tuple[Floats, Floats, Floats]:
+    """Variance of beta_a - beta_b, its covariance with the tie parameter, and that one's variance.
+
+    Of users (q,) and models a, b (q,), voted on or not; learned: G of every user (`learned`).
+    """
+    queries = len(user)
+    r = len(factors)
+    variance = np.empty(queries)
+    across = np.empty(queries)
+    of_ties = np.empty(queries)
+    for q in range(queries):
+        u = user[q]
+        begin = start[u]
+        p = start[u + 1] - start[u]
+        own = learned[square[u] : square[u + 1]].reshape((p, p))
+        # The difference's prior covariance with every own parameter.
+        shared = np.zeros(p)
+        before = 2 * sd**2
+        for k in range(r):
+            apart = factors[k, a[q]] - factors[k, b[q]]
+            before += apart**2
+            for i in range(p - 1):
+                shared[i] += apart * factors[k, parameter[begin + i]]
+        for i in range(p - 1):
+            if parameter[begin + i] == a[q]:
+                shared[i] += sd**2
+            elif parameter[begin + i] == b[q]:
+                shared[i] -= sd**2
+        across[q] = 0.0
+        for i in range(p - 1):
+            across[q] -= shared[i] * own[i, p - 1] * tie_sd**2
+            for j in range(p - 1):
+                before -= shared[i] * own[i, j] * shared[j]
+        variance[q] = before
+        of_ties[q] = tie_sd**2 - tie_sd**4 * own[p - 1, p - 1]
+    return variance, across, of_ties

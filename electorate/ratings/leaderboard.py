@@ -1,4 +1,6 @@
-"""A fit as a leaderboard: ratings on the Elo scale, their intervals, and the ranks the votes leave possible."""
+"""A fit as a leaderboard: ratings on the Elo scale, their intervals, and the ranks the votes
+leave possible.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,26 +8,38 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
+from electorate.base.scale import ELO_PER_NAT, Floats, to_elo
 from electorate.ratings.bradley_terry import Fit
-from electorate.scale import ELO_PER_NAT, Floats, to_elo
 
 
-def rows(models: Sequence[str], fit: Fit, confidence: float, shift: float = 0.0, draws: Floats | None = None) -> list[dict[str, Any]]:
-    """A row a model, in the order given: model, rating, ci_low, ci_high, rank_low, rank_high, votes.
+def rows(
+    models: Sequence[str],
+    fit: Fit,
+    confidence: float,
+    shift: float = 0.0,
+    draws: Floats | None = None,
+) -> list[dict[str, Any]]:
+    """A row a model, in the order given: model, rating, ci_low, ci_high, rank_low, rank_high,
+    votes.
 
-    shift: Elo points added to every rating, which anchors them. draws: (resamples, M) bootstrapped strengths, whose percentiles are
-    then the intervals. Intervals are about the mean of all models (anchored or not). rank_low is the best rank and
-    rank_high the worst: a model is above another only where the interval of their difference
-    excludes zero, which is sharper than asking that their own intervals do not overlap.
+    shift: Elo points added to every rating, which anchors them. draws: (resamples, M) bootstrapped
+    strengths, whose percentiles are then the intervals. Intervals are about the mean of all models
+    (anchored or not). rank_low is the best rank and rank_high the worst: a model is above another
+    only where the interval of their difference excludes zero, which is sharper than asking that
+    their own intervals do not overlap.
     """
     z = float(ndtri((1 + confidence) / 2))
     rating = to_elo(fit.strength) + shift
     half = z * ELO_PER_NAT * np.sqrt(np.diag(fit.covariance)[:-1])
-    low, high = rating - half, rating + half
+    low = rating - half
+    high = rating + half
     if draws is not None:
-        low, high = to_elo(np.quantile(draws, ((1 - confidence) / 2, (1 + confidence) / 2), axis=0)) + shift
+        low, high = (
+            to_elo(np.quantile(draws, ((1 - confidence) / 2, (1 + confidence) / 2), axis=0)) + shift
+        )
     above = clearly_above(fit, z)
-    best, worst = 1 + above.sum(axis=0), len(models) - above.sum(axis=1)
+    best = 1 + above.sum(axis=0)
+    worst = len(models) - above.sum(axis=1)
     return [
         {
             "model": model,
@@ -41,7 +55,9 @@ def rows(models: Sequence[str], fit: Fit, confidence: float, shift: float = 0.0,
 
 
 def clearly_above(fit: Fit, z: float) -> Floats:
-    """(M, M): whether model i's rating exceeds j's by more than z standard errors of their difference."""
+    """(M, M): whether model i's rating exceeds j's by more than z standard errors of their
+    difference.
+    """
     covariance = fit.covariance[:-1, :-1]
     variance = np.diag(covariance)
     error = np.sqrt(np.maximum(variance[:, None] + variance - 2 * covariance, 0.0))

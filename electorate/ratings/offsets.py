@@ -2,281 +2,361 @@
 
     rating_um = R_m + delta_um,   delta_u ~ N(mu_k(u), tau^2 I),   mu_k ~ N(0, tau_k^2 I)
 
-Here is the global step: what the population is like, m_k = (R + mu_k, eta_k), tau and the ties' spread
-tau_eta, from the users' posteriors (ratings/posteriors.py). The archetypes' means follow by Newton on
-the marginal likelihood, and tau, tau_eta and tau_k by empirical Bayes.
+Here is the global step: what the population is like, m_k = (R + mu_k, eta_k), tau and the spread of
+ties tau_eta, from the users' posteriors (posteriors.py). It climbs one objective
+
+    sum over users of log p(votes_u | m_k, tau, tau_eta) + log p(tau) + log p(tau_eta)
+
+by Newton steps in the archetypes' means and a search along each spread, pass by pass over the
+users. The climb is on the first EVIDENCE_USERS users, the means' last step on all.
+A pass that leaves the objective lower is taken back half way; a fit that does not converge raises
+NotConvergedError. Spreads have half-normal priors of SPREAD_SCALE nats (Gelman, 2006), so that
+users whose votes can be told apart without error keep finite ratings; tau_k, how far archetypes are
+apart, too.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.sparse import csr_matrix
 
-from electorate.draws import Stream, generator
+from electorate.base.errors import ElectorateError
+from electorate.base.scale import ELO_PER_NAT, Floats, to_nats
+from electorate.ratings import archetypes, dependence, kernels, moments, posteriors
+from electorate.ratings.archetypes import SPREAD_SCALE
 from electorate.ratings.bradley_terry import Fit
-from electorate.ratings.posteriors import Prior, UserVotes, evidence, first_users, mean_shift, posterior
+from electorate.ratings.dependence import Dependence
+from electorate.ratings.moments import Moments
+from electorate.ratings.posteriors import Posterior
+from electorate.ratings.prior import Prior
+from electorate.ratings.summed import Summed, in_order
 from electorate.ratings.ties import TieModel
-from electorate.scale import Floats, Ints, to_nats
+from electorate.ratings.user_votes import UserVotes
 
-TAU_START, TAU_FLOOR, TAU_CEILING = to_nats(80.0), to_nats(0.5), to_nats(1000.0)
+TAU_START = to_nats(80.0)
+TAU_FLOOR = to_nats(0.5)
+TAU_CEILING = to_nats(1000.0)
+TIE_SD_START = 0.3
+TIE_SD_FLOOR = 0.02
+TIE_SD_CEILING = 3.0
 NEARLY_ALIKE = to_nats(20.0)
-TIE_SD_START, TIE_SD_FLOOR, TIE_SD_CEILING = 0.3, 0.02, 3.0
-# Priors tried in one pass, as factors on the current one's (tau, tau_eta, length of the factors).
-GRID = ((1.0, 1.0, 1.0), (0.5, 1.0, 1.0), (0.8, 1.0, 1.0), (1.25, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 0.6, 1.0), (1.0, 1.6, 1.0))
-LENGTHS = ((1.0, 1.0, 0.8), (1.0, 1.0, 1.25))
-SIGNS, SURE = 12, 1.1  # random draws of noise, and how far above all of them a direction must stand
-EVIDENCE_USERS = 8192  # of all blocks together, on whom the spread is found: it costs most
+# How far one pass looks along each spread (tau, tau_eta, the factors' length), as a factor;
+# narrowed as the search closes in, since a parabola through distant points has its top elsewhere.
+WIDEST = (2.0, 2.5, 1.25)
+NARROWEST = 1.1
+EVIDENCE_USERS = 8192  # of all blocks together, on whom the spreads are found: it costs most
+# Antithetic pairs of draws a user. For thousands of users 16 gave the same spread as 4 to 0.1 Elo;
+# a few users need more, as their errors do not average out, and as many as this many votes allow.
+FEWEST_DRAWS = 4
+MOST_DRAWS = 16
+DRAWN_VOTES = 50_000
+PASSES = 60
+CONVERGED_MEAN = to_nats(0.2)
+CONVERGED_SPREAD = 0.03  # of its logarithm
+CONVERGED_OBJECTIVE = 0.02  # nats, that a pass gains
+
+
+Factors = tuple[float, float, float]  # on tau, on tau_eta, on the factors' length
+Tries = Sequence[Factors]
+ONCE: Factors = (1.0, 1.0, 1.0)
+
+
+class NotConvergedError(ElectorateError):
+    """A fit of System A that did not converge; its message says what happened."""
 
 
 @dataclass(frozen=True)
-class Sums:
-    """A block's part of the global step, of users' posterior means about the prior's and of their covariances.
+class Sums(Summed):
+    """A block's part of the global step.
 
-    users: (K,); away: (K, M+1) and covariance: (K, M+1, M+1), summed by archetype; evidence: (len(tried(prior)),).
+    users: (K,) by archetype. score, information: (K, M+1) and (K, M+1, M+1), of the marginal
+    likelihood in the archetypes' means. evidence: (1 + tries,) log marginal likelihood. others:
+    users on whom the evidence is not worked out. stuck: users whose mode was not reached.
     """
 
     users: Floats
-    away: Floats
-    covariance: Floats
+    score: Floats
+    information: Floats
     evidence: Floats
-
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
-
-
-Part = TypeVar("Part", Sums, "Moments")
-MapBlocks = Callable[[Prior], Sequence[Sums]]
+    others: int
+    stuck: int
 
 
-def block_sums(votes: UserVotes, prior: Prior, ties: TieModel, blocks: int = 1) -> Sums:
-    """What the global step needs of one of so many blocks. Sums of blocks add up in block order, so that floats round the
-    same way whoever computed the parts.
-    """
-    ordered, at = votes.by_user(), posterior(votes, prior, ties)
-    shift, member = mean_shift(votes, at, ties), np.eye(len(prior.mean))[votes.label]
-    few, found, sampled = first_users(ordered, EVIDENCE_USERS // blocks), [], np.empty(0)
-    for by in tried(prior):
-        other = scaled(prior, *by)
-        value, mean = evidence(few, posterior(few, other, ties, at.mode[: few.users], tolerance=1e-3), other, ties)
-        found.append(float(value.sum()))
-        sampled = sampled if len(found) > 1 else mean
-    # The first users' sampled means say by how much the others' approximate ones are off, on average; where users hardly
-    # differ posteriors are normal, and sampling would only add noise.
-    off = member[: few.users].T @ (sampled - shift[: few.users]) * (prior.sd > NEARLY_ALIKE)
-    share = member.sum(axis=0) / np.maximum(member[: few.users].sum(axis=0), 1)
-    away = member.T @ (at.mode + shift - prior.mean[votes.label]) + share[:, None] * off
-    covariance = np.tensordot(member, at.covariance, axes=(0, 0)).astype(float, copy=False)
-    return Sums(member.sum(axis=0), away, covariance, np.array(found))
+class UserBlocks(Protocol):
+    """Users in blocks, wherever they lie. Each method returns a part a block, in block order."""
 
+    def dependence(self, start: Fit) -> Sequence[Dependence]:
+        """See dependence.measure."""
+        ...
 
-def first_prior(start: Fit, kinds: int, lambda_reg: float | None = None) -> Prior:
-    """Where `fit` begins: every archetype alike. start: the global Bradley-Terry fit. lambda_reg: 1/tau^2, if it is given."""
-    centre = np.append(start.strength, start.eta)
-    return Prior(np.tile(centre, (kinds, 1)), TAU_START if lambda_reg is None else lambda_reg**-0.5, TIE_SD_START)
+    def sums(self, prior: Prior, tries: Tries, everybody: bool) -> Sequence[Sums]:
+        """See block_sums."""
+        ...
 
-
-def fit(map_blocks: MapBlocks, start: Fit, prior: Prior, lambda_reg: float | None = None, iterations: int = 12) -> Prior:
-    """The prior of System A from the votes behind map_blocks, which returns block_sums in block order.
-
-    start: the global Bradley-Terry fit, the R that archetypes are drawn toward. prior: where to begin; its factors
-    are kept. lambda_reg: 1/tau^2 if it is given rather than found.
-    """
-    centre = np.append(start.strength, start.eta)
-    for _ in range(iterations):
-        sums = in_order(map_blocks(prior))
-        moved, sure = _archetype_means(prior, centre, sums)
-        by = [_best_factor(tried(prior), sums.evidence, which) for which in range(3)]
-        new = replace(scaled(prior, *by), mean=moved, mean_covariance=sure)
-        if lambda_reg is not None:
-            new = replace(new, sd=prior.sd)
-        settled = np.abs(moved - prior.mean).max() < to_nats(0.1)
-        settled &= abs(np.log(new.sd / prior.sd)) < 0.05 and abs(np.log(new.tie_sd / prior.tie_sd)) < 0.05 and abs(np.log(by[2])) < 0.05
-        prior = new
-        if settled:
-            break
-    return prior
-
-
-def fit_blocks(blocks: Sequence[UserVotes], whole: Fit, ties: TieModel, lambda_reg: float | None, most: int = 0) -> Prior:
-    """The prior, all archetypes alike, from all users' votes in memory, block by block; with up to `most` factors."""
-
-    def sums(prior: Prior) -> list[Sums]:
-        return [block_sums(block, prior, ties, len(blocks)) for block in blocks]
-
-    prior = fit(sums, whole, first_prior(whole, 1, lambda_reg), lambda_reg)
-    if lambda_reg is not None:
-        return prior
-    moments = in_order([block_moments(block, prior, ties, i) for i, block in enumerate(blocks)])
-    prior = unless_alike(prior, moments)
-    return with_factors(sums, moments, whole, prior, most) if most else prior
+    def moments(self, prior: Prior) -> Sequence[Moments]:
+        """See moments.block_moments."""
+        ...
 
 
 @dataclass(frozen=True)
-class Moments:
-    """How users' votes depart together from their archetypes' prior means, summed over users.
+class InMemory:
+    """UserBlocks of votes that lie in this process."""
 
-    cross: (1 + SIGNS, M, M), the products of the scores of every two votes of one user on different prompts (those on one prompt
-    have the prompt in common too); as they are, and with random signs, which leave only noise. information: (M, M), of all
-    votes. votes, pairs: how many votes, and ordered pairs of votes that cross counts.
+    blocks: Sequence[UserVotes]
+    ties: TieModel
+
+    def dependence(self, start: Fit) -> list[Dependence]:
+        """See UserBlocks."""
+        return [dependence.measure(block, start, self.ties) for block in self.blocks]
+
+    def sums(self, prior: Prior, tries: Tries, everybody: bool) -> list[Sums]:
+        """See UserBlocks."""
+        count = len(self.blocks)
+        return [
+            block_sums(block, prior, self.ties, tries, count, everybody) for block in self.blocks
+        ]
+
+    def moments(self, prior: Prior) -> list[Moments]:
+        """See UserBlocks."""
+        return [
+            moments.block_moments(block, prior, self.ties, i) for i, block in enumerate(self.blocks)
+        ]
+
+
+def block_sums(
+    votes: UserVotes,
+    prior: Prior,
+    ties: TieModel,
+    tries: Tries,
+    blocks: int = 1,
+    everybody: bool = False,
+) -> Sums:
+    """What the global step needs of one of so many blocks.
+
+    tries: factors on the prior's spreads under which the evidence is worked out too. everybody: of
+    all users, or of the first ones alone, on whom the evidence is worked out.
     """
+    left = max(1, EVIDENCE_USERS // blocks)
+    others = max(0, votes.users - left)
+    if others and not everybody:
+        votes = votes.by_user().of_users(0, left)
+    parameters = prior.models + 1
+    label_count = len(prior.mean)
+    by_archetype = np.zeros(label_count)
+    score = np.zeros((label_count, parameters))
+    information = np.zeros((label_count, parameters, parameters))
+    correction = np.zeros_like(score)
+    sampled = np.zeros(label_count)
+    evidence = np.zeros(1 + len(tries))
+    stuck = 0
+    draws = int(np.clip(DRAWN_VOTES // max(len(votes.user), 1), FEWEST_DRAWS, MOST_DRAWS))
+    for _, at in posteriors.by_chunk(votes, prior, ties):
+        own = at.votes.own
+        label = at.votes.label
+        by_archetype += np.bincount(label, minlength=label_count)
+        shift = posteriors.mean_shift(at, ties)
+        _add_score(score, at, at.own_mode + shift)
+        kernels.add_by_label(own.start, own.square, own.parameter, label, at.learned, information)
+        stuck += int((~at.converged).sum())
+        if left:
+            few = _first(at, min(left, at.votes.users), prior, ties)
+            left -= few.votes.users
+            values, mean = _evidence(few, ties, tries, draws)
+            evidence += values
+            sampled += np.bincount(few.votes.label, minlength=label_count)
+            # The sampled means say by how much the others' approximate ones are off, on average.
+            _add_score(correction, few, few.own_mode + mean)
+            _add_score(correction, few, few.own_mode + shift[: len(mean)], sign=-1.0)
+    # Where users hardly differ posteriors are normal, and sampling would only add noise.
+    if prior.sd > NEARLY_ALIKE:
+        score += (by_archetype / np.maximum(sampled, 1))[:, None] * correction
+    return Sums(by_archetype, score, information, evidence, others, stuck)
 
-    cross: Floats
-    information: Floats
-    votes: float
-    pairs: float
 
-    def __add__(self, other: "Moments") -> "Moments":
-        return Moments(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+def fit(users: UserBlocks, start: Fit, kinds: int, lambda_reg: float | None = None) -> Prior:
+    """The prior of System A, with offsets alike in every direction.
+
+    start: the global Bradley-Terry fit, the R that archetypes are drawn toward. kinds: K.
+    lambda_reg: 1/tau^2 if it is given rather than found. Raises NotConvergedError.
+    """
+    correlation = in_order(users.dependence(start)).prompt_correlation
+    prior = first_prior(start, kinds, lambda_reg, correlation)
+    prior = _maximise(users, start, prior, lambda_reg)
+    if lambda_reg is not None:
+        return prior
+    return prior if in_order(users.moments(prior)).users_differ else replace(prior, sd=TAU_FLOOR)
 
 
-def block_moments(votes: UserVotes, prior: Prior, ties: TieModel, block: int) -> Moments:
-    """A block's part of the moments that `factors` needs."""
-    users, models = votes.users, prior.mean.shape[1] - 1
-    label, weight = votes.label[votes.user], np.ones(len(votes.user)) if votes.weight is None else votes.weight
-    of = ties.derivatives(prior.mean[label, votes.a] - prior.mean[label, votes.b], prior.mean[label, -1], votes.outcome)
-    n = len(votes.user)
-    group = (
-        np.arange(n)
-        if votes.prompt is None
-        else np.unique(votes.user * (votes.prompt.max(initial=0) + 1) + votes.prompt, return_inverse=True)[1]
+def with_factors(
+    users: UserBlocks, start: Fit, plain: Prior, most: int, lambda_reg: float | None = None
+) -> Prior:
+    """System A's low-rank prior from its plain one: with up to `most` factors.
+
+    The spread left beside the factors is found anew. Users who are alike have none: what varies
+    with a user's own tie rate looks like a direction too. Raises NotConvergedError.
+    """
+    if plain.sd <= TAU_FLOOR:
+        return replace(plain, factors=np.empty((0, plain.models)))
+    found = moments.factors(in_order(users.moments(plain)), most, TAU_FLOOR)
+    with_them = replace(plain, factors=found)
+    return _maximise(users, start, with_them, lambda_reg) if len(found) else with_them
+
+
+def first_prior(
+    start: Fit, kinds: int, lambda_reg: float | None = None, correlation: float = 0.0
+) -> Prior:
+    """Where `fit` begins: every archetype alike. Ties vary only where there are any."""
+    mean = np.tile(np.append(start.strength, start.eta), (kinds, 1))
+    sd = TAU_START if lambda_reg is None else lambda_reg**-0.5
+    tie_sd = TIE_SD_START if start.ties > 0 else TIE_SD_FLOOR
+    return Prior(mean, sd, tie_sd, prompt_correlation=correlation)
+
+
+def scaled(prior: Prior, by: Factors) -> Prior:
+    """The prior with its spreads times these factors, the first two within bounds."""
+    return replace(
+        prior,
+        sd=float(np.clip(prior.sd * by[0], TAU_FLOOR, TAU_CEILING)),
+        tie_sd=float(np.clip(prior.tie_sd * by[1], TIE_SD_FLOOR, TIE_SD_CEILING)),
+        factors=None if prior.factors is None else by[2] * prior.factors,
     )
-    groups, crossed, random = int(group.max(initial=-1)) + 1, [], generator(0, Stream.SIGNS, block)
-    models_of = np.concatenate([votes.a, votes.b])
-    for flipped in range(1 + SIGNS):
-        signed = weight * of.d * (2.0 * random.integers(0, 2, n) - 1 if flipped else 1.0)
-        values = np.concatenate([signed, -signed])
-        of_user, of_group = (
-            csr_matrix((values, (np.concatenate([rows, rows]), models_of)), shape=(count, models))
-            for rows, count in ((votes.user, users), (group, groups))
+
+
+def _add_score(total: Floats, at: Posterior, mean: Floats, sign: float = 1.0) -> None:
+    """Add the score of the archetypes' means at users' posterior means (P,), in place."""
+    own = at.votes.own
+    pull = -at.own_prior.gradient(at.votes, mean)
+    np.add.at(total, (at.votes.label[own.user], own.parameter), sign * pull)
+
+
+def _first(at: Posterior, users: int, prior: Prior, ties: TieModel) -> Posterior:
+    """The posteriors of the first so many users."""
+    if users == at.votes.users:
+        return at
+    return posteriors.posterior(at.votes.of_users(0, users), prior, ties)
+
+
+def _evidence(at: Posterior, ties: TieModel, tries: Tries, draws: int) -> tuple[Floats, Floats]:
+    """(1 + tries,) log marginal likelihoods, and (P,) posterior means minus modes at the prior."""
+    normal = posteriors.standard_normal(at.votes, draws)
+    value, mean = posteriors.evidence(at, ties, normal)
+    found = [float(value.sum())]
+    for by in tries:
+        other = posteriors.posterior(
+            at.votes, scaled(at.prior, by), ties, at.own_mode, tolerance=1e-3
         )
-        crossed.append((of_user.T @ of_user - of_group.T @ of_group).toarray())
-    each, together = np.bincount(votes.user, weight, users), np.bincount(group, weight, groups)
-    information = _laplacian(votes, weight * of.info_dd, models)
-    return Moments(np.array(crossed), information, float(each.sum()), float((each**2).sum() - (together**2).sum()))
+        found.append(float(posteriors.evidence(other, ties, normal)[0].sum()))
+    return np.array(found), mean
 
 
-def _by_place(place: Ints, value: Floats, size: int) -> Floats:
-    return np.bincount(place, value, size).astype(float, copy=False)
+def _maximise(users: UserBlocks, start: Fit, prior: Prior, lambda_reg: float | None) -> Prior:
+    """Climb the objective from this prior until it converges. Raises NotConvergedError."""
+    best = prior
+    highest = -np.inf
+    widths = [
+        WIDEST[0] if lambda_reg is None else 1.0,
+        WIDEST[1] if start.ties > 0 else 1.0,
+        WIDEST[2] if len(prior.directions) else 1.0,
+    ]
+    for _ in range(PASSES):
+        tries = _tries(widths)
+        sums = in_order(users.sums(prior, tries, everybody=False))
+        objective = sums.evidence[0] + _log_spread(prior)
+        gain = objective - highest
+        if gain >= -1e-9 * abs(objective):
+            best = prior
+            highest = objective
+            evidence = sums.evidence + [_log_spread(scaled(prior, by)) for by in [ONCE, *tries]]
+            by = _best_factors(widths, evidence)
+            mean, covariance = archetypes.means(prior, start, sums.score, sums.information)
+            new = replace(scaled(prior, by), mean=mean, mean_covariance=covariance)
+            widths = [_narrowed(width, factor) for width, factor in zip(widths, by, strict=True)]
+        else:
+            new = _between(best, prior)
+        if not (np.isfinite(highest) and np.isfinite(new.mean).all()):
+            raise NotConvergedError(
+                "System A did not converge: the votes' likelihood is not a number"
+            )
+        if _converged(best, new) or 0 <= gain < CONVERGED_OBJECTIVE:
+            return _for_everybody(users, start, new, sums)
+        prior = new
+    raise NotConvergedError(
+        f"System A did not converge in {PASSES} passes: the users' spread still moves, from "
+        f"{ELO_PER_NAT * best.sd:.1f} to {ELO_PER_NAT * prior.sd:.1f} Elo in the last one"
+    )
 
 
-def _laplacian(votes: UserVotes, value: Floats, models: int) -> Floats:
-    """(M, M): the sum over votes of value (e_a - e_b)(e_a - e_b)^T."""
-    pairs = _by_place(votes.a * models + votes.b, value, models**2).reshape(models, models)
-    pairs += pairs.T
-    laplacian: Floats = np.diag(pairs.sum(axis=1)) - pairs
-    return laplacian
+def _for_everybody(users: UserBlocks, start: Fit, prior: Prior, sums: Sums) -> Prior:
+    """The prior, its archetypes' means moved by those users too on whom it was not climbed."""
+    if sums.others:
+        sums = in_order(users.sums(prior, [], everybody=True))
+        mean, covariance = archetypes.means(prior, start, sums.score, sums.information)
+        prior = replace(prior, mean=mean, mean_covariance=covariance)
+    if sums.stuck:
+        raise NotConvergedError(
+            f"System A did not converge: the ratings of {sums.stuck:,} users did not"
+        )
+    return prior
 
 
-def factors(moments: Moments, most: int) -> Floats:
-    """(r, M): the directions in which users' offsets vary together, r at most `most`, each as long as its sd in nats.
-
-    Scores of two votes of one user have the mean product J S J, with S the offsets' covariance and J the information of a
-    vote. Directions count whose variance, above what all share, exceeds the largest that noise alone shows anywhere when
-    signs are drawn at random (parallel analysis: Horn, 1965; Hong, Sheng and Dobriban, 2020); without what noise added.
-    """
-    inverse = np.linalg.pinv(moments.information / max(1.0, moments.votes), rcond=1e-6)
-    values, vectors = np.linalg.eigh(inverse @ (moments.cross / max(1.0, moments.pairs)) @ inverse)
-    # One eigenvalue, near zero, belongs to the common level, which votes say nothing of.
-    level = int(np.abs(vectors[0].sum(axis=0)).argmax())
-    others = np.delete(np.arange(values.shape[1]), level)
-    above, noise = values[0] - float(np.median(values[0, others])), float(values[1:].max())
-    chosen = [i for i in others[::-1][:most] if above[i] > SURE * noise + TAU_FLOOR**2]
-    # The spiked model's shrinkage: noise lengthens a direction's variance v to v + noise^2 / (4 v).
-    variance = (above[chosen] + np.sqrt(np.maximum(above[chosen] ** 2 - noise**2, 0.0))) / 2
-    found: Floats = np.sqrt(variance)[:, None] * vectors[0][:, chosen].T
+def _tries(widths: Sequence[float]) -> list[Factors]:
+    """Each spread that is searched times and through its width, the others as they are."""
+    found = list[Factors]()
+    for which, width in enumerate(widths):
+        for factor in (1 / width, width) if width > 1 else ():
+            on_tau, on_ties, on_length = (factor if i == which else 1.0 for i in range(3))
+            found.append((on_tau, on_ties, on_length))
     return found
 
 
-def unless_alike(prior: Prior, moments: Moments) -> Prior:
-    """The prior, but without any spread of users if their votes on different prompts have no more in common than noise.
+def _best_factors(widths: Sequence[float], evidence: Floats) -> Factors:
+    """The factor on each spread with the highest evidence, at and between those tried.
 
-    Users who differ in nothing but which prompts they happened to be asked would be given a spread by the evidence,
-    which takes a user's votes for independent.
+    evidence: (1 + tries,). By a parabola in the factor's logarithm through the three.
     """
-    square = moments.information @ moments.information
-    common = np.tensordot(moments.cross, square, axes=2)
-    return prior if common[0] > SURE * common[1:].max() else replace(prior, sd=TAU_FLOOR)
+    found = []
+    place = 1
+    for width in widths:
+        if width == 1:
+            found.append(1.0)
+            continue
+        below = evidence[place] - evidence[0]
+        here = 0.0
+        above = evidence[place + 1] - evidence[0]
+        place += 2
+        curve = below + above - 2 * here
+        top = (below - above) / (2 * curve) if curve < 0 else np.sign(above - below)
+        found.append(float(width ** np.clip(top, -1.0, 1.0)))
+    return found[0], found[1], found[2]
 
 
-def with_factors(map_blocks: MapBlocks, moments: Moments, start: Fit, plain: Prior, most: int, lambda_reg: float | None = None) -> Prior:
-    """System A's low-rank prior from its plain one and the moments at that; the spread left beside the factors is found anew.
-
-    Users who are alike have none: what varies with a user's own tie rate looks like a direction too.
-    """
-    found = factors(moments, most if plain.sd > TAU_FLOOR else 0)
-    return fit(map_blocks, start, replace(plain, factors=found), lambda_reg) if len(found) else replace(plain, factors=found)
+def _narrowed(width: float, factor: float) -> float:
+    """The next pass's width: the square root where the best factor was well inside."""
+    inside = abs(np.log(factor)) < np.log(width) / 2
+    return max(min(width, NARROWEST), width**0.5) if inside else width
 
 
-def tried(prior: Prior) -> tuple[tuple[float, float, float], ...]:
-    """What one pass tries: only factors that are there have a length."""
-    return GRID if prior.factors is None or not len(prior.factors) else GRID + LENGTHS
+def _converged(before: Prior, after: Prior) -> bool:
+    spreads = [abs(np.log(after.sd / before.sd)), abs(np.log(after.tie_sd / before.tie_sd))]
+    if len(before.directions):
+        lengths = np.linalg.norm(after.directions) / np.linalg.norm(before.directions)
+        spreads.append(abs(np.log(lengths)))
+    moved = np.abs(after.mean - before.mean).max()
+    return bool(moved < CONVERGED_MEAN and max(spreads) < CONVERGED_SPREAD)
 
 
-def scaled(prior: Prior, tau_factor: float, tie_factor: float, length_factor: float = 1.0) -> Prior:
-    """The prior with its standard deviations times these factors, the first two within their bounds."""
+def _between(one: Prior, other: Prior) -> Prior:
+    """Half way."""
     return replace(
-        prior,
-        sd=float(np.clip(prior.sd * tau_factor, TAU_FLOOR, TAU_CEILING)),
-        tie_sd=float(np.clip(prior.tie_sd * tie_factor, TIE_SD_FLOOR, TIE_SD_CEILING)),
-        factors=None if prior.factors is None else length_factor * prior.factors,
+        other,
+        mean=(one.mean + other.mean) / 2,
+        sd=float(np.sqrt(one.sd * other.sd)),
+        tie_sd=float(np.sqrt(one.tie_sd * other.tie_sd)),
+        factors=None if other.factors is None else (one.directions + other.directions) / 2,
     )
 
 
-def in_order(parts: Sequence[Part]) -> Part:
-    """Sum in block order."""
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
-
-
-def _archetype_means(prior: Prior, centre: Floats, sums: Sums) -> tuple[Floats, Floats]:
-    """One Newton step on the marginal likelihood of every archetype's mean, shrunk toward the global one by the tau_k the data ask for.
-
-    Without the shrinkage the step would end at target_k with precision information_k; tau_k maximises
-    the evidence of target_k - centre ~ N(0, tau_k^2 I + information_k^-1) over the archetypes. Returns the means and
-    their posterior covariances.
-    """
-    mean, precision, jitter = prior.mean, prior.precision, 1e-9 * np.eye(len(centre))
-    score = sums.away @ precision
-    information = sums.users[:, None, None] * precision - precision @ sums.covariance @ precision
-    target = mean + np.linalg.solve(information + jitter, score[..., None])[..., 0]
-    eigenvalues, vectors = np.linalg.eigh(information + jitter)
-    # In each archetype's eigenbasis the evidence is a product of one-dimensional normals.
-    away = np.einsum("kij,ki->kj", vectors, target - centre)
-    noise = 1 / np.maximum(eigenvalues, 1e-9)
-
-    def minus_evidence(log_sd: float) -> float:
-        variance = np.exp(2 * log_sd) + noise
-        return float((np.log(variance) + away**2 / variance).sum())
-
-    found = minimize_scalar(minus_evidence, bounds=(np.log(to_nats(0.05)), np.log(TAU_CEILING)), method="bounded")
-    variance = np.exp(2 * found.x)
-    shrunk = away * variance / (variance + noise)
-    means: Floats = centre + np.einsum("kij,kj->ki", vectors, shrunk)
-    # Votes say nothing of the level, so what noise says of it is taken out.
-    means[:, :-1] -= means[:, :-1].mean(axis=1, keepdims=True)
-    level = np.eye(len(centre))
-    level[:-1, :-1] -= 1 / (len(centre) - 1)
-    left = variance * noise / (variance + noise)
-    covariance: Floats = np.einsum("kij,kj,klj->kil", vectors, left, vectors)
-    return means, level @ covariance @ level
-
-
-def _best_factor(grid: Sequence[tuple[float, float, float]], evidence: Floats, which: int) -> float:
-    """The factor on one part of the prior with the highest evidence, by a parabola in its logarithm through the best three."""
-    others = [i for i in range(3) if i != which]
-    along = sorted((f[which], e) for f, e in zip(grid, evidence, strict=True) if all(f[i] == 1.0 for i in others))
-    if len(along) < 3:
-        return 1.0
-    factors, values = np.log([f for f, _ in along]), np.array([e for _, e in along])
-    best = int(values.argmax())
-    if best in (0, len(values) - 1):
-        return float(np.exp(factors[best]))
-    near = slice(best - 1, best + 2)
-    curve, slope, _ = np.polyfit(factors[near] - factors[best], values[near], 2)
-    step = -slope / (2 * curve) if curve < 0 else 0.0
-    return float(np.exp(np.clip(factors[best] + step, factors[best - 1], factors[best + 1])))
+def _log_spread(prior: Prior) -> float:
+    """Log density of the spreads."""
+    return -(prior.sd**2 + prior.tie_sd**2) / (2 * SPREAD_SCALE**2)

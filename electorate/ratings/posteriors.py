@@ -1,219 +1,325 @@
-"""The per-user step of System A: every user's posterior given what the population is like, all users of a block at once.
+"""The per-user step of System A: every user's posterior, given what the population is like.
 
-A user's parameters are beta_u = (strengths in nats, tie parameter), with prior mean m_k of its archetype and
+All users of a block at once, each over the models it voted on (user_votes.py). What a user's votes
+say of the other models follows from the prior, exactly: with C the prior covariance, S the user's
+own models, g = Pi_S (beta_S - m_S) and G = Pi_S - Pi_S Sigma_S Pi_S at the mode,
 
-    covariance diag(tau^2, ..., tau_eta^2) + F^T F,
-
-where the factors F, on the strengths alone, are what offsets have in common over users; System A's plain form has none.
+    mean = m + C[:, S] g          covariance = C - C[:, S] G C[S, :]
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from electorate.draws import Stream, generator
-from electorate.ratings import kernels
+from electorate.base.draws import Stream, generator
+from electorate.base.scale import Floats, Ints
+from electorate.ratings import dependence, kernels
+from electorate.ratings.prior import OwnPrior, Prior
 from electorate.ratings.ties import TieModel
-from electorate.scale import Floats, Ints
+from electorate.ratings.user_votes import UserVotes
 
-ITERATIONS = 30
-CHUNK = 256  # users whose votes stay in the processor's cache through all steps
-DRAWS = 4  # antithetic pairs a user: 16 gave the same spread of users to 0.1 Elo
+ITERATIONS = 100
+# Along a step that moves no two log odds of a vote apart by more than this many nats, the curvature
+# of its log-likelihood changes so little that Newton's full step raises a user's posterior; a
+# longer one is damped so that it does (self-concordance: Bach, 2010; Sun and Tran-Dinh, 2019,
+# theorem 2).
+FULL_STEP = 1.79
 STEP = 1e-3  # nats, for the derivative of the information
 
 
 @dataclass(frozen=True)
-class Prior:
-    """What a user is before it votes. mean: (K, M+1) by archetype. sd, tie_sd: of strengths (nats) and tie parameter,
-    apart from the factors, (r, M) nats. mean_covariance: (K, M+1, M+1), how sure the means are; None: given.
-    """
-
-    mean: Floats
-    sd: float
-    tie_sd: float
-    factors: Floats | None = None
-    mean_covariance: Floats | None = None
-
-    @cached_property
-    def covariance(self) -> Floats:
-        """(M+1, M+1)."""
-        models = self.mean.shape[1] - 1
-        matrix: Floats = np.diag(np.append(np.full(models, self.sd**2.0), self.tie_sd**2.0)).astype(float, copy=False)
-        if self.factors is not None:
-            matrix[:models, :models] += self.factors.T @ self.factors
-        return matrix
-
-    @cached_property
-    def precision(self) -> Floats:
-        """(M+1, M+1)."""
-        inverse: Floats = np.linalg.inv(self.covariance).astype(float, copy=False)
-        return (inverse + inverse.T) / 2
-
-
-@dataclass(frozen=True)
-class UserVotes:
-    """Votes of n users: user is a row in 0..n-1; label the archetype each user is said to have. outcome in 0..2.
-
-    weight: of each vote in the likelihood; None is 1. prompt: what each vote was about; None: all on different prompts.
-    """
-
-    users: int
-    label: Ints
-    user: Ints
-    a: Ints
-    b: Ints
-    outcome: Ints
-    weight: Floats | None = None
-    prompt: Ints | None = None
-
-    def by_user(self) -> "UserVotes":
-        """The same votes, user by user, each user's in the order they had."""
-        if np.all(self.user[1:] >= self.user[:-1]):
-            return self
-        order = np.argsort(self.user, kind="stable")
-        weight = None if self.weight is None else self.weight[order]
-        prompt = None if self.prompt is None else self.prompt[order]
-        return UserVotes(self.users, self.label, self.user[order], self.a[order], self.b[order], self.outcome[order], weight, prompt)
-
-    def take(self, users: slice, votes: slice) -> "UserVotes":
-        """These users, whose votes lie there."""
-        weight = None if self.weight is None else self.weight[votes]
-        columns = (self.user[votes] - users.start, self.a[votes], self.b[votes], self.outcome[votes])
-        return UserVotes(users.stop - users.start, self.label[users], *columns, weight)
-
-
-@dataclass(frozen=True)
 class Posterior:
-    """mode: (n, M+1). root: (n, M+1, M+1), upper Cholesky factors of the information, the prior's included.
-    log_likelihood: (n,) at the mode.
+    """The posteriors of n users, over P own parameters in all (user_votes.OwnModels).
+
+    votes: what they follow from, by user, each by its weight. own_mode: (P,). root: upper Cholesky
+    factors of the users' information, the prior's included, as flat as OwnModels.square says.
+    log_likelihood: (n,) at the mode. converged: (n,) whether the mode was reached.
     """
 
-    mode: Floats
+    votes: UserVotes
+    prior: Prior
+    own_prior: OwnPrior
+    own_mode: Floats
     root: Floats
     log_likelihood: Floats
+    converged: npt.NDArray[np.bool_]
+
+    @cached_property
+    def own_covariance(self) -> Floats:
+        """The users' covariances by Laplace's approximation, as flat as root."""
+        found: Floats = kernels.covariances(*self._places, self.root)
+        return found
+
+    @cached_property
+    def learned(self) -> Floats:
+        """G of every user, as flat as root: the information on its prior mean."""
+        prior = self.own_prior
+        found: Floats = kernels.learned(
+            *self._places, prior.precision, prior.reduction, self.own_covariance
+        )
+        return found
+
+    @cached_property
+    def mode(self) -> Floats:
+        """(n, M+1) of all models and the tie parameter."""
+        own = self.votes.own
+        dense = self.prior.mean[self.votes.label]
+        if len(self.prior.directions):
+            directions = np.vstack([self.prior.directions.T, np.zeros(len(self.prior.directions))])
+            pull = -self.own_prior.gradient(self.votes, self.own_mode)
+            along = np.add.reduceat(directions[own.parameter] * pull[:, None], own.start[:-1])
+            dense = dense + along @ directions.T
+        dense[own.user, own.parameter] = self.own_mode
+        return dense
 
     @cached_property
     def covariance(self) -> Floats:
-        """(n, M+1, M+1) of Laplace's approximation."""
-        inverse: Floats = kernels.covariances(self.root)
-        return inverse
+        """(n, M+1, M+1) of all models and the tie parameter."""
+        own = self.votes.own
+        covariance = self.prior.covariance
+        found: Floats = kernels.dense_covariances(
+            *self._places, own.parameter, self.own_covariance, self.learned, covariance
+        )
+        return found
+
+    @cached_property
+    def total_covariance(self) -> Floats:
+        """(n, M+1, M+1) `covariance` with the uncertainty of the archetypes' means added.
+
+        A user's mode moves with its archetype's mean by C P, with C its covariance and P the
+        prior's precision. Where users are alike or few, this is nearly all of the uncertainty.
+        """
+        of_means = self.prior.mean_covariance
+        if of_means is None:
+            return self.covariance
+        follows = self.covariance @ np.linalg.inv(self.prior.covariance)
+        total: Floats = self.covariance + follows @ of_means[self.votes.label] @ np.swapaxes(
+            follows, 1, 2
+        )
+        return total
+
+    def differences(self, user: Ints, a: Ints, b: Ints) -> "Differences":
+        """What the posteriors say of pairs of models (n,), voted on or not, for these users."""
+        own = self.votes.own
+        prior = self.prior
+        variance, across, of_ties = kernels.difference_moments(
+            *self._places,
+            own.parameter,
+            self.learned,
+            prior.sd,
+            prior.tie_sd,
+            prior.directions,
+            user,
+            a,
+            b,
+        )
+        mode = self.mode
+        d = mode[user, a] - mode[user, b]
+        return Differences(d, mode[user, -1], variance, across, of_ties)
 
     @property
     def log_determinant(self) -> Floats:
         """(n,) of the information."""
-        logs: Floats = 2 * np.log(np.diagonal(self.root, axis1=1, axis2=2)).sum(axis=1)
-        return logs
+        own = self.votes.own
+        size = np.diff(own.start)[own.user]
+        place = np.arange(len(own.user)) - own.start[own.user]
+        logs = np.log(self.root[own.square[own.user] + place * (size + 1)])
+        total: Floats = 2 * np.add.reduceat(logs, own.start[:-1])
+        return total
+
+    @property
+    def _places(self) -> tuple[Ints, Ints]:
+        return self.votes.own.start, self.votes.own.square
 
 
-def posterior(votes: UserVotes, prior: Prior, ties: TieModel, start: Floats | None = None, tolerance: float = 1e-5) -> Posterior:
-    """Every user's mode and Laplace posterior by Newton's method, from the prior mean or from `start` (n, M+1).
+class Differences(NamedTuple):
+    """Joint normals of n differences d (nats) and tie parameters eta."""
 
-    Stops after a step shorter than tolerance (nats); the error left is about its square.
+    d: Floats
+    eta: Floats
+    variance: Floats
+    across: Floats
+    eta_variance: Floats
+
+
+def posterior(
+    votes: UserVotes,
+    prior: Prior,
+    ties: TieModel,
+    start: Floats | None = None,
+    tolerance: float = 1e-4,
+) -> Posterior:
+    """Every user's mode and Laplace posterior by Newton's method.
+
+    start: (P,) own parameters to begin from; None: the prior mean. Stops after a step shorter than
+    tolerance (nats); the error left is about its square. Each step raises a user's posterior.
     """
-    mode = (prior.mean[votes.label] if start is None else start).copy()
-    root, log_likelihood = np.empty((*mode.shape, mode.shape[1])), np.empty(votes.users)
-    for users, own in _chunks(votes.by_user()):
-        likelihood, at, mean = _Likelihood(own, ties), mode[users], prior.mean[own.label]
-        first = np.searchsorted(own.user, np.arange(own.users + 1))
-        for _ in range(ITERATIONS):
-            of = likelihood.derivatives(at)
-            step = kernels.newton(first, own.a, own.b, *of, at - mean, prior.precision, root[users])
-            longest = np.abs(step).max(axis=1, keepdims=True, initial=0.0)
-            at += step * np.minimum(1.0, 2.0 / np.maximum(longest, 1e-12))
-            if longest.max(initial=0.0) < tolerance:
-                break
-        log_likelihood[users] = likelihood.value(at)
-    return Posterior(mode, root, log_likelihood)
+    votes = dependence.weighted(votes.by_user(), prior.prompt_correlation)
+    own = votes.own
+    own_prior = prior.on_own_models(votes)
+    mode = (own_prior.mean if start is None else start).copy()
+    root = np.empty(int(own.square[-1]))
+    log_likelihood = np.empty(votes.users)
+    converged = np.empty(votes.users, dtype=bool)
+    for first, some in votes.chunks():
+        users = slice(first, first + some.users)
+        parameters = slice(int(own.start[users.start]), int(own.start[users.stop]))
+        square = slice(int(own.square[users.start]), int(own.square[users.stop]))
+        of_some = own_prior.of_users(users, parameters)
+        at = mode[parameters]
+        converged[users] = _climb(some, of_some, ties, at, root[square], tolerance)
+        log_likelihood[users] = _Likelihood(some, ties).value(at)
+    return Posterior(votes, prior, own_prior, mode, root, log_likelihood, converged)
 
 
-def mean_shift(votes: UserVotes, at: Posterior, ties: TieModel) -> Floats:
-    """(n, M+1) posterior mean minus mode, to first order in the likelihood's skewness (Tierney and Kadane, 1986).
+def by_chunk(votes: UserVotes, prior: Prior, ties: TieModel) -> Iterator[tuple[int, Posterior]]:
+    """The first user and the posteriors of a few users at a time, so that memory stays bounded."""
+    weighted = dependence.weighted(votes.by_user(), prior.prompt_correlation)
+    for first, own in weighted.chunks():
+        yield first, posterior(own, prior, ties)
 
-    The mode lies nearer to the prior than the mean does; over thousands of users with few votes each,
-    that would shrink the archetypes' means.
+
+def _climb(
+    votes: UserVotes,
+    own_prior: OwnPrior,
+    ties: TieModel,
+    at: Floats,
+    root: Floats,
+    tolerance: float,
+) -> npt.NDArray[np.bool_]:
+    """(n,) whether each user's mode was reached; at and root are filled with modes and factors."""
+    own = votes.own
+    likelihood = _Likelihood(votes, ties)
+    longest = np.full(votes.users, np.inf)
+    for _ in range(ITERATIONS):
+        of = likelihood.derivatives(at)
+        step = kernels.newton(
+            votes.first,
+            own.start,
+            own.square,
+            own.a,
+            own.b,
+            *of,
+            own_prior.precision,
+            own_prior.reduction,
+            own_prior.gradient(votes, at),
+            root,
+        )
+        longest = np.maximum.reduceat(np.abs(step), own.start[:-1])
+        if 2 * longest.max(initial=0.0) > FULL_STEP:
+            moved = kernels.longest_moves(votes.first, own.start, own.a, own.b, step)
+            damped = np.log1p(moved) / np.maximum(moved, FULL_STEP)
+            step *= np.where(moved < FULL_STEP, 1.0, damped)[own.user]
+        at += step
+        if longest.max(initial=0.0) < tolerance:
+            break
+    return longest < max(tolerance, 1e-3)
+
+
+def mean_shift(at: Posterior, ties: TieModel) -> Floats:
+    """(P,) posterior mean minus mode, to first order in the likelihood's skewness.
+
+    The mode lies nearer to the prior than the mean does (Tierney and Kadane, 1986); over thousands
+    of users with few votes each, that would shrink the archetypes' means.
     """
-    user, a, b, covariance = votes.user, votes.a, votes.b, at.covariance
-    d, eta = at.mode[user, a] - at.mode[user, b], at.mode[user, -1]
+    votes = at.votes
+    own = at.votes.own
+    d, eta = _places(votes, at.own_mode)
     more, less = (ties.derivatives(d + step, eta, votes.outcome).info_dd for step in (STEP, -STEP))
-    variance = covariance[user, a, a] + covariance[user, b, b] - 2 * covariance[user, a, b]
-    push = -variance * (more - less) / (4 * STEP) * (1.0 if votes.weight is None else votes.weight)
-    n, parameters = at.mode.shape
-    pushed = _add(user * parameters + a, push, n * parameters) - _add(user * parameters + b, push, n * parameters)
-    return np.einsum("npq,nq->np", covariance, pushed.reshape(n, parameters))
+    push = -own_variances(at) * (more - less) / (4 * STEP) * votes.weights
+    begin = own.start[votes.user]
+    size = len(own.parameter)
+    pushed = _add(begin + own.a, push, size) - _add(begin + own.b, push, size)
+    shift: Floats = kernels.products(own.start, own.square, at.own_covariance, pushed)
+    return shift
 
 
-def evidence(votes: UserVotes, at: Posterior, prior: Prior, ties: TieModel) -> tuple[Floats, Floats]:
-    """(n,) log marginal likelihood of each user's votes under this prior, and (n, M+1) its posterior mean minus mode: by
-    Laplace's approximation at its mode, corrected by importance sampling from it.
+def own_variances(at: Posterior) -> Floats:
+    """(votes,) posterior variance of the difference that each vote is about."""
+    votes = at.votes
+    own = at.votes.own
+    size = np.diff(own.start)[votes.user]
+    square = own.square[votes.user]
+    covariance = at.own_covariance
+    of_a = covariance[square + own.a * (size + 1)]
+    of_b = covariance[square + own.b * (size + 1)]
+    variance: Floats = of_a + of_b - 2 * covariance[square + own.a * size + own.b]
+    return variance
 
-    Laplace alone is off by a few thousandths of a nat a user, which over thousands of users with ten votes
-    each puts the most likely spread at three quarters of the true one.
+
+def evidence(at: Posterior, ties: TieModel, normal: Floats) -> tuple[Floats, Floats]:
+    """(n,) log marginal likelihood of each user's votes, and (P,) its posterior mean minus mode.
+
+    By Laplace's approximation at the mode, corrected by importance sampling from it. Laplace alone
+    is off by a few thousandths of a nat a user, which over thousands of users with ten votes each
+    puts the most likely spread at three quarters of the true one. normal: (draws, P) standard
+    normal, each used with both signs.
     """
-    normal = generator(0, Stream.EVIDENCE).standard_normal((DRAWS, *at.mode.shape))
-    likelihood, at_mode = _Likelihood(votes, ties), at.log_likelihood + _log_prior(at.mode, votes.label, prior)
-    steps, log_weights = [], []
+    votes = at.votes
+    own = at.votes.own
+    likelihood = _Likelihood(votes, ties)
+    at_mode = at.log_likelihood + at.own_prior.log_density(votes, at.own_mode)
+    steps = []
+    log_weights = []
     for z in normal:
-        step = kernels.unwhitened(at.root, z)
-        for sign in (1, -1):
-            beta = at.mode + sign * step
-            steps.append(sign * step)
-            log_weights.append(likelihood.value(beta) + _log_prior(beta, votes.label, prior) - at_mode + (z**2).sum(axis=1) / 2)
+        step = kernels.unwhitened(own.start, own.square, at.root, z)
+        squares = np.add.reduceat(z**2, own.start[:-1]) / 2
+        for signed in (step, -step):
+            beta = at.own_mode + signed
+            value = likelihood.value(beta) + at.own_prior.log_density(votes, beta)
+            steps.append(signed)
+            log_weights.append(value - at_mode + squares)
     most = np.max(log_weights, axis=0)
     weights = np.exp(np.array(log_weights) - most)
-    mean = sum(w[:, None] * step for w, step in zip(weights / weights.sum(axis=0), steps, strict=True))
-    return laplace(at, votes.label, prior) + most + np.log(weights.mean(axis=0)), np.asarray(mean)
+    shares = weights / weights.sum(axis=0)
+    mean = sum(share[own.user] * step for share, step in zip(shares, steps, strict=True))
+    return laplace(at) + most + np.log(weights.mean(axis=0)), np.asarray(mean)
 
 
-def laplace(at: Posterior, label: Ints, prior: Prior) -> Floats:
+def standard_normal(votes: UserVotes, draws: int) -> Floats:
+    """(draws, P) for `evidence`: the same for the same votes, whatever the prior."""
+    return generator(0, Stream.EVIDENCE).standard_normal((draws, len(votes.own.parameter)))
+
+
+def laplace(at: Posterior) -> Floats:
     """(n,) log marginal likelihood of each user's votes by Laplace's approximation alone."""
-    volume: Floats = (np.linalg.slogdet(prior.precision)[1] - at.log_determinant) / 2
-    return at.log_likelihood + _log_prior(at.mode, label, prior) + volume
-
-
-def _log_prior(beta: Floats, label: Ints, prior: Prior) -> Floats:
-    away = beta - prior.mean[label]
-    density: Floats = -((away @ prior.precision) * away).sum(axis=1) / 2
-    return density
-
-
-def first_users(votes: UserVotes, users: int) -> UserVotes:
-    """The votes of the first so many users."""
-    if votes.users <= users:
-        return votes
-    ordered = votes.by_user()
-    return ordered.take(slice(0, users), slice(0, int(np.searchsorted(ordered.user, users))))
-
-
-def _chunks(votes: UserVotes) -> Iterator[tuple[slice, UserVotes]]:
-    """Votes ordered by user, CHUNK users at a time."""
-    for start in range(0, votes.users, CHUNK):
-        users = slice(start, min(start + CHUNK, votes.users))
-        yield users, votes.take(users, slice(*np.searchsorted(votes.user, (users.start, users.stop))))
+    volume = (at.own_prior.log_determinant - at.log_determinant) / 2
+    density: Floats = at.own_prior.log_density(at.votes, at.own_mode)
+    return at.log_likelihood + density + volume
 
 
 class _Likelihood:
     """The users' log-likelihood and its derivatives."""
 
     def __init__(self, votes: UserVotes, ties: TieModel) -> None:
-        self._votes, self._ties = votes, ties
+        self._votes = votes
+        self._ties = ties
 
     def derivatives(self, beta: Floats) -> tuple[Floats, ...]:
-        """Of each vote at beta (n, M+1): score in (d, eta), and information (dd, de, ee)."""
-        of = self._ties.derivatives(*self._place(beta), self._votes.outcome)
+        """Of each vote at beta (P,): score in (d, eta), and information (dd, de, ee)."""
+        of = self._ties.derivatives(*_places(self._votes, beta), self._votes.outcome)
         weight = self._votes.weight
-        return tuple(np.ascontiguousarray(x if weight is None else weight * x, dtype=float) for x in of)
+        return tuple(
+            np.ascontiguousarray(x if weight is None else weight * x, dtype=float) for x in of
+        )
 
     def value(self, beta: Floats) -> Floats:
         """(n,) log-likelihood of each user alone."""
-        votes, fit = self._votes, self._ties.log_likelihood(*self._place(beta), self._votes.outcome)
-        return _add(votes.user, fit if votes.weight is None else votes.weight * fit, votes.users)
+        votes = self._votes
+        fit = self._ties.log_likelihood(*_places(votes, beta), votes.outcome)
+        return _add(votes.user, votes.weights * fit, votes.users)
 
-    def _place(self, beta: Floats) -> tuple[Floats, Floats]:
-        """Difference and tie parameter of each vote."""
-        votes, flat, at = self._votes, beta.ravel(), self._votes.user * beta.shape[1]
-        return flat[at + votes.a] - flat[at + votes.b], flat[at + beta.shape[1] - 1]
+
+def _places(votes: UserVotes, beta: Floats) -> tuple[Floats, Floats]:
+    """Difference and tie parameter of each vote at beta (P,)."""
+    own = votes.own
+    begin = own.start[votes.user]
+    tie = own.start[votes.user + 1] - 1
+    return beta[begin + own.a] - beta[begin + own.b], beta[tie]
 
 
 def _add(place: Ints, value: Floats, size: int) -> Floats:

@@ -4,16 +4,20 @@ Each model gives probabilities and, for observed outcomes (0 A, 1 B, 2 tie), the
 derivatives in d and eta, from which every fit in this package is built.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import numpy as np
+from pydantic import AfterValidator, WithJsonSchema
 from scipy.special import expit, log_expit
 
-from electorate.scale import Floats, Ints
+from electorate.base.registry import Registry
+from electorate.base.scale import Floats, Ints
 
 
 class Derivatives(NamedTuple):
-    """Of the log-likelihood, per observation: score in (d, eta), and information (minus the second derivatives)."""
+    """Of the log-likelihood, per observation: score in (d, eta), and information (minus the
+    second derivatives).
+    """
 
     d: Floats
     eta: Floats
@@ -23,9 +27,20 @@ class Derivatives(NamedTuple):
 
 
 class TieModel(Protocol):
-    """A distribution over (A, B, tie) given d and eta."""
+    """A distribution over (A, B, tie) given d and eta.
 
-    start: float  # a sensible first eta
+    Attributes:
+        name: as users choose it.
+        label: what it is, for `--help`.
+        start: a sensible first eta.
+        log_odds: "module:function", the same model in torch: (d, eta) tensors to (..., 3)
+            log-probabilities of A, B and tie, for training the reward model.
+    """
+
+    name: str
+    label: str
+    start: float
+    log_odds: str
 
     def probabilities(self, d: Floats, eta: Floats) -> Floats:
         """(..., 3) probabilities of A, B and tie; d and eta broadcast together."""
@@ -43,7 +58,10 @@ class TieModel(Protocol):
 class Davidson:
     """P(A) : P(B) : P(tie) = e^(d/2) : e^(-d/2) : e^eta (Davidson, 1970; nu = e^eta)."""
 
+    name = "davidson"
+    label = "Davidson (1970): ties are likelier between equals"
     start = -0.5
+    log_odds = "electorate.rewards.losses:davidson"
 
     def probabilities(self, d: Floats, eta: Floats) -> Floats:
         """See TieModel."""
@@ -62,10 +80,14 @@ class Davidson:
 
     def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
         """See TieModel."""
-        root, nu = np.exp(np.clip(d, -200, 200) / 2), np.exp(eta)
+        root = np.exp(np.clip(d, -200, 200) / 2)
+        nu = np.exp(eta)
         total = root + 1 / root + nu
-        a, b, tie = root / total, 1 / (root * total), nu / total
-        won, lost = outcome == 0, outcome == 1
+        a = root / total
+        b = 1 / (root * total)
+        tie = nu / total
+        won = outcome == 0
+        lost = outcome == 1
         half = (a - b) / 2
         return Derivatives(
             d=(won * 0.5) - (lost * 0.5) - half,
@@ -77,35 +99,51 @@ class Davidson:
 
 
 class RaoKupper:
-    """P(A) = logistic(d - t), P(B) = logistic(-d - t), tie the rest, t = e^eta (Rao and Kupper, 1967).
+    """P(A) = logistic(d - t), P(B) = logistic(-d - t), tie the rest, t = e^eta (Rao and Kupper,
+    1967).
 
     The information in eta leaves out the curvature of t = e^eta, which keeps it positive and
     vanishes at the optimum's first order; Newton steps stay ascent steps.
     """
 
+    name = "rao_kupper"
+    label = "Rao and Kupper (1967): a tie is a difference too small to notice"
     start = -0.5
+    log_odds = "electorate.rewards.losses:rao_kupper"
 
     def probabilities(self, d: Floats, eta: Floats) -> Floats:
         """See TieModel."""
         t = np.exp(eta)
-        a, b = expit(d - t), expit(-d - t)
+        a = expit(d - t)
+        b = expit(-d - t)
         return np.stack([a, b, np.maximum(1 - a - b, 1e-300)], axis=-1)
 
     def log_likelihood(self, d: Floats, eta: Floats, outcome: Ints) -> Floats:
         """See TieModel."""
-        t, tied = np.exp(eta), outcome == 2
-        has_a, has_b = (outcome == 0) | tied, (outcome == 1) | tied
-        seen: Floats = has_a * log_expit(d - t) + has_b * log_expit(-d - t) + tied * np.log(np.expm1(2 * t))
+        t = np.exp(eta)
+        tied = outcome == 2
+        has_a = (outcome == 0) | tied
+        has_b = (outcome == 1) | tied
+        seen: Floats = (
+            has_a * log_expit(d - t)
+            + has_b * log_expit(-d - t)
+            + tied * (2 * t + np.log(-np.expm1(-2 * t)))
+        )
         return seen
 
     def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
         """See TieModel."""
         t = np.exp(eta)
-        a, b = expit(d - t), expit(-d - t)
-        won, lost, tied = outcome == 0, outcome == 1, outcome == 2
-        has_a, has_b = won | tied, lost | tied
+        a = expit(d - t)
+        b = expit(-d - t)
+        won = outcome == 0
+        lost = outcome == 1
+        tied = outcome == 2
+        has_a = won | tied
+        has_b = lost | tied
         growth = 2 / -np.expm1(-2 * t)
-        info_a, info_b = has_a * a * (1 - a), has_b * b * (1 - b)
+        info_a = has_a * a * (1 - a)
+        info_b = has_b * b * (1 - b)
         tie_curvature = tied * growth * (growth - 2)
         return Derivatives(
             d=has_a * (1 - a) - has_b * (1 - b),
@@ -119,7 +157,10 @@ class RaoKupper:
 class Half:
     """A tie is half a win for each side; eta is the log odds of a tie, whatever d."""
 
+    name = "half"
+    label = "a tie is half a win for each side"
     start = -1.0
+    log_odds = "electorate.rewards.losses:half"
 
     def probabilities(self, d: Floats, eta: Floats) -> Floats:
         """See TieModel."""
@@ -128,15 +169,21 @@ class Half:
 
     def log_likelihood(self, d: Floats, eta: Floats, outcome: Ints) -> Floats:
         """See TieModel."""
-        win, tied = (outcome == 0) + 0.5 * (outcome == 2), outcome == 2
-        seen: Floats = win * log_expit(d) + (1 - win) * log_expit(-d) + np.where(tied, log_expit(eta), log_expit(-eta))
+        win = (outcome == 0) + 0.5 * (outcome == 2)
+        tied = outcome == 2
+        seen: Floats = (
+            win * log_expit(d)
+            + (1 - win) * log_expit(-d)
+            + np.where(tied, log_expit(eta), log_expit(-eta))
+        )
         return seen
 
     def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
         """See TieModel."""
         win = (outcome == 0) + 0.5 * (outcome == 2)
         tied = outcome == 2
-        p, tie = expit(d), expit(eta)
+        p = expit(d)
+        tie = expit(eta)
         return Derivatives(
             d=win - p,
             eta=tied - tie,
@@ -146,4 +193,9 @@ class Half:
         )
 
 
-MODELS: dict[str, TieModel] = {"half": Half(), "davidson": Davidson(), "rao_kupper": RaoKupper()}
+MODELS: Registry[TieModel] = Registry("tie model", Half(), Davidson(), RaoKupper())
+DEFAULT = "davidson"  # wherever no other is asked for
+# In configs and in the API's schema.
+Name = Annotated[
+    str, AfterValidator(MODELS.check), WithJsonSchema({"type": "string", "enum": list(MODELS)})
+]

@@ -1,22 +1,32 @@
 """The votes a reward model learns from, as columns, found again by user or by prompt."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from electorate.cast import Cast
-from electorate.draws import Stream, generator
-from electorate.scale import Floats, Ints
+from electorate.base.columns import Columns
+from electorate.base.draws import Stream, generator
+from electorate.base.scale import Floats, Ints
+from electorate.population.cast import Cast
 
 HELD_OUT = 8  # one prompt in so many is kept from the network, to tell when it has learned enough
 
 
 @dataclass(frozen=True)
-class Battles:
-    """n votes of users 0..len(label)-1, ordered by user. a, b: models; answer_a, answer_b: which answers of theirs.
-    side: +1 where A was shown first, -1 where B was. outcome: 0 A, 1 B, 2 tie. weight: how much each counts, None: as one.
+class Battles(Columns):
+    """n votes of users 0..len(label)-1, ordered by user.
+
+    Attributes:
+        label: (users,) the archetype of each.
+        a, b: models.
+        answer_a, answer_b: which answers of theirs.
+        side: +1 where A was shown first, -1 where B was, 0 where it is not known.
+        outcome: 0 A, 1 B, 2 tie.
+        weight: how much each counts; None: as one.
     """
+
+    WHOLE = frozenset({"label"})
 
     label: Ints
     user: Ints
@@ -33,25 +43,21 @@ class Battles:
     def of(cls, cast: Cast, label: Ints, models: int) -> "Battles":
         """From votes read back from the log of a run, whose answers lie prompt by prompt."""
         answers = (cast.prompt * models + cast.a, cast.prompt * models + cast.b)
-        return cls(label, cast.user, cast.prompt, cast.a, cast.b, *answers, np.where(cast.first_shown == 0, 1.0, -1.0), cast.outcome)
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    def take(self, votes: Ints) -> "Battles":
-        """These votes, in this order; all users stay."""
-        return self._taken(self.label, votes, 0)
+        return cls(
+            label,
+            cast.user,
+            cast.prompt,
+            cast.a,
+            cast.b,
+            *answers,
+            np.select([cast.first_shown == 0, cast.first_shown == 1], [1.0, -1.0], 0.0),
+            cast.outcome,
+        )
 
     def of_users(self, first: int, last: int) -> "Battles":
         """The votes of users first..last-1, who are counted from 0."""
-        own = slice(*np.searchsorted(self.user, (first, last)))
-        return self._taken(self.label[first:last], own, first)
-
-    def _taken(self, label: Ints, votes: Ints | slice, first: int) -> "Battles":
-        models = (self.prompt[votes], self.a[votes], self.b[votes])
-        answers = (self.answer_a[votes], self.answer_b[votes])
-        weight = None if self.weight is None else self.weight[votes]
-        return Battles(label, self.user[votes] - first, *models, *answers, self.side[votes], self.outcome[votes], weight)
+        own = self.take(slice(*np.searchsorted(self.user, (first, last))))
+        return replace(own, label=self.label[first:last], user=own.user - first)
 
     @property
     def total(self) -> float:
@@ -72,7 +78,9 @@ class Battles:
         """The votes about these prompts."""
         order, edges = self._by_prompt
         place = np.searchsorted(self.prompts, prompts)
-        return np.concatenate([order[edges[i] : edges[i + 1]] for i in place] or [np.zeros(0, dtype=np.int64)])
+        return np.concatenate(
+            [order[edges[i] : edges[i + 1]] for i in place] or [np.zeros(0, dtype=np.int64)]
+        )
 
     @cached_property
     def _by_prompt(self) -> tuple[Ints, Ints]:
@@ -80,11 +88,15 @@ class Battles:
         return order, np.append(np.searchsorted(self.prompt[order], self.prompts), len(order))
 
     def split(self, seed: int, prompts: Ints | None = None) -> tuple[Ints, Ints]:
-        """Prompts with votes to learn from and prompts held out, at least one of each where there are two.
+        """Prompts with votes to learn from and prompts held out, at least one of each where
+        there are two.
 
-        prompts: all that may ever have votes, so that more votes move none from one side to the other; None: those that have.
+        prompts: all that may ever have votes, so that more votes move none from one side to the
+        other; None: those that have.
         """
-        shuffled = generator(seed, Stream.HELD_OUT_PROMPTS).permutation(self.prompts if prompts is None else prompts)
+        shuffled = generator(seed, Stream.HELD_OUT_PROMPTS).permutation(
+            self.prompts if prompts is None else prompts
+        )
         there = np.isin(shuffled, self.prompts)
         held_out = int(np.count_nonzero(there[: len(shuffled) // HELD_OUT]))
         shuffled = shuffled[there]

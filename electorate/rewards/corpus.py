@@ -1,4 +1,6 @@
-"""What System B learns from: the answers of a run as tokens, and the votes of its first personas about them."""
+"""What System B learns from: the answers of a run as tokens, and the votes of its first personas
+about them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,25 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from electorate import cast, personas
-from electorate.cast import Cast
-from electorate.config import Reward
-from electorate.personas import BLOCK, Electorate
-from electorate.prompts import PromptSet
+from electorate.base.scale import Ints
+from electorate.config.run import Reward
+from electorate.data import run_files
+from electorate.data.conversations import plain
+from electorate.data.votes import Votes
+from electorate.population import cast
+from electorate.population.cast import Cast
+from electorate.population.voters import BLOCK, Voters
 from electorate.rewards import texts
 from electorate.rewards.battles import Battles
 from electorate.rewards.texts import Answer
-from electorate.scale import Ints
-from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
-from electorate.votes import Votes
 
 
 @dataclass(frozen=True)
 class Texted:
-    """Anybody's votes, and the texts that they are about, tokenised once. battles: all votes in the file's order; answers, prompt and
-    model as a Corpus has them.
+    """Anybody's votes, and the texts that they are about, tokenised once. battles: all votes in
+    the file's order; answers, prompt and model as a Corpus has them.
     """
 
     answers: list[Answer]
@@ -42,8 +44,9 @@ class Texted:
 
 @dataclass(frozen=True)
 class Corpus:
-    """answers: A of them, in order of prompt; prompt and model: (A,) of each. battles: votes on them; learned and held_out:
-    their prompts. asked: all prompts, read as answers to nothing, where that is wanted.
+    """answers: A of them, in order of prompt; prompt and model: (A,) of each. battles: votes on
+    them; learned and held_out: their prompts. asked: all prompts, read as answers to nothing,
+    where that is wanted.
     """
 
     answers: list[Answer]
@@ -56,47 +59,86 @@ class Corpus:
 
     def rows(self, prompts: Ints) -> Ints:
         """Where the answers to these prompts lie."""
-        first, last = np.searchsorted(self.prompt, prompts), np.searchsorted(self.prompt, prompts, side="right")
-        return np.concatenate([np.arange(*span) for span in zip(first, last, strict=True)] or [np.zeros(0, dtype=np.int64)])
+        first = np.searchsorted(self.prompt, prompts)
+        last = np.searchsorted(self.prompt, prompts, side="right")
+        return np.concatenate(
+            [np.arange(*span) for span in zip(first, last, strict=True)]
+            or [np.zeros(0, dtype=np.int64)]
+        )
 
 
-def of_run(run: RunFolder, electorate: Electorate, settings: Reward, round_: int, tokenizer: Any) -> Corpus:
+def of_run(run: RunFolder, voters: Voters, settings: Reward, round_: int, tokenizer: Any) -> Corpus:
     """From a run's folder, votes of rounds 0..round_."""
-    prompts = PromptSet.from_table(files.read_table(run.prompts)).text
-    responses = [text or "" for text in files.read_table(run.responses, ["response"])["response"].to_pylist()]
-    models = len(electorate.strength)
-    answers = texts.tokenise(tokenizer, [prompts[i // models] for i in range(len(responses))], responses, settings.max_tokens)
-    battles = votes_of_run(run, electorate, settings, round_)
+    prompts = run_files.read_prompts(run).text
+    models = voters.models
+    names = voters.config.contestant_names
+    table = run_files.read_responses(run, len(prompts), names)
+    responses = [text or "" for text in table["response"].to_pylist()]
+    answers = texts.tokenise(
+        tokenizer,
+        [prompts[i // models] for i in range(len(responses))],
+        responses,
+        settings.max_tokens,
+    )
+    battles = votes_of_run(run, voters, settings, round_)
     prompt, model = np.divmod(np.arange(len(answers)), models)
     asked = texts.tokenise(tokenizer, [""] * len(prompts), prompts, settings.max_tokens)
-    return Corpus(answers, prompt, model, battles, *battles.split(electorate.seed, electorate.training_prompts), asked)
+    return Corpus(
+        answers,
+        prompt,
+        model,
+        battles,
+        *battles.split(voters.seed, voters.training_prompts),
+        asked,
+    )
 
 
-def votes_of_run(run: RunFolder, electorate: Electorate, settings: Reward, round_: int) -> Battles:
+def votes_of_run(run: RunFolder, voters: Voters, settings: Reward, round_: int) -> Battles:
     """The votes of rounds 0..round_ that System B learns from."""
-    voters = min(settings.voters, electorate.population.size)
-    blocks = range(-(-voters // BLOCK))
-    log = VoteLog(run.votes, electorate.config.contestant_names)
+    learned_from = min(settings.voters, voters.size)
+    blocks = range(-(-learned_from // BLOCK))
+    log = VoteLog(run.votes, voters.config.contestant_names)
     votes = [
-        Cast.of(log.read(r, block, cast.COLUMNS), 0, r).of_users(np.arange(block * BLOCK, min(voters, (block + 1) * BLOCK)), block * BLOCK)
+        Cast.of(log.read(r, block, cast.COLUMNS), 0, r).of_users(
+            np.arange(block * BLOCK, min(learned_from, (block + 1) * BLOCK)), block * BLOCK
+        )
         for block in blocks
         for r in range(round_ + 1)
     ]
-    label = np.concatenate([personas.draw_archetypes(electorate, block) for block in blocks])[:voters]
-    return Battles.of(Cast.joined(votes), label, len(electorate.strength))
+    label = np.concatenate([voters.labels(block) for block in blocks])[:learned_from]
+    return Battles.of(Cast.by_user(votes), label, voters.models)
 
 
 def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:
-    """From anybody's votes with texts, users and prompts: each answer to each prompt once, whoever voted on it."""
-    read, (user, group) = votes.texts, (votes.users, votes.prompt)
+    """From anybody's votes with texts, users and prompts: each answer to each prompt once,
+    whoever voted on it.
+    """
+    read = votes.texts
+    user = votes.users
+    group = votes.prompt
     if read is None or group is None:
         raise ValueError("votes without texts or prompts")
-    columns = [np.column_stack([group, read.prompt, models, response]) for models, response in ((votes.a, read.a), (votes.b, read.b))]
+    columns = [
+        np.column_stack([group, read.prompt, models, response])
+        for models, response in ((votes.a, read.a), (votes.b, read.b))
+    ]
     distinct, place = np.unique(np.concatenate(columns), axis=0, return_inverse=True)
-    asked = [texts.conversation(read.prompts[i]) for i in distinct[:, 1]]
-    said = [texts.conversation(read.responses[i]) for i in distinct[:, 3]]
+    asked = [plain(read.prompts[i]) for i in distinct[:, 1]]
+    said = [plain(read.responses[i]) for i in distinct[:, 3]]
     answers = texts.tokenise(tokenizer, asked, said, max_tokens)
     place_a, place_b = np.split(place.ravel(), 2)
-    label, side = np.zeros(int(user.max()) + 1, dtype=np.int64), np.ones(len(votes))
-    battles = Battles(label, user, group, votes.a, votes.b, place_a, place_b, side, votes.outcome_of_3, votes.weight)
+    label = np.zeros(int(user.max()) + 1, dtype=np.int64)
+    side = np.ones(len(votes))
+    battles = Battles(
+        label,
+        user,
+        group,
+        votes.a,
+        votes.b,
+        place_a,
+        place_b,
+        side,
+        votes.outcome_of_3,
+        votes.weight,
+    )
     return Texted(answers, distinct[:, 0], distinct[:, 2], battles, len(votes.models))

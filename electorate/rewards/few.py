@@ -1,4 +1,6 @@
-"""Learning from few votes: what suits them is found on prompts held out among them, form by form; then all of them are learned."""
+"""Learning from few votes: what suits them is found on prompts held out among them, form by
+form; then all of them are learned.
+"""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
@@ -7,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from electorate.config import Reward
+from electorate.base.scale import Floats
+from electorate.config.run import Reward
 from electorate.ratings.ties import MODELS
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.encoder import Encoder
@@ -15,7 +18,6 @@ from electorate.rewards.forms import Form, own_say, pulled, pulled_best
 from electorate.rewards.network import Network
 from electorate.rewards.training import Plan, Training, standardise
 from electorate.rewards.weights import Read
-from electorate.scale import Floats
 
 PULLS = (1, 10, 100)  # times the config's lambda_reg
 STEPS = 400  # at least, however few prompts there are
@@ -24,8 +26,9 @@ PROMPTS_PER_STEP = 8  # at most, so that few prompts make several steps
 
 @dataclass(frozen=True)
 class Learned:
-    """reads: what each form says of the corpus's answers. network: as it was at the best epoch of the last form; heads: form to
-    the name of its head there. held_out: form to its log loss on prompts held out among those learned from.
+    """reads: what each form says of the corpus's answers. network: as it was at the best epoch
+    of the last form; heads: form to the name of its head there. held_out: form to its log
+    loss on prompts held out among those learned from.
     """
 
     reads: dict[str, Read]
@@ -40,25 +43,41 @@ def epochs(corpus: Corpus, settings: Reward) -> int:
 
 
 def learn(
-    reader: Encoder, corpus: Corpus, models: int, forms: Mapping[str, Form], settings: Reward, ties: str, tick: Callable[[], None]
+    reader: Encoder,
+    corpus: Corpus,
+    models: int,
+    forms: Mapping[str, Form],
+    settings: Reward,
+    ties: str,
+    tick: Callable[[], None],
 ) -> Learned:
-    """Train all forms on one encoder, each under several pulls, to see which pull and how many epochs suit it; then again, on the
-    held-out prompts too, each form as it suits it. A form that did no better than a simpler one says what that one does.
+    """Train all forms on one encoder, each under several pulls, to see which pull and how many
+    epochs suit it; then again, on the held-out prompts too, each form as it suits it. A form
+    that did no better than a simpler one says what that one does.
 
     Raises ElectorateError as electorate/rewards/training.py does.
     """
-    plan, all_forms = _plan(corpus, settings), pulled(forms, PULLS)
+    plan = _plan(corpus, settings)
+    all_forms = pulled(forms, PULLS)
 
     def training(of: Encoder, learned: Corpus, names: Iterable[str]) -> Training:
-        network = Network(of, {name: all_forms[name] for name in names}, 1, models, settings.rank, ties)
+        network = Network(
+            of, {name: all_forms[name] for name in names}, 1, models, settings.rank, ties
+        )
         network.to("cuda" if settings.accelerator == "gpu" else "cpu")
         standardise(network, learned, 0)
         return Training(network, network, learned, MODELS[ties], 0, plan)
 
-    trial, best, after = training(copy.deepcopy(reader), corpus, all_forms), dict[str, Floats](), dict[str, int]()
+    trial = training(copy.deepcopy(reader), corpus, all_forms)
+    best = dict[str, Floats]()
+    after = dict[str, int]()
     for epoch in range(plan.epochs):
         trial.epoch()
-        better = [name for name, said in trial.said.items() if name not in best or said.sum() > best[name].sum()]
+        better = [
+            name
+            for name, said in trial.said.items()
+            if name not in best or said.sum() > best[name].sum()
+        ]
         best |= {name: trial.said[name] for name in better}
         after |= dict.fromkeys(better, epoch)
         tick()
@@ -66,16 +85,27 @@ def learn(
     gives = own_say({form: best[name] for form, name in suited.items()}, trial.held_out.prompt)
 
     everything = replace(corpus, learned=np.union1d(corpus.learned, corpus.held_out))
-    final, kept, state = training(reader, everything, suited.values()), dict[str, Read](), dict[str, Any]()
+    final = training(reader, everything, suited.values())
+    kept = dict[str, Read]()
+    state = dict[str, Any]()
     for epoch in range(plan.epochs):
         if any(after[name] >= epoch for name in suited.values()):
             final.epoch()
             kept |= {name: read for name, read in final.reads().items() if after[name] == epoch}
-            state = copy.deepcopy(final.state()["network"]) if after[suited[tuple(forms)[-1]]] == epoch else state
+            state = (
+                copy.deepcopy(final.state()["network"])
+                if after[suited[tuple(forms)[-1]]] == epoch
+                else state
+            )
         tick()
     final.network.load_state_dict(state, strict=False)
     held_out = {form: float(-best[name].mean()) for form, name in suited.items()}
-    return Learned({form: kept[suited[giver]] for form, giver in gives.items()}, final.network, suited, held_out)
+    return Learned(
+        {form: kept[suited[giver]] for form, giver in gives.items()},
+        final.network,
+        suited,
+        held_out,
+    )
 
 
 def _plan(corpus: Corpus, settings: Reward) -> Plan:

@@ -1,7 +1,9 @@
 """The forms of System B: which parts of a rating each of its rows in the table has.
 
-    U_u(x, m) = strength_k(m) + base_k . h(x, y_m)                           fitted to everybody's votes
-              + w_u . V h(x, y_m) + tau eps_u(m),   (w_u, eps_u) ~ N((w_k, 0), I)   from the user's own
+    U_u(x, m) = strength_k(m) + base_k . h(x, y_m)                           fitted to everybody's
+    votes
+              + w_u . V h(x, y_m) + tau eps_u(m),   (w_u, eps_u) ~ N((w_k, 0), I)   from the user's
+              own
 
 h is what the encoder reads in an answer y_m to prompt x; k the user's archetype, or everybody.
 """
@@ -12,15 +14,17 @@ from typing import Literal
 
 import numpy as np
 
-from electorate.scale import Floats, Ints
+from electorate.base.scale import Floats, Ints
 
 
 @dataclass(frozen=True)
 class Form:
-    """text: which of h it reads. segments: strength and base are an archetype's own. ratings: it has strengths, and if it
-    is personal eps_u. personal: it has w_u. tastes: without, of a personal form only a user's tie rate and position bias are
-    its own. battles: ties hang on what both answers are, and a place may be worth something. pull: of what reads text toward
-    nothing, times the config's. beats: simpler forms that it must beat on held-out prompts to have its own say.
+    """text: which of h it reads. segments: strength and base are an archetype's own. ratings: it
+    has strengths, and if it is personal eps_u. personal: it has w_u. tastes: without, of a
+    personal form only a user's tie rate and position bias are its own. battles: ties hang on
+    what both answers are, and a place may be worth something. pull: of what reads text toward
+    nothing, times the config's. beats: simpler forms that it must beat on held-out prompts to
+    have its own say.
     """
 
     text: Literal["all", "length", "none"] = "all"
@@ -33,31 +37,42 @@ class Form:
     beats: tuple[str, ...] = ()
 
 
-# The one-standard-error rule (Breiman et al., 1984) with two, as epochs and pulls are chosen on the same votes.
+# The one-standard-error rule (Breiman et al., 1984) with two, as epochs and pulls are chosen on the
+# same votes.
 ERRORS = 2.0
-# A population's hybrid is held against pooled_hybrid, which reads the text for all unasked, and must not fall behind it.
-# People's is held against ratings, which read none, and there text has to earn its say too.
+# A population's hybrid is held against pooled_hybrid, which reads the text for all unasked, and
+# must not fall behind it. People's is held against ratings, which read none, and there text has to
+# earn its say too.
 FOR_ALL = ("pooled_hybrid_own_ties",)
-# Simpler forms stand before those that must beat them.
-# The rows of the table are named in electorate/config.py:RewardSystem; the rest are there to be beaten: people tell ties apart
+# Simpler forms stand before those that must beat them. The rows of the table are named in
+# electorate/config/run.py:RewardSystem; the rest are there to be beaten: people tell ties apart
 # differently even where they like the same, and that alone must not pass for a taste.
 FORMS: dict[str, Form] = {
     "length_only": Form(text="length"),
     "pooled_rm": Form(),
     "segment_rm": Form(segments=True, beats=("pooled_rm",)),
     "pooled_rm_own_ties": Form(personal=True, tastes=False),
-    "segment_rm_own_ties": Form(segments=True, personal=True, tastes=False, beats=("pooled_rm_own_ties",)),
+    "segment_rm_own_ties": Form(
+        segments=True, personal=True, tastes=False, beats=("pooled_rm_own_ties",)
+    ),
     "low_rank_rm": Form(personal=True, beats=("segment_rm_own_ties",)),
     "pooled_hybrid": Form(ratings=True),
     "segment_hybrid": Form(segments=True, ratings=True, beats=("pooled_hybrid",)),
     "ratings_own_ties": Form(text="none", ratings=True, personal=True, tastes=False),
-    "pooled_hybrid_own_ties": Form(ratings=True, personal=True, tastes=False, beats=("ratings_own_ties",)),
-    "segment_hybrid_own_ties": Form(segments=True, ratings=True, personal=True, tastes=False, beats=("pooled_hybrid_own_ties",)),
+    "pooled_hybrid_own_ties": Form(
+        ratings=True, personal=True, tastes=False, beats=("ratings_own_ties",)
+    ),
+    "segment_hybrid_own_ties": Form(
+        segments=True, ratings=True, personal=True, tastes=False, beats=("pooled_hybrid_own_ties",)
+    ),
     "ratings_only": Form(text="none", ratings=True, personal=True, beats=("ratings_own_ties",)),
     "hybrid": Form(ratings=True, personal=True, beats=("segment_hybrid_own_ties", "ratings_only")),
 }
 # What predicts anybody's preference, from the texts alone.
-PREFERENCE: dict[str, Form] = {"length_only": FORMS["length_only"], "preference": Form(battles=True)}
+PREFERENCE: dict[str, Form] = {
+    "length_only": FORMS["length_only"],
+    "preference": Form(battles=True),
+}
 
 
 def wanted(rows: Collection[str]) -> dict[str, Form]:
@@ -69,12 +84,20 @@ def wanted(rows: Collection[str]) -> dict[str, Form]:
 
 
 def pulled(forms: Mapping[str, Form], pulls: Sequence[float]) -> dict[str, Form]:
-    """Every form under several pulls, learned together: which one few votes want shows on held-out prompts."""
-    return {f"{name}@{pull:g}": replace(form, pull=pull) for name, form in forms.items() for pull in pulls}
+    """Every form under several pulls, learned together: which one few votes want shows on
+    held-out prompts.
+    """
+    return {
+        f"{name}@{pull:g}": replace(form, pull=pull)
+        for name, form in forms.items()
+        for pull in pulls
+    }
 
 
 def pulled_best(said: Mapping[str, Floats]) -> dict[str, str]:
-    """Form to its name under the pull that suits it best. said: log-likelihoods by names that `pulled` gave."""
+    """Form to its name under the pull that suits it best. said: log-likelihoods by names that
+    `pulled` gave.
+    """
     best: dict[str, str] = {}
     for name, own in said.items():
         form = name.split("@")[0]
@@ -83,26 +106,43 @@ def pulled_best(said: Mapping[str, Floats]) -> dict[str, str]:
     return best
 
 
-def own_say(said: Mapping[str, Floats], prompt: Ints, unasked: Collection[str] = ()) -> dict[str, str]:
+def own_say(
+    said: Mapping[str, Floats], prompt: Ints, unasked: Collection[str] = ()
+) -> dict[str, str]:
     """Form to the form whose rankings it gives: its own, unless a simpler one does as well.
 
-    said: (n,) log-likelihood by each form of held-out votes, on these prompts (n,). A form must beat the simpler ones by more
-    than ERRORS standard errors of their difference, clustered by prompt; those `unasked` need only be better.
+    said: (n,) log-likelihood by each form of held-out votes, on these prompts (n,). A form must
+    beat the simpler ones by more than ERRORS standard errors of their difference, clustered by
+    prompt; those `unasked` need only be better.
     """
     gives = dict[str, str]()
     for name in sorted(said, key=list(FORMS | PREFERENCE).index):
         errors = 0.0 if name in unasked else ERRORS
-        level = [simpler for simpler in _rungs(name, said) if not _beats(said[name] - said[simpler], prompt, errors)]
-        gives[name] = gives[max(level, key=lambda simpler: float(said[simpler].sum()))] if level else name
+        level = [
+            simpler
+            for simpler in _rungs(name, said)
+            if not ahead(said[name] - said[simpler], prompt, errors)
+        ]
+        gives[name] = (
+            gives[max(level, key=lambda simpler: float(said[simpler].sum()))] if level else name
+        )
     return gives
 
 
 def _rungs(name: str, there: Collection[str]) -> list[str]:
     """What a form must beat of those that are there; where one is not, what that one must beat."""
     beats = (FORMS | PREFERENCE)[name].beats
-    return [rung for simpler in beats for rung in ([simpler] if simpler in there else _rungs(simpler, there))]
+    return [
+        rung
+        for simpler in beats
+        for rung in ([simpler] if simpler in there else _rungs(simpler, there))
+    ]
 
 
-def _beats(ahead: Floats, prompt: Ints, errors: float) -> bool:
-    by_prompt = np.bincount(prompt, ahead - ahead.mean())
-    return bool(ahead.sum() > errors * np.sqrt((by_prompt**2).sum()))
+def ahead(by: Floats, prompt: Ints, errors: float = ERRORS) -> bool:
+    """Whether log-likelihoods are ahead by more than so many standard errors, clustered by prompt.
+
+    by: (n,) of each vote; prompt: (n,) what it was on.
+    """
+    by_prompt = np.bincount(prompt, by - by.mean())
+    return bool(by.sum() > errors * np.sqrt((by_prompt**2).sum()))

@@ -1,10 +1,13 @@
-"""The loop over users of electorate/rewards/weights.py, compiled. Without fastmath: the same on any machine."""
+"""The loop over users of electorate/rewards/weights.py, compiled.
+
+Without fastmath: the same on any machine.
+"""
 
 import numpy as np
 from numba import njit
 
+from electorate.base.scale import Floats, Ints
 from electorate.ratings.kernels import factor_and_solve
-from electorate.scale import Floats, Ints
 
 
 @njit(cache=True, error_model="numpy")
@@ -23,17 +26,20 @@ def newton(
     away: Floats,
     root: Floats,
 ) -> Floats:
-    """(n, P) Newton steps of n users toward their modes under a prior of unit variance. root: (n, P, P), filled with the
-    upper Cholesky factors of their information.
+    """(n, P) Newton steps of n users toward their modes under a prior of unit variance. root: (n,
+    P, P), filled with the upper Cholesky factors of their information.
 
-    A user's parameters are (weights of x, M offsets of sd tau or none where tau is 0, tie parameter of sd eta_sd). first: (n+1,)
-    where each user's votes begin; x: (votes, R); d, eta, dd, de, ee: (votes,) scores and information; away: (n, P) from the prior mean.
+    A user's parameters are (weights of x, M offsets of sd tau or none where tau is 0, tie parameter
+    of sd eta_sd). first: (n+1,) where each user's votes begin; x: (votes, R); d, eta, dd, de, ee:
+    (votes,) scores and information; away: (n, P) from the prior mean.
     """
     n, p = away.shape
-    r, last = x.shape[1], p - 1
+    r = x.shape[1]
+    last = p - 1
     steps = np.empty((n, p))
     for u in range(n):
-        matrix, step = root[u], steps[u]
+        matrix = root[u]
+        step = steps[u]
         for i in range(p):
             step[i] = -away[u, i]
             for j in range(i, p):
@@ -47,7 +53,8 @@ def newton(
                     matrix[i, j] += weighted * row[j]
                 matrix[i, last] += de[v] * row[i] * eta_sd
             if tau > 0.0:
-                i, j = r + a[v], r + b[v]
+                i = r + a[v]
+                j = r + b[v]
                 step[i] += d[v] * tau
                 step[j] -= d[v] * tau
                 weight = dd[v] * tau

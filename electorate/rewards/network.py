@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from electorate.base.scale import Floats, Ints
 from electorate.rewards.battles import Battles
 from electorate.rewards.encoder import Encoder
 from electorate.rewards.forms import Form
-from electorate.rewards.losses import LOG_ODDS
+from electorate.rewards.losses import log_odds
 from electorate.rewards.texts import Answer
 from electorate.rewards.weights import PersonalRead, PreferenceRead, Read
-from electorate.scale import Floats, Ints
 
 FIRST_ETA = -0.5
 SMALLEST = 1e-3  # of an sd, so that nothing ever divides by zero
@@ -21,7 +21,9 @@ FIRST_SD = 0.3  # nats, of everything that is a user's own, before anything is l
 
 
 class Step(NamedTuple):
-    """Votes of one step as tensors of length n. a, b: rows of the step's answers; model_a, model_b: which models; kind: archetypes."""
+    """Votes of one step as tensors of length n. a, b: rows of the step's answers; model_a,
+    model_b: which models; kind: archetypes.
+    """
 
     user: Tensor
     kind: Tensor
@@ -36,17 +38,24 @@ class Step(NamedTuple):
 def step_of(votes: Battles, a: Ints, b: Ints, device: torch.device) -> Step:
     """These votes, whose answers are rows a and b of the step's."""
     columns = (votes.user, votes.label[votes.user], a, b, votes.a, votes.b)
-    user, kind, a_, b_, model_a, model_b = (torch.as_tensor(column, device=device) for column in columns)
+    user, kind, a_, b_, model_a, model_b = (
+        torch.as_tensor(column, device=device) for column in columns
+    )
     side = torch.as_tensor(votes.side, dtype=torch.float32, device=device)
-    return Step(user, kind, a_, b_, model_a, model_b, side, torch.as_tensor(votes.outcome, device=device))
+    return Step(
+        user, kind, a_, b_, model_a, model_b, side, torch.as_tensor(votes.outcome, device=device)
+    )
 
 
 class Head(nn.Module):
-    """The parameters of a form that is not personal: what a rating reads, and the models' strengths where it has them."""
+    """The parameters of a form that is not personal: what a rating reads, and the models'
+    strengths where it has them.
+    """
 
     def __init__(self, form: Form, encoder: Encoder, kinds: int, models: int) -> None:
         super().__init__()
-        width, self.form = encoder.width, form
+        width = encoder.width
+        self.form = form
         # Users who differ in ties alone share all the rest, archetypes and all.
         rows = kinds if form.segments or (form.personal and form.tastes) else 1
         self.register_buffer("reads", torch.full((width,), float(form.text == "all")))
@@ -88,12 +97,17 @@ class Head(nn.Module):
 
 
 class PersonalHead(Head):
-    """Of a personal form. A user's own part is drawn as electorate/rewards/weights.py has it: (w, position, offsets or none, tie)."""
+    """Of a personal form.
+
+    A user's own part is drawn as electorate/rewards/weights.py has it: (w, position, offsets or
+    none, tie).
+    """
 
     def __init__(self, form: Form, encoder: Encoder, kinds: int, models: int, rank: int) -> None:
         super().__init__(form, encoder, kinds, models)
         rank = rank if form.tastes and form.text != "none" else 0
-        self.rank, self.offsets = rank, form.ratings and form.tastes
+        self.rank = rank
+        self.offsets = form.ratings and form.tastes
         self.size = rank + 1 + (models if self.offsets else 0) + 1
         self.taste = nn.Parameter(torch.randn(encoder.width, rank) * FIRST_SD / max(1, rank) ** 0.5)
         # Of position, offsets, tie parameter.
@@ -106,8 +120,15 @@ class PersonalHead(Head):
         d, eta = super().linear(h, step, None)
         if own is None:
             return d, eta
-        w, scales, taste, r = own[step.user], self.log_scales.exp(), h @ self.taste, self.rank
-        d = d + ((taste[step.a] - taste[step.b]) * w[:, :r]).sum(dim=1) + scales[0] * step.side * w[:, r]
+        w = own[step.user]
+        scales = self.log_scales.exp()
+        taste = h @ self.taste
+        r = self.rank
+        d = (
+            d
+            + ((taste[step.a] - taste[step.b]) * w[:, :r]).sum(dim=1)
+            + scales[0] * step.side * w[:, r]
+        )
         if self.offsets:
             at = torch.arange(len(w), device=w.device)
             d = d + scales[1] * (w[at, r + 1 + step.model_a] - w[at, r + 1 + step.model_b])
@@ -120,28 +141,53 @@ class PersonalHead(Head):
     @torch.no_grad()
     def read(self, h: Tensor, model: Ints) -> PersonalRead:
         """See Head."""
-        said, taste = super().read(h, model), _array(h.to(self.taste.device) @ self.taste)
+        said = super().read(h, model)
+        taste = _array(h.to(self.taste.device) @ self.taste)
         side, tau, eta_sd = self.log_scales.exp().tolist()
         tau, models = (tau, self.size - self.rank - 2) if self.offsets else (0.0, 0)
-        return PersonalRead(said.base, said.eta, taste, _array(self.mean.expand(self._kinds, -1)), side, tau, eta_sd, models)
+        return PersonalRead(
+            said.base,
+            said.eta,
+            taste,
+            _array(self.mean.expand(self._kinds, -1)),
+            side,
+            tau,
+            eta_sd,
+            models,
+        )
 
     @torch.no_grad()
     def rescale(self, own: Floats, label: Ints) -> Floats:
-        """Take the archetypes' means and the spread of users out of draws (draws, users, size) from their posteriors and into the
-        parameters; returns the draws as they are under the new ones.
+        """Take the archetypes' means and the spread of users out of draws (draws, users, size)
+        from their posteriors and into the parameters; returns the draws as they are under the
+        new ones.
 
-        The parameter-expanded M-step (Liu, Rubin and Wu, 1998): plain EM takes hundreds of rounds to move a scale.
+        The parameter-expanded M-step (Liu, Rubin and Wu, 1998): plain EM takes hundreds of rounds
+        to move a scale.
         """
-        r, label = self.rank, label if len(self.mean) > 1 else np.zeros_like(label)
+        r = self.rank
+        label = label if len(self.mean) > 1 else np.zeros_like(label)
         kinds = range(len(self.mean))
-        means = np.array([own[:, label == k].mean(axis=(0, 1)) if np.any(label == k) else np.zeros(self.size) for k in kinds])
+        means = np.array(
+            [
+                own[:, label == k].mean(axis=(0, 1)) if np.any(label == k) else np.zeros(self.size)
+                for k in kinds
+            ]
+        )
         means[:, r] = 0.0  # no archetype has a side
         away = own - means[label]
-        covariance = np.tensordot(away[..., :r], away[..., :r], axes=((0, 1), (0, 1))) / (away.shape[0] * away.shape[1])
+        covariance = np.tensordot(away[..., :r], away[..., :r], axes=((0, 1), (0, 1))) / (
+            away.shape[0] * away.shape[1]
+        )
         values, vectors = np.linalg.eigh(covariance)
         root = vectors * np.sqrt(np.maximum(values, SMALLEST**2)) @ vectors.T
         blocks = slice(r, r + 1), slice(r + 1, self.size - 1), slice(self.size - 1, None)
-        sds = [max(SMALLEST, float(np.sqrt((away[..., block] ** 2).mean()))) if away[..., block].size else 1.0 for block in blocks]
+        sds = [
+            max(SMALLEST, float(np.sqrt((away[..., block] ** 2).mean())))
+            if away[..., block].size
+            else 1.0
+            for block in blocks
+        ]
         scales = self.log_scales.exp()
         if self.strength is not None and self.offsets:
             self.strength += scales[1] * self.strength.new_tensor(means[:, blocks[1]])
@@ -166,7 +212,8 @@ class PreferenceHead(Head):
 
     def linear(self, h: Tensor, step: Step, own: Tensor | None) -> tuple[Tensor, Tensor]:
         """See Head."""
-        (d, eta), tie = super().linear(h, step, own), h @ self.tied
+        (d, eta) = super().linear(h, step, own)
+        tie = h @ self.tied
         return d + self.position * step.side, eta + tie[step.a] + tie[step.b]
 
     def penalty(self) -> Tensor:
@@ -177,7 +224,9 @@ class PreferenceHead(Head):
     def read(self, h: Tensor, model: Ints) -> PreferenceRead:
         """See Head."""
         said = super().read(h, model)
-        return PreferenceRead(said.base, said.eta, _array(h.to(self.tied.device) @ self.tied), float(self.position))
+        return PreferenceRead(
+            said.base, said.eta, _array(h.to(self.tied.device) @ self.tied), float(self.position)
+        )
 
 
 def head(form: Form, encoder: Encoder, kinds: int, models: int, rank: int) -> Head:
@@ -190,13 +239,26 @@ def head(form: Form, encoder: Encoder, kinds: int, models: int, rank: int) -> He
 class Network(nn.Module):
     """An encoder and heads by form."""
 
-    def __init__(self, encoder: Encoder, forms: Mapping[str, Form], kinds: int, models: int, rank: int, ties: str) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        forms: Mapping[str, Form],
+        kinds: int,
+        models: int,
+        rank: int,
+        ties: str,
+    ) -> None:
         super().__init__()
-        self.encoder, self._log_odds = encoder, LOG_ODDS[ties]
-        self.heads = nn.ModuleDict({name: head(form, encoder, kinds, models, rank) for name, form in forms.items()})
+        self.encoder = encoder
+        self._log_odds = log_odds(ties)
+        self.heads = nn.ModuleDict(
+            {name: head(form, encoder, kinds, models, rank) for name, form in forms.items()}
+        )
 
     def forward(self, answers: list[Answer], step: Step, own: Mapping[str, Tensor]) -> Tensor:
-        """(forms, votes) log-likelihood of every vote by every form; each answer is encoded once."""
+        """(forms, votes) log-likelihood of every vote by every form; each answer is encoded
+        once.
+        """
         h = self.encoder(answers)
         said = []
         for name, head in self.heads.items():

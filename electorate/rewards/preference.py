@@ -1,5 +1,5 @@
-"""Which of two answers is preferred, told from their texts alone: a reward model trained on anybody's battles, for battles of
-models it has never met.
+"""Which of two answers is preferred, told from their texts alone: a reward model trained on
+anybody's battles, for battles of models it has never met.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from electorate.config import Reward
+from electorate.base.scale import Floats, Ints
+from electorate.config.run import Reward
+from electorate.data.conversations import plain
 from electorate.ratings.ties import MODELS
 from electorate.rewards import few, texts, weights
 from electorate.rewards.battles import Battles
@@ -16,12 +18,13 @@ from electorate.rewards.corpus import Texted
 from electorate.rewards.encoder import Encoder
 from electorate.rewards.forms import PREFERENCE
 from electorate.rewards.network import Network
-from electorate.scale import Floats, Ints
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A trained network, and the name of the head on it that predicts. held_out: form to log loss on prompts it did not learn from."""
+    """A trained network, and the name of the head on it that predicts. held_out: form to log
+    loss on prompts it did not learn from.
+    """
 
     network: Network
     head: str
@@ -32,27 +35,41 @@ class Predictor:
 
     def odds(self, prompts: Sequence[str], a: Sequence[str], b: Sequence[str]) -> Floats:
         """(n, 3) probabilities of A, B and tie, averaged over both orders of the two answers."""
-        asked, said = ([texts.conversation(text) for text in of] for of in ([*prompts, *prompts], [*a, *b]))
-        answers, n = texts.tokenise(self.tokenizer, asked, said, self.max_tokens), len(prompts)
+        asked, said = ([plain(text) for text in of] for of in ([*prompts, *prompts], [*a, *b]))
+        answers = texts.tokenise(self.tokenizer, asked, said, self.max_tokens)
+        n = len(prompts)
         nobodys = np.zeros(n, dtype=np.int64)
-        read = self.network.heads[self.head].read(self.network.encoder.encode(answers), np.zeros(2 * n, dtype=np.int64))
-        first, second = np.arange(n), n + np.arange(n)
+        read = self.network.heads[self.head].read(
+            self.network.encoder.encode(answers), np.zeros(2 * n, dtype=np.int64)
+        )
+        first = np.arange(n)
+        second = n + np.arange(n)
 
         def in_order(shown_first: Ints, shown_second: Ints) -> Floats:
             columns = (nobodys, nobodys, nobodys, shown_first, shown_second, np.ones(n), nobodys)
-            return MODELS[self.ties].probabilities(*weights.difference(read, Battles(nobodys[:1], nobodys, *columns)))
+            return MODELS[self.ties].probabilities(
+                *weights.difference(read, Battles(nobodys[:1], nobodys, *columns))
+            )
 
         swapped = in_order(second, first)[:, [1, 0, 2]]
         return (in_order(first, second) + swapped) / 2
 
 
 def train(
-    of: Texted, votes: Ints, settings: Reward, reader: Encoder, tokenizer: Any, ties: str, tick: Callable[[], None]
+    of: Texted,
+    votes: Ints,
+    settings: Reward,
+    reader: Encoder,
+    tokenizer: Any,
+    ties: str,
+    tick: Callable[[], None],
 ) -> dict[str, Predictor]:
     """A predictor from these votes for each form of PREFERENCE. tick(): an epoch is done."""
     corpus = of.corpus(votes)
     learned = few.learn(reader, corpus, of.models, PREFERENCE, settings, ties, tick)
     return {
-        form: Predictor(learned.network, head, learned.held_out, ties, tokenizer, settings.max_tokens)
+        form: Predictor(
+            learned.network, head, learned.held_out, ties, tokenizer, settings.max_tokens
+        )
         for form, head in learned.heads.items()
     }

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import load
 
-from electorate import model_files
-from electorate.config import TOLD_BY_PROMPT, Config
+from electorate.base.scale import Ints
+from electorate.config.run import TOLD_BY_PROMPT, Config
+from electorate.inference import model_files
 from electorate.rewards import encoder, prompt_head, store, texts
 from electorate.rewards.forms import wanted
 from electorate.rewards.network import Network
 from electorate.rewards.prompt_head import PromptRead
 from electorate.rewards.weights import PersonalRead
-from electorate.scale import Ints
 from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
@@ -27,32 +27,59 @@ def restore(network: Network, folder: Place) -> None:
 
 
 class Reader:
-    """Of one training of a run. Raises ElectorateError if its model or its files cannot be loaded."""
+    """Of one training of a run.
+
+    Raises ElectorateError if its model or its files cannot be loaded.
+    """
 
     def __init__(self, run: RunFolder, config: Config, round_: int, cache_dir: Path) -> None:
-        settings, folder = config.reward, store.of_round(run, round_)
+        settings = config.reward
+        folder = store.of_round(run, round_)
         if settings is None:
             raise ValueError("the run trained nothing")
         source = model_files.resolve("reward.model", settings.model, cache_dir)
         model, self._tokenizer = encoder.load(
-            source, settings.layers, settings.score_head, settings.lora_rank, config.seed, settings.precision
+            source,
+            settings.layers,
+            settings.score_head,
+            settings.lora_rank,
+            config.seed,
+            settings.precision,
         )
         systems = config.evaluation.systems
-        self._network = Network(model, wanted(systems), len(config.archetypes), len(config.contestants), settings.rank, config.ratings.ties)
+        self._network = Network(
+            model,
+            wanted(systems),
+            len(config.archetypes),
+            len(config.contestants),
+            settings.rank,
+            config.ratings.ties,
+        )
         restore(self._network, folder)
-        self._max_tokens, self._gives = settings.max_tokens, store.best_epoch(folder)["gives"]
+        self._max_tokens = settings.max_tokens
+        self._gives = store.best_epoch(folder)["gives"]
         self._prompt_head = store.read_prompt_head(folder)
         teacher = next((form for form in TOLD_BY_PROMPT if form in systems), None)
-        self._teacher = None if teacher is None else prompt_head.personal(store.read(folder, teacher))
+        self._teacher = (
+            None if teacher is None else prompt_head.personal(store.read(folder, teacher))
+        )
 
-    def answers(self, form: str, prompt: str, responses: Sequence[str], models: Ints) -> PersonalRead:
-        """What a form says of responses to a prompt, (A,) by these models; an empty one is no answer, and rated so."""
-        asked = texts.tokenise(self._tokenizer, [prompt] * len(responses), responses, self._max_tokens)
-        read = self._network.heads[self._gives.get(form, form)].read(self._network.encoder.encode(asked), models)
+    def answers(
+        self, form: str, prompt: str, responses: Sequence[str], models: Ints
+    ) -> PersonalRead:
+        """What a form says of responses to a prompt, (A,) by these models; an empty one is no
+        answer, and rated so.
+        """
+        asked = texts.tokenise(
+            self._tokenizer, [prompt] * len(responses), responses, self._max_tokens
+        )
+        read = self._network.heads[self._gives.get(form, form)].read(
+            self._network.encoder.encode(asked), models
+        )
         return prompt_head.personal(read)
 
     def prompt(self, prompt: str) -> PromptRead | None:
-        """What a prompt alone tells of all models' answers to it; None where that was not learned."""
+        """What a prompt alone tells of all models' answers to it, None if that was not learned."""
         if self._prompt_head is None or self._teacher is None:
             return None
         asked = texts.tokenise(self._tokenizer, [""], [prompt], self._max_tokens)

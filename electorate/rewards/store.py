@@ -6,8 +6,8 @@ reads/FORM.npz       what a form says of every answer; prompt_head: what prompts
 prompt_head.npz      how a prompt is told from, for prompts still to come
 history.json         loss and held-out log loss, epoch by epoch
 
-and beside them versions.json: after each round, the round whose training is in force; and stale.json, once votes were erased:
-which trainings had learned from them.
+and beside them versions.json: after each round, the round whose training is in force; and
+stale.json, once votes were erased: which trainings had learned from them.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from electorate.errors import ElectorateError
+from electorate.base.errors import StorageError
 from electorate.rewards.prompt_head import PromptHead, PromptRead
 from electorate.rewards.weights import PersonalRead, Read
 from electorate.storage import files
@@ -25,8 +25,13 @@ from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 
 History = list[dict[str, Any]]
-ADAPTER, HEADS = "adapter", "heads.safetensors"
-READS, HISTORY, VERSIONS, STALE = "reads", "history.json", "versions.json", "stale.json"
+ADAPTER = "adapter"
+HEADS = "heads.safetensors"
+READS = "reads"
+HISTORY = "history.json"
+VERSIONS = "versions.json"
+FALLBACKS = "fallbacks.json"
+STALE = "stale.json"
 PROMPT_HEAD = "prompt_head"
 PROMOTED = (ADAPTER, READS, f"{PROMPT_HEAD}.npz", HEADS)
 
@@ -42,7 +47,9 @@ def is_there(folder: Place) -> bool:
 
 
 def read_history(folder: Place) -> History:
-    """Epoch by epoch: loss and held_out, {form: nats}; gives, {form: simpler form whose rankings it gives}; and seconds."""
+    """Epoch by epoch: loss and held_out, {form: nats}; gives, {form: simpler form whose rankings
+    it gives}; and seconds.
+    """
     path = folder / HISTORY
     history: History = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return history
@@ -70,6 +77,18 @@ def write_versions(run: RunFolder, versions: dict[int, int]) -> None:
     files.write_text(run.rewards / VERSIONS, json.dumps(versions) + "\n")
 
 
+def read_fallbacks(run: RunFolder) -> dict[int, list[str]]:
+    """Round to the forms that give System A's rankings after it."""
+    path = run.rewards / FALLBACKS
+    text = path.read_text(encoding="utf-8") if path.exists() else "{}"
+    return {int(round_): forms for round_, forms in json.loads(text).items()}
+
+
+def write_fallbacks(run: RunFolder, fallbacks: dict[int, list[str]]) -> None:
+    """Replace them whole."""
+    files.write_text(run.rewards / FALLBACKS, json.dumps(fallbacks) + "\n")
+
+
 def mark_stale(run: RunFolder) -> None:
     """Everything trained so far learned from votes that have been erased since."""
     if trained := sorted(path.name for path in run.rewards.glob("round=*")):
@@ -79,7 +98,9 @@ def mark_stale(run: RunFolder) -> None:
 def is_stale(run: RunFolder, version: int) -> bool:
     """Whether the training after this round learned from votes that have been erased since."""
     path = run.rewards / STALE
-    return path.exists() and of_round(run, version).name in json.loads(path.read_text(encoding="utf-8"))
+    return path.exists() and of_round(run, version).name in json.loads(
+        path.read_text(encoding="utf-8")
+    )
 
 
 def version_name(run: RunFolder, version: int) -> str:
@@ -108,14 +129,23 @@ def read(folder: Place, form: str) -> Read:
     """What a form says of all answers. Raises ElectorateError if the file is missing or damaged."""
     path = folder / READS / f"{form}.npz"
     try:
-        values: dict[str, Any] = {name: value if value.ndim else value.item() for name, value in files.read_arrays(path).items()}
-        return (PromptRead if "unsaid" in values else PersonalRead if "taste" in values else Read)(**values)
+        values: dict[str, Any] = {
+            name: value if value.ndim else value.item()
+            for name, value in files.read_arrays(path).items()
+        }
+        return (PromptRead if "unsaid" in values else PersonalRead if "taste" in values else Read)(
+            **values
+        )
     except (OSError, ValueError, TypeError, BadZipFile) as error:
-        raise ElectorateError(f"{path}: cannot be read ({error}); remove {folder} and run again with --resume") from None
+        raise StorageError(
+            f"{path}: cannot be read ({error}); remove {folder}, to train anew"
+        ) from None
 
 
 def promote(checkpoint: Path, folder: Place) -> None:
-    """Make a checkpoint's files the trained model; heads last, as their being there says that it is whole."""
+    """Make a checkpoint's files the trained model; heads last, as their being there says that it
+    is whole.
+    """
     for name in PROMOTED:
         if (checkpoint / name).exists():
             files.copy(checkpoint / name, folder / name)

@@ -4,19 +4,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from electorate.evaluation.metrics import pair_indices
+from electorate.base.pairs import pair_indices
+from electorate.base.scale import Floats, Ints
 from electorate.evaluation.predictions import Prediction
 from electorate.ratings.ties import TieModel
 from electorate.rewards.prompt_head import PromptRead
 from electorate.rewards.weights import PersonalRead, Read, Weights, on_prompt
-from electorate.scale import Floats, Ints
 
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(3)  # exact to the fifth power of an sd below one
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(
+    3
+)  # exact to the fifth power of an sd below one
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """A form without weights of a user's own, on n users and a run's answers. label: (n,) archetypes; mix: (K, P) of prompts."""
+    """A form without weights of a user's own, on n users and a run's answers. label: (n,)
+    archetypes; mix: (K, P) of prompts.
+    """
 
     read: Read
     label: Ints
@@ -43,7 +47,9 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Personal:
-    """A form with weights of each user's own, on n users and a run's answers. label: (n,) archetypes; mix: (K, P) of prompts."""
+    """A form with weights of each user's own, on n users and a run's answers. label: (n,)
+    archetypes; mix: (K, P) of prompts.
+    """
 
     read: PersonalRead
     label: Ints
@@ -54,21 +60,29 @@ class Personal:
     @property
     def overall(self) -> Floats:
         """See System: mean rating over the archetype's mix of prompts."""
-        taste = np.einsum("kp,rpm->kmr", self.mix, by_prompt(self.read.taste.T, self.mix))[self.label]
+        taste = np.einsum("kp,rpm->kmr", self.mix, by_prompt(self.read.taste.T, self.mix))[
+            self.label
+        ]
         own = np.einsum("nmr,nr->nm", taste, self.weights.mode[:, : taste.shape[2]])
         return mean_base(self.read, self.mix)[self.label] + own + self._offsets()
 
     def on(self, prompt: int) -> Prediction:
         """See System. The odds are averaged over the posterior of each difference."""
-        read, models = self.read, self.read.base.shape[1] // self.mix.shape[1]
-        strength, covariance = on_answers(on_prompt(read, prompt, models), self.label, self.weights, np.arange(models))
+        read = self.read
+        models = self.read.base.shape[1] // self.mix.shape[1]
+        strength, covariance = on_answers(
+            on_prompt(read, prompt, models), self.label, self.weights, np.arange(models)
+        )
         a, b = pair_indices(models)
         variance = np.diagonal(covariance, axis1=1, axis2=2)
         sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * covariance[:, a, b], 0.0))
         eta = (read.eta[read.kind(self.label)] + read.eta_sd * self.weights.mode[:, -1])[:, None]
         d = strength[:, a] - strength[:, b]
         weights = _WEIGHTS / _WEIGHTS.sum()
-        odds = sum(weight * self.ties.probabilities(d + node * sd, eta) for node, weight in zip(_NODES, weights, strict=True))
+        odds = sum(
+            weight * self.ties.probabilities(d + node * sd, eta)
+            for node, weight in zip(_NODES, weights, strict=True)
+        )
         return Prediction(strength, np.asarray(odds))
 
     def take(self, users: Ints) -> "Personal":
@@ -77,15 +91,25 @@ class Personal:
 
     def _offsets(self) -> Floats:
         """(n, M) nats; (1, 1) of zero where the form has none."""
-        return self.read.tau * self.weights.mode[:, self.read.taste.shape[1] + 1 : -1] if self.read.tau > 0 else np.zeros((1, 1))
+        return (
+            self.read.tau * self.weights.mode[:, self.read.taste.shape[1] + 1 : -1]
+            if self.read.tau > 0
+            else np.zeros((1, 1))
+        )
 
 
-def on_answers(read: PersonalRead, label: Ints, weights: Weights, by: Ints) -> tuple[Floats, Floats]:
-    """What a form says of A answers by these models (A,) to n users with these archetypes: mean (n, A) and covariance (n, A, A), nats.
+def on_answers(
+    read: PersonalRead, label: Ints, weights: Weights, by: Ints
+) -> tuple[Floats, Floats]:
+    """What a form says of A answers by these models (A,) to n users with these archetypes: mean
+    (n, A) and covariance (n, A, A), nats.
 
-    What a prompt does not tell of an answer counts as unsure; nothing does for what reads the answers.
+    What a prompt does not tell of an answer counts as unsure; nothing does for what reads the
+    answers.
     """
-    mode, kind, r = weights.mode, read.kind(label), read.taste.shape[1]
+    mode = weights.mode
+    kind = read.kind(label)
+    r = read.taste.shape[1]
     answers = len(by)
     strength = read.base[kind] + mode[:, :r] @ read.taste.T
     reads = np.zeros((answers, mode.shape[1]))
@@ -103,7 +127,9 @@ def on_answers(read: PersonalRead, label: Ints, weights: Weights, by: Ints) -> t
 
 @dataclass(frozen=True)
 class Adapters:
-    """A reward model of its own for each of n users, on a run's answers. base: (n, P * M); label: (n,); mix: (K, P) of prompts."""
+    """A reward model of its own for each of n users, on a run's answers. base: (n, P * M); label:
+    (n,); mix: (K, P) of prompts.
+    """
 
     base: Floats
     eta: float
@@ -114,7 +140,9 @@ class Adapters:
     @property
     def overall(self) -> Floats:
         """See System: mean rating over the archetype's mix of prompts."""
-        rated: Floats = np.einsum("np,npm->nm", self.mix[self.label], by_prompt(self.base, self.mix))
+        rated: Floats = np.einsum(
+            "np,npm->nm", self.mix[self.label], by_prompt(self.base, self.mix)
+        )
         return rated
 
     def on(self, prompt: int) -> Prediction:
@@ -136,5 +164,7 @@ def by_prompt(values: Floats, mix: Floats) -> Floats:
 
 def mean_base(read: Read, mix: Floats) -> Floats:
     """(K, M) each archetype's base over its mix of prompts."""
-    base: Floats = np.einsum("kp,kpm->km", mix, by_prompt(read.base, mix)[read.kind(np.arange(len(mix)))])
+    base: Floats = np.einsum(
+        "kp,kpm->km", mix, by_prompt(read.base, mix)[read.kind(np.arange(len(mix)))]
+    )
     return base

@@ -1,14 +1,15 @@
 """Training System B: the network by gradients on prompts, the users by Newton between epochs.
 
-An epoch goes over the prompts in steps. A step encodes the answers to some prompts once and scores every vote about them,
-under weights drawn from each user's posterior; then the users' posteriors are worked out anew (Monte Carlo EM). Prompts
-are shared out among processes of a torch.distributed group, where there is one, and so are users.
+An epoch goes over the prompts in steps. A step encodes the answers to some prompts once and scores
+every vote about them, under weights drawn from each user's posterior; then the users' posteriors
+are worked out anew (Monte Carlo EM). Prompts are shared out among processes of a torch.distributed
+group, where there is one, and so are users.
 """
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,21 +23,26 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from electorate.config import Reward
-from electorate.draws import Stream, generator
-from electorate.errors import ElectorateError
+from electorate.base.draws import Stream, generator
+from electorate.base.errors import ElectorateError
+from electorate.base.scale import Floats, Ints
+from electorate.config.run import Reward
+from electorate.ratings.summed import in_order
 from electorate.ratings.ties import TieModel
 from electorate.rewards import prompt_head, weights
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.network import Network, PersonalHead, Step, step_of
 from electorate.rewards.prompt_head import PromptHead, PromptRead
 from electorate.rewards.weights import PersonalRead, Read
-from electorate.scale import Floats, Ints
 
 SAMPLE = 1500  # answers that fix the scale of h
-DRAWN = 2048  # users' posteriors are drawn from so often that this many draws say what users are like
+DRAWN = (
+    2048  # users' posteriors are drawn from so often that this many draws say what users are like
+)
 # Adam's step for each kind of parameter; adapter and counters have the config's.
 RATES = {"heads": 3e-3, "ratings": 3e-2}
+DEPENDENCE_USERS = 1024  # who say how far votes of one user on one prompt repeat each other
+ReadT = TypeVar("ReadT", bound=Read)
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 WARM = 0.4  # of all steps, before the rate falls to zero in a line
 
@@ -56,29 +62,69 @@ class Plan:
     def of(cls, settings: Reward) -> "Plan":
         """As the config has it."""
         rates = settings.learning_rate, settings.counter_rate
-        return cls(settings.epochs, settings.prompts_per_step, *rates, settings.lambda_reg, settings.accumulate)
+        return cls(
+            settings.epochs,
+            settings.prompts_per_step,
+            *rates,
+            settings.lambda_reg,
+            settings.accumulate,
+        )
 
 
 class Training:
-    """The state of a training job in one process of `world`: what a checkpoint holds, and an epoch's work."""
+    """The state of a training job in one process of `world`: what a checkpoint holds, and an
+    epoch's work.
+    """
 
-    def __init__(self, network: Network, wrapped: nn.Module, corpus: Corpus, ties: TieModel, seed: int, plan: Plan) -> None:
-        self.network, self._wrapped, self._corpus, self._ties, self._seed, self._plan = network, wrapped, corpus, ties, seed, plan
-        self.epochs_done, self._device = 0, network.encoder.counter.device
+    def __init__(
+        self,
+        network: Network,
+        wrapped: nn.Module,
+        corpus: Corpus,
+        ties: TieModel,
+        seed: int,
+        plan: Plan,
+    ) -> None:
+        self.network = network
+        self._wrapped = wrapped
+        self._corpus = corpus
+        self._ties = ties
+        self._seed = seed
+        self._plan = plan
+        self.epochs_done = 0
+        self._device = network.encoder.counter.device
         self.said = dict[str, Floats]()  # log-likelihood of the held-out votes after the last epoch
         self._h = torch.zeros(len(corpus.answers), network.encoder.width)
         self.rank: int = dist.get_rank() if dist.is_initialized() else 0
         self.world: int = dist.get_world_size() if dist.is_initialized() else 1
         if not len(corpus.held_out):
-            raise ElectorateError(f"reward: votes on {len(corpus.learned)} prompt; at least 2 are needed, one to tell when to stop")
+            raise ElectorateError(
+                f"reward: votes on {len(corpus.learned)} prompt; at least 2 are needed, one to "
+                "tell when to stop"
+            )
         if len(corpus.learned) < self.world:
-            raise ElectorateError(f"reward.workers: {self.world} workers for {len(corpus.learned)} prompts to learn from; use fewer")
-        self._learned = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.learned)))
-        # A vote that counts for less than one is nobody's, and says nothing of how well people are predicted.
+            raise ElectorateError(
+                f"reward.workers: {self.world} workers for {len(corpus.learned)} prompts to learn "
+                "from; use fewer"
+            )
+        self._learned = corpus.battles.take(
+            np.flatnonzero(np.isin(corpus.battles.prompt, corpus.learned))
+        )
+        # A vote that counts for less than one is nobody's, and says nothing of how well people are
+        # predicted.
         whole = True if corpus.battles.weight is None else corpus.battles.weight >= 1
-        self.held_out = corpus.battles.take(np.flatnonzero(np.isin(corpus.battles.prompt, corpus.held_out) & whole))
+        self.held_out = corpus.battles.take(
+            np.flatnonzero(np.isin(corpus.battles.prompt, corpus.held_out) & whole)
+        )
+        self._correlation = dict[
+            str, float
+        ]()  # of a user's votes on one prompt, by personal form, after the last epoch
         self.optimizer = torch.optim.Adam(_groups(network, plan))
-        self.own = {name: self._first_draw(name, head) for name, head in network.heads.items() if isinstance(head, PersonalHead)}
+        self.own = {
+            name: self._first_draw(name, head)
+            for name, head in network.heads.items()
+            if isinstance(head, PersonalHead)
+        }
 
     def epoch(self) -> dict[str, Any]:
         """One epoch; returns {"loss": {form: nats}, "held_out": {form: nats}}."""
@@ -87,7 +133,8 @@ class Training:
         self._h = self._encoded(np.unique(self._corpus.prompt))
         self.said = {}
         for name, head in self.network.heads.items():
-            read, mode = head.read(self._h, self._corpus.model), None
+            read = head.read(self._h, self._corpus.model)
+            mode = None
             if isinstance(head, PersonalHead) and isinstance(read, PersonalRead):
                 mode, own = self._posteriors(name, read)
                 self.own[name] = head.rescale(own, self._learned.label)
@@ -99,43 +146,74 @@ class Training:
 
     def reads(self) -> dict[str, Read]:
         """What every form says of all answers, after the last epoch."""
-        return {name: head.read(self._h, self._corpus.model) for name, head in self.network.heads.items()}
+        return {
+            name: self._with_correlation(name, head.read(self._h, self._corpus.model))
+            for name, head in self.network.heads.items()
+        }
 
     def told_by_prompts(self, teacher: Read) -> tuple[PromptHead, PromptRead]:
-        """What `teacher` says of answers, as far as prompts tell: learned on those voted on, told of all."""
+        """What `teacher` says of answers, as far as prompts tell: learned on those voted on,
+        told of all.
+        """
         g = self.network.encoder.encode(self._corpus.asked).numpy().astype(np.float64)
         head = prompt_head.distil(g, self._corpus.battles.prompts, teacher)
         return head, head.read(g, teacher)
 
     def _require_numbers(self, found: Mapping[Any, float]) -> None:
         if not np.isfinite(list(found.values())).all():
-            raise ElectorateError(f"reward: the loss is not a number in epoch {self.epochs_done + 1}; lower reward.learning_rate")
+            raise ElectorateError(
+                f"reward: the loss is not a number in epoch {self.epochs_done + 1}; lower "
+                "reward.learning_rate"
+            )
 
     def _learn(self) -> dict[str, float]:
-        corpus, size = self._corpus, self._plan.prompts_per_step
+        corpus = self._corpus
+        size = self._plan.prompts_per_step
         random = generator(self._seed, Stream.TRAINING, round_=self.epochs_done)
         shuffled = random.permutation(corpus.learned)
-        steps = np.array_split(shuffled, max(1, min(-(-len(shuffled) // size), len(shuffled) // self.world)))
-        own = {name: torch.as_tensor(drawn[0], dtype=torch.float32, device=self._device) for name, drawn in self.own.items()}
-        total, total_steps = np.zeros(len(self.network.heads)), self._plan.epochs * len(steps)
+        steps = np.array_split(
+            shuffled, max(1, min(-(-len(shuffled) // size), len(shuffled) // self.world))
+        )
+        own = {
+            name: torch.as_tensor(drawn[0], dtype=torch.float32, device=self._device)
+            for name, drawn in self.own.items()
+        }
+        total = np.zeros(len(self.network.heads))
+        total_steps = self._plan.epochs * len(steps)
         for i, prompts in enumerate(steps):
             for group in self.optimizer.param_groups:
-                group["lr"] = group["peak"] * min(1.0, (1 - (self.epochs_done * len(steps) + i) / total_steps) / (1 - WARM))
+                group["lr"] = group["peak"] * min(
+                    1.0, (1 - (self.epochs_done * len(steps) + i) / total_steps) / (1 - WARM)
+                )
             votes = self._learned.take(self._learned.on(prompts)).total
-            # As many parts for every worker, and none empty: workers that share layers must run them equally often.
-            parts = np.array_split(prompts[self.rank :: self.world], min(self._plan.accumulate, len(prompts) // self.world))
+            # As many parts for every worker, and none empty: workers that share layers must run
+            # them equally often.
+            parts = np.array_split(
+                prompts[self.rank :: self.world],
+                min(self._plan.accumulate, len(prompts) // self.world),
+            )
             self.optimizer.zero_grad()
             for part in parts:
                 with self._unshared() if part is not parts[-1] else nullcontext():
                     said = self._said(part, own)
                     # The group's mean of gradients is the gradient of the mean over all its votes.
                     loss = -said.sum() * self.world / max(1.0, votes)
-                    penalty = torch.stack([head.form.pull * head.penalty() for head in self.network.heads.values()]).sum()
-                    (loss + self._plan.lambda_reg / (2 * max(1.0, self._learned.total) * len(parts)) * penalty).backward()
+                    penalty = torch.stack(
+                        [head.form.pull * head.penalty() for head in self.network.heads.values()]
+                    ).sum()
+                    penalty = penalty + self.network.encoder.change()
+                    (
+                        loss
+                        + self._plan.lambda_reg
+                        / (2 * max(1.0, self._learned.total) * len(parts))
+                        * penalty
+                    ).backward()
                 total -= said.detach().sum(dim=1).cpu().numpy()
             self.optimizer.step()
         total = np.sum(self._gathered(total), axis=0)
-        return dict(zip(self.network.heads, (total / max(1.0, self._learned.total)).tolist(), strict=True))
+        return dict(
+            zip(self.network.heads, (total / max(1.0, self._learned.total)).tolist(), strict=True)
+        )
 
     def _unshared(self) -> AbstractContextManager[None]:
         """Gradients stay with each worker until the step's last part."""
@@ -144,25 +222,47 @@ class Training:
 
     def _said(self, prompts: Ints, own: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """(forms, votes) log-likelihood of the votes on these prompts, each by its weight."""
-        said: torch.Tensor = self._wrapped([self._corpus.answers[row] for row in self._corpus.rows(prompts)], self._step(prompts), own)
+        said: torch.Tensor = self._wrapped(
+            [self._corpus.answers[row] for row in self._corpus.rows(prompts)],
+            self._step(prompts),
+            own,
+        )
         weight = self._learned.take(self._learned.on(prompts)).weight
-        return said if weight is None else said * torch.as_tensor(weight, dtype=said.dtype, device=self._device)
+        return (
+            said
+            if weight is None
+            else said * torch.as_tensor(weight, dtype=said.dtype, device=self._device)
+        )
 
     def _step(self, prompts: Ints) -> Step:
-        rows, place = self._corpus.rows(prompts), np.empty(len(self._corpus.answers), dtype=np.int64)
+        rows = self._corpus.rows(prompts)
+        place = np.empty(len(self._corpus.answers), dtype=np.int64)
         place[rows] = np.arange(len(rows))
         votes = self._learned.take(self._learned.on(prompts))
         return step_of(votes, place[votes.answer_a], place[votes.answer_b], self._device)
 
     def _posteriors(self, name: str, read: PersonalRead) -> tuple[Floats, Floats]:
-        """(users, P) modes, and (draws, users, P) draws from the posteriors; users shared out among the processes."""
+        """(users, P) modes, and (draws, users, P) draws from the posteriors; users shared out
+        among the processes.
+        """
         battles = self._learned
         first, last = (len(battles.label) * (self.rank + i) // self.world for i in (0, 1))
+        few = battles.of_users(first, min(last, first + DEPENDENCE_USERS // self.world))
+        measured = in_order(self._gathered(weights.measure_dependence(read, few, self._ties)))
+        self._correlation[name] = measured.prompt_correlation
+        read = self._with_correlation(name, read)
         solved = weights.solve(read, battles.of_users(first, last), self._ties)
         normal = self._normal(name, self.own[name].shape)[:, first:last]
         drawn = np.array([solved.drawn(np.ascontiguousarray(z)) for z in normal])
         parts = self._gathered((solved.mode, drawn))
-        return np.concatenate([mode for mode, _ in parts]), np.concatenate([own for _, own in parts], axis=1)
+        return np.concatenate([mode for mode, _ in parts]), np.concatenate(
+            [own for _, own in parts], axis=1
+        )
+
+    def _with_correlation(self, name: str, read: ReadT) -> ReadT:
+        if not isinstance(read, PersonalRead):
+            return read
+        return replace(read, prompt_correlation=self._correlation.get(name, 0.0))
 
     def _first_draw(self, name: str, head: PersonalHead) -> Floats:
         """(draws, users, size) users before anything is known of them."""
@@ -170,14 +270,22 @@ class Training:
         return self._normal(name, (max(1, DRAWN // max(1, users)), users, head.size))
 
     def _normal(self, name: str, shape: tuple[int, ...]) -> Floats:
-        return generator(self._seed, Stream.WEIGHTS, list(self.network.heads).index(name), self.epochs_done).standard_normal(shape)
+        return generator(
+            self._seed, Stream.WEIGHTS, list(self.network.heads).index(name), self.epochs_done
+        ).standard_normal(shape)
 
     def _encoded(self, prompts: Ints) -> torch.Tensor:
         """(A, width) of the answers to these prompts; prompts shared out among the processes."""
         shares = [self._corpus.rows(prompts[rank :: self.world]) for rank in range(self.world)]
-        mine, answers = shares[self.rank], self._corpus.answers
+        mine = shares[self.rank]
+        answers = self._corpus.answers
         encoded = torch.zeros(len(answers), self.network.encoder.width)
-        for rows, h in self._gathered((mine, self.network.encoder.encode([answers[row] for row in mine], max(map(len, shares))))):
+        for rows, h in self._gathered(
+            (
+                mine,
+                self.network.encoder.encode([answers[row] for row in mine], max(map(len, shares))),
+            )
+        ):
             encoded[rows] = h
         return encoded
 
@@ -190,9 +298,17 @@ class Training:
         return parts
 
     def state(self) -> dict[str, Any]:
-        """All that an epoch hangs on. All workers must ask for it; where they share layers, the first alone is given it."""
-        kept, own = _kept(self.network), {name: torch.as_tensor(drawn) for name, drawn in self.own.items()}
-        network = {name: value for name, value in get_model_state_dict(self.network, options=WHOLE).items() if name in kept}
+        """All that an epoch hangs on.
+
+        All workers must ask for it; where they share layers, the first alone is given it.
+        """
+        kept = _kept(self.network)
+        own = {name: torch.as_tensor(drawn) for name, drawn in self.own.items()}
+        network = {
+            name: value
+            for name, value in get_model_state_dict(self.network, options=WHOLE).items()
+            if name in kept
+        }
         optimizer = get_optimizer_state_dict(self.network, self.optimizer, options=WHOLE)
         return {"network": network, "optimizer": optimizer, "own": own, "epochs": self.epochs_done}
 
@@ -200,7 +316,10 @@ class Training:
         """Go on from `state`."""
         missing = set(_kept(self.network)) ^ set(state["network"])
         if missing:
-            raise ElectorateError(f"reward: the checkpoint is of another network ({sorted(missing)[0]}); train anew in another folder")
+            raise ElectorateError(
+                f"reward: the checkpoint is of another network ({sorted(missing)[0]}); train anew "
+                "in another folder"
+            )
         of_whole = StateDictOptions(full_state_dict=True, strict=False)
         set_model_state_dict(self.network, state["network"], options=of_whole)
         set_optimizer_state_dict(self.network, self.optimizer, state["optimizer"], options=of_whole)
@@ -228,7 +347,11 @@ def _groups(network: Network, plan: Plan) -> list[dict[str, Any]]:
     def kind(name: str) -> str:
         if name.startswith("encoder."):
             return "counters" if name in ("encoder.counter", "encoder.threshold") else "adapter"
-        return "ratings" if name.rsplit(".", 1)[-1] in ("strength", "eta", "log_scales", "position") else "heads"
+        return (
+            "ratings"
+            if name.rsplit(".", 1)[-1] in ("strength", "eta", "log_scales", "position")
+            else "heads"
+        )
 
     parameters: dict[str, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():

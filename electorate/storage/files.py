@@ -1,5 +1,8 @@
-"""Writing files so that a reader sees the whole of one or nothing, on a disk or in an object store."""
+"""Writing files so that a reader sees the whole of one or nothing, on a disk or in an object
+store.
+"""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,13 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from electorate.errors import ElectorateError
+from electorate.base.errors import StorageError
 from electorate.storage.places import ObjectPath, Place
 
 
 @contextmanager
 def replacing(place: Place) -> Iterator[Path]:
-    """A temporary file that takes the place's name when the block ends well, and goes when it does not."""
+    """A temporary file that takes the place's name when the block ends well, and goes when it
+    does not.
+    """
     if isinstance(place, ObjectPath):
         with _making_room(place), TemporaryDirectory(prefix="electorate-") as folder:
             temporary = Path(folder) / place.name
@@ -42,8 +47,9 @@ def _making_room(place: Place) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ElectorateError(
-            f"{place}: cannot be written: {error.strerror or error}; free space or give another --out; a run goes on with --resume"
+        raise StorageError(
+            f"{place}: cannot be written: {error.strerror or error}; free space or give another "
+            "folder"
         ) from None
 
 
@@ -59,7 +65,13 @@ def write_table(place: Place, table: pa.Table) -> None:
     repeating = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
     with replacing(place) as temporary:
         # Checksums, as a flipped bit may well decode to votes that nobody cast.
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=repeating or False, write_page_checksum=True)
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            use_dictionary=repeating or False,
+            write_page_checksum=True,
+        )
 
 
 def write_arrays(place: Place, **arrays: Any) -> None:
@@ -81,8 +93,25 @@ def copy(source: Place, to: Place) -> None:
             shutil.copyfile(source, temporary)
 
 
+def remove(place: Place) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if isinstance(place, Path):
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+        return
+    if place.is_dir():
+        for inside in place.iterdir():
+            remove(inside)
+        return
+    place.unlink(missing_ok=True)
+
+
 def read_table(place: Place, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file, or these columns of it; ElectorateError with one line if it is missing or damaged."""
+    """Read a Parquet file, or these columns of it; ElectorateError with one line if it is missing
+    or damaged.
+    """
 
     def table(source: Path | pa.NativeFile) -> pa.Table:
         return pq.ParquetFile(source, page_checksum_verification=True).read(columns)
@@ -90,20 +119,26 @@ def read_table(place: Place, columns: list[str] | None = None) -> pa.Table:
     try:
         return place.read(table) if isinstance(place, ObjectPath) else table(place)
     except (OSError, pa.ArrowException) as error:
-        raise ElectorateError(
-            f"{place}: not a readable Parquet file ({' '.join(str(error).split())}); remove it and run again with --resume"
+        raise StorageError(
+            f"{place}: not a readable Parquet file ({' '.join(str(error).split())}); remove it, to "
+            "have it made again"
         ) from None
 
 
 def read_arrays(place: Place) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file, by name. Raises OSError, ValueError or BadZipFile if it is missing or damaged."""
+    """The arrays of an .npz file, by name.
+
+    Raises OSError, ValueError or BadZipFile if it is missing or damaged.
+    """
     with np.load(BytesIO(place.read_bytes())) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 
 @contextmanager
 def local(place: Place) -> Iterator[Path]:
-    """A file, or a folder and all that is in it, on this machine: where it lies, or a copy that goes with the block."""
+    """A file, or a folder and all that is in it, on this machine: where it lies, or a copy that
+    goes with the block.
+    """
     if isinstance(place, ObjectPath):
         with TemporaryDirectory(prefix="electorate-") as folder:
             copied = Path(folder) / place.name
@@ -112,3 +147,9 @@ def local(place: Place) -> Iterator[Path]:
             yield copied
     else:
         yield place
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,9 @@
 """One run at a time in a folder.
 
-On a disk the operating system keeps the lock, which goes with the process however it ends. In an object store it is an object
-that its holder writes anew every BEAT_S seconds: whoever finds one watches it for a while, and takes it over if it stands still.
-That asks nothing of anybody's clock. Two that begin within the same second may both go on there; they write the same votes.
+On a disk the operating system keeps the lock, which goes with the process however it ends. In an
+object store it is an object that its holder writes anew every BEAT_S seconds: whoever finds one
+watches it for a while, and takes it over if it stands still. That asks nothing of anybody's clock.
+Two that begin within the same second may both go on there; they write the same votes.
 """
 
 import fcntl
@@ -16,7 +17,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
 from electorate.storage.places import ObjectPath, Place
 
 LOCK = ".lock"
@@ -26,13 +27,20 @@ WATCHED_S = 4 * BEAT_S
 
 @contextmanager
 def held(folder: Place) -> Iterator[None]:
-    """Hold the folder for this process. Raises ElectorateError if another one does, or the folder cannot be written."""
-    with _held_object(folder / LOCK) if isinstance(folder, ObjectPath) else _held_file(folder / LOCK):
+    """Hold the folder for this process.
+
+    Raises ElectorateError if another one does, or the folder cannot be written.
+    """
+    with (
+        _held_object(folder / LOCK) if isinstance(folder, ObjectPath) else _held_file(folder / LOCK)
+    ):
         yield
 
 
 def is_held(folder: Place) -> bool:
-    """Whether a process works on the folder: on a disk, one of this machine; in a store, which is watched for that, any."""
+    """Whether a process works on the folder: on a disk, one of this machine; in a store, which
+    is watched for that, any.
+    """
     lock = folder / LOCK
     if isinstance(lock, ObjectPath):
         return _changes(lock, _content(lock))
@@ -55,7 +63,10 @@ def _held_file(lock: Path) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(lock, os.O_CREAT | os.O_RDWR)
     except OSError as error:
-        raise ElectorateError(f"--out {lock.parent}: cannot be written: {error.strerror}; choose a folder you may write") from None
+        raise ElectorateError(
+            f"--out {lock.parent}: cannot be written: {error.strerror}; choose a folder you may "
+            "write"
+        ) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -69,7 +80,8 @@ def _held_file(lock: Path) -> Iterator[None]:
 def _held_object(lock: ObjectPath) -> Iterator[None]:
     if _changes(lock, _content(lock)):
         raise _taken(lock)
-    name, over = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(8)}", threading.Event()
+    name = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(8)}"
+    over = threading.Event()
 
     def beat() -> None:
         for number in count(1):
@@ -114,4 +126,6 @@ def _content(lock: ObjectPath) -> str | None:
 
 
 def _taken(lock: Place) -> ElectorateError:
-    return ElectorateError(f"--out {lock.parent}: another run is writing here; wait for it or choose another folder")
+    return ElectorateError(
+        f"--out {lock.parent}: another run is writing here; wait for it or choose another folder"
+    )

@@ -1,7 +1,8 @@
-"""Where a run's files lie: a folder of this machine's file system, or an object store named by a URI, `s3://` or `gs://`.
+"""Where a run's files lie: a folder of this machine's file system, or an object store named by a
+URI, `s3://` or `gs://`.
 
-Both are asked in pathlib's words, so that what reads and writes a run need not know which of the two it is. A store keeps an object
-whole or not at all, as files.replacing does on a disk.
+Both are asked in pathlib's words, so that what reads and writes a run need not know which of the
+two it is. A store keeps an object whole or not at all, as files.replacing does on a disk.
 """
 
 import logging
@@ -19,25 +20,34 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError, StorageError
 
-LOG = logging.getLogger("object_store")  # not under electorate: a run's log may lie in the very store that is away
+LOG = logging.getLogger(
+    "object_store"
+)  # not under electorate: a run's log may lie in the very store that is away
 SCHEMES = ("s3", "gs")
-PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)  # between tries; each try has the client's own, some seconds of them
+PAUSES_S = (
+    1.0,
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+)  # between tries; each try has the client's own, some seconds of them
 OF_THE_STORE = re.compile(r"AWS Error|google::cloud")
 PASSES = re.compile(
     r"NETWORK_CONNECTION|SLOW_DOWN|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|REQUEST_TIMEOUT|THROTTLING|UNAVAILABLE|DEADLINE_EXCEEDED|curlCode"
 )
-SAYS_MORE = "what is written is kept, and --resume goes on"
 T = TypeVar("T")
 _away: set[str] = set()  # stores that did not answer for as long as they were waited for
 
 
 @dataclass(frozen=True, order=True)
 class ObjectPath:
-    """An object, or what pathlib would call a folder of them. root: s3://BUCKET; key: parts joined by /; options: the URI's query.
+    """An object, or what pathlib would call a folder of them. root: s3://BUCKET; key: parts
+    joined by /; options: the URI's query.
 
-    Methods do what pathlib's of the same name do. Raises ElectorateError where the store refuses, or has not answered for a minute.
+    Methods do what pathlib's of the same name do. Raises ElectorateError where the store refuses,
+    or has not answered for a minute.
     """
 
     root: str
@@ -102,7 +112,9 @@ class ObjectPath:
         return self.read_bytes().decode(encoding)
 
     def read(self, reader: Callable[[pa.NativeFile], T]) -> T:
-        """What the reader makes of the object, of which it need not fetch all; it may be called again. Raises what the reader raises."""
+        """What the reader makes of the object, of which it need not fetch all; it may be called
+        again. Raises what the reader raises.
+        """
 
         def with_file() -> T:
             with self.filesystem.open_input_file(self.path) as file:
@@ -114,7 +126,8 @@ class ObjectPath:
         """Make it this, whole."""
 
         def at_once() -> None:
-            # In one piece: a stream that is closed after an error in between would keep what it has.
+            # In one piece: a stream that is closed after an error in between would keep what it
+            # has.
             with self.filesystem.open_output_stream(self.path) as stream:
                 stream.write(content)
 
@@ -139,9 +152,12 @@ class ObjectPath:
     def listing(self) -> dict[str, float]:
         """See `listing`."""
 
-        # pyarrow finds a folder in Google's store only if somebody made an object of that name, so what is in folders is listed too.
+        # pyarrow finds a folder in Google's store only if somebody made an object of that name, so
+        # what is in folders is listed too.
         def infos() -> Any:
-            selector = pafs.FileSelector(self.path, allow_not_found=True, recursive=self.root.startswith("gs"))
+            selector = pafs.FileSelector(
+                self.path, allow_not_found=True, recursive=self.root.startswith("gs")
+            )
             return self.filesystem.get_file_info(selector)
 
         found = dict[str, float]()
@@ -154,7 +170,10 @@ class ObjectPath:
         return self._tried(lambda: self.filesystem.get_file_info(self.path).type)
 
     def _tried(self, ask: Callable[[], T]) -> T:
-        """The answer, once the store gives one. A store that somebody in this process gave up is asked once, so that a run can end."""
+        """The answer, once the store gives one.
+
+        A store that somebody in this process gave up is asked once, so that a run can end.
+        """
         pauses = iter(PAUSES_S)
         while True:
             try:
@@ -169,7 +188,7 @@ class ObjectPath:
                 pause = next(pauses, None) if passes and self.root not in _away else None
                 if pause is None:
                     _away.update([self.root] if passes else [])
-                    raise ElectorateError(f"{self}: the object store: {said[:300]}; {SAYS_MORE}") from None
+                    raise StorageError(f"{self}: the object store: {said[:300]}") from None
                 LOG.warning(f"{self.root} does not answer, asked again in {pause:g} s")
                 time.sleep(pause)
             else:
@@ -181,9 +200,11 @@ Place: TypeAlias = Path | ObjectPath
 
 
 def place(text: str) -> Place:
-    """A path, or a URI as pyarrow takes it: s3://BUCKET/KEY?region=...&endpoint_override=..., gs://BUCKET/KEY, file:///PATH.
+    """A path, or a URI as pyarrow takes it: s3://BUCKET/KEY?region=...&endpoint_override=...,
+    gs://BUCKET/KEY, file:///PATH.
 
-    Raises ElectorateError for any other, and for one that holds a secret, which logs and manifests would keep.
+    Raises ElectorateError for any other, and for one that holds a secret, which logs and manifests
+    would keep.
     """
     if "://" not in text:
         return Path(text)
@@ -191,20 +212,28 @@ def place(text: str) -> Place:
     if parts.scheme == "file":
         return Path(parts.path)
     if parts.scheme not in SCHEMES or not parts.netloc:
-        raise ElectorateError(f"{text}: not a place for files; allowed are a path and {', '.join(f'{s}://BUCKET/KEY' for s in SCHEMES)}")
+        raise ElectorateError(
+            f"{text}: not a place for files; allowed are a path and "
+            f"{', '.join(f'{s}://BUCKET/KEY' for s in SCHEMES)}"
+        )
     if ":" in parts.netloc.rpartition("@")[0]:
         raise ElectorateError(
-            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}: no keys in a URI; put them where the store's own clients look "
+            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}: no keys in a URI; put them where "
+            "the store's own clients look "
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or GOOGLE_APPLICATION_CREDENTIALS)"
         )
     key = PurePosixPath(parts.path.strip("/"))
     if not key.name or ".." in key.parts:
-        raise ElectorateError(f"{text}: names no folder in the bucket; give {parts.scheme}://{parts.netloc}/KEY")
+        raise ElectorateError(
+            f"{text}: names no folder in the bucket; give {parts.scheme}://{parts.netloc}/KEY"
+        )
     return ObjectPath(f"{parts.scheme}://{parts.netloc}", key, parts.query)
 
 
 def listing(folder: Place) -> dict[str, float]:
-    """Name to when it was written last, seconds since 1970, of all that is in a folder; nothing where there is none."""
+    """Name to when it was written last, seconds since 1970, of all that is in a folder; nothing
+    where there is none.
+    """
     if isinstance(folder, ObjectPath):
         return folder.listing()
     found = dict[str, float]()
@@ -216,9 +245,14 @@ def listing(folder: Place) -> dict[str, float]:
 
 @lru_cache
 def _opened(root: str, options: str) -> tuple[Any, str]:
-    """pyarrow's file system and what it calls the bucket. Raises OSError where the store does not say which region it is in."""
+    """pyarrow's file system and what it calls the bucket.
+
+    Raises OSError where the store does not say which region it is in.
+    """
     if root.startswith("gs") and "retry_limit_seconds" not in options:
-        options = "&".join(part for part in (options, "retry_limit_seconds=10") if part)  # it is 15 min otherwise
+        options = "&".join(
+            part for part in (options, "retry_limit_seconds=10") if part
+        )  # it is 15 min otherwise
     try:
         filesystem, bucket = pafs.FileSystem.from_uri(f"{root}?{options}" if options else root)
     except pa.ArrowInvalid as error:

@@ -6,30 +6,38 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
 
 Answer = Mapping[str, Any]
 
 
 class ResponseCache:
-    """Answers by key (a SHA-256 of model, settings and prompt) in an SQLite file; one writer, the driver."""
+    """Answers by key (a SHA-256 of model, settings and prompt) in an SQLite file; one writer,
+    the driver.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=60)
             self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) "
+                "WITHOUT ROWID"
+            )
         except (OSError, sqlite3.Error) as error:
             raise ElectorateError(
-                f"{path}: the answers' cache cannot be opened: {error}; set cluster.cache_dir to a folder you may write"
+                f"{path}: the answers' cache cannot be opened: {error}; set cluster.cache_dir to a "
+                "folder you may write"
             ) from None
 
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
         """The answers that are there, by key."""
         found = {}
         for key in keys:
-            row = self._database.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+            row = self._database.execute(
+                "SELECT answer FROM answers WHERE key = ?", (key,)
+            ).fetchone()
             if row:
                 found[key] = json.loads(row[0])
         return found

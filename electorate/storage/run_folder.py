@@ -1,17 +1,20 @@
 """A run's folder: where each result lies, and what state the run is in."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from electorate import config_file
-from electorate.contest import Contest
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
 from electorate.storage import files
 from electorate.storage.lock import LOCK
 from electorate.storage.places import Place, listing
 
 Manifest = dict[str, Any]
+# Of a run's folder, from 1 on; whoever changes it lets read_manifest bring older ones forward.
+FORMAT = 2
+# From this format on the manifest's config_hash and digests of tables are checked.
+CHECKED = 2
 
 
 class RunFolder:
@@ -27,9 +30,11 @@ class RunFolder:
         self.responses = path / "responses.parquet"
         self.features = path / "features.parquet"
         self.votes = path / "votes"
+        self.truth = path / "truth.parquet"
         self.leaderboard = path / "ratings" / "leaderboard.parquet"
         self.prior = path / "ratings" / "prior.npz"
         self.users = path / "ratings" / "users"
+        self.people = path / "ratings" / "people.parquet"
         self.rewards = path / "rewards"
         self.findings = path / "findings.json"
         self.metrics = path / "metrics.parquet"
@@ -45,40 +50,65 @@ class RunFolder:
         try:
             manifest: Manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ElectorateError(f"{self.path}: not a run's folder (no manifest.json); give the --out of a run") from None
+            raise ElectorateError(
+                f"{self.path}: not a run's folder (no manifest.json); give the --out of a run"
+            ) from None
         except (OSError, ValueError) as error:
             raise ElectorateError(f"{self.manifest}: cannot be read: {error}") from None
+        if manifest.get("format", 1) > FORMAT:
+            raise ElectorateError(
+                f"{self.path}: was written by a later version of Electorate (format "
+                f"{manifest['format']}, this one reads up to {FORMAT}); install that version"
+            )
         return manifest
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest whole."""
-        files.write_text(self.manifest, json.dumps(manifest, indent=2) + "\n")
+        files.write_text(self.manifest, json.dumps({"format": FORMAT, **manifest}, indent=2) + "\n")
 
-    def claim(self, config: Contest, resume: bool) -> Manifest | None:
-        """Take the folder for this config: None if it is new, else the manifest of the run to go on with.
+    def claim(
+        self, config: str, digest: str, digest_of: Callable[[Place], str], resume: bool
+    ) -> Manifest | None:
+        """Take the folder for a config.
 
-        Raises ElectorateError if the folder holds another config's run, an unfinished run and
-        `resume` is false, or files that are no run's.
+        Returns None if it is new, else the manifest of the run to go on with.
+
+        Args:
+            config: its text.
+            digest: its hash.
+            digest_of: reads a config file and returns its hash.
+            resume: whether to go on with an unfinished run.
+
+        Raises:
+            ElectorateError: the folder holds another config's run, an unfinished run and `resume`
+                is false, or files that are no run's.
         """
         if not self.manifest.exists():
             self.require_empty("files that are no run's")
-            files.write_text(self.config, config_file.dump(config))
+            files.write_text(self.config, config)
             return None
         manifest = self.read_manifest()
         if "config_hash" not in manifest:
-            raise ElectorateError(f"--out {self.path}: holds a comparison that is no run; give an empty or new folder")
-        if manifest["config_hash"] != config.digest():
             raise ElectorateError(
-                f"--out {self.path}: holds a run of another config (hash {manifest['config_hash'][:12]}, "
-                f"this one {config.digest()[:12]}); choose another folder"
+                f"--out {self.path}: holds a comparison that is no run; give an empty or new folder"
+            )
+        # Not by the manifest's hash, which another version may have taken otherwise.
+        held = digest_of(self.config)
+        if held != digest:
+            raise ElectorateError(
+                f"--out {self.path}: holds a run of another config (hash {held[:12]}, "
+                f"this one {digest[:12]}); choose another folder"
             )
         if manifest["status"] != "complete" and not resume:
-            raise ElectorateError(f"--out {self.path}: holds an unfinished run of this config; add --resume to go on with it")
+            raise ElectorateError(
+                f"--out {self.path}: holds an unfinished run of this config; add --resume to go on "
+                "with it"
+            )
         if isinstance(self.votes, Path):
             for unfinished in self.votes.rglob(".*.tmp"):
                 # Of writers that were killed; on a full disk their room is needed.
                 unfinished.unlink(missing_ok=True)
-        return manifest
+        return manifest | {"format": FORMAT, "config_hash": digest}
 
     def require_empty(self, what: str = "files already") -> None:
         """ElectorateError if there is anything in the folder."""

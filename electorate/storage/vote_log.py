@@ -12,9 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from electorate.errors import ElectorateError
-from electorate.judges import Ballots
-from electorate.scale import Ints
+from electorate.base.errors import ElectorateError, StorageError
+from electorate.base.scale import Ints
 from electorate.storage import files
 from electorate.storage.places import Place, listing
 
@@ -33,16 +32,22 @@ SCHEMA = pa.schema(
         ("judge", pa.dictionary(pa.int8(), pa.string())),
     ]
 )
+KEYS = ("user_id", "step")  # of a vote
+FORMAT = 1  # in each file's metadata; files without one are of the first
 BLOCK_FILE = re.compile(r"block=(\d+)\.parquet")
 
 
 class VoteLog:
-    """The votes under one folder. Models are indices into the contestants, named in each file's metadata."""
+    """The votes under one folder.
+
+    Models are indices into the contestants, named in each file's metadata.
+    """
 
     def __init__(self, folder: Place, contestants: Sequence[str]) -> None:
         self.folder = folder
         self._contestants = len(contestants)
-        self.schema = SCHEMA.with_metadata({"contestants": json.dumps(list(contestants))})
+        names = json.dumps(list(contestants))
+        self.schema = SCHEMA.with_metadata({"contestants": names, "format": str(FORMAT)})
 
     def path(self, round_: int, block: int) -> Place:
         """Where the votes of a block's round lie."""
@@ -53,8 +58,13 @@ class VoteLog:
         return self.path(round_, block).exists()
 
     def blocks(self, round_: int) -> dict[int, float]:
-        """Which blocks' votes of this round are there, and when each was written, seconds since 1970; the folder is asked once."""
-        found = ((BLOCK_FILE.fullmatch(name), written) for name, written in listing(self.folder / f"round={round_}").items())
+        """Which blocks' votes of this round are there, and when each was written, seconds since
+        1970; the folder is asked once.
+        """
+        found = (
+            (BLOCK_FILE.fullmatch(name), written)
+            for name, written in listing(self.folder / f"round={round_}").items()
+        )
         return {int(match[1]): written for match, written in found if match}
 
     def write(self, round_: int, block: int, votes: pa.Table) -> None:
@@ -62,48 +72,79 @@ class VoteLog:
         files.write_table(self.path(round_, block), votes)
 
     def read(self, round_: int, block: int, columns: list[str] | None = None) -> pa.Table:
-        """A block's votes, or these columns of them, in (user, step) order."""
-        votes = files.read_table(self.path(round_, block), columns)
-        expected = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns], self.schema.metadata)
+        """A block's votes, or these columns of them, in (user, step) order.
+
+        Raises:
+            ElectorateError: the file is missing, damaged, or holds what no vote of this run can be.
+        """
+        keys = [] if columns is None else [name for name in KEYS if name not in columns]
+        read = None if columns is None else [*columns, *keys]
+        votes = files.read_table(self.path(round_, block), read)
+        format_ = int((votes.schema.metadata or {}).get(b"format", b"1"))
+        if format_ > FORMAT:
+            raise ElectorateError(
+                f"{self.path(round_, block)}: was written by a later version of Electorate (format "
+                f"{format_}, this one reads up to {FORMAT}); install that version"
+            )
+        expected = (
+            self.schema
+            if read is None
+            else pa.schema([self.schema.field(name) for name in read], self.schema.metadata)
+        )
         if not votes.schema.equals(expected):
-            raise ElectorateError(f"{self.path(round_, block)}: not a vote file of this run; remove it and run again with --resume")
+            raise StorageError(
+                f"{self.path(round_, block)}: not a vote file of this run; remove it, to have it "
+                "made again"
+            )
         if wrong := self._wrong(votes):
-            raise ElectorateError(f"{self.path(round_, block)}: {wrong}; remove it and run again with --resume")
-        return votes
+            raise StorageError(
+                f"{self.path(round_, block)}: {wrong}; remove it, to have it made again"
+            )
+        votes = self._in_order(round_, block, votes)
+        return votes.drop_columns(keys) if keys else votes
+
+    def _in_order(self, round_: int, block: int, votes: pa.Table) -> pa.Table:
+        """By user, then by step: whoever rewrites a file may have put its rows in any order."""
+        key = column(votes, "user_id") << 32 | column(votes, "step")
+        if (key[1:] > key[:-1]).all():
+            return votes
+        order = np.argsort(key, kind="stable")
+        if (key[order][1:] == key[order][:-1]).any():
+            raise StorageError(
+                f"{self.path(round_, block)}: holds a vote twice (the same user_id and step); "
+                "remove it, to have it made again"
+            )
+        return votes.take(order)
 
     def _wrong(self, votes: pa.Table) -> str | None:
         """What no vote of this run can say, in columns that are there."""
-        limits = {"model_a": self._contestants, "model_b": self._contestants, "outcome": 4, "first_shown": 2}
+        limits = {
+            "model_a": self._contestants,
+            "model_b": self._contestants,
+            "outcome": 4,
+            "first_shown": 2,
+        }
         for name, allowed in limits.items():
             if name in votes.column_names and len(votes):
-                ends, missing = pc.min_max(votes[name]).as_py(), votes[name].null_count
+                ends = pc.min_max(votes[name]).as_py()
+                missing = votes[name].null_count
+                if name == "first_shown" and missing == len(votes):
+                    continue  # not known, where both orders were judged
                 if missing or ends["min"] < 0 or ends["max"] >= allowed:
-                    return f"{name} must be from 0 to {allowed - 1}, not from {ends['min']} to {ends['max']} with {missing} missing"
-        if {"model_a", "model_b"} <= set(votes.column_names) and pc.any(pc.equal(votes["model_a"], votes["model_b"])).as_py():
+                    return (
+                        f"{name} must be from 0 to {allowed - 1}, not from {ends['min']} to "
+                        f"{ends['max']} with {missing} missing"
+                    )
+        if {"model_a", "model_b"} <= set(votes.column_names) and pc.any(
+            pc.equal(votes["model_a"], votes["model_b"])
+        ).as_py():
             return "a model is set against itself"
         return None
 
-    def table(self, ballots: Ballots, user_id: Ints, first_step: int, judge: str) -> pa.Table:
-        """Ballots of shape (n, v) as the log's columns, user by user."""
-        n, v = ballots.outcome.shape
-        p_a, p_b, p_tie = (pa.array(ballots.probabilities[..., i].ravel(), pa.float32()) for i in range(3))
-        judges = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n * v, np.int8)), [judge])
-        columns = [
-            pa.array(np.repeat(user_id, v), pa.int64()),
-            pa.array(ballots.prompt.ravel(), pa.int32()),
-            pa.array(ballots.pairs.a.ravel(), pa.int16()),
-            pa.array(ballots.pairs.b.ravel(), pa.int16()),
-            pa.array(ballots.outcome.ravel(), pa.int8()),
-            pa.array(ballots.pairs.first_shown.ravel(), pa.int8()),
-            p_a,
-            p_b,
-            p_tie,
-            pa.array(np.tile(np.arange(first_step, first_step + v), n), pa.int32()),
-            judges,
-        ]
-        return pa.Table.from_arrays(columns, schema=self.schema)
-
 
 def column(votes: pa.Table, name: str) -> Ints:
-    """A whole-number column as int64."""
-    return votes.column(name).to_numpy().astype(np.int64)
+    """A whole-number column as int64; -1 where a value is not known."""
+    values = votes.column(name)
+    if values.null_count:
+        values = values.fill_null(-1)
+    return values.to_numpy().astype(np.int64)

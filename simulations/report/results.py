@@ -5,10 +5,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from electorate.evaluation.results import EVERYONE
 from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
-from simulations.evaluate import EVERYONE
 
 Values = dict[tuple[str, str, str], dict[str, Any]]  # system, prompts, metric
 

@@ -3,35 +3,26 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import ray
 
 from actors.cohort import CohortActor
 from actors.pool import ATTEMPTS, CohortPool
 from actors.ranking import RankingActor
-from cluster.session import connected
-from electorate import founding, prompts
-from electorate.cohort import Cohort
-from electorate.config import Config
-from electorate.config_file import dump
-from electorate.errors import ElectorateError
-from electorate.features import AXES
+from electorate.base.errors import ElectorateError
+from electorate.config.config_file import dump
+from electorate.config.run import Config
+from electorate.data import prompts, run_files
+from electorate.population import planted
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
-from tests.conftest import RayCluster, made_config
-from tests.electorate.test_personas import made_electorate, population
-
-
-@pytest.fixture
-def on_ray(ray_cluster: RayCluster) -> Iterator[None]:
-    with connected(ray_cluster.address, 1.0):
-        yield
+from electorate.study.cohort import Cohort
+from tests.conftest import made_config
+from tests.electorate.population.test_personas import made_electorate, population
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, num_cpus=0)
@@ -39,7 +30,9 @@ class Worker:
     async def ping(self) -> None: ...
 
     async def work(self, block: int, die: Path | None) -> int:
-        """Dies by SIGKILL if the file `die` is there, and takes it along; a folder stays, and kills every time."""
+        """Dies by SIGKILL if the file `die` is there, and takes it along; a folder stays, and
+        kills every time.
+        """
         if die is not None and die.exists():
             if die.is_file():
                 die.unlink()
@@ -54,7 +47,9 @@ def test_a_lost_actors_block_is_done_again(on_ray: None, tmp_path: Path) -> None
     die = tmp_path / "die"
     die.touch()
     pool = CohortPool([Worker.remote(), Worker.remote()])
-    results = pool.map(8, lambda actor, block: actor.work.remote(block, die if block == 3 else None))
+    results = pool.map(
+        8, lambda actor, block: actor.work.remote(block, die if block == 3 else None)
+    )
     assert results == [block * block for block in range(8)]
     assert not die.exists()
 
@@ -63,12 +58,16 @@ def test_a_lone_actor_is_waited_for(on_ray: None, tmp_path: Path) -> None:
     die = tmp_path / "die"
     die.touch()
     pool = CohortPool([Worker.remote()])
-    assert pool.map(3, lambda actor, block: actor.work.remote(block, die if block == 1 else None)) == [0, 1, 4]
+    assert pool.map(
+        3, lambda actor, block: actor.work.remote(block, die if block == 1 else None)
+    ) == [0, 1, 4]
 
 
 def test_a_poison_block_is_set_aside_and_the_others_are_done(on_ray: None, tmp_path: Path) -> None:
     pool = CohortPool([Worker.remote(), Worker.remote()])
-    results = pool.run(range(6), lambda actor, block: actor.work.remote(block, tmp_path if block == 2 else None))
+    results = pool.run(
+        range(6), lambda actor, block: actor.work.remote(block, tmp_path if block == 2 else None)
+    )
     done = [next(results)[0] for _ in range(5)]
     assert sorted(done) == [0, 1, 3, 4, 5]
     with pytest.raises(ElectorateError, match=rf"blocks \[2\] were lost {ATTEMPTS} times"):
@@ -86,24 +85,29 @@ def made_run(path: Path, config: Config) -> RunFolder:
     files.write_text(folder.config, dump(config))
     electorate = made_electorate(config)
     files.write_table(folder.prompts, prompts.select(config).table())
-    flat = electorate.z.reshape(-1, len(AXES))
-    files.write_table(folder.features, pa.table({axis: flat[:, i] for i, axis in enumerate(AXES)}))
+    features = run_files.features_table(electorate.z, config.contestant_names)
+    files.write_table(folder.features, features)
     return folder
 
 
-def test_the_ranking_counts_every_vote_once_through_kills_of_itself_and_of_cohorts(on_ray: None, tmp_path: Path) -> None:
+def test_the_ranking_counts_every_vote_once_through_kills_of_itself_and_of_cohorts(
+    on_ray: None, tmp_path: Path
+) -> None:
     config = made_config(population=population(size=12 * 4096), votes={"checkpoints": [2]})
     folder = made_run(tmp_path / "run", config)
     ranking = RankingActor.remote(folder.path)
     cohorts = [CohortActor.options(num_cpus=0).remote(folder.path) for _ in range(2)]
-    results = CohortPool(cohorts).run(range(12), lambda actor, block: actor.judge.remote(0, block, None, ranking))
+    results = CohortPool(cohorts).run(
+        range(12), lambda actor, block: actor.vote.remote("judge", ranking, 0, block, None)
+    )
     for done, _ in enumerate(results):
         if done == 2:
             ray.kill(ranking, no_restart=False)
         if done == 5:
             ray.kill(cohorts[0], no_restart=False)
     assert ray.get(ranking.votes.remote()) == 2 * config.population.size
-    undisturbed, again = Cohort(founding.of_run(folder), tmp_path / "again"), VoteLog(tmp_path / "again", config.contestant_names)
+    undisturbed = Cohort(planted.of_run(folder), RunFolder(tmp_path / "again"))
+    again = VoteLog(tmp_path / "again" / "votes", config.contestant_names)
     log = VoteLog(folder.votes, config.contestant_names)
     for block in range(12):
         undisturbed.judge(0, block)
@@ -115,7 +119,7 @@ def test_a_restarted_ranking_rates_as_before(on_ray: None, tmp_path: Path) -> No
     folder = made_run(tmp_path / "run", config)
     ranking = RankingActor.remote(folder.path)
     cohort = CohortActor.options(num_cpus=0).remote(folder.path)
-    ray.get([cohort.judge.remote(0, block, None, ranking) for block in (0, 1)])
+    ray.get([cohort.vote.remote("judge", ranking, 0, block, None) for block in (0, 1)])
     before, _ = ray.get(ranking.rate.remote(0))
     ray.kill(ranking, no_restart=False)
     time.sleep(0.5)

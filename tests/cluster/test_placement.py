@@ -5,10 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
+from actors.ray_pool import HEAD
 from cluster import placement
-from cluster.placement import HEAD, Part, Room
-from electorate.config import Config
-from electorate.errors import ElectorateError
+from cluster.placement import Part, Room
+from electorate.base.errors import ElectorateError
+from electorate.config.run import Config
 from simulations import plan
 from tests.conftest import plain_config
 
@@ -20,8 +21,16 @@ def config(**changes: object) -> Config:
 
 
 def parts(gpus: int = 1, replicas: int = 1, cohorts: int = 2, share: float = 1.0) -> list[Part]:
-    kwargs = {"tensor_parallel_size": gpus} | ({"gpu_memory_utilization": share} if share < 1 else {})
-    model = {"engine": "vllm", "source": "o/m", "replicas": replicas, "gpu_share": share, "engine_kwargs": kwargs}
+    kwargs = {"tensor_parallel_size": gpus} | (
+        {"gpu_memory_utilization": share} if share < 1 else {}
+    )
+    model = {
+        "engine": "vllm",
+        "source": "o/m",
+        "replicas": replicas,
+        "gpu_share": share,
+        "engine_kwargs": kwargs,
+    }
     made = config(models={"m": model}, cluster={"cohorts": cohorts})
     return plan.of_run(made, made.models)  # type: ignore[arg-type]
 
@@ -42,7 +51,10 @@ def test_a_plan_says_what_goes_where_before_anything_starts() -> None:
     [
         (parts(replicas=4), TWO),
         (parts(replicas=8, share=0.5), TWO),
-        (parts(replicas=12, cohorts=40), Room(TWO.alive, [({"CPU": 8.0, "GPU": 8.0}, 1), ({"CPU": 4.0}, 3)])),
+        (
+            parts(replicas=12, cohorts=40),
+            Room(TWO.alive, [({"CPU": 8.0, "GPU": 8.0}, 1), ({"CPU": 4.0}, 3)]),
+        ),
     ],
 )
 def test_what_fits_is_let_through(wanted: list[Part], room: Room) -> None:
@@ -52,8 +64,12 @@ def test_what_fits_is_let_through(wanted: list[Part], room: Room) -> None:
 @pytest.mark.parametrize(
     ("wanted", "room", "says"),
     [
-        (parts(replicas=5), TWO, r"engine m \(5 x 1 GPU\) finds no room .* 4 GPU on one; lower models.m.replicas"),
-        (parts(cohorts=21), TWO, r"cohorts \(21 x 0.5 CPU\) finds no room"),
+        (
+            parts(replicas=5),
+            TWO,
+            r"engine m \(5 x 1 GPU\) does not fit .* 4 GPU on one; lower models.m.replicas",
+        ),
+        (parts(cohorts=21), TWO, r"cohorts \(21 x 0.5 CPU\) does not fit"),
         # Ten halves of a GPU are five GPUs, and a half on each of two is none.
         (parts(replicas=9, share=0.5), TWO, r"9 x 0.5 GPU"),
         (parts(replicas=2, share=0.6), Room([{"CPU": 9.0, "GPU": 1.0, HEAD: 1.0}]), r"2 x 0.6 GPU"),
@@ -68,7 +84,13 @@ def test_what_never_fits_is_one_line(wanted: list[Part], room: Room, says: str) 
 
 def test_cpus_that_are_there_in_pieces_hold_no_larger_piece() -> None:
     whole = [Part("cohorts", 1, [{"CPU": 3.0}], "throughout", "", "cluster.cpus_per_cohort")]
-    with pytest.raises(ElectorateError, match=r"cohorts \(1 x 3 CPU\) finds no room beside the rest: 2 nodes with 4 CPU and 0 GPU"):
+    with pytest.raises(
+        ElectorateError,
+        match=(
+            r"cohorts \(1 x 3 CPU\) does not fit beside the other parts: 2 nodes with 4 CPU and 0 "
+            r"GPU"
+        ),
+    ):
         placement.require(whole, Room([{"CPU": 2.0}, {"CPU": 2.0}]))
 
 
@@ -76,14 +98,25 @@ def test_training_comes_when_the_engines_are_gone() -> None:
     engine = Part("engine m", 1, [{"CPU": 2.0}], "answers", "", "")
     training = Part("training", 2, [{"CPU": 1.0}], "training", "", "reward.workers")
     placement.require([engine, training], Room([{"CPU": 2.0}]))
-    assert placement.needed([engine, training, Part("cohorts", 2, [{"CPU": 0.5}], "throughout", "", "")], "CPU") == 3.0
+    assert (
+        placement.needed(
+            [engine, training, Part("cohorts", 2, [{"CPU": 0.5}], "throughout", "", "")], "CPU"
+        )
+        == 3.0
+    )
 
 
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        ({"gpu_share": 0.5}, "gpu_share: 0.5 of a GPU needs engine_kwargs.gpu_memory_utilization of at most that"),
-        ({"gpu_share": 0.5, "engine_kwargs": {"tensor_parallel_size": 2}}, "split over 2 GPUs takes them whole"),
+        (
+            {"gpu_share": 0.5},
+            "gpu_share: 0.5 of a GPU needs engine_kwargs.gpu_memory_utilization of at most that",
+        ),
+        (
+            {"gpu_share": 0.5, "engine_kwargs": {"tensor_parallel_size": 2}},
+            "split over 2 GPUs takes them whole",
+        ),
     ],
 )
 def test_a_share_of_a_gpu_is_checked(model: dict[str, object], says: str) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from cluster.session import connected
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
 from tests.conftest import ROOT, RayCluster, free_port
 
 CONNECT = """
 import sys
 from cluster.session import connected
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
 import ray
 try:
     with connected(sys.argv[1] or None, float(sys.argv[2])):
@@ -26,7 +26,9 @@ def connect(address: str, cpus: float, environment: dict[str, str]) -> str:
     """Connect in a process of its own, as Ray keeps an address and a token for a process's life."""
     command = [sys.executable, "-c", CONNECT, address, str(cpus)]
     path = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(Path.home())}
-    done = subprocess.run(command, env=path | environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, env=path | environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout.strip()
 
@@ -41,7 +43,8 @@ def test_a_local_ray_is_not_led_astray_by_a_dead_clusters_address(tmp_path: Path
         start = time.monotonic()
         assert connect("", 3.5, {}) == "CPUs 4.0"
         assert time.monotonic() - start < 60
-        # `auto` may find the session's cluster by its processes instead; without its token that is a refusal too.
+        # `auto` may find the session's cluster by its processes instead; without its token that is
+        # a refusal too.
         stale.write_text(f"127.0.0.1:{free_port()}")
         said = connect("auto", 1.0, {})
         assert said.startswith("refused: cluster.address: auto")
@@ -54,7 +57,10 @@ def test_a_local_ray_is_not_led_astray_by_a_dead_clusters_address(tmp_path: Path
 
 def test_an_address_where_nothing_listens_is_one_line_at_once() -> None:
     start = time.monotonic()
-    with pytest.raises(ElectorateError, match="nothing listens") as caught, connected(f"127.0.0.1:{free_port()}", 1.0):
+    with (
+        pytest.raises(ElectorateError, match="nothing listens") as caught,
+        connected(f"127.0.0.1:{free_port()}", 1.0),
+    ):
         pass
     assert "\n" not in str(caught.value)
     assert time.monotonic() - start < 10
@@ -68,6 +74,8 @@ def test_a_cluster_is_joined_with_its_token_and_refused_without(ray_cluster: Ray
     assert "\n" not in said
 
 
-def test_a_cluster_that_is_too_small_is_refused_before_anything_starts(ray_cluster: RayCluster) -> None:
+def test_a_cluster_that_is_too_small_is_refused_before_anything_starts(
+    ray_cluster: RayCluster,
+) -> None:
     said = connect(ray_cluster.address, 64.0, ray_cluster.environment)
     assert said.startswith("refused: cluster: 64 CPUs are asked for and the cluster has 2")

@@ -16,6 +16,7 @@ from tests.conftest import electorate_command, free_port
 class Served:
     folder: Path
     port: int = field(default_factory=free_port)
+    arguments: tuple[object, ...] = ()
     process: subprocess.Popen[str] | None = None
 
     @property
@@ -23,7 +24,9 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> "Served":
-        self.process = electorate_command("serve", self.folder, "--port", self.port)
+        self.process = electorate_command(
+            "serve", self.folder, "--port", self.port, *self.arguments
+        )
         assert self.process.stdout
         # Not by /readyz, which waits for standings alone and not for the reward model.
         for line in self.process.stdout:
@@ -43,18 +46,24 @@ class Served:
 
     def kill_everything(self) -> None:
         assert self.process is not None
-        everything = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
+        everything = [
+            *psutil.Process(self.process.pid).children(recursive=True),
+            psutil.Process(self.process.pid),
+        ]
         for one in everything:
             with suppress(psutil.Error):
                 one.kill()
         psutil.wait_procs(everything, timeout=20)
         self.process.communicate()
 
-    def stop(self) -> None:
+    def stop(self) -> str:
+        """Told to stop; what it wrote to stderr."""
         assert self.process is not None
+        err = ""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.communicate(timeout=60)
+                err = self.process.communicate(timeout=60)[1]
             except subprocess.TimeoutExpired:
                 self.kill_everything()
+        return err

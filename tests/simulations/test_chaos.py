@@ -1,4 +1,5 @@
-"""SIGKILL at random moments of whole runs on two raylets: whatever dies, the votes and the metrics are the undisturbed run's.
+"""SIGKILL at random moments of whole runs on two raylets: whatever dies, the votes and the
+metrics are the undisturbed run's.
 
 `make chaos RUNS=20` is this with more runs.
 """
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from electorate.population.voters import BLOCK
 from electorate.rewards import store
 from electorate.storage.run_folder import RunFolder
 from tests.conftest import RayCluster, electorate_command, plain_config, run_electorate
@@ -36,6 +38,7 @@ VICTIMS = {
     "engine": "",
 }
 EPOCHS = 4
+BLOCKS = 4
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +67,12 @@ class TwoRaylets:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def lose_everything(self) -> None:
-        """The head's node and the other at once; a new cluster takes their place, which knows nothing of the old one."""
-        everything = [child for process in self.cluster.processes for child in self._children(process)]
+        """The head's node and the other at once; a new cluster takes their place, which knows
+        nothing of the old one.
+        """
+        everything = [
+            child for process in self.cluster.processes for child in self._children(process)
+        ]
         for process in everything:
             with suppress(psutil.Error):
                 process.kill()
@@ -75,7 +82,9 @@ class TwoRaylets:
 
     @staticmethod
     def _children(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-        return psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        return (
+            psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        )
 
     def kill(self) -> None:
         """The second node, with all its workers; another one takes its place."""
@@ -85,7 +94,9 @@ class TwoRaylets:
         self._second = self.cluster.add_raylet()
 
     def kill_one(self, title: str, driver: subprocess.Popen[str]) -> bool:
-        """A process of this cluster that Ray titles so, as soon as there is one; False if the driver ends before."""
+        """A process of this cluster that Ray titles so, as soon as there is one; False if the
+        driver ends before.
+        """
         while driver.poll() is None:
             for process in self.cluster.processes:
                 for child in self._children(process):
@@ -99,39 +110,66 @@ class TwoRaylets:
 
 def contents(run: RunFolder) -> dict[str, object]:
     """All that is told of votes, and of what follows from them."""
-    votes = {str(path.relative_to(run.votes)): path.read_bytes() for path in sorted(run.votes.rglob("*.parquet"))}
-    tables = {path.name: pq.read_table(path).to_pylist() for path in (run.leaderboard, run.metrics, run.gains)}
+    votes = {
+        str(path.relative_to(run.votes)): path.read_bytes()
+        for path in sorted(run.votes.rglob("*.parquet"))
+    }
+    tables = {
+        path.name: pq.read_table(path).to_pylist()
+        for path in (run.leaderboard, run.metrics, run.gains)
+    }
     history = [{**epoch, "seconds": 0} for epoch in store.read_history(store.of_round(run, 1))]
     return votes | tables | {"history": history}
 
 
 def progress(run: RunFolder) -> int:
     """Units of work that can be seen from outside: blocks of votes and epochs."""
-    return len(list(run.votes.rglob("block=*.parquet"))) + len(store.read_history(store.of_round(run, 1)))
+    return len(list(run.votes.rglob("block=*.parquet"))) + len(
+        store.read_history(store.of_round(run, 1))
+    )
 
 
 def an_engine_is_killed(folder: Path, two_raylets: TwoRaylets, luck: random.Random) -> str:
-    """A real one, amid a run's answers. None that is stored is lost or asked for again; from these answers, frozen, an undisturbed run
+    """A real one, amid a run's answers.
+
+    None that is stored is lost or asked for again; from these answers, frozen, an undisturbed run
     has the same votes.
     """
     folder.mkdir()
     content = plain_config(
-        models={"m": {**SMALL, "concurrency": 8, "retries": 0}}, prompts={"per_archetype": 8}, votes={"checkpoints": [2, 5]}
+        models={"m": {**SMALL, "concurrency": 8, "retries": 0}},
+        prompts={"per_archetype": 8},
+        votes={"checkpoints": [2, 5]},
     )
     content["population"] = {"size": 9000, "archetypes": {"coder": {}, "academic": {}}}
-    content["contestants"] = [{"name": f"c{i}", "model": "m", "system": f"manner {i}", "max_tokens": 24} for i in range(4)]
-    content["evaluation"] = {"bootstrap": 50, "users": 50, "systems": ["global_bt", "elo_offset", "oracle"]}
+    content["contestants"] = [
+        {"name": f"c{i}", "model": "m", "system": f"manner {i}", "max_tokens": 24} for i in range(4)
+    ]
+    content["evaluation"] = {
+        "bootstrap": 50,
+        "users": 50,
+        "systems": ["global_bt", "elo_offset", "oracle"],
+    }
     content["cluster"] = {"cache_dir": str(folder), "cpus_per_cohort": 0, "serve_port": 0}
-    config, answers = folder / "config.yaml", folder / "answers.sqlite"
+    content["allow_cut_answers"] = True
+    config = folder / "config.yaml"
+    answers = folder / "answers.sqlite"
     config.write_text(yaml.safe_dump(content))
 
     def stored() -> dict[str, str]:
-        with closing(sqlite3.connect(answers, timeout=60)) as database, suppress(sqlite3.OperationalError):
+        with (
+            closing(sqlite3.connect(answers, timeout=60)) as database,
+            suppress(sqlite3.OperationalError),
+        ):
             return dict(database.execute("SELECT key, answer FROM answers"))
         return {}
 
-    run, again = RunFolder(folder / "killed"), RunFolder(folder / "again")
-    driver, moment = electorate_command("run", config, "--out", run.path, RAY_ADDRESS=two_raylets.cluster.address), luck.randint(1, 40)
+    run = RunFolder(folder / "killed")
+    again = RunFolder(folder / "again")
+    driver = electorate_command(
+        "run", config, "--out", run.path, RAY_ADDRESS=two_raylets.cluster.address
+    )
+    moment = luck.randint(1, 40)
     while driver.poll() is None and len(stored()) < moment:
         time.sleep(0.02)
     kept = stored()
@@ -144,7 +182,9 @@ def an_engine_is_killed(folder: Path, two_raylets: TwoRaylets, luck: random.Rand
     # Every request beyond the answers is one that failed with the engine.
     assert told["requests"] - sum(told["sent_again"].values()) == told["answers"] == len(stored())
     assert sum(told["sent_again"].values()) > 0
-    frozen = run_electorate("run", config, "--out", again.path, RAY_ADDRESS=two_raylets.cluster.address)
+    frozen = run_electorate(
+        "run", config, "--out", again.path, RAY_ADDRESS=two_raylets.cluster.address
+    )
     assert frozen.returncode == 0, frozen.stderr[-2000:]
     assert again.read_manifest()["stages"]["answers"]["asked"] == 0
     assert contents(again) == contents(run)
@@ -152,35 +192,63 @@ def an_engine_is_killed(folder: Path, two_raylets: TwoRaylets, luck: random.Rand
 
 
 @pytest.mark.timeout(600 + 200 * RUNS)
-def test_whatever_is_killed_the_run_is_the_same(stored: Callable[..., Path], tmp_path: Path, two_raylets: TwoRaylets) -> None:
-    reward = {"model": MINILM, "layers": 0, "score_head": False, "accelerator": "cpu", "workers": 2, "epochs": EPOCHS, "rank": 3}
+def test_whatever_is_killed_the_run_is_the_same(
+    stored: Callable[..., Path], tmp_path: Path, two_raylets: TwoRaylets
+) -> None:
+    reward = {
+        "model": MINILM,
+        "layers": 0,
+        "score_head": False,
+        "accelerator": "cpu",
+        "workers": 2,
+        "epochs": EPOCHS,
+        "rank": 3,
+    }
     config = stored(
         reward={**reward, "prompts_per_step": 6, "voters": 2000},
-        population={"size": 30_000, "archetypes": {"coder": {}, "academic": {}}},
+        population={"size": BLOCKS * BLOCK, "archetypes": {"coder": {}, "academic": {}}},
         prompts={"per_archetype": 12},
         votes={"checkpoints": [5, 20]},
-        evaluation={"bootstrap": 50, "users": 100, "newcomers": 0, "systems": ["global_bt", "elo_offset", "pooled_rm", "hybrid", "oracle"]},
+        evaluation={
+            "bootstrap": 50,
+            "users": 100,
+            "newcomers": 0,
+            "incremental": False,
+            "systems": ["global_bt", "elo_offset", "pooled_rm", "oracle"],
+        },
         cluster={"cohorts": 3, "cpus_per_cohort": 0},
     )
     whole = RunFolder(tmp_path / "whole")
-    undisturbed = run_electorate("run", config, "--out", whole.path, RAY_ADDRESS=two_raylets.cluster.address)
+    undisturbed = run_electorate(
+        "run", config, "--out", whole.path, RAY_ADDRESS=two_raylets.cluster.address
+    )
     assert undisturbed.returncode == 0, undisturbed.stderr[-2000:]
-    expected, total, luck = contents(whole), progress(whole), random.Random(7)
-    assert total == 2 * 8 + EPOCHS
+    expected = contents(whole)
+    total = progress(whole)
+    luck = random.Random(7)
+    assert total == 2 * BLOCKS + EPOCHS
 
     def start(run: RunFolder) -> subprocess.Popen[str]:
-        return electorate_command("run", config, "--out", run.path, "--resume", RAY_ADDRESS=two_raylets.cluster.address)
+        return electorate_command(
+            "run", config, "--out", run.path, "--resume", RAY_ADDRESS=two_raylets.cluster.address
+        )
 
-    # Everything in turn, so that few runs kill all kinds too; the moments are drawn. A run that ends before its victim was met is
-    # compared as the others are, and does not count.
-    killed, number = list[str](), 0
+    # Everything in turn, so that few runs kill all kinds too; the moments are drawn. A run that
+    # ends before its victim was met is compared as the others are, and does not count.
+    killed = list[str]()
+    number = 0
     while len(killed) < RUNS:
-        run, victim = RunFolder(tmp_path / f"killed{number}"), list(VICTIMS)[len(killed) % len(VICTIMS)]
+        run = RunFolder(tmp_path / f"killed{number}")
+        victim = list(VICTIMS)[len(killed) % len(VICTIMS)]
         if victim == "engine":
             killed.append(an_engine_is_killed(tmp_path / f"engine{number}", two_raylets, luck))
             number += 1
             continue
-        moment = luck.randint(2 * 8 + 1, total - 2) if victim == "training" else luck.randint(1, 2 * 8 + 1)
+        moment = (
+            luck.randint(2 * BLOCKS + 1, total - 2)
+            if victim == "training"
+            else luck.randint(1, 2 * BLOCKS + 1)
+        )
         driver = start(run)
         while driver.poll() is None and progress(run) < moment:
             time.sleep(0.005)
@@ -205,4 +273,7 @@ def test_whatever_is_killed_the_run_is_the_same(stored: Callable[..., Path], tmp
         shutil.rmtree(run.path)
         number += 1
         assert number < 2 * RUNS + 4, killed
-    print(f"{len(killed)} runs, each with a kill: {', '.join(killed)}; votes, ratings, metrics and training the same")
+    print(
+        f"{len(killed)} runs, each with a kill: {', '.join(killed)}; votes, ratings, metrics and "
+        "training the same"
+    )

@@ -1,4 +1,6 @@
-"""A run whose endpoint goes away amid the answers, as an engine does that dies and is started again."""
+"""A run whose endpoint goes away amid the answers, as an engine does that dies and is started
+again.
+"""
 
 import json
 import threading
@@ -14,9 +16,10 @@ import yaml
 
 from electorate.storage.run_folder import RunFolder
 from tests.conftest import RayCluster, made_text, plain_config, run_electorate
-from tests.electorate.test_personas import population
+from tests.electorate.population.test_personas import population
 
-AWAY_AFTER, AWAY_S = 30, 6.0
+AWAY_AFTER = 30
+AWAY_S = 6.0
 
 
 class Engine(ThreadingHTTPServer):
@@ -26,7 +29,10 @@ class Engine(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answered, self.lock, self.away_until, self.turned_away = Counter[str](), threading.Lock(), 0.0, 0
+        self.answered = Counter[str]()
+        self.lock = threading.Lock()
+        self.away_until = 0.0
+        self.turned_away = 0
 
     def is_away(self) -> bool:
         with self.lock:
@@ -54,7 +60,12 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.answered[asked] += 1
             text = made_text(self.server.answered.total() % 6, self.server.answered.total())
-        self._say({"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {"completion_tokens": 9}})
+        self._say(
+            {
+                "choices": [{"message": {"content": text}, "finish_reason": "stop"}],
+                "usage": {"completion_tokens": 9},
+            }
+        )
 
     def _say(self, content: object) -> None:
         self.send_response(200)
@@ -72,17 +83,35 @@ def engine() -> Iterator[Engine]:
     server.shutdown()
 
 
-def test_no_answer_is_lost_and_none_is_asked_for_again(engine: Engine, tmp_path: Path, ray_cluster: RayCluster) -> None:
-    model = {"engine": "openai", "base_url": f"http://127.0.0.1:{engine.server_port}/v1", "model": "m", "retries": 0, "concurrency": 4}
-    content = plain_config(models={"m": model}, prompts={"per_archetype": 3}, population=population(size=300), votes={"checkpoints": [2]})
+def test_no_answer_is_lost_and_none_is_asked_for_again(
+    engine: Engine, tmp_path: Path, ray_cluster: RayCluster
+) -> None:
+    model = {
+        "engine": "openai",
+        "base_url": f"http://127.0.0.1:{engine.server_port}/v1",
+        "model": "m",
+        "retries": 0,
+        "concurrency": 4,
+    }
+    content = plain_config(
+        models={"m": model},
+        prompts={"per_archetype": 3},
+        population=population(size=300),
+        votes={"checkpoints": [2]},
+    )
     content["evaluation"]["systems"] = ["global_bt", "oracle"]
     content["cluster"] = {"cache_dir": str(tmp_path / "cache"), "cpus_per_cohort": 0}
-    config, run = tmp_path / "config.yaml", RunFolder(tmp_path / "run")
+    config = tmp_path / "config.yaml"
+    run = RunFolder(tmp_path / "run")
     config.write_text(yaml.safe_dump(content))
     done = run_electorate("run", config, "--out", run.path, RAY_ADDRESS=ray_cluster.address)
     assert done.returncode == 0, done.stderr[-2000:]
     responses = pq.read_table(run.responses)
-    assert responses["error"].null_count == responses.num_rows == 6 * len(set(responses["prompt_id"].to_pylist()))
+    assert (
+        responses["error"].null_count
+        == responses.num_rows
+        == 6 * len(set(responses["prompt_id"].to_pylist()))
+    )
     assert engine.turned_away > 0
     assert set(engine.answered.values()) == {1}
     assert engine.answered.total() == responses.num_rows

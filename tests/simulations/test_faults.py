@@ -1,4 +1,6 @@
-"""What a machine does to a run: a disk that is full, a folder that may not be written, a damaged file, a clock that jumps."""
+"""What a machine does to a run: a disk that is full, a folder that may not be written, a damaged
+file, a clock that jumps.
+"""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -7,15 +9,14 @@ from pathlib import Path
 import pytest
 
 from electorate.storage.run_folder import RunFolder
-from tests.conftest import RayCluster, run_electorate
-from tests.electorate.test_personas import population
+from tests.conftest import in_process, run_electorate
+from tests.electorate.population.test_personas import population
 from tests.simulations.test_kills import votes_of
 
 SMALL = {
     "evaluation": {"bootstrap": 50, "users": 50, "systems": ["global_bt", "oracle"]},
     "votes": {"checkpoints": [5, 20]},
     "population": population(size=12_000),
-    "cluster": {"cpus_per_cohort": 0},
 }
 JUMPS = """
 import time
@@ -30,7 +31,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], check=False, capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], check=False, capture_output=True
+    ).returncode:
         pytest.skip("a file system of its own can be mounted by root alone")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
@@ -41,10 +44,11 @@ def remount(disk: Path, option: str) -> None:
 
 
 @pytest.fixture
-def whole(stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster) -> tuple[Path, RunFolder]:
+def whole(stored: Callable[..., Path], tmp_path: Path) -> tuple[Path, RunFolder]:
     """The config, and an undisturbed run of it."""
-    config, run = stored(**SMALL), RunFolder(tmp_path / "whole")
-    done = run_electorate("run", config, "--out", run.path, RAY_ADDRESS=ray_cluster.address)
+    config = stored(**SMALL)
+    run = RunFolder(tmp_path / "whole")
+    done = in_process("run", config, "--out", run.path)
     assert done.returncode == 0, done.stderr[-2000:]
     return config, run
 
@@ -56,17 +60,20 @@ def one_line(done: subprocess.CompletedProcess[str], says: str) -> None:
     (_,) = [line for line in done.stderr.splitlines() if line.startswith("electorate:")]
 
 
-def test_a_full_disk_and_one_that_is_read_only_lose_nothing(whole: tuple[Path, RunFolder], disk: Path, ray_cluster: RayCluster) -> None:
+def test_a_full_disk_and_one_that_is_read_only_lose_nothing(
+    whole: tuple[Path, RunFolder], disk: Path
+) -> None:
     config, expected = whole
-    run, command = RunFolder(disk / "run"), ("run", config, "--out", disk / "run", "--resume")
-    one_line(run_electorate(*command, RAY_ADDRESS=ray_cluster.address), "No space left on device")
+    run = RunFolder(disk / "run")
+    command = ("run", config, "--out", disk / "run", "--resume")
+    one_line(in_process(*command), "No space left on device")
     kept = votes_of(run)
     assert 0 < len(kept) < len(votes_of(expected))
     remount(disk, "ro")
-    one_line(run_electorate(*command, RAY_ADDRESS=ray_cluster.address), "Read-only file system")
+    one_line(in_process(*command), "Read-only file system")
     remount(disk, "rw,size=60m")
     (run.votes / "round=1" / ".block=9.parquet.1.tmp").write_bytes(b"of a writer that was killed")
-    done = run_electorate(*command, RAY_ADDRESS=ray_cluster.address)
+    done = in_process(*command)
     assert done.returncode == 0, done.stderr[-2000:]
     assert votes_of(run) == votes_of(expected)
     assert run.leaderboard.read_bytes() == expected.leaderboard.read_bytes()
@@ -75,32 +82,40 @@ def test_a_full_disk_and_one_that_is_read_only_lose_nothing(whole: tuple[Path, R
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "another"])
 def test_a_damaged_vote_file_is_named_and_made_again(
-    stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster, damage: str
+    stored: Callable[..., Path], tmp_path: Path, damage: str
 ) -> None:
     """As a crash of the machine may leave it: the driver had not come to its end."""
-    config, run = stored(**SMALL), RunFolder(tmp_path / "run")
-    done = run_electorate("run", config, "--out", run.path, RAY_ADDRESS=ray_cluster.address)
+    config = stored(**SMALL)
+    run = RunFolder(tmp_path / "run")
+    done = in_process("run", config, "--out", run.path)
     assert done.returncode == 0, done.stderr[-2000:]
-    expected, victim = votes_of(run), run.votes / "round=1" / "block=1.parquet"
+    expected = votes_of(run)
+    victim = run.votes / "round=1" / "block=1.parquet"
     whole = victim.read_bytes()
     middle = bytes(byte ^ 0xFF for byte in whole[1000:3000])
     other = run.personas.read_bytes()
-    victim.write_bytes({"cut": whole[: len(whole) // 2], "flipped": whole[:1000] + middle + whole[3000:], "another": other}[damage])
+    victim.write_bytes(
+        {
+            "cut": whole[: len(whole) // 2],
+            "flipped": whole[:1000] + middle + whole[3000:],
+            "another": other,
+        }[damage]
+    )
     run.write_manifest(run.read_manifest() | {"status": "stopped"})
-    one_line(run_electorate("run", config, "--out", run.path, "--resume", RAY_ADDRESS=ray_cluster.address), f"{victim}: ")
+    one_line(in_process("run", config, "--out", run.path, "--resume"), f"{victim}: ")
     victim.unlink()
-    done = run_electorate("run", config, "--out", run.path, "--resume", RAY_ADDRESS=ray_cluster.address)
+    done = in_process("run", config, "--out", run.path, "--resume")
     assert done.returncode == 0, done.stderr[-2000:]
     assert votes_of(run) == expected
 
 
-def test_a_clock_that_jumps_changes_nothing(whole: tuple[Path, RunFolder], tmp_path: Path, ray_cluster: RayCluster) -> None:
+def test_a_clock_that_jumps_changes_nothing(whole: tuple[Path, RunFolder], tmp_path: Path) -> None:
     """The driver's, by a year there and two years back, every six seconds."""
     config, expected = whole
     (tmp_path / "jumps").mkdir()
     (tmp_path / "jumps" / "sitecustomize.py").write_text(JUMPS)
     run = RunFolder(tmp_path / "jumped")
-    done = run_electorate("run", config, "--out", run.path, RAY_ADDRESS=ray_cluster.address, PYTHONPATH=str(tmp_path / "jumps"))
+    done = run_electorate("run", config, "--out", run.path, PYTHONPATH=str(tmp_path / "jumps"))
     assert done.returncode == 0, done.stderr[-2000:]
     assert votes_of(run) == votes_of(expected)
     assert all(0 <= stage["seconds"] < 600 for stage in run.read_manifest()["stages"].values())

@@ -1,4 +1,6 @@
-"""SIGKILL at random moments in the middle of rounds: of cohorts, of the ranking actor, and of the driver, which is then resumed."""
+"""SIGKILL at random moments in the middle of rounds: of cohorts, of the ranking actor, and of
+the driver, which is then resumed.
+"""
 
 import random
 import signal
@@ -7,28 +9,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from electorate.storage.run_folder import RunFolder
-from tests.conftest import ARCHETYPES, RayCluster, electorate_command, run_electorate
+from tests.conftest import ARCHETYPES, RayCluster, electorate_command, in_process
 
-SIZE, CHECKPOINTS = 60_000, [5, 20, 50]
+SIZE = 32_000
+CHECKPOINTS = [5, 15, 30]
 VICTIMS = ("CohortActor", "RankingActor", "driver")
 KILLS = 10
 
 
 def votes_of(folder: RunFolder) -> dict[str, bytes]:
-    return {str(path.relative_to(folder.votes)): path.read_bytes() for path in sorted(folder.votes.rglob("*.parquet"))}
-
-
-def actors(kind: str) -> list[psutil.Process]:
-    """Processes of this kind of actor, which Ray titles by their class."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if (process.info["cmdline"] or [""])[0].startswith(f"ray::{kind}"):
-            found.append(process)
-    return found
+    return {
+        str(path.relative_to(folder.votes)): path.read_bytes()
+        for path in sorted(folder.votes.rglob("*.parquet"))
+    }
 
 
 def wait_for(folder: RunFolder, files: int, driver: subprocess.Popen[str]) -> bool:
@@ -41,29 +37,39 @@ def wait_for(folder: RunFolder, files: int, driver: subprocess.Popen[str]) -> bo
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("pairing", ["uniform", "active"])
-def test_ten_kills_and_not_a_vote_is_different(stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster, pairing: str) -> None:
+@pytest.mark.parametrize(("pairing", "most"), [("uniform", KILLS), ("active", 6)])
+def test_ten_kills_and_not_a_vote_is_different(
+    stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster, pairing: str, most: int
+) -> None:
     config = stored(
         population={"size": SIZE, "archetypes": {name: {} for name in ARCHETYPES}, "drift": 0.3},
         votes={"checkpoints": CHECKPOINTS, "pairing": pairing},
         evaluation={"bootstrap": 50, "users": 50, "systems": ["global_bt", "oracle"]},
+        cluster={"cohorts": 2},
     )
-    whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
-    undisturbed = run_electorate("run", config, "--out", whole.path, RAY_ADDRESS=ray_cluster.address)
+    whole = RunFolder(tmp_path / "whole")
+    killed = RunFolder(tmp_path / "killed")
+    undisturbed = in_process("run", config, "--out", whole.path, "--cohorts", 0)
     assert undisturbed.returncode == 0, undisturbed.stderr[-2000:]
-    luck, files, kills = random.Random(5), 0, list[str]()
+    luck = random.Random(5)
+    files = 0
+    kills = list[str]()
     total = len(votes_of(whole))
-    driver = electorate_command("run", config, "--out", killed.path, "--resume", RAY_ADDRESS=ray_cluster.address)
-    while len(kills) < KILLS:
-        files += luck.randint(1, 2 * total // KILLS - 2)
+    driver = electorate_command(
+        "run", config, "--out", killed.path, "--resume", RAY_ADDRESS=ray_cluster.address
+    )
+    while len(kills) < most:
+        files += luck.randint(1, max(1, 2 * total // most - 2))
         if not wait_for(killed, min(files, total - 1), driver):
             break
         victim = luck.choice(VICTIMS)
         if victim == "driver":
             driver.send_signal(signal.SIGKILL)
             driver.communicate()
-            driver = electorate_command("run", config, "--out", killed.path, "--resume", RAY_ADDRESS=ray_cluster.address)
-        elif there := actors(victim):
+            driver = electorate_command(
+                "run", config, "--out", killed.path, "--resume", RAY_ADDRESS=ray_cluster.address
+            )
+        elif there := ray_cluster.processes_titled(f"ray::{victim}"):
             luck.choice(there).send_signal(signal.SIGKILL)
         else:
             continue

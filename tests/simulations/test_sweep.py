@@ -1,4 +1,4 @@
-"""Sweeps by the command line, on real Ray, from stored answers."""
+"""Sweeps by the command line, from stored answers."""
 
 import json
 from collections.abc import Callable
@@ -10,24 +10,29 @@ import pytest
 
 from electorate.storage.run_folder import RunFolder
 from simulations import sweep
-from tests.conftest import ARCHETYPES, RayCluster, run_electorate
+from tests.conftest import ARCHETYPES, in_process
 
 SMALL = {
     "population": {"size": 500, "archetypes": {name: {} for name in ARCHETYPES}},
     "votes": {"checkpoints": [10, 30]},
-    "evaluation": {"bootstrap": 50, "users": 200, "systems": ["global_bt", "segment_bt", "elo_offset", "oracle"]},
+    "evaluation": {
+        "bootstrap": 50,
+        "users": 200,
+        "systems": ["global_bt", "segment_bt", "elo_offset", "oracle"],
+    },
 }
 
 
 @pytest.mark.timeout(900)
 def test_a_sweep_says_who_wins_where_and_goes_on_where_it_stopped(
-    stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster
+    stored: Callable[..., Path], tmp_path: Path
 ) -> None:
     # A folder's name wider than a log's line: what is printed of it must not be broken.
-    config, out = stored(**SMALL), tmp_path / "/".join(["a-long-way-down"] * 8)
+    config = stored(**SMALL)
+    out = tmp_path / "/".join(["a-long-way-down"] * 8)
     over = ("--over", "population.heterogeneity=0,2", "--seeds", 2, "--out", out)
     # The answers are those of seed 0; other seeds ask the same prompts, so they are stored too.
-    process = run_electorate("sweep", config, *over, RAY_ADDRESS=ray_cluster.address)
+    process = in_process("sweep", config, *over)
     assert process.returncode == 0, process.stderr[-3000:]
     assert "best system by Kendall tau, overall ranking, 2 seeds" in process.stdout
     runs = sorted(out.glob("population.heterogeneity=*/seed=*"))
@@ -47,18 +52,29 @@ def test_a_sweep_says_who_wins_where_and_goes_on_where_it_stopped(
 
     # Done runs are not done again; one that is missing is.
     before = {path: (path / "manifest.json").read_bytes() for path in runs}
-    again = run_electorate("sweep", config, *over, RAY_ADDRESS=ray_cluster.address)
+    again = in_process("sweep", config, *over)
     assert again.stdout.count("holds this run already, complete") == 4
     assert before == {path: (path / "manifest.json").read_bytes() for path in runs}
 
 
 def rows(value: str, taus: list[float], cast: list[int]) -> list[dict[str, object]]:
-    place = {"system": "elo_offset", "prompts": "overall", "metric": "kendall_tau", "value": value, "seed": 0}
-    return [place | {"votes_per_user": c, "cast": c, "estimate": tau} for c, tau in zip(cast, taus, strict=True)]
+    place = {
+        "system": "elo_offset",
+        "prompts": "overall",
+        "metric": "kendall_tau",
+        "value": value,
+        "seed": 0,
+    }
+    return [
+        place | {"votes_per_user": c, "cast": c, "estimate": tau}
+        for c, tau in zip(cast, taus, strict=True)
+    ]
 
 
 def test_votes_saved_are_read_off_the_curves() -> None:
-    both = rows("uniform", [0.4, 0.5, 0.6], [10, 20, 40]) + rows("active", [0.4, 0.6, 0.7], [10, 20, 40])
+    both = rows("uniform", [0.4, 0.5, 0.6], [10, 20, 40]) + rows(
+        "active", [0.4, 0.6, 0.7], [10, 20, 40]
+    )
     (saved,) = sweep._saved(both, ["uniform", "active"])
     assert saved["votes"] == pytest.approx(20)
     assert saved["instead_of"] == 40
@@ -79,13 +95,18 @@ def test_the_interval_over_seeds_is_students() -> None:
         (["--over", "population.heterogeneity"], "not of the form KEY=VALUE"),
         (["--over", "population.heterogeneity=1,1"], "each value once"),
         (["--over", "seed=1,2"], "say how many with --seeds"),
-        (["--over", "population.heterogeneity=1,-1"], "population.heterogeneity: -1 is not allowed"),
+        (
+            ["--over", "population.heterogeneity=1,-1"],
+            "population.heterogeneity: -1 is not allowed",
+        ),
         (["--over", "population.heterogenety=1"], "did you mean"),
         (["--seeds", "0"], "at least 1"),
     ],
 )
-def test_bad_input_is_one_line_and_runs_nothing(arguments: list[str], expected: str, tmp_path: Path) -> None:
-    process = run_electorate("sweep", "configs/quickstart.yaml", *arguments, "--out", tmp_path / "out")
+def test_bad_input_is_one_line_and_runs_nothing(
+    arguments: list[str], expected: str, tmp_path: Path
+) -> None:
+    process = in_process("sweep", "configs/quickstart.yaml", *arguments, "--out", tmp_path / "out")
     assert process.returncode == 2
     assert expected in process.stderr
     assert not (tmp_path / "out").exists()

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from electorate.cast import Cast
 from electorate.evaluation import findings
-from electorate.ratings.posteriors import Prior
+from electorate.population.cast import Cast
+from electorate.ratings.prior import Prior
 from electorate.ratings.ties import MODELS
 
 
@@ -26,27 +28,55 @@ def test_a_calibrated_posterior_keeps_the_rate() -> None:
 
 
 def test_auc_is_the_chance_that_a_positive_scores_above_a_negative() -> None:
-    score, positive = np.array([1.0, 2.0, 2.0, 3.0]), np.array([0, 0, 1, 1])
+    score = np.array([1.0, 2.0, 2.0, 3.0])
+    positive = np.array([0, 0, 1, 1])
     assert findings.auc(score, positive) == pytest.approx((1 + 0.5 + 1 + 1) / 4)
     assert findings.auc(score, np.zeros(4)) is None
 
 
-def cast(sd: float, each: int) -> Cast:
+def cast(sd: float, each: int, prompts: int | None = None, effect: float = 0.0) -> Cast:
+    """Votes each on a prompt of its own, or on so many prompts, on each of which a user has
+    opinions of its own.
+    """
     random = np.random.default_rng(1)
-    users, models = 400, 6
+    users = 400
+    models = 6
     strength = np.linspace(-0.5, 0.5, models) + sd * random.normal(size=(users, models))
     user = np.repeat(np.arange(users), each)
     a = random.integers(0, models, len(user))
     b = (a + random.integers(1, models, len(user))) % models
-    outcome = (random.random(len(user)) > 1 / (1 + np.exp(strength[user, b] - strength[user, a]))).astype(int)
-    return Cast(user, user, a, b, user % 2, outcome, np.zeros(len(user), dtype=int))
+    prompt = np.arange(len(user)) if prompts is None else random.integers(0, prompts, len(user))
+    d = strength[user, a] - strength[user, b]
+    if prompts is not None:
+        own = effect * random.normal(size=(users, prompts, models))
+        d = d + own[user, prompt, a] - own[user, prompt, b]
+    outcome = (random.random(len(user)) > 1 / (1 + np.exp(-d))).astype(int)
+    return Cast(user, prompt, a, b, user % 2, outcome, np.zeros(len(user), dtype=int))
 
 
 def test_halves_agree_where_users_differ_and_votes_are_many() -> None:
     prior = Prior(np.append(np.linspace(-0.5, 0.5, 6), -3.0)[None], 0.8, 0.3)
     label = np.zeros(400, dtype=int)
-    found = {(sd, each): findings.split_half(cast(sd, each), label, 0, prior, MODELS["davidson"]) for sd in (0.0, 0.8) for each in (10, 80)}
+    found = {
+        (sd, each): findings.split_half(cast(sd, each), label, 0, prior, MODELS["davidson"])
+        for sd in (0.0, 0.8)
+        for each in (10, 80)
+    }
     assert abs(found[0.0, 80][1]) < 0.25
     assert found[0.8, 10][1] < found[0.8, 80][1]
     assert found[0.8, 80][1] > 0.85
     assert found[0.8, 80][0] > found[0.8, 10][0] > 0
+
+
+def test_what_votes_on_one_prompt_have_in_common_is_no_agreement() -> None:
+    """Users who are alike, but each of whom has opinions of its own of every response to a
+    handful of prompts.
+    """
+    prior = Prior(np.append(np.linspace(-0.5, 0.5, 6), -3.0)[None], 0.8, 0.3)
+    votes = cast(0.0, 60, prompts=5, effect=1.5)
+    by_prompt, by_vote = (
+        findings.split_half(one, np.zeros(400, dtype=int), 0, prior, MODELS["davidson"])[1]
+        for one in (votes, replace(votes, prompt=np.arange(len(votes))))
+    )
+    assert by_vote > 0.6
+    assert by_prompt < 0.3

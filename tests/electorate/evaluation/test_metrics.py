@@ -2,20 +2,23 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
+from electorate.base.scale import ELO_PER_NAT
+from electorate.config.metrics import OVERALL, UNSEEN
 from electorate.evaluation import metrics
 from electorate.evaluation.intervals import Bootstrap
 from electorate.evaluation.metrics import Standing
 from electorate.evaluation.predictions import Prediction, from_posterior, from_strength
-from electorate.evaluation.scoring import OVERALL, UNSEEN, Scores
+from electorate.evaluation.scoring import Scores
 from electorate.ratings.ties import MODELS
-from electorate.scale import ELO_PER_NAT
 
 RANDOM = np.random.default_rng(0)
 
 
 def test_rank_correlations_are_scipys_also_with_equal_values() -> None:
-    estimate, truth = RANDOM.integers(0, 4, (50, 7)).astype(float), RANDOM.normal(size=(50, 7))
-    tau, rho = metrics.kendall_tau(Standing(estimate), Standing(truth)), metrics.spearman_rho(Standing(estimate), Standing(truth))
+    estimate = RANDOM.integers(0, 4, (50, 7)).astype(float)
+    truth = RANDOM.normal(size=(50, 7))
+    tau = metrics.kendall_tau(Standing(estimate), Standing(truth))
+    rho = metrics.spearman_rho(Standing(estimate), Standing(truth))
     for i in range(50):
         assert tau[i] == pytest.approx(kendalltau(estimate[i], truth[i]).statistic)
         assert rho[i] == pytest.approx(spearmanr(estimate[i], truth[i]).statistic)
@@ -30,7 +33,12 @@ def test_ranking_metrics_by_hand() -> None:
     assert got["top3_accuracy"] == pytest.approx(2 / 3)
     assert got["regret"] == pytest.approx(ELO_PER_NAT)
     best = metrics.ranking(Standing(truth), Standing(truth))
-    assert (best["kendall_tau"], best["regret"], best["ranking_accuracy"], best["top3_accuracy"]) == (1, 0, 1, 1)
+    assert (
+        best["kendall_tau"],
+        best["regret"],
+        best["ranking_accuracy"],
+        best["top3_accuracy"],
+    ) == (1, 0, 1, 1)
 
 
 def test_a_constant_estimate_correlates_with_nothing() -> None:
@@ -39,11 +47,14 @@ def test_a_constant_estimate_correlates_with_nothing() -> None:
 
 
 def test_expected_scores_are_what_sampled_votes_score_on_average() -> None:
-    true, predicted = np.array([0.5, 0.3, 0.2]), np.array([0.6, 0.3, 0.1])
+    true = np.array([0.5, 0.3, 0.2])
+    predicted = np.array([0.6, 0.3, 0.1])
     got = Prediction(np.zeros((1, 2)), predicted[None, None]).scores(true[None, None])
     outcome = RANDOM.choice(3, size=200_000, p=true)
     assert got["log_loss"] == pytest.approx(-np.log(predicted[outcome]).mean(), abs=0.01)
-    assert got["brier"] == pytest.approx(((np.eye(3)[outcome] - predicted) ** 2).sum(axis=1).mean(), abs=0.01)
+    assert got["brier"] == pytest.approx(
+        ((np.eye(3)[outcome] - predicted) ** 2).sum(axis=1).mean(), abs=0.01
+    )
 
 
 def test_the_truth_is_calibrated_and_overconfidence_is_not() -> None:
@@ -51,18 +62,23 @@ def test_the_truth_is_calibrated_and_overconfidence_is_not() -> None:
     perfect = metrics.calibration_sums(true, true).sum(axis=0)
     assert metrics.expected_calibration_error(perfect) == pytest.approx(0)
     sharp = true**3 / (true**3).sum(axis=-1, keepdims=True)
-    assert metrics.expected_calibration_error(metrics.calibration_sums(sharp, true).sum(axis=0)) > 0.1
+    assert (
+        metrics.expected_calibration_error(metrics.calibration_sums(sharp, true).sum(axis=0)) > 0.1
+    )
 
 
 def test_the_posterior_predictive_is_less_sure_than_the_plug_in() -> None:
-    mode, ties = np.array([[1.0, -1.0, -0.5]]), MODELS["davidson"]
+    mode = np.array([[1.0, -1.0, -0.5]])
+    ties = MODELS["davidson"]
     sure = from_posterior(mode, np.zeros((1, 3, 3)), ties).prediction
     unsure = from_posterior(mode, np.diag([0.5, 0.5, 0.0])[None], ties).prediction
     plug_in = from_strength(mode[:, :2], mode[:, 2], ties).prediction
     assert sure.odds == pytest.approx(plug_in.odds)
     assert 0.5 < unsure.odds[0, 0, 0] < sure.odds[0, 0, 0]
     draws = RANDOM.normal(2.0, 1.0, 200_000)
-    assert unsure.odds[0, 0] == pytest.approx(ties.probabilities(draws, np.array(-0.5)).mean(axis=0), abs=0.003)
+    assert unsure.odds[0, 0] == pytest.approx(
+        ties.probabilities(draws, np.array(-0.5)).mean(axis=0), abs=0.003
+    )
 
 
 def scores(tau: np.ndarray) -> Scores:
@@ -86,3 +102,22 @@ def test_gains_are_paired_and_intervals_cover_the_mean() -> None:
     few = bootstrap.estimates(both, rows[:7])["global_bt"][UNSEEN, "kendall_tau"]
     assert few.users == 7
     assert few.value == pytest.approx(base[:7].mean())
+
+
+def test_a_segment_that_resamples_miss_is_judged_by_those_that_hold_it() -> None:
+    """Resamples of everybody leave out a small segment now and then; they are not its zeros."""
+    base = RANDOM.normal(0.5, 0.01, (400, 1))
+    bootstrap = Bootstrap(seed=0, users=400, prompts=4, resamples=300, confidence=0.95)
+    for key in ((OVERALL, "kendall_tau"), (UNSEEN, "kendall_tau"), (UNSEEN, "ece")):
+        few = bootstrap.estimates({"a": scores(base)}, np.array([3, 5]))["a"][key]
+        assert np.isfinite([few.ci_low, few.ci_high]).all()
+        if key[1] == "kendall_tau":
+            assert few.ci_low > 0.4
+
+
+def test_one_user_has_a_value_and_no_interval() -> None:
+    bootstrap = Bootstrap(seed=0, users=4, prompts=4, resamples=60, confidence=0.95)
+    both = {"global_bt": scores(np.full((4, 1), 0.5)), "a": scores(np.full((4, 1), 0.7))}
+    one = bootstrap.gains(both, "global_bt", np.array([2]))["a"][OVERALL, "kendall_tau"]
+    assert one.value == pytest.approx(0.2)
+    assert np.isnan([one.ci_low, one.ci_high]).all()

@@ -1,24 +1,26 @@
-"""A finished run's folder, made in this process: personas voted, System A's prior is fitted, and a hybrid says the planted truth."""
+"""A finished run's folder, made in this process: personas voted, System A's prior is fitted, and
+a hybrid says the planted truth.
+"""
 
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from electorate import prompts
-from electorate.cohort import Cohort
-from electorate.config_file import dump
+from electorate.config.config_file import dump
+from electorate.data import prompts, run_files
+from electorate.data.features import AXES
 from electorate.evaluation.results import METRICS
-from electorate.features import AXES
-from electorate.ratings import bradley_terry, offsets, priors
-from electorate.ratings.tally import Tally
+from electorate.population.tally import Tally
+from electorate.ratings import bradley_terry, offsets, prior_file
 from electorate.ratings.ties import MODELS
 from electorate.rewards import store
 from electorate.rewards.weights import PersonalRead
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
+from electorate.study.cohort import Cohort
 from tests.conftest import made_config, made_text
-from tests.electorate.test_personas import made_electorate, population
+from tests.electorate.population.test_personas import made_electorate, population
 
 CHECKPOINTS = [10, 30]
 ANSWER = "<script>document.title = 'broken'</script> says {model} to prompt {prompt}"
@@ -26,31 +28,51 @@ ANSWER = "<script>document.title = 'broken'</script> says {model} to prompt {pro
 
 def finished_run(path: Path, size: int = 300, reward: bool = True) -> RunFolder:
     systems = ["global_bt", "segment_bt", "elo_offset", *(["hybrid"] if reward else [])]
-    changes = {"votes": {"checkpoints": CHECKPOINTS}, "evaluation": {"systems": systems, "bootstrap": 50, "users": size}}
-    config = made_config(population=population(size=size), **changes, **({"reward": {"model": "unused"}} if reward else {}))
-    folder, electorate = RunFolder(path), made_electorate(config)
+    changes = {
+        "votes": {"checkpoints": CHECKPOINTS},
+        "evaluation": {"systems": systems, "bootstrap": 50, "users": size},
+    }
+    config = made_config(
+        population=population(size=size),
+        **changes,
+        **({"reward": {"model": "unused"}} if reward else {}),
+    )
+    folder = RunFolder(path)
+    electorate = made_electorate(config)
     files.write_text(folder.config, dump(config))
     files.write_table(folder.prompts, prompts.select(config).table())
-    flat = electorate.z.reshape(-1, len(AXES))
-    files.write_table(folder.features, pa.table({axis: flat[:, i] for i, axis in enumerate(AXES)}))
+    features = run_files.features_table(electorate.z, config.contestant_names)
+    files.write_table(folder.features, features)
     many, models = electorate.z.shape[:2]
-    where = {"prompt_id": np.repeat(np.arange(many), models), "contestant": [c.name for c in config.contestants] * many}
-    texts = [ANSWER.format(model=m, prompt=p) + made_text(m, p) for p in range(many) for m in range(models)]
+    where = {
+        "prompt_id": np.repeat(np.arange(many), models),
+        "contestant": [c.name for c in config.contestants] * many,
+    }
+    texts = [
+        ANSWER.format(model=m, prompt=p) + made_text(m, p)
+        for p in range(many)
+        for m in range(models)
+    ]
     files.write_table(folder.responses, pa.table({**where, "response": texts}))
-    cohort, ties = Cohort(electorate, folder.votes), MODELS[config.ratings.ties]
+    cohort = Cohort(electorate, folder)
+    ties = MODELS[config.ratings.ties]
     for round_ in range(len(CHECKPOINTS)):
         for block in range(electorate.blocks):
             cohort.judge(round_, block)
-    last, kinds = len(CHECKPOINTS) - 1, len(electorate.archetypes)
-    whole = bradley_terry.fit(Tally.from_log(electorate, folder.votes).counts(last), ties, config.ratings.prior_sd)
+    last = len(CHECKPOINTS) - 1
+    kinds = len(electorate.archetypes)
+    whole = bradley_terry.fit(
+        Tally.from_log(electorate, folder.votes).counts(last), ties, config.ratings.prior_sd
+    )
 
-    def sums(prior: priors.Prior) -> list[offsets.Sums]:
-        return [cohort.offset_sums(last, block, electorate.blocks, "true", prior) for block in range(electorate.blocks)]
-
-    priors.write(folder.prior, offsets.fit(sums, whole, offsets.first_prior(whole, kinds)))
+    users = offsets.InMemory(
+        [cohort.user_votes(last, block, "true") for block in range(electorate.blocks)], ties
+    )
+    prior_file.write(folder.prior, offsets.fit(users, whole, kinds))
     if reward:
         trained = store.of_round(folder, last)
-        d, flat_z = config.judge.decisiveness, electorate.z.reshape(-1, len(AXES))
+        d = config.judge.decisiveness
+        flat_z = electorate.z.reshape(-1, len(AXES))
         strength = np.tile(electorate.strength, many)
         common = electorate.common_taste + electorate.archetype_taste
         read = PersonalRead(
@@ -65,7 +87,9 @@ def finished_run(path: Path, size: int = 300, reward: bool = True) -> RunFolder:
         )
         trained.mkdir(parents=True)
         store.write_reads(trained, {"hybrid": read})
-        store.write_history(trained, [{"epoch": 0, "held_out": {"hybrid": 0.9}, "gives": {}, "seconds": 1.0}])
+        store.write_history(
+            trained, [{"epoch": 0, "held_out": {"hybrid": 0.9}, "gives": {}, "seconds": 1.0}]
+        )
         store.write_versions(folder, {last: last})
     at = {"users": "seen", "segment": "all", "baseline": None, "version": None, "n_users": size}
     rows = [
@@ -84,5 +108,7 @@ def finished_run(path: Path, size: int = 300, reward: bool = True) -> RunFolder:
         for metric in ("kendall_tau", "regret")
     ]
     files.write_table(folder.metrics, pa.Table.from_pylist(rows, schema=METRICS))
-    folder.write_manifest({"status": "complete", "kind": "run", "config_hash": config.digest(), "seed": config.seed})
+    folder.write_manifest(
+        {"status": "complete", "kind": "run", "config_hash": config.digest(), "seed": config.seed}
+    )
     return folder

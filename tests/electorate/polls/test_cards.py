@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
+from electorate.config.judging import PersonaSettings
 from electorate.importers import personas
 from electorate.polls import cards
-from electorate.polls.config import PersonaSettings
 
 
 def test_drawn_cards_are_the_same_however_many_there_are() -> None:
@@ -16,7 +16,14 @@ def test_drawn_cards_are_the_same_however_many_there_are() -> None:
     assert many[:7] == few
     assert cards.of(PersonaSettings(size=7), seed=4) != few
     assert len({card.text() for card in many}) == 50
-    assert {card.segment for card in many} == {"coder", "academic", "creative_writer", "student", "business", "everyday"}
+    assert {card.segment for card in many} == {
+        "coder",
+        "academic",
+        "creative_writer",
+        "student",
+        "business",
+        "everyday",
+    }
 
 
 def test_another_order_says_the_same_otherwise() -> None:
@@ -47,16 +54,29 @@ def test_attributes_of_any_name_become_cards(tmp_path: Path, lines: bool) -> Non
     said = personas.convert(source, tmp_path / "out")
     assert said[0].startswith("3 personas")
     assert "3 rows set aside" in said[1]
-    reasons = [json.loads(line)["reason"] for line in (tmp_path / "out" / "set_aside.jsonl").read_text().splitlines()]
-    assert reasons == ["an id that an earlier row has", "no attribute says anything", "not an object of attributes"]
-    settings = PersonaSettings(source=str(tmp_path / "out" / "personas.jsonl"), size=3, segment_by="politics")
+    reasons = [
+        json.loads(line)["reason"]
+        for line in (tmp_path / "out" / "set_aside.jsonl").read_text().splitlines()
+    ]
+    assert reasons == [
+        "an id that an earlier row has",
+        "no attribute says anything",
+        "not an object of attributes",
+    ]
+    settings = PersonaSettings(
+        source=str(tmp_path / "out" / "personas.jsonl"), size=3, segment_by="politics"
+    )
     read = cards.of(settings, seed=0)
     assert (
-        read[0].text()
-        == "age: 75\npolitics: Moderate, middle of the road\nhome city: Cleveland\nhome state: OH\nspeaks: English, Lithuanian"
+        read[0].text() == "age: 75\npolitics: Moderate, middle of the road\nhome city: Cleveland\n"
+        "home state: OH\nspeaks: English, Lithuanian"
     )
     assert [card.persona for card in read] == ["p1", "p2", "row-6"]
-    assert [card.segment for card in read] == ["Moderate, middle of the road", "Liberal", "Moderate, middle of the road"]
+    assert [card.segment for card in read] == [
+        "Moderate, middle of the road",
+        "Liberal",
+        "Moderate, middle of the road",
+    ]
     with pytest.raises(ElectorateError, match=r"holds personas.jsonl already"):
         personas.convert(source, tmp_path / "out")
 
@@ -84,13 +104,19 @@ def test_what_holds_no_persona_is_one_line(tmp_path: Path, content: str, message
     ("content", "settings", "message"),
     [
         ('{"id": "a", "attributes": {"x": "1"}}', {"size": 2}, "2 are asked for, and .* holds 1"),
-        ('{"id": "a", "attributes": {"x": "1"}}', {"size": 1, "segment_by": "y"}, "no attribute 'y'; it has x"),
+        (
+            '{"id": "a", "attributes": {"x": "1"}}',
+            {"size": 1, "segment_by": "y"},
+            "no attribute 'y'; it has x",
+        ),
         ('{"id": "a", "attributes": {}}', {"size": 1}, "line 1: is not"),
         ("nonsense", {"size": 1}, "line 1: is not"),
         ('{"id": "a", "attributes": {"x": "1"}}\n' * 2, {"size": 2}, "there twice"),
     ],
 )
-def test_a_wrong_file_of_cards_is_one_line(tmp_path: Path, content: str, settings: dict[str, object], message: str) -> None:
+def test_a_wrong_file_of_cards_is_one_line(
+    tmp_path: Path, content: str, settings: dict[str, object], message: str
+) -> None:
     path = tmp_path / "personas.jsonl"
     path.write_text(content)
     with pytest.raises(ElectorateError, match=message):

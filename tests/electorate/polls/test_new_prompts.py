@@ -1,12 +1,16 @@
-"""Prompts that personas write: spread over topics, and near-duplicates left out by a real encoder."""
+"""Prompts that personas write: spread over topics, and near-duplicates left out by a real
+encoder.
+"""
 
-from electorate import embeddings, model_files
-from electorate.contest import OpenAIModel
+from electorate.config.engines import OpenAIModel
+from electorate.config.judging import NewPrompts, PersonaSettings
+from electorate.inference import embeddings, model_files
 from electorate.polls import cards, new_prompts
-from electorate.polls.config import NewPrompts, PersonaSettings
 
 MODELS = {"m": OpenAIModel(engine="openai", base_url="http://127.0.0.1:9/v1", model="m")}
-SETTINGS = NewPrompts(model="m", topics=("work", "home", "money"), difficulties=("easy", "hard"), per_persona=8)
+SETTINGS = NewPrompts(
+    model="m", topics=("work", "home", "money"), difficulties=("easy", "hard"), per_persona=8
+)
 
 
 def test_every_persona_asks_about_every_topic_and_never_the_same_twice() -> None:
@@ -14,7 +18,11 @@ def test_every_persona_asks_about_every_topic_and_never_the_same_twice() -> None
     asked = new_prompts.calls(SETTINGS, MODELS, people)
     assert len({call.key for call, _ in asked}) == len(asked) == 4 * 8
     for persona in people:
-        kinds = [(about["topic"], about["difficulty"]) for _, about in asked if about["persona"] == persona.persona]
+        kinds = [
+            (about["topic"], about["difficulty"])
+            for _, about in asked
+            if about["persona"] == persona.persona
+        ]
         assert len(set(kinds)) == 6
     content = asked[0][0].body["messages"][0]["content"]
     assert people[0].text() in content

@@ -3,26 +3,38 @@
 import numpy as np
 import pytest
 
-from electorate.endpoints import OVERFLOW, TIME_OUT, Answer
+from electorate.inference.completions import OVERFLOW, TIME_OUT, Answer
 from electorate.polls import reading
 from electorate.polls.reading import Reading, Unread
-from electorate.polls.wording import Attempt, Kind, Question
+from electorate.polls.wording import Attempt, Question
 
 
-def question(kind: Kind = "verdict", answers: int = 2) -> Question:
-    return Question("j", kind, 0, "p", tuple(f"answer {i}" for i in range(answers)))
+def question(mode: str = "verdict", answers: int = 2) -> Question:
+    return Question("j", mode, 0, "p", tuple(f"answer {i}" for i in range(answers)))
 
 
 def said(text: str, top: dict[str, float] | None = None, **more: object) -> Answer:
     return Answer(text, "stop", 1, 0.1, top=top, **more)  # type: ignore[arg-type]
 
 
-def read(kind: Kind, answer: Answer, temperature: float = 1.0) -> Reading | Unread:
-    return reading.read(question(kind), answer, temperature)
+def read(mode: str, answer: Answer, temperature: float = 1.0) -> Reading | Unread:
+    return reading.read(question(mode), answer, temperature)
 
 
 def test_a_verdict_is_the_share_of_each_letter_whatever_else_was_likely() -> None:
-    found = read("verdict", said("A", {"A": np.log(0.3), " B": np.log(0.1), "C": np.log(0.1), "The": np.log(0.4), "B": np.log(0.05)}))
+    found = read(
+        "verdict",
+        said(
+            "A",
+            {
+                "A": np.log(0.3),
+                " B": np.log(0.1),
+                "C": np.log(0.1),
+                "The": np.log(0.4),
+                "B": np.log(0.05),
+            },
+        ),
+    )
     assert isinstance(found, Reading)
     assert np.exp(found.odds) == pytest.approx([0.6, 0.2, 0.2])
 
@@ -82,13 +94,16 @@ def test_criteria_become_a_softmax_over_won_lost_and_level_and_na_is_both_bad() 
 @pytest.mark.parametrize(
     "text",
     [
-        '{"relevance": "A", "accuracy": "AB", "clarity": "B", "logical_flow": "A", "responsiveness": "NA"}',
-        "**Relevance**: A\n**Accuracy**: AB\n**Clarity**: B\n**Logical flow**: A\n**Responsiveness**: NA",
+        '{"relevance": "A", "accuracy": "AB", "clarity": "B", "logical_flow": "A", '
+        '"responsiveness": "NA"}',
+        "**Relevance**: A\n**Accuracy**: AB\n**Clarity**: B\n**Logical flow**: "
+        "A\n**Responsiveness**: NA",
         "Relevance - a, accuracy - ab, clarity - b, logical flow - a, responsiveness - na",
     ],
 )
 def test_criteria_are_read_however_they_are_laid_out(text: str) -> None:
-    plain, found = read("criteria", said(FIVE)), read("criteria", said(text))
+    plain = read("criteria", said(FIVE))
+    found = read("criteria", said(text))
     assert isinstance(plain, Reading)
     assert isinstance(found, Reading)
     assert found.odds == pytest.approx(plain.odds)
@@ -101,7 +116,9 @@ def test_two_criteria_are_too_few_to_be_an_answer() -> None:
 
 
 def test_a_ranking_is_over_all_letters_shown() -> None:
-    found = reading.read(question("ranking", 4), said("C", {"A": -3.0, "B": -2.0, "C": -0.5, "D": -1.5}), 1.0)
+    found = reading.read(
+        question("ranking", 4), said("C", {"A": -3.0, "B": -2.0, "C": -0.5, "D": -1.5}), 1.0
+    )
     assert isinstance(found, Reading)
     assert list(np.argsort(-found.odds)) == [2, 3, 1, 0]
 
@@ -118,6 +135,21 @@ def test_asking_again_where_it_helps_and_only_there() -> None:
 
 
 def test_a_prompt_is_its_first_paragraph_without_quotes() -> None:
-    assert reading.prompt(said('"How do I boil an egg?"\n\nI hope this helps.')) == "How do I boil an egg?"
+    assert (
+        reading.prompt(said('"How do I boil an egg?"\n\nI hope this helps.'))
+        == "How do I boil an egg?"
+    )
     assert isinstance(reading.prompt(said("Sorry, no.")), Unread)
     assert isinstance(reading.prompt(said("Ok.")), Unread)
+
+
+def test_letters_must_have_most_of_the_mass() -> None:
+    top = {"Sure": np.log(0.6), "A": np.log(0.3), "B": np.log(0.05)}
+    assert read("verdict", said("Sure", top)) == Unread(reading.PROSE, "Sure")
+    top = {"A": np.log(0.2), " A": np.log(0.2), "B": np.log(0.15), "So": np.log(0.4)}
+    assert isinstance(read("verdict", said("A", top)), Reading)
+
+
+def test_a_judge_that_only_thinks_is_unread() -> None:
+    for mode in ("verdict", "criteria", "ranking"):
+        assert read(mode, said("", reasoned=True)) == Unread(reading.THINKING)

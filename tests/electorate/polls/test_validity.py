@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from electorate.base.scale import Floats
 from electorate.polls import validity
 from electorate.polls.reading import normalised
 from electorate.polls.validity import Check
 from electorate.polls.verdicts import Judged
-from electorate.scale import Floats
 
 
 def named(checks: list[Check]) -> dict[str, Check]:
@@ -20,7 +20,8 @@ def judged(first: Floats, second: Floats) -> Judged:
 
 def test_a_judge_that_always_takes_the_first_is_at_chance() -> None:
     n = 200
-    first, second = np.tile([3.0, 0.0, -1.0], (n, 1)), np.tile([0.0, 3.0, -1.0], (n, 1))
+    first = np.tile([3.0, 0.0, -1.0], (n, 1))
+    second = np.tile([0.0, 3.0, -1.0], (n, 1))
     found = named(validity.swap_consistency("j", judged(first, second), np.arange(n)))
     assert found["order-swap consistency"].value == 0.0
     assert found["order-swap consistency, kappa"].value == 0.0
@@ -47,7 +48,8 @@ def test_a_judge_that_looks_at_the_answers_is_almost_perfect() -> None:
 
 
 def test_kappa_is_cohens() -> None:
-    one, other = np.array([0] * 25 + [1] * 25 + [0] * 10 + [1] * 40), np.array([0] * 25 + [1] * 25 + [1] * 10 + [0] * 40)
+    one = np.array([0] * 25 + [1] * 25 + [0] * 10 + [1] * 40)
+    other = np.array([0] * 25 + [1] * 25 + [1] * 10 + [0] * 40)
     found = named(validity.agreement("x", "j", one, other, np.arange(100)))
     chance = 0.35 * 0.65 + 0.65 * 0.35
     assert found["x"].value == pytest.approx(0.5)
@@ -69,7 +71,8 @@ def test_bands(kappa: float, low: float, high: float, says: str) -> None:
 
 
 def test_two_agree_counts_pairs_within_battles() -> None:
-    battle, outcome = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 2, 2, 0])
+    battle = np.array([0, 0, 0, 1, 1, 2])
+    outcome = np.array([0, 0, 1, 2, 2, 0])
     value, battles, _ = validity.two_agree(battle, outcome)
     assert battles == 2
     assert value == pytest.approx((2 + 2) / (6 + 2))
@@ -96,8 +99,12 @@ def test_longer_answers_and_pleas() -> None:
     odds = normalised(np.array([[2.0, 0.0, -5.0]] * 8 + [[0.0, 2.0, -5.0]] * 2))
     check = validity.verbosity("j", odds, np.full(10, 0.7), np.arange(10), None)[0]
     assert check.value == pytest.approx(0.8)
-    before, after, pleader = np.array([1] * 10), np.array([0] * 3 + [1] * 7), np.zeros(10, dtype=int)
-    assert validity.flip_rate("f", "j", before, after, pleader, np.arange(10))[0].value == pytest.approx(0.3)
+    before = np.array([1] * 10)
+    after = np.array([0] * 3 + [1] * 7)
+    pleader = np.zeros(10, dtype=int)
+    assert validity.flip_rate("f", "j", before, after, pleader, np.arange(10))[
+        0
+    ].value == pytest.approx(0.3)
     # Who had won already cannot be won over.
     nothing = validity.flip_rate("f", "j", pleader, after, pleader, np.arange(10))[0]
     assert np.isnan(nothing.value)

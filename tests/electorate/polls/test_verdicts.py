@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 
+from electorate.base.scale import Floats
 from electorate.polls import verdicts
 from electorate.polls.battles import Battles
 from electorate.polls.reading import Reading, Unread, normalised
-from electorate.scale import Floats
 
 
 def both_orders(truth: Floats, bias: float) -> list[Reading | Unread]:
-    """Readings of a judge with these true log odds (n, 3) and so many nats for the place shown first."""
+    """Readings of a judge with these true log odds (n, 3) and so many nats for the place shown
+    first.
+    """
     readings = list[Reading | Unread]()
     for odds in truth:
         readings.append(Reading(normalised(odds + np.array([bias / 2, -bias / 2, 0.0]))))
@@ -63,16 +65,25 @@ def test_a_tie_that_both_fail_is_both_bad() -> None:
 
 
 def test_equal_odds_of_both_are_a_tie_and_no_win_for_a() -> None:
-    assert list(verdicts.choice(np.log([[0.4, 0.4, 0.2], [0.4, 0.3, 0.3], [0.2, 0.5, 0.3]]))) == [2, 0, 1]
+    assert list(verdicts.choice(np.log([[0.4, 0.4, 0.2], [0.4, 0.3, 0.3], [0.2, 0.5, 0.3]]))) == [
+        2,
+        0,
+        1,
+    ]
 
 
 def test_round_robin_and_listwise_scores() -> None:
-    sure = np.log(np.array([[[0.98, 0.01, 0.01], [0.98, 0.01, 0.01], [0.01, 0.98, 0.01]]]))  # 0>1, 0>2, 2>1
+    sure = np.log(
+        np.array([[[0.98, 0.01, 0.01], [0.98, 0.01, 0.01], [0.01, 0.98, 0.01]]])
+    )  # 0>1, 0>2, 2>1
     assert list(np.argsort(-verdicts.expected_wins(sure, 3)[0])) == [0, 2, 1]
     assert verdicts.expected_wins(sure, 3).sum() == pytest.approx(3.0)
     # A judge that likes the first place and answer 2: turning the places leaves answer 2 alone.
     shown = [np.roll(np.arange(3), turn) for turn in range(3)]
-    readings = [Reading(normalised(np.array([2.0, 0.0, 0.0]) + np.where(order == 2, 1.0, 0.0))) for order in shown]
+    readings = [
+        Reading(normalised(np.array([2.0, 0.0, 0.0]) + np.where(order == 2, 1.0, 0.0)))
+        for order in shown
+    ]
     scores = verdicts.listwise(readings, shown, 3)[0]
     assert scores.argmax() == 2
     assert np.isnan(verdicts.listwise([*readings[:2], Unread("prose")], shown, 3)).all()

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from electorate.ratings import bootstrap, bradley_terry
+from electorate.base.scale import Floats, Ints
+from electorate.ratings import bootstrap, bradley_terry, clustering
 from electorate.ratings.ties import MODELS
-from electorate.scale import Floats, Ints
 
 HALF = MODELS["half"]
 STRENGTH = np.linspace(-0.8, 0.8, 5)
@@ -21,7 +21,7 @@ def votes(n: int, clusters: int, seed: int = 0) -> tuple[Ints, Ints]:
     return (a * 5 + b) * 3 + outcome, cluster
 
 
-def sd(place: Ints, weight: Floats, cluster: Ints | None) -> Floats:
+def sd(place: Ints, weight: Floats, cluster: list[Ints]) -> Floats:
     draws = bootstrap.strengths(place, weight, cluster, 5, HALF, 1000.0)
     assert draws.shape == (bootstrap.RESAMPLES, 5)
     return draws.std(axis=0)
@@ -31,22 +31,24 @@ def test_it_says_what_the_sandwich_says() -> None:
     place, cluster = votes(4000, 4000)
     counted = np.bincount(place, minlength=75).reshape(5, 5, 3)
     error = np.sqrt(np.diag(bradley_terry.fit(counted, HALF, None).covariance)[:-1])
-    assert sd(place, np.ones(4000), None) == pytest.approx(error, rel=0.12)
+    assert sd(place, np.ones(4000), []) == pytest.approx(error, rel=0.12)
     # Vote by vote, as weighted votes are drawn, comes to the same.
-    assert sd(place, np.ones(4000), cluster) == pytest.approx(error, rel=0.12)
+    assert sd(place, np.ones(4000), [cluster]) == pytest.approx(error, rel=0.12)
 
 
 def test_clusters_are_drawn_whole() -> None:
     place, cluster = votes(4000, 100)
     plain = bradley_terry.fit(np.bincount(place, minlength=75).reshape(5, 5, 3), HALF, None)
-    a, b, outcome = place // 15, place // 3 % 5, place % 3
-    covariance = bradley_terry.clustered(plain, HALF, a, b, outcome, np.ones(4000), cluster)
+    a = place // 15
+    b = place // 3 % 5
+    outcome = place % 3
+    covariance = clustering.covariance(plain, HALF, a, b, outcome, np.ones(4000), [cluster])
     error = np.sqrt(np.diag(covariance)[:-1])
-    assert sd(place, np.ones(4000), cluster) == pytest.approx(error, rel=0.2)
+    assert sd(place, np.ones(4000), [cluster]) == pytest.approx(error, rel=0.2)
     assert np.all(error > 1.2 * np.sqrt(np.diag(plain.covariance)[:-1]))
 
 
 def test_a_resample_without_a_model_has_finite_ratings() -> None:
     place = np.concatenate([votes(60, 60)[0], [(4 * 5 + 0) * 3]])
-    draws = bootstrap.strengths(place, np.ones(61), None, 5, HALF, 1000.0)
+    draws = bootstrap.strengths(place, np.ones(61), [], 5, HALF, 1000.0)
     assert np.isfinite(draws).all()

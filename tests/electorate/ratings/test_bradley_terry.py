@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from electorate.ratings import bradley_terry
+from electorate.base.scale import Floats, Ints
+from electorate.ratings import bradley_terry, clustering
 from electorate.ratings.ties import MODELS
-from electorate.scale import Floats, Ints
 
 
 def votes(strength: Floats, n: int, seed: int, name: str = "davidson", eta: float = -0.4) -> Ints:
@@ -25,12 +25,15 @@ STRENGTH = np.array([0.9, 0.3, 0.0, -0.2, -1.0])
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_fit_is_the_maximum_that_scipy_finds(name: str) -> None:
-    counts, ties = votes(STRENGTH, 3000, 0, "davidson"), MODELS[name]
+    counts = votes(STRENGTH, 3000, 0, "davidson")
+    ties = MODELS[name]
     a, b, outcome = np.nonzero(counts)
     weight = counts[a, b, outcome]
 
     def minus(x: Floats) -> float:
-        return -float(weight @ ties.log_likelihood(x[a] - x[b], x[5], outcome)) + 1e-6 * float(x @ x)
+        return -float(weight @ ties.log_likelihood(x[a] - x[b], x[5], outcome)) + 1e-6 * float(
+            x @ x
+        )
 
     best = minimize(minus, np.zeros(6), method="BFGS", options={"gtol": 1e-7}).x
     fit = bradley_terry.fit(counts, ties, prior_sd_elo=1e6)
@@ -91,7 +94,12 @@ def test_without_a_prior_the_fit_is_the_likelihoods_own_maximum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("won", "expected"), [([(0, 1), (1, 2), (2, 0)], True), ([(0, 1), (1, 2), (0, 2)], False), ([(0, 1), (1, 0)], False)]
+    ("won", "expected"),
+    [
+        ([(0, 1), (1, 2), (2, 0)], True),
+        ([(0, 1), (1, 2), (0, 2)], False),
+        ([(0, 1), (1, 0)], False),
+    ],
 )
 def test_ratings_are_finite_without_a_prior_when_every_model_lost_to_the_rest_at_some_remove(
     won: list[tuple[int, int]], expected: bool
@@ -107,21 +115,23 @@ def test_weights_are_votes_and_their_squares_make_the_interval() -> None:
     once = bradley_terry.fit(counts, MODELS["half"], None)
     doubled = bradley_terry.fit(2.0 * counts, MODELS["half"], None, squared=4.0 * counts)
     assert doubled.strength == pytest.approx(once.strength, abs=1e-9)
-    # Every vote with weight 2 says what it said with weight 1; the same vote cast twice would say more.
+    # Every vote with weight 2 says what it said with weight 1; the same vote cast twice would say
+    # more.
     assert doubled.covariance[:5, :5] == pytest.approx(once.covariance[:5, :5], rel=1e-6)
 
 
 def test_clustered_intervals() -> None:
-    counts, ties = votes(STRENGTH, 3000, 4), MODELS["davidson"]
+    counts = votes(STRENGTH, 3000, 4)
+    ties = MODELS["davidson"]
     a, b, outcome = (np.repeat(index, counts[np.nonzero(counts)]) for index in np.nonzero(counts))
     n = len(a)
     fit = bradley_terry.fit(counts, ties, None)
     # Each vote a cluster of its own: the plain sandwich, but for n/(n-1).
-    alone = bradley_terry.clustered(fit, ties, a, b, outcome, np.ones(n), np.arange(n))
+    alone = clustering.covariance(fit, ties, a, b, outcome, np.ones(n), [np.arange(n)])
     assert alone * (n - 1) / n == pytest.approx(fit.covariance, rel=1e-9, abs=1e-15)
     # Every vote four times over, the copies in one cluster: no more is known than from one of them.
     copies = bradley_terry.fit(4 * counts, ties, None)
-    four = [np.tile(column, 4) for column in (a, b, outcome)]
-    clustered = bradley_terry.clustered(copies, ties, *four, np.ones(4 * n), np.tile(np.arange(n), 4))
+    four = [np.tile(column, 4) for column in (a, b, outcome, np.ones(n))]
+    clustered = clustering.covariance(copies, ties, *four, [np.tile(np.arange(n), 4)])
     assert clustered == pytest.approx(alone, rel=1e-3, abs=1e-9)
     assert copies.covariance[0, 0] == pytest.approx(fit.covariance[0, 0] / 4, rel=1e-3)

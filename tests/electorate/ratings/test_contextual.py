@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from electorate.base.scale import ELO_PER_NAT, Floats, Ints, to_nats
 from electorate.ratings import bradley_terry, contextual
 from electorate.ratings.ties import MODELS
-from electorate.scale import ELO_PER_NAT, Floats, Ints, to_nats
 
 HALF = MODELS["half"]
 STRENGTH = np.linspace(-0.8, 0.8, 6)
@@ -12,7 +12,9 @@ EFFECT = np.array([0.5, 0.0, -0.3])  # nats a standard deviation
 
 
 def battles(n: int, seed: int) -> tuple[Ints, Ints, Ints, Floats]:
-    """Decisive votes won by strength and by style, where the stronger models write in more of the first style."""
+    """Decisive votes won by strength and by style, where the stronger models write in more of
+    the first style.
+    """
     random = np.random.default_rng(seed)
     a = random.integers(0, 6, n)
     b = (a + random.integers(1, 6, n)) % 6
@@ -24,12 +26,16 @@ def battles(n: int, seed: int) -> tuple[Ints, Ints, Ints, Floats]:
     return a, b, outcome, contrast
 
 
-def fitted(n: int, seed: int, unit: float = 1.0) -> tuple[bradley_terry.Fit, bradley_terry.Fit, contextual.Style]:
+def fitted(
+    n: int, seed: int, unit: float = 1.0
+) -> tuple[bradley_terry.Fit, bradley_terry.Fit, contextual.Style]:
     a, b, outcome, contrast = battles(n, seed)
     weight = np.zeros((6, 6, 3))
     np.add.at(weight, (a, b, outcome), 1)
     plain = bradley_terry.fit(weight, HALF, None)
-    held, style = contextual.fit(plain, a, b, outcome, np.ones(n), unit * contrast, HALF, None, np.arange(n))
+    held, style = contextual.fit(
+        plain, a, b, outcome, np.ones(n), unit * contrast, HALF, None, [np.arange(n)]
+    )
     return plain, held, style
 
 
@@ -47,7 +53,11 @@ def test_it_is_the_maximum_that_scipy_finds() -> None:
 
     def minus(p: Floats) -> float:
         d = p[a] - p[b] + x @ p[6:9]
-        prior = (p[6:9] ** 2).sum() / to_nats(contextual.STYLE_SD_ELO) ** 2 / 2 + (p[9] - HALF.start) ** 2 / 18 + 1e-6 * p[:6].sum() ** 2
+        prior = (
+            (p[6:9] ** 2).sum() / to_nats(contextual.STYLE_SD_ELO) ** 2 / 2
+            + (p[9] - HALF.start) ** 2 / 18
+            + 1e-6 * p[:6].sum() ** 2
+        )
         return float(prior - HALF.log_likelihood(d, p[9], outcome).sum())
 
     best = minimize(minus, np.zeros(10), method="BFGS", options={"gtol": 1e-7}).x

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from electorate.base.scale import Ints
 from electorate.ratings import bradley_terry, leaderboard
 from electorate.ratings.ties import MODELS
-from electorate.scale import Ints
 
 
 def three_models() -> Ints:
@@ -15,7 +15,9 @@ def three_models() -> Ints:
 
 
 def test_rank_ranges_say_what_the_votes_leave_possible() -> None:
-    rows = leaderboard.rows(("x", "y", "z"), bradley_terry.fit(three_models(), MODELS["half"], None), 0.95)
+    rows = leaderboard.rows(
+        ("x", "y", "z"), bradley_terry.fit(three_models(), MODELS["half"], None), 0.95
+    )
     assert [(row["rank_low"], row["rank_high"]) for row in rows] == [(1, 2), (1, 2), (3, 3)]
     assert [row["votes"] for row in rows] == [200, 200, 200]
     assert all(row["ci_low"] < row["rating"] < row["ci_high"] for row in rows)
@@ -24,7 +26,8 @@ def test_rank_ranges_say_what_the_votes_leave_possible() -> None:
 
 def test_a_shift_moves_all_and_widens_nothing() -> None:
     fit = bradley_terry.fit(three_models(), MODELS["half"], None)
-    plain, shifted = leaderboard.rows("xyz", fit, 0.95), leaderboard.rows("xyz", fit, 0.95, shift=123.0)
+    plain = leaderboard.rows("xyz", fit, 0.95)
+    shifted = leaderboard.rows("xyz", fit, 0.95, shift=123.0)
     for one, other in zip(plain, shifted, strict=True):
         assert other["rating"] - one["rating"] == pytest.approx(123)
         assert other["ci_high"] - other["ci_low"] == pytest.approx(one["ci_high"] - one["ci_low"])

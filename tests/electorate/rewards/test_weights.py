@@ -1,27 +1,54 @@
 """Users' own weights: the compiled Newton beside SciPy on the same likelihood."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from electorate.ratings.dependence import shares
 from electorate.ratings.ties import MODELS
 from electorate.rewards import weights
 from electorate.rewards.battles import Battles
 from electorate.rewards.weights import PersonalRead
 
-USERS, PROMPTS, MODELS_, RANK, KINDS = 12, 6, 5, 3, 2
+USERS = 12
+PROMPTS = 6
+MODELS_ = 5
+RANK = 3
+KINDS = 2
 
 
 def planted(tau: float, votes: int = 30) -> tuple[PersonalRead, Battles]:
     random = np.random.default_rng(1)
-    base, taste = random.normal(size=(KINDS, PROMPTS * MODELS_)), random.normal(size=(PROMPTS * MODELS_, RANK))
-    read = PersonalRead(base, np.array([-0.5, 0.1]), taste, random.normal(size=(KINDS, RANK)), 0.2, tau, 0.4, MODELS_)
+    base = random.normal(size=(KINDS, PROMPTS * MODELS_))
+    taste = random.normal(size=(PROMPTS * MODELS_, RANK))
+    read = PersonalRead(
+        base,
+        np.array([-0.5, 0.1]),
+        taste,
+        random.normal(size=(KINDS, RANK)),
+        0.2,
+        tau,
+        0.4,
+        MODELS_,
+    )
     user = np.repeat(np.arange(1, USERS), votes)  # the first has no votes
     a = random.integers(0, MODELS_, len(user))
     b = (a + random.integers(1, MODELS_, len(user))) % MODELS_
-    prompt, outcome = random.integers(0, PROMPTS, len(user)), random.integers(0, 3, len(user))
+    prompt = random.integers(0, PROMPTS, len(user))
+    outcome = random.integers(0, 3, len(user))
     answers = prompt * MODELS_ + a, prompt * MODELS_ + b
-    return read, Battles(random.integers(0, KINDS, USERS), user, prompt, a, b, *answers, random.choice([-1.0, 1.0], len(user)), outcome)
+    return read, Battles(
+        random.integers(0, KINDS, USERS),
+        user,
+        prompt,
+        a,
+        b,
+        *answers,
+        random.choice([-1.0, 1.0], len(user)),
+        outcome,
+    )
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.7])
@@ -35,7 +62,13 @@ def test_modes_are_those_of_a_general_optimiser(tau: float, ties: str) -> None:
         x = weights.design(read, own)
         d0, eta0 = weights.difference(read, own)
 
-        def loss(beta: np.ndarray, own: Battles = own, x: np.ndarray = x, d0: np.ndarray = d0, eta0: np.ndarray = eta0) -> float:
+        def loss(
+            beta: np.ndarray,
+            own: Battles = own,
+            x: np.ndarray = x,
+            d0: np.ndarray = d0,
+            eta0: np.ndarray = eta0,
+        ) -> float:
             d = d0 + x @ beta[: RANK + 1]
             if tau:
                 d = d + tau * (beta[RANK + 1 + own.a] - beta[RANK + 1 + own.b])
@@ -60,7 +93,9 @@ def test_draws_have_the_posteriors_spread() -> None:
 def test_a_users_votes_are_found_by_prompt_and_by_user() -> None:
     _, battles = planted(0.0)
     for prompts in ([2], [0, 4], list(range(PROMPTS))):
-        assert set(battles.on(np.array(prompts))) == set(np.flatnonzero(np.isin(battles.prompt, prompts)))
+        assert set(battles.on(np.array(prompts))) == set(
+            np.flatnonzero(np.isin(battles.prompt, prompts))
+        )
     learned, held_out = battles.split(seed=3)
     assert sorted([*learned, *held_out]) == battles.prompts.tolist()
     # More votes move no prompt from one side to the other.
@@ -71,3 +106,66 @@ def test_a_users_votes_are_found_by_prompt_and_by_user() -> None:
     assert len(held_out) == 1
     assert len(battles.of_users(0, 1)) == 0
     assert battles.of_users(2, 4).user.tolist() == [0] * 30 + [1] * 30
+
+
+def cast(effect: float, users: int = 500, votes: int = 40) -> tuple[PersonalRead, Battles]:
+    """Votes by a form's own model, and opinions that a user has of single responses besides, of
+    this sd (nats).
+    """
+    random = np.random.default_rng(2)
+    taste = 0.5 * random.normal(size=(PROMPTS * MODELS_, RANK))
+    read = PersonalRead(
+        np.zeros((1, PROMPTS * MODELS_)),
+        np.array([-0.5]),
+        taste,
+        np.zeros((1, RANK)),
+        0.2,
+        0.4,
+        0.3,
+        MODELS_,
+    )
+    user = np.repeat(np.arange(users), votes)
+    a = random.integers(0, MODELS_, len(user))
+    b = (a + random.integers(1, MODELS_, len(user))) % MODELS_
+    prompt = random.integers(0, PROMPTS, len(user))
+    side = random.choice([-1.0, 1.0], len(user))
+    battles = Battles(
+        np.zeros(users, int),
+        user,
+        prompt,
+        a,
+        b,
+        prompt * MODELS_ + a,
+        prompt * MODELS_ + b,
+        side,
+        np.zeros(len(user), int),
+    )
+    own = random.normal(size=(users, RANK + 1 + MODELS_))
+    said = effect * random.normal(size=(users, PROMPTS * MODELS_))
+    d = np.einsum("vr,vr->v", weights.design(read, battles), own[user, : RANK + 1])
+    d += read.tau * (own[user, RANK + 1 + a] - own[user, RANK + 1 + b])
+    d += said[user, battles.answer_a] - said[user, battles.answer_b]
+    odds = MODELS["davidson"].probabilities(d, np.full(len(d), -0.5))
+    outcome = (random.random(len(d))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
+    return read, replace(battles, outcome=outcome)
+
+
+def test_what_a_form_explains_is_not_taken_for_votes_that_repeat_each_other() -> None:
+    found = [
+        weights.measure_dependence(*cast(effect), MODELS["davidson"]).prompt_variance
+        for effect in (0.0, 0.8)
+    ]
+    # The taste of two responses to one prompt alone makes votes on it covary by far more.
+    assert found[0] < 0.05
+    assert 0.3 < found[1] < 0.8
+
+
+def test_a_users_votes_on_one_prompt_count_by_their_design_effect() -> None:
+    read, battles = planted(0.7)
+    cluster = battles.user * PROMPTS + battles.prompt
+    share = shares(cluster, battles.a, battles.b, np.ones(len(battles)), 0.3)
+    by_hand = weights.solve(read, replace(battles, weight=share), MODELS["davidson"])
+    found = weights.solve(replace(read, prompt_correlation=0.3), battles, MODELS["davidson"])
+    assert found.mode == pytest.approx(by_hand.mode)
+    assert found.covariance == pytest.approx(by_hand.covariance)
+    assert np.any(np.abs(found.mode - weights.solve(read, battles, MODELS["davidson"]).mode) > 0.05)

@@ -1,4 +1,6 @@
-"""A place is a folder or an object store: the same words, the same results; and what happens when the store is away."""
+"""A place is a folder or an object store: the same words, the same results; and what happens
+when the store is away.
+"""
 
 import pickle
 import threading
@@ -10,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from electorate.errors import ElectorateError
+from electorate.base.errors import ElectorateError, StorageError
 from electorate.storage import files, lock, places
 from electorate.storage.places import ObjectPath, Place, place
 from electorate.storage.run_folder import RunFolder
@@ -18,7 +20,9 @@ from tests.stores import Store, serving
 
 
 @pytest.fixture(scope="module", params=["s3", "gs"])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
     with serving(request.param, tmp_path_factory.mktemp("store")) as found:
         yield found
 
@@ -43,7 +47,9 @@ def test_both_kinds_are_written_read_and_listed_alike(store: Store, tmp_path: Pa
         files.write_text(where / "text.json", "ä")
         files.write_table(where / "votes" / "block=0.parquet", votes)
         files.write_arrays(where / "read.npz", x=np.arange(3), y=np.float64(2.0))
-        assert files.read_table(where / "votes" / "block=0.parquet", ["b"]).equals(votes.select(["b"]))
+        assert files.read_table(where / "votes" / "block=0.parquet", ["b"]).equals(
+            votes.select(["b"])
+        )
         assert files.read_arrays(where / "read.npz")["x"].tolist() == [0, 1, 2]
         written = places.listing(where)["text.json"]
         assert abs(written - time.time()) < 60
@@ -62,7 +68,8 @@ def test_both_kinds_are_written_read_and_listed_alike(store: Store, tmp_path: Pa
                 [path.name for path in where.glob("*.npz")],
                 (where / "again" / "votes").is_dir(),
                 (where / "votes").exists(),
-                (where / "again" / "votes" / "block=0.parquet").read_bytes() == (where / "votes" / "block=0.parquet").read_bytes(),
+                (where / "again" / "votes" / "block=0.parquet").read_bytes()
+                == (where / "votes" / "block=0.parquet").read_bytes(),
                 where.name,
                 where.parent.name,
             ]
@@ -110,21 +117,27 @@ def test_a_place_travels_to_another_process_and_back_from_its_uri(store: Store) 
     assert where.absolute().is_absolute()
 
 
-def test_a_store_that_is_away_for_moments_is_waited_for(store: Store, quick: None, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_is_away_for_moments_is_waited_for(
+    store: Store, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
     where = store.place("waited.txt")
     where.write_buffer(b"before")
     store.connection.cut()
     threading.Timer(2.0, store.connection.mend).start()
     assert where.read_bytes() == b"before"
-    assert all("does not answer, asked again in" in record.getMessage() for record in caplog.records)
+    assert all(
+        "does not answer, asked again in" in record.getMessage() for record in caplog.records
+    )
 
 
-def test_a_store_that_stays_away_is_one_line_and_the_next_asked_once(store: Store, quick: None) -> None:
+def test_a_store_that_stays_away_is_one_line_and_the_next_asked_once(
+    store: Store, quick: None
+) -> None:
     where = store.place("lost.txt")
     where.write_buffer(b"before")
     store.connection.cut()
     try:
-        with pytest.raises(ElectorateError, match=r"lost.txt: the object store: .*--resume goes on") as found:
+        with pytest.raises(StorageError, match=r"lost.txt: the object store: ") as found:
             files.write_text(where, "after")
         assert "\n" not in str(found.value)
         begun = time.monotonic()
@@ -180,7 +193,10 @@ def test_one_run_at_a_time(store: Store, tmp_path: Path, monkeypatch: pytest.Mon
         assert not lock.is_held(where)
         with lock.held(where):
             assert lock.is_held(where)
-            with pytest.raises(ElectorateError, match="another run is writing here"), lock.held(where):
+            with (
+                pytest.raises(ElectorateError, match="another run is writing here"),
+                lock.held(where),
+            ):
                 pass
             assert lock.is_held(where)
         assert not lock.is_held(where)
@@ -188,7 +204,9 @@ def test_one_run_at_a_time(store: Store, tmp_path: Path, monkeypatch: pytest.Mon
             RunFolder(where).require_empty()  # a lock is nothing
 
 
-def test_a_lock_whose_holder_was_killed_is_taken_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_whose_holder_was_killed_is_taken_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lock, "WATCHED_S", 3.0)
     where = store.place("killed")
     (where / lock.LOCK).write_buffer(b"host 1 abc 7")
@@ -196,7 +214,9 @@ def test_a_lock_whose_holder_was_killed_is_taken_over(store: Store, monkeypatch:
         assert (where / lock.LOCK).read_bytes() != b"host 1 abc 7"
 
 
-def test_a_lock_is_kept_while_the_store_is_away(store: Store, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_is_kept_while_the_store_is_away(
+    store: Store, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lock, "BEAT_S", 0.2)
     monkeypatch.setattr(lock, "WATCHED_S", 8.0)
     where = store.place("away")

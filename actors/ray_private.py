@@ -1,0 +1,83 @@
+"""Every private name of Ray (2.60) that is used, with what it is used for.
+
+tests/actors/test_ray_private.py fails when Ray moves one of them.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from ray._common import tls_utils
+from ray._private import ray_constants, services, state
+from ray._private.authentication import authentication_token_setup
+from ray._private.runtime_env import packaging
+
+
+def enable_token_auth() -> None:
+    """Have a Ray of our own ask for a token, whatever Ray's default is."""
+    authentication_token_setup._enable_token_auth()
+
+
+@contextmanager
+def listening_on_loopback() -> Iterator[None]:
+    """A Ray that is started in the block listens on this machine's loopback alone.
+
+    Ray listens on every interface, but where it knows of no cluster.
+    """
+    with patch.object(ray_constants, "ENABLE_RAY_CLUSTER", new=False):
+        yield
+
+
+def bootstrap_address(address: str) -> str | None:
+    """HOST:PORT of the cluster that an address such as `auto` leads to, None if there is none."""
+    found: str | None = services.canonicalize_bootstrap_address(address)
+    return found
+
+
+def node_groups() -> list[Any]:
+    """Groups of nodes that the cluster's autoscaler may start: resources and max_count of each."""
+    config = state.state.get_cluster_config()
+    return [] if config is None else list(config.node_group_configs)
+
+
+def serve_port() -> int:
+    """The HTTP port of Serve on the cluster that this process is connected to."""
+    from ray.serve.context import _get_global_client
+
+    port: int = _get_global_client().http_config.port
+    return port
+
+
+def delete_application(name: str) -> None:
+    """Have a Serve application removed, without waiting until it is."""
+    from ray.serve.context import _get_global_client
+
+    _get_global_client().delete_apps([name], blocking=False)
+
+
+def serve_replicas_listen_by(listen: Callable[[object, str], int]) -> None:
+    """Have Serve's replicas in this process open the port they call each other at by `listen`."""
+    from ray.serve._private import replica
+
+    replica.add_port_to_grpc_server = listen
+
+
+def add_port(server: object, address: str) -> int:
+    """Open a gRPC server's port as Ray does. Returns the port."""
+    port: int = tls_utils.add_port_to_grpc_server(server, address)
+    return port
+
+
+def packaged(folder: Path) -> list[Path]:
+    """The files and folders that a job with this working directory is sent."""
+    found = list[Path]()
+    packaging._dir_travel(folder, [], found.append, include_gitignore=True)
+    return found
+
+
+def largest_package() -> int:
+    """Bytes of the largest package that a cluster's Jobs API takes."""
+    most: int = ray_constants.DASHBOARD_CLIENT_MAX_SIZE
+    return most

@@ -1,0 +1,1 @@
+"""What everything builds on: errors, scale, random draws, registries."""

@@ -1,0 +1,1 @@
+"""The commands that need no cluster: what an installed `electorate` can do."""

@@ -1,0 +1,1 @@
+"""What a study is: its typed configuration, and the systems and metrics it may name."""

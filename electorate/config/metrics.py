@@ -1,0 +1,128 @@
+"""The metrics of the comparison: what each is, which way is better, and how it is computed.
+
+What `compute` takes hangs on what the metric is `of`:
+
+- "ranking": two `electorate.evaluation.metrics.Standing`, the system's and the true one.
+- "subsets": the same, and subsets of the models (S, 6).
+- "votes": votes of people (evaluation/people.py), which no `compute` takes.
+- "odds": a `electorate.evaluation.predictions.Prediction` and the true odds (n, pairs, 3).
+
+Each returns an array (n,), one value a user. Metrics of a ranking are computed on the ranking over
+all prompts and on each unseen prompt, the others on unseen prompts alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from electorate.base.registry import Registry
+
+OVERALL = "overall"
+UNSEEN = "unseen"
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """A metric.
+
+    Attributes:
+        name: in tables and the API.
+        label: in sentences.
+        of: what it is computed from; see above. "users": from all users at once, by intervals.py.
+        compute: see above; None for "users" and "votes".
+        lower_is_better: whether it is a loss.
+        digits: printed after the point.
+        columns: where the table that a run ends with shows it: (prompts, heading).
+        compared: whether the report prints a system's gain in it over what it has to beat.
+    """
+
+    name: str
+    label: str
+    of: Literal["ranking", "subsets", "odds", "users", "votes"]
+    compute: str | Callable[..., Any] | None
+    lower_is_better: bool = False
+    digits: int = 3
+    columns: tuple[tuple[str, str], ...] = ()
+    compared: bool = False
+
+
+_RANKING = "electorate.evaluation.metrics:"
+_ODDS = "electorate.evaluation.predictions:"
+# Regret leads: top-1 saturates, and a rank may be wrong at no cost.
+METRICS: Registry[MetricSpec] = Registry(
+    "metric",
+    MetricSpec(
+        "regret",
+        "regret",
+        "ranking",
+        _RANKING + "regret",
+        lower_is_better=True,
+        digits=1,
+        columns=((UNSEEN, "regret"),),
+        compared=True,
+    ),
+    MetricSpec(
+        "regret_of_6",
+        "regret of 6",
+        "subsets",
+        _RANKING + "subset_regret",
+        lower_is_better=True,
+        digits=1,
+        columns=((UNSEEN, "of 6"),),
+    ),
+    MetricSpec(
+        "kendall_tau",
+        "Kendall tau",
+        "ranking",
+        _RANKING + "kendall_tau",
+        columns=((OVERALL, "kendall tau"), (UNSEEN, "prompt tau")),
+        compared=True,
+    ),
+    MetricSpec(
+        "spearman_rho",
+        "Spearman rho",
+        "ranking",
+        _RANKING + "spearman_rho",
+        columns=((OVERALL, "spearman"),),
+    ),
+    MetricSpec(
+        "ranking_accuracy",
+        "ranking accuracy",
+        "ranking",
+        _RANKING + "ranking_accuracy",
+        columns=((OVERALL, "rank acc"),),
+    ),
+    MetricSpec(
+        "top1_accuracy",
+        "top-1 accuracy",
+        "ranking",
+        _RANKING + "top1_accuracy",
+        columns=((OVERALL, "top-1"),),
+    ),
+    MetricSpec(
+        "top3_accuracy",
+        "top-3 accuracy",
+        "ranking",
+        _RANKING + "top3_accuracy",
+        columns=((OVERALL, "top-3"),),
+    ),
+    MetricSpec(
+        "log_loss",
+        "log loss",
+        "odds",
+        _ODDS + "log_loss",
+        lower_is_better=True,
+        columns=((UNSEEN, "log loss"),),
+        compared=True,
+    ),
+    MetricSpec("brier", "Brier score", "odds", _ODDS + "brier", lower_is_better=True),
+    MetricSpec("accuracy", "accuracy", "votes", None),
+    MetricSpec("pair_accuracy", "pair accuracy", "votes", None),
+    MetricSpec("ece", "calibration error", "users", None, lower_is_better=True),
+)
+
+
+def gain(metric: str, value: float, baseline: float) -> float:
+    """How much better `value` is than `baseline`; positive is better."""
+    difference = value - baseline
+    return -difference if METRICS[metric].lower_is_better else difference

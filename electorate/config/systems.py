@@ -1,0 +1,225 @@
+"""The systems that are compared: what each is, what it needs, and how it is drawn.
+
+A system's `build` takes what there is after a round (electorate.study.systems.AfterRound) and its
+own name, and returns an electorate.evaluation.predictions.System, or None where it cannot be
+built. Their order here is the order of tables and legends.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from electorate.base.registry import Registry
+
+ORACLE = "oracle"
+BASELINES = ("global_bt", "segment_bt")  # what every system's gain is given over
+MOST_PERSONAL = 16  # personas that personal_rm trains a model each for
+# Colours after Okabe and Ito: told apart by the colour-blind, readable on white and on near-black.
+GREY = "#888888"
+
+
+@dataclass(frozen=True)
+class SystemSpec:
+    """A row of the comparison.
+
+    Attributes:
+        name: in configs, tables and the API.
+        label: what it is, for the report.
+        build: see above; None for what scoring itself knows, the planted truth.
+        colour, marker: in plots, as Matplotlib takes them.
+        reward: whether it needs the config's `reward` section.
+        default: whether it is compared where the config names no systems.
+        compared_with: what it has to beat, beside BASELINES; the report prints its gain over each.
+        on_page: whether the endpoint's page draws its learning curve.
+    """
+
+    name: str
+    label: str
+    build: str | Callable[..., Any] | None
+    colour: str
+    marker: str
+    reward: bool = False
+    default: bool = True
+    compared_with: tuple[str, ...] = ()
+    on_page: bool = False
+
+
+_BUILD = "electorate.study.systems:"
+_REWARD = "electorate.study.reward_systems:"
+SYSTEMS: Registry[SystemSpec] = Registry(
+    "system",
+    SystemSpec(
+        "arena",
+        "official Chatbot Arena ratings, the same for all",
+        _BUILD + "arena",
+        "#CC79A7",
+        "P",
+    ),
+    SystemSpec(
+        "global_bt",
+        "one Bradley-Terry ranking from everybody's votes",
+        _BUILD + "global_bt",
+        "#E69F00",
+        "o",
+        on_page=True,
+    ),
+    SystemSpec(
+        "segment_bt",
+        "one Bradley-Terry ranking for each archetype",
+        _BUILD + "segment_bt",
+        "#56B4E9",
+        "s",
+        on_page=True,
+    ),
+    SystemSpec(
+        "elo_online",
+        "global ratings, moved by plain Elo updates at each persona's votes",
+        _BUILD + "elo_online",
+        "#0072B2",
+        "X",
+    ),
+    SystemSpec(
+        "elo_offset",
+        "System A: global ratings plus each persona's own offsets",
+        _BUILD + "elo_offset",
+        "#D55E00",
+        "^",
+        on_page=True,
+    ),
+    SystemSpec(
+        "elo_offset_low_rank",
+        "System A with offsets along a few directions, which are estimated from the votes",
+        _BUILD + "elo_offset_low_rank",
+        "#882255",
+        "p",
+    ),
+    SystemSpec(
+        "elo_offset_no_labels",
+        "System A without knowing archetypes",
+        _BUILD + "elo_offset_no_labels",
+        "#009E73",
+        "D",
+    ),
+    SystemSpec(
+        "elo_offset_wrong_labels",
+        "System A with one archetype label in five wrong",
+        _BUILD + "elo_offset_wrong_labels",
+        "#A0875B",
+        "v",
+    ),
+    SystemSpec(
+        "length_only",
+        "the length of a response, with the same weight for all",
+        _REWARD + "form",
+        "#AAAA00",
+        "<",
+        reward=True,
+    ),
+    SystemSpec(
+        "pooled_rm",
+        "one reward model that reads the responses, the same for all",
+        _REWARD + "form",
+        "#44AA99",
+        ">",
+        reward=True,
+    ),
+    SystemSpec(
+        "segment_rm",
+        "a reward model for each archetype",
+        _REWARD + "form",
+        "#117733",
+        "1",
+        reward=True,
+    ),
+    SystemSpec(
+        "low_rank_rm",
+        "System B: a reward model with each persona's own weights on what it reads",
+        _REWARD + "form",
+        "#88CCEE",
+        "s",
+        reward=True,
+        compared_with=("elo_offset", "pooled_rm", "segment_rm"),
+        on_page=True,
+    ),
+    SystemSpec(
+        "pooled_hybrid",
+        "one ranking and one reward model for all, together",
+        _REWARD + "form",
+        "#CC6677",
+        "P",
+        reward=True,
+    ),
+    SystemSpec(
+        "segment_hybrid",
+        "a ranking and a reward model for each archetype, together",
+        _REWARD + "form",
+        "#AA4499",
+        "o",
+        reward=True,
+        on_page=True,
+    ),
+    SystemSpec(
+        "ratings_only",
+        "hybrid without the text: own offsets, learned in the same training",
+        _REWARD + "form",
+        "#DDAA33",
+        "d",
+        reward=True,
+    ),
+    SystemSpec(
+        "hybrid",
+        "Systems A and B together: own offsets and own weights on what is read",
+        _REWARD + "form",
+        "#332288",
+        "*",
+        reward=True,
+        compared_with=(
+            "elo_offset",
+            "low_rank_rm",
+            "segment_bt",
+            "pooled_hybrid",
+            "segment_hybrid",
+            "ratings_only",
+        ),
+        on_page=True,
+    ),
+    SystemSpec(
+        "prompt_head",
+        "hybrid's rankings predicted from the prompt alone, before anybody has answered it",
+        _REWARD + "prompt_head",
+        "#661100",
+        "X",
+        reward=True,
+        compared_with=("elo_offset", "segment_bt"),
+        on_page=True,
+    ),
+    SystemSpec(
+        "personal_rm",
+        "a reward model for each persona, fine-tuned from pooled_rm on its votes",
+        _REWARD + "personal_rm",
+        "#999933",
+        "p",
+        reward=True,
+        default=False,
+    ),
+    SystemSpec(
+        "oracle_features",
+        "knows the taste axes and learns each persona's taste: the ceiling of reading responses",
+        _BUILD + "oracle_features",
+        GREY,
+        "*",
+        on_page=True,
+    ),
+    SystemSpec(ORACLE, "the planted truth", None, GREY, "h"),
+)
+
+
+def by_default(*, reward: bool) -> tuple[str, ...]:
+    """What is compared where the config names no systems, with or without a reward model."""
+    return tuple(n for n, spec in SYSTEMS.items() if spec.default and (reward or not spec.reward))
+
+
+def baselines(compared: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `compared` that gains are given over."""
+    wanted = {*BASELINES, *(b for name in compared for b in SYSTEMS[name].compared_with)}
+    return tuple(name for name in SYSTEMS if name in wanted and name in compared)

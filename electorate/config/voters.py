@@ -1,0 +1,88 @@
+"""Who votes in a run: planted personas, or language models that judge for personas.
+
+A kind of voters is declared in VOTERS, and a config names it in `voters.kind`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializeAsAny, WrapValidator
+
+from electorate.base.registry import Registry
+from electorate.config.judging import Judging
+from electorate.config.section import Section
+
+
+class VoterSettings(Section):
+    """Of one kind of voters."""
+
+    kind: str = Field(description="one of VOTERS")
+
+
+class PlantedVoters(VoterSettings):
+    """Personas with planted tastes, as the sections `population` and `judge` describe them."""
+
+    kind: Literal["planted"] = "planted"
+
+
+class ModelVoters(VoterSettings, Judging):
+    """Language models read personas' cards and judge for them.
+
+    A persona's own rankings of responses to test prompts, which the judges give, are what systems
+    are compared with: `rankings` says for how many personas and prompts.
+    """
+
+    kind: Literal["model"]
+
+
+@dataclass(frozen=True)
+class VotersSpec:
+    """A kind of voters.
+
+    Attributes:
+        name: as a config names it.
+        label: what it is, for `--help`.
+        section: its settings.
+        of_run: "module:function" or a function from a run's folder to its
+            `electorate.population.voters.Voters`.
+    """
+
+    name: str
+    label: str
+    section: type[VoterSettings]
+    of_run: str | Callable[..., Any]
+
+
+VOTERS: Registry[VotersSpec] = Registry(
+    "kind of voters",
+    VotersSpec(
+        "planted",
+        "simulated personas whose tastes are planted, so that their true rankings are known",
+        PlantedVoters,
+        "electorate.population.planted:of_run",
+    ),
+    VotersSpec(
+        "model",
+        "language models that read personas' cards and judge for them",
+        ModelVoters,
+        "electorate.polls.voters:of_run",
+    ),
+)
+
+
+def _of_kind(content: Any, _: Callable[[Any], VoterSettings]) -> VoterSettings:
+    """The section of the kind that a config names."""
+    if isinstance(content, VoterSettings):
+        return content
+    if not isinstance(content, Mapping):
+        raise ValueError(f"a mapping with kind: one of {', '.join(VOTERS)}")
+    return section_of(content).model_validate(content)
+
+
+def section_of(content: Mapping[str, Any]) -> type[VoterSettings]:
+    """The class of the settings that a config names by `kind`; planted where it names none."""
+    return VOTERS[VOTERS.check(str(content.get("kind", "planted")))].section
+
+
+AnyVoters = Annotated[SerializeAsAny[VoterSettings], WrapValidator(_of_kind)]

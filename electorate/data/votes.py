@@ -1,0 +1,370 @@
+"""Votes from a file, whoever cast them: two models, who won, and optionally the user, the prompt
+and a weight.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from electorate.base.columns import Columns
+from electorate.base.errors import ElectorateError
+from electorate.base.scale import Floats, Ints
+from electorate.data import features, winners
+from electorate.data.conversations import plain
+from electorate.ratings.thresholds import Thumbs
+from electorate.storage import tables
+from electorate.storage.tables import Rows, SetAside
+
+REQUIRED = ("model_a", "model_b", "winner")
+USER = ("user_id", "judge")
+PROMPT = ("prompt_id", "question_id")
+WEIGHT = "weight"
+TEXTS = ("response_a", "response_b")
+ASKED = "prompt"
+MISSING = -1
+UNKNOWN = -2
+WEIGHTS = 1e-9, 1e9
+WRONG_WEIGHT = "weight not a number from 1e-9 to 1e9"
+MAX_MODELS = 2000
+MOST_SHOWN = 5  # of winners that say nothing
+Encoded = tuple[list[str], Ints]  # distinct values, and each row's place among them
+
+
+@dataclass(frozen=True)
+class Texts(Columns):
+    """What n votes are about: prompts and responses, each text once; prompt, a and b: (n,) which of
+    them.
+    """
+
+    WHOLE = frozenset({"prompts", "responses"})
+
+    prompts: list[str]
+    responses: list[str]
+    prompt: Ints
+    a: Ints
+    b: Ints
+
+
+@dataclass(frozen=True)
+class Votes(Columns):
+    """n votes as columns. a, b: indices into models; outcome: 0 A, 1 B, 2 tie, 3 both bad; user and
+    prompt: codes, or none. style: (n, len(features.STYLE)) measures of A's answer less B's, or
+    none. texts: of prompts and answers, or none. user_names: by the users' codes. thumbs: votes on
+    one answer alone, which are beside the n, or none; their users and models are the same.
+    """
+
+    WHOLE = frozenset({"models", "user_names", "thumbs"})
+
+    models: tuple[str, ...]
+    a: Ints
+    b: Ints
+    outcome: Ints
+    weight: Floats
+    user: Ints | None
+    prompt: Ints | None
+    style: Floats | None = None
+    texts: Texts | None = None
+    user_names: tuple[str, ...] = ()
+    thumbs: Thumbs | None = None
+
+    @property
+    def outcome_of_3(self) -> Ints:
+        """(n,) 0 A, 1 B, 2 tie: both bad says no more of who is better than a tie does."""
+        return np.minimum(self.outcome, 2)
+
+    @property
+    def users(self) -> Ints:
+        """(n,) the user of each vote; all one where the file names none."""
+        return np.zeros(len(self), dtype=np.int64) if self.user is None else self.user
+
+    @property
+    def battle(self) -> Ints:
+        """(n,) where in (M, M, 3) each vote counts."""
+        return (self.a * len(self.models) + self.b) * 3 + self.outcome_of_3
+
+    def by_battle(self, values: Floats) -> Floats:
+        """(M, M, 3): sums of values (n,) over the votes of each ordered pair and outcome."""
+        models = len(self.models)
+        return (
+            np.bincount(self.battle, values, models * models * 3)
+            .astype(float, copy=False)
+            .reshape(models, models, 3)
+        )
+
+
+def read(
+    path: Path, style: bool = False, texts: bool = False, thumbs: bool = False
+) -> tuple[Votes, list[SetAside]]:
+    """The votes of a CSV, JSON Lines, JSON or Parquet file, and the rows that are none, each
+    with a reason.
+
+    style: measure the answers too, which the file must have as response_a and response_b. texts:
+    keep them, and the prompts. thumbs: take rows with a model_a, no model_b and `up` or `down` as
+    winner too.
+
+    Raises ElectorateError if the file cannot be read, lacks a column, or no row of it is a vote.
+    """
+    needed = (*REQUIRED, *(TEXTS if style or texts else ()), *((ASKED,) if texts else ()))
+    rows = tables.read(path, needed, (*USER, *PROMPT, WEIGHT))
+    return _some(*of_rows(rows, thumbs), str(path))
+
+
+def _some(votes: Votes, set_aside: list[SetAside], origin: str) -> tuple[Votes, list[SetAside]]:
+    """The same, where there are votes, and of no more models than can be rated."""
+    if not len(votes) and votes.thumbs is None:
+        first = f"; the first: row {set_aside[0].row}: {set_aside[0].reason}" if set_aside else ""
+        raise ElectorateError(
+            f"{origin}: no row is a vote{first}; winner must be {winners.ALLOWED}"
+        )
+    if len(votes.models) > MAX_MODELS:
+        some = ", ".join(repr(model[:30]) for model in votes.models[:3])
+        raise ElectorateError(
+            f"{origin}: names {len(votes.models):,} models ({some}, ...); at most {MAX_MODELS:,} "
+            "can be rated"
+        )
+    return votes, set_aside
+
+
+def of_table(table: pa.Table, thumbs: bool = False) -> tuple[Votes, list[SetAside]]:
+    """The votes of a table in memory, as `read` takes a file's.
+
+    Raises:
+        ElectorateError: it lacks a column, or no row is a vote.
+    """
+    rows = tables.of_table(table, REQUIRED, (*USER, *PROMPT, WEIGHT))
+    return _some(*of_rows(rows, thumbs), "votes")
+
+
+def of_rows(rows: Rows, thumbs: bool = False) -> tuple[Votes, list[SetAside]]:
+    """The votes among the rows of a table, and the rows that are none.
+
+    Text is looked at once for each distinct value.
+    """
+    encoded = {name: _encode(rows.table[name]) for name in rows.table.column_names}
+    (names_a, a), (names_b, b), (said, winner) = (encoded[name] for name in REQUIRED)
+    models = sorted({*names_a, *names_b})
+    place = {model: i for i, model in enumerate(models)}
+    a, b = (
+        _look_up([place[name] for name in names], codes)
+        for names, codes in ((names_a, a), (names_b, b))
+    )
+    outcome = _outcomes(models, a, b, said, winner)
+    weight = _weights(encoded[WEIGHT]) if WEIGHT in encoded else np.ones(len(a))
+    user, user_names = _named(encoded, USER)
+    prompt, _ = _named(encoded, PROMPT)
+    style = _style(encoded)
+    texts = _texts(encoded)
+    names = tuple(models)
+    votes = Votes(names, a, b, outcome, weight, user, prompt, style, texts, user_names)
+    up = _look_up([winners.THUMBS.get(text.strip().lower(), UNKNOWN) for text in said], winner)
+    is_thumb = (a != MISSING) & (b == MISSING) & (up >= 0)
+    reasons = _reasons(votes, is_thumb, encoded)
+    if not thumbs:
+        reasons["a thumb on one answer, which `rate` alone takes"] = is_thumb
+    bad = np.zeros(len(a), dtype=bool)
+    for holds in reasons.values():
+        bad |= holds
+    set_aside = [*rows.set_aside, *_set_aside(rows, np.flatnonzero(bad), reasons)]
+    votes = replace(votes, thumbs=_thumbs(votes, up, np.flatnonzero(is_thumb & ~bad)))
+    bad |= is_thumb
+    return _compact(votes.take(np.flatnonzero(~bad)) if bad.any() else votes), set_aside
+
+
+def _reasons(
+    votes: Votes, is_thumb: npt.NDArray[np.bool_], encoded: Mapping[str, Encoded]
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Which rows are no votes, by the reason; of several reasons the first one counts."""
+    said, winner = encoded[REQUIRED[2]]
+    weight = votes.weight
+    texts = {
+        f"without {name}": (encoded[name][1] == MISSING) & ~is_thumb
+        for name in (*TEXTS, ASKED)
+        if name in encoded
+    }
+    return {
+        "without model_a": votes.a == MISSING,
+        "without model_b": (votes.b == MISSING) & ~is_thumb,
+        "without winner": votes.outcome == MISSING,
+        **_unknown_winners(said, winner, np.where(is_thumb, 0, votes.outcome)),
+        "a model against itself": votes.a == votes.b,
+        WRONG_WEIGHT: ~((weight >= WEIGHTS[0]) & (weight <= WEIGHTS[1])),
+        **texts,
+    }
+
+
+def _thumbs(votes: Votes, up: Ints, rows: Ints) -> Thumbs | None:
+    """The thumbs in these rows. Where nobody names users, each is a user's of its own."""
+    if not len(rows):
+        return None
+    user = rows if votes.user is None else votes.user[rows]
+    return Thumbs(int(user.max()) + 1, user, votes.a[rows], up[rows], votes.weight[rows])
+
+
+def _outcomes(models: list[str], a: Ints, b: Ints, said: list[str], winner: Ints) -> Ints:
+    """(n,) who won; see winners.py, whose rules this follows for all rows at once."""
+    written = [text.strip() for text in said]
+    arena = _look_up([winners.OUTCOMES.get(text, UNKNOWN) for text in written], winner)
+    place = {model: i for i, model in enumerate(models)}
+    named = _look_up([place.get(text, UNKNOWN) for text in written], winner)
+    spelled = [winners.outcome(text) for text in written]
+    other = _look_up([UNKNOWN if one is None else one for one in spelled], winner)
+    by_name = np.where(named == a, 0, np.where(named == b, 1, other))
+    outcome: Ints = np.where((arena != UNKNOWN) | (named < 0), arena, by_name)
+    return np.where(outcome == UNKNOWN, other, outcome)
+
+
+def _unknown_winners(
+    said: list[str], winner: Ints, outcome: Ints
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Which rows have a winner that says nothing, by what it says: the most frequent apart."""
+    unknown = outcome == UNKNOWN
+    counts = np.bincount(winner[unknown], minlength=len(said))
+    shown = [i for i in np.argsort(-counts, kind="stable")[:MOST_SHOWN] if counts[i]]
+    found = {
+        f"winner {said[i][:40]!r}, which is not {winners.ALLOWED}": unknown & (winner == i)
+        for i in shown
+    }
+    return found | {f"winner not {winners.ALLOWED}": unknown}
+
+
+def _style(encoded: Mapping[str, Encoded]) -> Floats | None:
+    """(n, F) how much more of each measure of style A's answer has than B's; None without the
+    answers.
+    """
+    if not all(name in encoded for name in TEXTS):
+        return None
+    measures = len(features.STYLE)
+    of_a, of_b = (
+        np.vstack([features.measure([plain(t) for t in texts])[:, :measures], np.zeros(measures)])[
+            codes
+        ]
+        for texts, codes in (encoded[name] for name in TEXTS)
+    )
+    return of_a - of_b
+
+
+def _texts(encoded: Mapping[str, Encoded]) -> Texts | None:
+    """Prompts and answers; None without them."""
+    if ASKED not in encoded:
+        return None
+    (responses_a, a), (responses_b, b), (prompts, prompt) = (
+        encoded[name] for name in (*TEXTS, ASKED)
+    )
+    responses = list(dict.fromkeys([*responses_a, *responses_b]))
+    place = {text: i for i, text in enumerate(responses)}
+    a, b = (
+        _look_up([place[text] for text in of], codes)
+        for of, codes in ((responses_a, a), (responses_b, b))
+    )
+    return Texts(prompts, responses, prompt, a, b)
+
+
+def by_reason(set_aside: list[SetAside]) -> list[str]:
+    """One line for each reason: how many rows, and the first of them."""
+    counts = Counter(row.reason for row in set_aside)
+    first = dict[str, int]()
+    for row in set_aside:
+        first.setdefault(row.reason, row.row)
+    return [f"{n:,} {reason} (first: row {first[reason]:,})" for reason, n in counts.most_common()]
+
+
+def _encode(column: pa.ChunkedArray) -> Encoded:
+    """A column's distinct texts and each row's place among them; MISSING for null and for empty
+    text.
+    """
+    whole = column.unify_dictionaries().combine_chunks()
+    if not pa.types.is_dictionary(whole.type):
+        whole = whole.dictionary_encode()
+    values = whole.dictionary.to_pylist()
+    codes = whole.indices.fill_null(MISSING).to_numpy().astype(np.int64)
+    if "" in values:
+        codes[codes == values.index("")] = MISSING
+    return values, codes
+
+
+def _look_up(of_value: list[int], codes: Ints) -> Ints:
+    """What each row's value stands for; MISSING stays."""
+    return np.array([*of_value, MISSING], dtype=np.int64)[codes]
+
+
+def _weights(encoded: Encoded) -> Floats:
+    """(n,) weights; an empty one is 1, NaN stands for what is no number."""
+    values, codes = encoded
+    return np.array([*(_number(text) for text in values), 1.0])[codes]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _set_aside(
+    rows: Rows, bad: Ints, reasons: Mapping[str, npt.NDArray[np.bool_]]
+) -> Iterator[SetAside]:
+    """The bad rows, each with the first reason that holds for it."""
+    for i in bad.tolist():
+        reason = next(reason for reason, holds in reasons.items() if holds[i])
+        yield SetAside(rows.number[i], reason, "")
+
+
+def _compact(votes: Votes) -> Votes:
+    """The votes with only the models, users and prompts that are in them, numbered without gaps."""
+    none = np.empty(0, dtype=np.int64)
+    thumbs = votes.thumbs or Thumbs(0, none, none, none, none.astype(float))
+    seen, (a, b, thumbed) = _renumbered(votes.a, votes.b, thumbs.model)
+    user = votes.user
+    prompt = votes.prompt
+    names = votes.user_names
+    users, (own, whose) = _renumbered(none if user is None else user, thumbs.user)
+    if user is not None:
+        user = own
+        names = tuple(names[u] for u in users)
+    if prompt is not None:
+        _, (prompt,) = _renumbered(prompt)
+    models = tuple(votes.models[m] for m in seen)
+    if votes.thumbs is not None:
+        thumbs = replace(thumbs, users=len(users), user=whose, model=thumbed)
+        votes = replace(votes, thumbs=thumbs)
+    return replace(votes, models=models, a=a, b=b, user=user, prompt=prompt, user_names=names)
+
+
+def _renumbered(*columns: Ints) -> tuple[Ints, tuple[Ints, ...]]:
+    """The codes that occur in any of the columns, ascending, and the columns with each code's
+    place among them.
+    """
+    there = np.zeros(max(int(codes.max(initial=-1)) for codes in columns) + 1, dtype=bool)
+    for codes in columns:
+        there[codes] = True
+    if there.all():
+        return np.arange(len(there)), columns
+    place = np.cumsum(there) - 1
+    return np.flatnonzero(there), tuple(place[codes] for codes in columns)
+
+
+def _named(
+    encoded: Mapping[str, Encoded], spellings: tuple[str, ...]
+) -> tuple[Ints | None, tuple[str, ...]]:
+    """A code for each distinct value, and the values by code; (None, ()) without the column.
+
+    Codes are in the values' order, not in the rows', so that the order of rows means nothing. Rows
+    without a value are each a group of their own.
+    """
+    there = [name for name in spellings if name in encoded]
+    if not there:
+        return None, ()
+    values, codes = encoded[there[0]]
+    ranked = sorted(range(len(values)), key=values.__getitem__)
+    rank = np.empty(len(values), dtype=np.int64)
+    rank[ranked] = np.arange(len(values))
+    alone = np.flatnonzero(codes == MISSING)
+    code = _look_up(rank.tolist(), codes)
+    code[alone] = len(values) + np.arange(len(alone))
+    unnamed = (f"(row {row + 1}, unnamed)" for row in alone)
+    return code, (*(values[i] for i in ranked), *unnamed)

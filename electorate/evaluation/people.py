@@ -1,0 +1,221 @@
+"""Systems compared on the votes of people: every vote predicted from the votes on other prompts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from electorate.base import resampling
+from electorate.base.draws import Stream, generator
+from electorate.base.errors import ElectorateError
+from electorate.base.scale import Floats, Ints
+from electorate.config.metrics import UNSEEN
+from electorate.data.votes import PROMPT, USER, Votes
+from electorate.evaluation import held_out, metrics
+from electorate.evaluation.held_out import System
+from electorate.evaluation.intervals import Estimate, Key
+from electorate.ratings.ties import MODELS
+
+FOLDS = 5
+SEEDS = 4
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+BASELINE = "global_bt"
+# Own votes of a user to whose votes nothing was fitted, while half of the votes are of users who
+# have as many.
+KNOWN = (0, 2, 5, 10, 20, 50, 100, 200, 500)
+MANY_VOTES = 20_000
+OF_NEWCOMERS = ("global_bt", "elo_online", "elo_offset", "elo_offset_low_rank")
+Predicted = dict[str, Floats]  # system to (seeds, votes, 3)
+NotConverged = dict[str, list[str]]  # system to why folds have the global ranking's odds
+
+
+def prompts(votes: Votes, origin: str) -> Ints:
+    """(n,) the prompt of each vote, counted from 0.
+
+    Raises:
+        ElectorateError: the votes name no users or too few prompts. It begins with `origin`.
+    """
+    if votes.prompt is None:
+        raise ElectorateError(
+            f"{origin}: has no column {' or '.join(PROMPT)}; folds must not share a prompt"
+        )
+    if votes.user is None:
+        raise ElectorateError(
+            f"{origin}: has no column {' or '.join(USER)}; whose votes they are is what is compared"
+        )
+    named, of = np.unique(votes.prompt, return_inverse=True)
+    if len(named) < FOLDS:
+        raise ElectorateError(
+            f"{origin}: {len(named)} prompts; at least {FOLDS} are needed, one a fold"
+        )
+    return of.astype(np.int64)
+
+
+def predict(
+    votes: Votes,
+    prompt: Ints,
+    ties: str,
+    systems: Mapping[str, System] = held_out.SYSTEMS,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Predicted, NotConverged]:
+    """Each vote by each system, for every fold seed.
+
+    Args:
+        prompt: (n,) of each vote, as `prompts` returns it.
+        advance: called after each fold seed.
+    """
+    predicted = {name: np.empty((SEEDS, len(votes), 3)) for name in systems}
+    not_converged = NotConverged()
+    for seed in range(SEEDS):
+        fold = held_out.folds(prompt, FOLDS, seed)
+        for name, found in held_out.predict(votes, fold, systems, MODELS[ties]).items():
+            predicted[name][seed] = found.odds
+            if found.failed:
+                not_converged.setdefault(name, []).extend(found.failed)
+        advance()
+    return predicted, not_converged
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the comparison of some predictions came to.
+
+    Attributes:
+        known: how many of a user's own votes systems knew, where they were fitted to other users'
+            alone; None where they were fitted to everybody's on other prompts.
+        estimates, gains: by system; gains are differences to the global ranking's.
+        not_converged: system to why folds have the global ranking's odds.
+    """
+
+    known: int | None
+    estimates: dict[str, dict[Key, Estimate]]
+    gains: dict[str, dict[Key, Estimate]]
+    not_converged: NotConverged
+
+    @property
+    def users(self) -> str:
+        """Whether systems were fitted to votes of the users themselves, as tables name it."""
+        return "seen" if self.known is None else "unseen"
+
+
+def newcomer_folds(votes: Votes) -> list[tuple[int, int]]:
+    """The folds of users and of prompts whose votes the learning curve predicts: all where votes
+    are few, and each once where one split of either says enough.
+    """
+    if len(votes) > MANY_VOTES:
+        return [(fold, fold) for fold in range(FOLDS)]
+    return list(np.ndindex(FOLDS, FOLDS))
+
+
+def learning_curve(
+    votes: Votes, prompt: Ints, ties: str, advance: Callable[[], None] = lambda: None
+) -> list[Compared]:
+    """How well systems predict a new user by how many of the user's votes they know. They are
+    fitted to other users' votes on other prompts.
+
+    Args:
+        votes: which must name at least FOLDS users.
+        prompt: (n,) of each vote, as `prompts` returns it.
+        advance: called after each of `newcomer_folds`.
+    """
+    systems = {name: held_out.SYSTEMS[name] for name in OF_NEWCOMERS}
+    known = known_votes(votes)
+    pairs = newcomer_folds(votes)
+    found = held_out.predict_newcomers(votes, prompt, known, pairs, systems, MODELS[ties], advance)
+    rows = np.flatnonzero(np.isfinite(found[known[0]][BASELINE].odds).all(axis=1))
+    some = votes.take(rows)
+    of = np.unique(prompt[rows], return_inverse=True)[1]
+    points = []
+    for k, by_system in found.items():
+        predicted = {name: said.odds[None, rows] for name, said in by_system.items()}
+        failed = {name: list(said.failed) for name, said in by_system.items() if said.failed}
+        points.append(Compared(k, *estimates(some, of, predicted), failed))
+    return points
+
+
+def known_votes(votes: Votes) -> tuple[int, ...]:
+    """How many own votes are known at each point of a learning curve."""
+    cast = np.bincount(votes.users)[votes.users]
+    # Of a user's votes those on a fold of the prompts are predicted.
+    at_most = np.median(cast) * (1 - 1 / FOLDS)
+    return tuple(k for k in KNOWN if k <= at_most)
+
+
+def estimates(
+    votes: Votes, prompt: Ints, predicted: Predicted
+) -> tuple[dict[str, dict[Key, Estimate]], dict[str, dict[Key, Estimate]]]:
+    """Each system's metrics, and their differences to the baseline's, with bootstrap intervals
+    over prompts.
+    """
+    prompts = int(prompt.max()) + 1
+    users = len(np.unique(votes.users))
+    drawn = resampling.times(generator(0, Stream.BOOTSTRAP), prompts, RESAMPLES)
+    times = np.vstack([np.ones(prompts), drawn])
+    replicates = {name: _replicates(votes, said, prompt, times) for name, said in predicted.items()}
+
+    def summarise(values: Floats) -> Estimate:
+        low, high = resampling.interval(values[1:], CONFIDENCE)
+        return Estimate(float(values[0]), low, high, users)
+
+    own = {
+        name: {key: summarise(values) for key, values in by_key.items()}
+        for name, by_key in replicates.items()
+    }
+    base = replicates[BASELINE]
+    gains = {
+        name: {key: summarise(values - base[key]) for key, values in by_key.items()}
+        for name, by_key in replicates.items()
+        if name != BASELINE
+    }
+    return own, gains
+
+
+def _replicates(votes: Votes, said: Floats, prompt: Ints, times: Floats) -> dict[Key, Floats]:
+    """(1 + resamples,) of each metric, by how often each prompt is drawn; votes by their weight,
+    fold seeds averaged.
+    """
+    true = np.eye(3)[votes.outcome_of_3]
+    prompts = times.shape[1]
+    at_true = np.take_along_axis(said, votes.outcome_of_3[None, :, None], axis=2)[..., 0]
+    by_vote = {
+        "log_loss": -np.log(np.maximum(at_true, 1e-12)).mean(axis=0),
+        "brier": ((said - true) ** 2).sum(axis=2).mean(axis=0),
+        "accuracy": (said.argmax(axis=2) == votes.outcome_of_3).mean(axis=0),
+    }
+    total = times @ np.bincount(prompt, votes.weight, prompts)
+    found = {
+        (UNSEEN, name): times @ np.bincount(prompt, votes.weight * value, prompts) / total
+        for name, value in by_vote.items()
+    }
+    found |= _pair_accuracy(votes, said, prompt, times)
+    bins = (
+        sum(metrics.calibration_sums(one[:, None], true[:, None]) for one in said)
+        * votes.weight[:, None, None]
+    )
+    of_prompt = np.zeros((prompts, *bins.shape[1:]))
+    np.add.at(of_prompt, prompt, bins)
+    resampled: Floats = np.tensordot(times, of_prompt, axes=1).astype(float, copy=False)
+    return found | {(UNSEEN, "ece"): metrics.expected_calibration_error(resampled)}
+
+
+def _pair_accuracy(votes: Votes, said: Floats, prompt: Ints, times: Floats) -> dict[Key, Floats]:
+    """(1 + resamples,) the share of decisive votes whose winner the system ranked higher, equal
+    ones half: how often a router that follows it serves what the user would have chosen.
+    """
+    outcome = votes.outcome_of_3
+    decisive = outcome < 2
+    if not decisive.any():
+        return {}
+    ahead = np.where(outcome == 0, 1.0, -1.0) * (said[..., 0] - said[..., 1])
+    right = ((np.sign(ahead) + 1) / 2).mean(axis=0)
+    weight = votes.weight * decisive
+    prompts = times.shape[1]
+    total = times @ np.bincount(prompt, weight, prompts)
+    share = times @ np.bincount(prompt, weight * right, prompts)
+    # A resample without a decisive vote says nothing of it.
+    return {
+        (UNSEEN, "pair_accuracy"): np.divide(
+            share, total, out=np.full_like(share, share[0] / total[0]), where=total > 0
+        )
+    }

@@ -1,0 +1,190 @@
+"""A table of votes rated by Bradley-Terry: ratings, intervals, and notes about both."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from electorate.base.errors import ElectorateError
+from electorate.base.scale import Floats, Ints
+from electorate.data import votes as votes_module
+from electorate.data.votes import Votes
+from electorate.ratings import bootstrap, bradley_terry, clustering, contextual, thresholds
+from electorate.ratings.bradley_terry import Fit
+from electorate.ratings.contextual import Style
+from electorate.ratings.thresholds import Battles, Thresholds, Thumbs
+from electorate.ratings.ties import DEFAULT, MODELS
+
+PRIOR_SD_ELO = 1000.0
+CONFIDENCE = 0.95
+LEANS_ON_PRIOR = (
+    "some models only won or only lost against the rest: their ratings lean on a prior of "
+    f"{PRIOR_SD_ELO:.0f} Elo"
+)
+NOT_LINKED = (
+    "votes do not link all models: the distance between the parts comes from the prior alone"
+)
+CLUSTERS = ("prompt", "user", "both", "none")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How votes are rated. cluster: prompt, user, both, none, or None: by what the file names;
+    intervals: sandwich or bootstrap; weigh: votes or pairs.
+    """
+
+    ties: str = DEFAULT
+    cluster: str | None = None
+    intervals: str = "sandwich"
+    weigh: str = "votes"
+    style: bool = False
+
+
+@dataclass(frozen=True)
+class Rated:
+    """notes: what a reader has to know. draws: bootstrapped strengths, or none. style: effects
+    of style, or none. thresholds: that thumbs were given against, or none.
+    """
+
+    fit: Fit
+    notes: list[str]
+    draws: Floats | None = None
+    style: Style | None = None
+    thresholds: Thresholds | None = None
+
+
+def win_rates(votes: Votes) -> Floats:
+    """(M,) share of its battles each model won, a tie being half a win; by weight. NaN without
+    battles.
+    """
+    won = np.select([votes.outcome == 0, votes.outcome == 1], [1.0, 0.0], 0.5)
+    models = len(votes.models)
+    wins = np.bincount(votes.a, votes.weight * won, models) + np.bincount(
+        votes.b, votes.weight * (1 - won), models
+    )
+    battles = np.bincount(votes.a, votes.weight, models) + np.bincount(
+        votes.b, votes.weight, models
+    )
+    rates: Floats = np.divide(wins, battles, out=np.full(models, np.nan), where=battles > 0)
+    return rates
+
+
+def fit(votes: Votes, options: Options) -> Rated:
+    """The ratings of votes, by these options.
+
+    Raises:
+        ElectorateError: the options do not fit the votes.
+    """
+    if votes.thumbs is not None:
+        return _with_thumbs(votes, votes.thumbs, options)
+    ties = MODELS[options.ties]
+    notes = list[str]()
+    prior_sd = None
+    battles = np.bincount(np.concatenate([votes.a, votes.b]), minlength=len(votes.models))
+    if options.weigh == "pairs":
+        votes = replace(votes, weight=votes.weight * _pair_weights(votes))
+    weight = votes.by_battle(votes.weight)
+    if not bradley_terry.estimable(weight):
+        prior_sd = PRIOR_SD_ELO
+        notes.append(LEANS_ON_PRIOR)
+    squared = None if np.all(votes.weight == 1) else votes.by_battle(votes.weight**2)
+    fitted = replace(bradley_terry.fit(weight, ties, prior_sd, squared), votes=battles)
+    if not fitted.connected:
+        notes.append(NOT_LINKED)
+    groups, note = _clusters(votes, options.cluster)
+    notes += note
+    if options.intervals == "bootstrap":
+        draws = bootstrap.strengths(
+            votes.battle, votes.weight, groups, len(votes.models), ties, PRIOR_SD_ELO
+        )
+        covariance = np.zeros_like(fitted.covariance)
+        covariance[:-1, :-1] = np.cov(draws.T)
+        return Rated(
+            replace(fitted, covariance=covariance),
+            [*notes, f"intervals by {len(draws)} resamples"],
+            draws,
+        )
+    columns = (votes.a, votes.b, votes.outcome_of_3, votes.weight)
+    if votes.style is not None:
+        controlled, style = contextual.fit(
+            fitted, *columns, votes.style, ties, prior_sd, groups or [np.arange(len(votes))]
+        )
+        return Rated(controlled, notes, style=style)
+    if groups:
+        fitted = replace(fitted, covariance=clustering.covariance(fitted, ties, *columns, groups))
+    return Rated(fitted, notes)
+
+
+def _with_thumbs(votes: Votes, thumbs: Thumbs, options: Options) -> Rated:
+    """The ratings of battles and thumbs together."""
+    for name, default in (("intervals", "sandwich"), ("weigh", "votes"), ("style", False)):
+        if getattr(options, name) != default:
+            raise ElectorateError(
+                f"{name}: with thumbs among the votes only {default} is possible; leave it out"
+            )
+    notes = list[str]()
+    weight = votes.by_battle(votes.weight)
+    prior_sd = None
+    if not thresholds.estimable(weight, thumbs):
+        prior_sd = PRIOR_SD_ELO
+        notes.append(LEANS_ON_PRIOR)
+    groups, clustered = _clusters(votes, options.cluster) if len(votes) else ([], [])
+    user, prompt = (
+        column if any(group is column for group in groups) else None
+        for column in (votes.user, votes.prompt)
+    )
+    columns = (votes.a, votes.b, votes.outcome_of_3, votes.weight)
+    battles = Battles(weight, columns, user, prompt)
+    fitted, found = thresholds.fit(battles, thumbs, MODELS[options.ties], prior_sd)
+    if not fitted.connected:
+        notes.append(NOT_LINKED)
+    return Rated(fitted, [*notes, *clustered], thresholds=found)
+
+
+def _pair_weights(votes: Votes) -> Floats:
+    """(n,) weights, of mean 1, by which every pair of models that met counts alike, however
+    often it did.
+    """
+    pair = np.minimum(votes.a, votes.b) * len(votes.models) + np.maximum(votes.a, votes.b)
+    met = np.bincount(pair, votes.weight)
+    weight: Floats = votes.weight.sum() / (np.count_nonzero(met) * met[pair])
+    return weight
+
+
+def _clusters(votes: Votes, cluster: str | None) -> tuple[list[Ints], list[str]]:
+    """The groupings that intervals are clustered by, and what a reader has to know of them.
+
+    cluster: prompt, user, both or none; None takes what the file names and has enough of.
+    """
+    columns = {
+        "prompt": (votes.prompt, votes_module.PROMPT),
+        "user": (votes.user, votes_module.USER),
+    }
+    asked = columns if cluster in (None, "both") else [name for name in columns if name == cluster]
+    groups = list[Ints]()
+    by = list[str]()
+    notes = list[str]()
+    for name in asked:
+        group, spellings = columns[name]
+        count = 0 if group is None else len(np.unique(group))
+        if cluster is None and count < clustering.FEWEST:
+            if group is not None:
+                few = f"{count} of at least {clustering.FEWEST}"
+                notes.append(
+                    f"intervals are not clustered by {name}: {few}; cluster {name} does so all the "
+                    "same"
+                )
+            continue
+        if group is None:
+            raise ElectorateError(
+                f"cluster {cluster}: the votes have no column {' or '.join(spellings)}"
+            )
+        if count < 2:
+            raise ElectorateError(
+                f"cluster {cluster}: all votes have the same {spellings[0]}; at least two are "
+                "needed"
+            )
+        groups.append(group)
+        by.append(f"{name} ({count:,})")
+    if groups:
+        notes.append(f"intervals are clustered by {' and by '.join(by)}")
+    return groups, notes

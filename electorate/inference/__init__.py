@@ -1,0 +1,1 @@
+"""Models over HTTP: requests, concurrency, endpoints, and files of models."""

@@ -1,0 +1,371 @@
+"""Makes snapshots: counts what is new since the last one, and rates it.
+
+A snapshot is made in two steps, as the database belongs to one thread and must not wait for
+ratings: `read` takes what is new from the store, `count` does the rest without it. Nothing is
+counted by halves: `count` makes a new state of what is counted, which takes the old one's place
+only when the snapshot is there; what fails is read and counted anew from the old one.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+
+from electorate.base.scale import Floats, Ints
+from electorate.online import rounds
+from electorate.online.base import Base
+from electorate.online.counts import Caps, Counts, Shape
+from electorate.online.snapshot import ONLINE, Snapshot, UserIndex
+from electorate.online.store import NO_SEGMENT, Erased, Users, VoteStore
+from electorate.population.cast import COLUMNS, Cast
+from electorate.population.tally import Tally, as_outcome
+from electorate.population.voters import BLOCK
+from electorate.ratings import bradley_terry, clustering, fixed_point, offsets
+from electorate.ratings import prior as priors
+from electorate.ratings.bradley_terry import OUTCOMES, Fit
+from electorate.ratings.clustering import ScoreSums
+from electorate.ratings.offsets import NotConvergedError
+from electorate.ratings.prior import Prior
+from electorate.ratings.user_votes import UserVotes
+from electorate.storage.vote_log import VoteLog, column
+
+LOG = logging.getLogger("electorate.online")
+FOLD_AT = 50_000  # votes: above, sorting them for each snapshot takes longer than rating them
+PRIOR_USERS = 2048  # who show how far users are apart where no run has shown it
+GROWN = 1.5  # times as many votes, and that is asked again
+NONE: Ints = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class State:
+    """What is counted.
+
+    place : of the last vote. recent : those not in the log, with the columns of a round. log : the
+    rounds that hold all others. users : by name. segment : (n,) of users by number, from the first
+    user's on. first_users : numbers of the first PRIOR_USERS. of_run : (K, M, M, 3) the run's
+    votes, in units (fixed_point.py); K = 0 without a run.
+    """
+
+    counts: Counts
+    erasures: int
+    of_run: Ints
+    place: int = 0
+    recent: pa.Table = field(default_factory=rounds.SCHEMA.empty_table)
+    log: Mapping[int, pa.Table] = field(default_factory=dict)
+    users: UserIndex = field(default_factory=UserIndex)
+    last_user: int = -1
+    segment: Ints = field(default_factory=lambda: NONE)
+    first_users: Ints = field(default_factory=lambda: NONE)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is new in a store since a state. log: its rounds by number, as they are on disk."""
+
+    version: int
+    erasures: int
+    models: tuple[str, ...]
+    retired: frozenset[str]
+    log: Mapping[int, pa.Table]
+    erased: Sequence[Erased]
+    users: Users
+    place: int
+    votes: pa.Table
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How users differ, of the first of them. votes, models: how many there were when it was asked.
+
+    prior : System A's, None where there is none yet. sums : of each fit's scores.
+    """
+
+    votes: int = 0
+    models: int = 0
+    prior: Prior | None = None
+    sums: Sequence[ScoreSums] = ()
+
+
+class Counter:
+    """Of a base and its online votes."""
+
+    def __init__(self, base: Base, store: VoteStore, caps: Caps | None = None) -> None:
+        self.base = base
+        self.store = store
+        self._caps = caps or Caps()
+        self._first = -(-base.personas // BLOCK) * BLOCK
+        self._state: State | None = None
+        self._last: Snapshot | None = None
+        self._spread = Spread()
+
+    def snapshot(self) -> Snapshot:
+        """As of now, by one thread."""
+        found = self.count(self.read())
+        if self.is_due():
+            self.refresh()
+            found = self.count(self.read())
+        return found
+
+    def read(self) -> Reading:
+        """What is new, in the thread of the store. Folds what is counted once it is much."""
+        store = self.store
+        state = self._state
+        if state is not None and len(state.recent) > FOLD_AT and not store.erased:
+            store.fold(state.place)
+            recent = rounds.SCHEMA.empty_table()
+            self._state = state = replace(state, recent=recent, log=self._opened(state.log))
+        place, votes = store.unfolded(0 if state is None else state.place)
+        return Reading(
+            version=store.fact("version"),
+            erasures=store.fact("erasures"),
+            models=store.models.names,
+            retired=store.models.retired,
+            log=self._opened({} if state is None else state.log),
+            erased=tuple(store.erased),
+            users=store.users(-1 if state is None else state.last_user),
+            place=place,
+            votes=votes,
+        )
+
+    def _opened(self, known: Mapping[int, pa.Table]) -> Mapping[int, pa.Table]:
+        """The log's rounds as they are now."""
+        numbers = self.store.rounds
+        return {n: known[n] if n in known else self.store.round(n) for n in numbers}
+
+    def count(self, new: Reading) -> Snapshot:
+        """The snapshot of all that was counted and what is new."""
+        state = self._state or self._begun(new)
+        shape = Shape(len(self.base.segments) + 1, len(new.models))
+        if self._state is not None:
+            for gone in new.erased:
+                state = self._without(state, gone, shape)
+        state = replace(self._with_users(state, new.users), erasures=new.erasures, log=new.log)
+        state = self._with_votes(state, new, shape)
+        found = self._rated(state, new, shape)
+        self._state = state
+        self._last = found
+        del self.store.erased[: len(new.erased)]
+        return found
+
+    def _begun(self, new: Reading) -> State:
+        """The run's votes and the log's."""
+        of_run = np.zeros((0, 0, 0, OUTCOMES), dtype=np.int64)
+        run = self.base.run
+        if run is not None:
+            tally = Tally.from_log(run.voters, run.folder.votes)
+            kinds = range(len(self.base.segments))
+            of_run = np.stack([tally.units(run.rounds - 1, k) for k in kinds])
+        state = self._with_users(State(Counts(self._caps), new.erasures, of_run), new.users)
+        if new.log:
+            shape = Shape(len(self.base.segments) + 1, len(new.models))
+            votes = pa.concat_tables(new.log.values())
+            segment = self._segments(column(votes, "user_id"), state)
+            counts = state.counts.add(shape, votes, segment, _nothing())
+            state = replace(state, counts=counts)
+        return state
+
+    def _without(self, state: State, gone: Erased, shape: Shape) -> State:
+        recent = column(state.recent, "user_id") == gone.number
+        votes = pa.concat_tables([gone.folded, state.recent.filter(pa.array(recent))])
+        segment = self._segments(column(votes, "user_id"), state)
+        counts = state.counts
+        if len(votes):
+            counts = counts.without(shape, votes, segment)
+        of_run = state.of_run.copy()
+        for part in gone.of_run:
+            of_run -= self._units_of_run(part, of_run)
+        return replace(
+            state,
+            counts=counts,
+            of_run=of_run,
+            recent=state.recent.filter(pa.array(~recent)),
+            users=state.users.without(gone.number),
+            first_users=state.first_users[state.first_users != gone.number],
+        )
+
+    def _units_of_run(self, votes: pa.Table, like: Ints) -> Ints:
+        """(K, M, M, 3) of some of the run's votes."""
+        assert self.base.run is not None  # noqa: S101 they are its votes
+        models = like.shape[1]
+        segment = self.base.run.segments(column(votes, "user_id"))
+        place = (segment * models + column(votes, "model_a")) * models + column(votes, "model_b")
+        place = place * OUTCOMES + as_outcome(column(votes, "outcome"))
+        return fixed_point.sums(place, None, like.size).reshape(like.shape)
+
+    def _with_users(self, state: State, users: Users) -> State:
+        if not len(users.number):
+            return state
+        last = int(users.number[-1])
+        segment = np.full(last + 1 - self._first, NO_SEGMENT)
+        segment[: len(state.segment)] = state.segment
+        segment[users.number - self._first] = users.segment
+        first = np.concatenate([state.first_users, users.number[:PRIOR_USERS]])[:PRIOR_USERS]
+        index = state.users.with_users(users)
+        return replace(state, users=index, last_user=last, segment=segment, first_users=first)
+
+    def _with_votes(self, state: State, new: Reading, shape: Shape) -> State:
+        if not len(new.votes):
+            return replace(state, place=new.place)
+        above = state.counts.above(new.votes)
+        before = _nothing()
+        if len(above):
+            votes = self._votes_of(above, state)
+            segment = self._segments(column(votes, "user_id"), state)
+            before = votes.append_column("segment", pa.array(segment))
+        segment = self._segments(column(new.votes, "user_id"), state)
+        counts = state.counts.add(shape, new.votes, segment, before)
+        recent = pa.concat_tables([state.recent, new.votes])
+        return replace(state, counts=counts, place=new.place, recent=recent)
+
+    def _segments(self, number: Ints, state: State) -> Ints:
+        """(n,) segments of users by number; the last one for those without."""
+        segment = np.full(len(number), len(self.base.segments))
+        persona = number < self.base.personas
+        if self.base.run is not None and persona.any():
+            segment[persona] = self.base.run.segments(number[persona])
+        own = state.segment[number[~persona] - self._first]
+        segment[~persona] = np.where(own == NO_SEGMENT, len(self.base.segments), own)
+        return segment
+
+    def _votes_of(self, numbers: Ints, state: State) -> pa.Table:
+        """The counted online votes of these users, ascending, user by user."""
+        recent = state.recent.filter(pa.array(np.isin(column(state.recent, "user_id"), numbers)))
+        parts = [rounds.of_users(votes, numbers) for votes in state.log.values()]
+        return rounds.sorted_by_user(pa.concat_tables([*parts, recent]))
+
+    def _rated(self, state: State, new: Reading, shape: Shape) -> Snapshot:
+        counts = state.counts.total(shape)
+        run = fixed_point.real(state.of_run)
+        if len(run):
+            there = run.shape[1]
+            counts[:-1, :there, :there] += run
+        each = (counts.sum(axis=0), *counts[:-1]) if shape.models else ()
+        ties = self.base.ties
+        sd = self.base.prior_sd
+        fits = tuple(bradley_terry.fit(own, ties, sd) for own in each)
+        prior, unlabelled = self._priors(fits)
+        sums = self._spread.sums
+        if fits and len(sums) == len(fits) and self._spread.models == shape.models:
+            fits = tuple(
+                own.clustered(fit, fit.votes.sum() / 2) for own, fit in zip(sums, fits, strict=True)
+            )
+        order = np.argsort(column(state.recent, "user_id"), kind="stable")
+        recent = Cast.of(state.recent.select(COLUMNS).take(order), 0, ONLINE)
+        return Snapshot(
+            version=new.version,
+            rounds=tuple(new.log),
+            erasures=new.erasures,
+            models=new.models,
+            retired=new.retired,
+            counts=counts,
+            fits=fits,
+            prior=prior,
+            unlabelled=unlabelled,
+            users=state.users,
+            recent=recent,
+            caps=self._caps,
+            online=state.counts.votes,
+            made=time.time(),
+        )
+
+    def _priors(self, fits: Sequence[Fit]) -> tuple[Prior | None, Prior | None]:
+        """System A's by segment, and of users without one."""
+        if not fits:
+            return None, None
+        run = self.base.run
+        if run is not None:
+            more = fits[0].strength[run.prior.models :]
+            level = float(fits[0].strength[: run.prior.models].mean())
+            prior = priors.with_models(run.prior, more - level)
+            return prior, priors.without_label(prior, run.shares)
+        found = self._spread.prior
+        if found is None:
+            return None, None
+        centre = np.append(fits[0].strength, fits[0].eta)[None]
+        return None, replace(found, mean=centre, mean_covariance=fits[0].covariance[None])
+
+    def is_due(self) -> bool:
+        """Whether votes have grown so much that how users differ should be asked again."""
+        if self._last is None or not self._last.fits:
+            return False
+        votes = self._votes_rated()
+        return votes > GROWN * self._spread.votes or self._spread.models != len(self._last.models)
+
+    def _votes_rated(self) -> int:
+        return int(self._last.counts.sum()) if self._last is not None else 0
+
+    def refresh(self) -> None:
+        """Ask again how users differ, by the first of them; the next snapshot knows it.
+
+        Takes longer than a snapshot. Where it does not converge what was found before stays, and
+        the log says why.
+        """
+        last = self._last
+        state = self._state
+        if last is None or state is None or not last.fits:
+            return
+        own, number = self._first_votes(state)
+        prior = self._spread.prior
+        if self.base.run is None:
+            prior = self._fitted_prior(own, len(number), last.fits[0]) or prior
+        sums = self._score_sums(own, number, state, last.fits)
+        self._spread = Spread(self._votes_rated(), len(last.models), prior, sums)
+
+    def _first_votes(self, state: State) -> tuple[Cast, Ints]:
+        """Votes of the first users, who become 0, 1, ..., and their numbers."""
+        run = self.base.run
+        if run is None:
+            number = state.first_users
+            votes = self._votes_of(number, state)
+            return Cast.of(votes.select(COLUMNS), 0, ONLINE).of_users(number), number
+        number = np.arange(min(BLOCK, self.base.personas))
+        log = VoteLog(run.folder.votes, run.voters.config.contestant_names)
+        parts = [Cast.of(log.read(r, 0, COLUMNS), 0, r) for r in range(run.rounds) if log.has(r, 0)]
+        return Cast.by_user(parts), number
+
+    def _fitted_prior(self, own: Cast, users: int, whole: Fit) -> Prior | None:
+        votes = own.user_votes(users, np.zeros(users, dtype=np.int64), forgetting=1.0)
+        try:
+            return offsets.fit(offsets.InMemory([votes], self.base.ties), whole, 1)
+        except NotConvergedError as error:
+            LOG.warning("users keep the ranking they had: %s", error)
+            return None
+
+    def _score_sums(
+        self, own: Cast, number: Ints, state: State, fits: Sequence[Fit]
+    ) -> list[ScoreSums]:
+        """What these users' votes, weighed as in the boards, add to each fit's intervals."""
+        weight: Floats | None = None
+        run = self.base.run
+        if run is None:
+            weight = self._caps.of_user(state.counts.votes_of[number])[own.user]
+        prompts = self.base.prompts
+        nobody = np.zeros(len(number), dtype=np.int64)
+        votes = UserVotes(
+            len(number), nobody, own.user, own.a, own.b, own.outcome, weight, own.prompt
+        )
+        segment = self._segments(number, state)[own.user]
+        rows = [np.arange(len(own.user))]
+        rows += [np.flatnonzero(segment == k) for k in range(len(fits) - 1)]
+        return [
+            clustering.score_sums(votes.take(of), fit, self.base.ties, prompts)
+            for of, fit in zip(rows, fits, strict=True)
+        ]
+
+    @property
+    def counts(self) -> Counts:
+        """What is counted of online votes."""
+        return Counts(self._caps) if self._state is None else self._state.counts
+
+    def votes_of(self, number: int) -> pa.Table:
+        """A user's counted online votes."""
+        if self._state is None:
+            return rounds.SCHEMA.empty_table()
+        return self._votes_of(np.array([number]), self._state)
+
+
+def _nothing() -> pa.Table:
+    return rounds.SCHEMA.empty_table().append_column("segment", pa.array([], pa.int64()))

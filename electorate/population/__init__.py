@@ -1,0 +1,1 @@
+"""Planted personas: their tastes, battles, votes and counts."""

@@ -1,0 +1,97 @@
+"""Votes that were cast, read back from the log as flat columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from electorate.base.columns import Columns
+from electorate.base.scale import Ints
+from electorate.population.tally import as_outcome
+from electorate.population.tastes import Battles
+from electorate.ratings.user_votes import UserVotes
+from electorate.storage.vote_log import column
+
+COLUMNS = ["user_id", "prompt_id", "model_a", "model_b", "first_shown", "outcome"]
+
+
+@dataclass(frozen=True)
+class Cast(Columns):
+    """n votes, ordered by user.
+
+    Attributes:
+        user: (n,) a row of whoever they are about.
+        prompt, a, b: (n,) ids of the prompt and of two models.
+        first_shown: (n,) 0 where A was shown first, 1 where B was, -1 where it is not known.
+        outcome: (n,) 0 A, 1 B, 2 tie.
+        round_: (n,) in which each was cast.
+    """
+
+    user: Ints
+    prompt: Ints
+    a: Ints
+    b: Ints
+    first_shown: Ints
+    outcome: Ints
+    round_: Ints
+
+    @classmethod
+    def of(cls, votes: pa.Table, first_user: int, round_: int) -> "Cast":
+        """A block's votes of a round, from the log's COLUMNS."""
+        user, prompt, a, b, first_shown, outcome = (column(votes, name) for name in COLUMNS)
+        return cls(
+            user - first_user,
+            prompt,
+            a,
+            b,
+            first_shown,
+            as_outcome(outcome),
+            np.full(len(user), round_),
+        )
+
+    @classmethod
+    def by_user(cls, parts: Sequence["Cast"]) -> "Cast":
+        """Several rounds' votes, user by user in the order they were cast."""
+        whole = cls.joined(parts)
+        return whole.take(np.argsort(whole.user, kind="stable")) if len(parts) > 1 else whole
+
+    def of_users(self, rows: Ints, first: int = 0) -> "Cast":
+        """The votes of these users, ascending, who become first, first + 1, ..."""
+        place = np.searchsorted(rows, self.user)
+        own = (
+            (place < len(rows)) & (rows[np.minimum(place, max(0, len(rows) - 1))] == self.user)
+            if len(rows)
+            else np.zeros(len(self.user), dtype=bool)
+        )
+        return replace(self.take(own), user=first + place[own])
+
+    def user_votes(self, users: int, label: Ints, forgetting: float) -> UserVotes:
+        """As System A takes them: a vote's weight falls by `forgetting` a round of its age.
+
+        Weights are scaled to sum to their effective number (sum w)^2 / sum w^2 (Kish, 1965): scores
+        of weighted votes vary with w^2, and counted as sum w votes they would look noisier than
+        they are, and users closer together.
+        """
+        weight = None
+        if forgetting != 1 and len(self.user):
+            weight = forgetting ** (self.round_.max() - self.round_).astype(float)
+            weight *= weight.sum() / (weight**2).sum()
+        return UserVotes(users, label, self.user, self.a, self.b, self.outcome, weight, self.prompt)
+
+    def battles(self, archetype: Ints) -> Battles:
+        """As oracle_features takes them, users in rows."""
+        users = len(archetype)
+        place = np.arange(len(self.user)) - np.searchsorted(self.user, np.arange(users))[self.user]
+        shape = users, int(place.max(initial=-1)) + 1
+
+        def table(values: Ints) -> Ints:
+            padded = np.zeros(shape, dtype=np.int64)
+            padded[self.user, place] = values
+            return padded
+
+        columns = (
+            table(values)
+            for values in (self.prompt, self.a, self.b, self.first_shown, self.outcome)
+        )
+        return Battles(archetype, table(np.ones_like(self.user)).astype(float), *columns)

@@ -1,0 +1,201 @@
+"""The taste judge: a persona with planted tastes looks at two answers and votes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import expit
+
+from electorate.base.columns import Columns
+from electorate.base.draws import Stream, generator
+from electorate.base.scale import Floats, Ints
+from electorate.population import pairing
+from electorate.population.pairing import Pairs
+from electorate.population.personas import Electorate, Personas
+from electorate.population.voters import ADVERSARIAL, BLOCK, CARELESS
+
+A = 0
+B = 1
+TIE = 2
+BOTH_BAD = 3
+
+
+@dataclass(frozen=True)
+class Ballots(Columns):
+    """Votes as columns of shape (n, v): user by vote of this round. probabilities: (n, v, 3) for A,
+    B, tie (both-bad is one).
+    """
+
+    prompt: Ints
+    pairs: Pairs
+    probabilities: Floats
+    outcome: Ints
+
+    def table(self, user_id: Ints, first_step: int, judge: str, schema: pa.Schema) -> pa.Table:
+        """The votes as columns of the vote log, user by user.
+
+        Args:
+            user_id: (n,) of the users.
+            first_step: how many votes each user has cast before.
+            judge: what cast the votes.
+            schema: of the vote log.
+        """
+        n, v = self.outcome.shape
+        p_a, p_b, p_tie = (
+            pa.array(self.probabilities[..., i].ravel(), pa.float32()) for i in range(3)
+        )
+        judges = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n * v, np.int8)), [judge])
+        columns = [
+            pa.array(np.repeat(user_id, v), pa.int64()),
+            pa.array(self.prompt.ravel(), pa.int32()),
+            pa.array(self.pairs.a.ravel(), pa.int16()),
+            pa.array(self.pairs.b.ravel(), pa.int16()),
+            pa.array(self.outcome.ravel(), pa.int8()),
+            pa.array(self.pairs.first_shown.ravel(), pa.int8()),
+            p_a,
+            p_b,
+            p_tie,
+            pa.array(np.tile(np.arange(first_step, first_step + v), n), pa.int32()),
+            judges,
+        ]
+        return pa.Table.from_arrays(columns, schema=schema)
+
+
+def utilities(electorate: Electorate, personas: Personas, prompts: Ints) -> Floats:
+    """(n, len(prompts), M) utility of every answer to these prompts, in logits of the judge."""
+    taste = np.einsum("nd,pmd->npm", personas.taste, electorate.z[prompts], optimize=True)
+    strength = personas.strength_scale[:, None, None] * electorate.strength
+    return electorate.config.judge.decisiveness * (strength + taste)
+
+
+def mean_utilities(electorate: Electorate, personas: Personas) -> Floats:
+    """(n, M) mean utility over all of each persona's prompts, weighted by its archetype's mix:
+    the overall truth.
+    """
+    z = np.einsum("kp,pmd->kmd", electorate.prompt_weights, electorate.z)
+    taste = np.einsum("nd,nmd->nm", personas.taste, z[personas.archetype])
+    strength = personas.strength_scale[:, None] * electorate.strength
+    return electorate.config.judge.decisiveness * (strength + taste)
+
+
+def vote_probabilities(
+    difference: Floats, threshold: Floats, shift: Floats, lapse: Floats | float
+) -> Floats:
+    """(..., 3) probabilities of A, B and tie from U_A - U_B, in logits; all broadcast together.
+
+    Rao and Kupper (1967) with the persona's own threshold; shift favours A (the answer shown
+    first); a lapse is a vote at random.
+    """
+    a = expit(difference + shift - threshold)
+    b = expit(-difference - shift - threshold)
+    odds = np.empty((*np.broadcast_shapes(a.shape, b.shape), 3))
+    odds[..., A] = a
+    odds[..., B] = b
+    odds[..., TIE] = 1.0 - a - b
+    at_random = np.asarray(lapse)[..., None]
+    return (1 - at_random) * odds + at_random / 3
+
+
+def expected_probabilities(
+    electorate: Electorate, personas: Personas, difference: Floats
+) -> Floats:
+    """(n, ..., 3) vote probabilities averaged over which answer is shown first. difference: (n,
+    ...).
+    """
+    column = (len(personas),) + (1,) * (difference.ndim - 1)
+    threshold = personas.tie_threshold.reshape(column)
+    shift = personas.position_bias.reshape(column)
+    seen, lapse = _conduct(electorate, personas)
+    difference = difference * seen.reshape(column)
+    lapse = lapse.reshape(column)
+    first = vote_probabilities(difference, threshold, shift, lapse)
+    second = vote_probabilities(difference, threshold, -shift, lapse)
+    return (first + second) / 2
+
+
+def _conduct(electorate: Electorate, personas: Personas) -> tuple[Floats, Floats]:
+    """(n,) the sign with which each persona lets its taste speak, and its share of votes at
+    random.
+    """
+    sign = np.where(personas.conduct == ADVERSARIAL, -1.0, 1.0)
+    return sign, np.where(personas.conduct == CARELESS, 1.0, electorate.config.judge.lapse_rate)
+
+
+def vote(
+    electorate: Electorate,
+    personas: Personas,
+    block: int,
+    round_: int,
+    votes: int,
+    chosen: Pairs | None = None,
+) -> Ballots:
+    """`votes` battles for each persona of the block, judged. The draws depend on nothing else.
+
+    chosen: which pairs, (n, votes); None draws them evenly.
+    """
+    n = len(personas)
+    contestants = len(electorate.strength)
+    random = generator(electorate.seed, Stream.VOTES, block, round_)
+    where, luck = random.random((2, BLOCK, votes))
+    pairs = chosen
+    if pairs is None:
+        # Drawn for a whole block, so that a user's pairs do not hang on how many others there are.
+        pairs = pairing.uniform(random, (BLOCK, votes), contestants).take(slice(n))
+    a = pairs.a
+    b = pairs.b
+    first = pairs.first_shown
+    prompt = _draw_prompts(electorate, personas.archetype, where[:n])
+
+    strength = electorate.strength[a] - electorate.strength[b]
+    contrast = electorate.z[prompt, a] - electorate.z[prompt, b]
+    # Without BLAS (optimize=False), so that the sum is the same on any machine's thread count.
+    taste = np.einsum("nvd,nd->nv", contrast, personas.taste, optimize=False)
+    sign, lapse = _conduct(electorate, personas)
+    difference = (
+        electorate.config.judge.decisiveness
+        * sign[:, None]
+        * (personas.strength_scale[:, None] * strength + taste)
+    )
+    shift = np.where(first == 0, 1.0, -1.0) * personas.position_bias[:, None]
+    probabilities = vote_probabilities(
+        difference, personas.tie_threshold[:, None], shift, lapse[:, None]
+    )
+    outcome = (luck[:n] >= probabilities[..., A]).astype(np.int64) + (
+        luck[:n] >= probabilities[..., : B + 1].sum(-1)
+    )
+    below = electorate.config.judge.both_bad_below
+    if below is not None:
+        outcome[
+            (outcome == TIE) & _both_below(electorate, personas, prompt, a, difference, below)
+        ] = BOTH_BAD
+    return Ballots(prompt, pairs, probabilities, outcome)
+
+
+def _both_below(
+    electorate: Electorate,
+    personas: Personas,
+    prompt: Ints,
+    a: Ints,
+    difference: Floats,
+    below: float,
+) -> Ints:
+    """(n, v) whether neither answer's utility reaches `below`."""
+    sign = _conduct(electorate, personas)[0][:, None]
+    decisiveness = electorate.config.judge.decisiveness
+    taste = np.einsum("nvd,nd->nv", electorate.z[prompt, a], personas.taste, optimize=False)
+    of_a = decisiveness * (personas.strength_scale[:, None] * electorate.strength[a] + taste)
+    of_b = of_a - sign * difference
+    bad: Ints = np.maximum(of_a, of_b) < below
+    return bad
+
+
+def _draw_prompts(electorate: Electorate, archetype: Ints, uniform: Floats) -> Ints:
+    """Training prompts by each persona's mix. uniform: (n, v) in [0, 1)."""
+    training = electorate.training_prompts
+    weights = electorate.prompt_weights[:, training]
+    edges = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)
+    chosen = np.empty(uniform.shape, dtype=np.int64)
+    for k in range(len(edges)):
+        rows = archetype == k
+        chosen[rows] = np.searchsorted(edges[k, :-1], uniform[rows], side="right")
+    return training[chosen]

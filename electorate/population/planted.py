@@ -1,0 +1,184 @@
+"""The planted electorate: the truth that all personas share, from the config, the prompts and
+the responses.
+
+    w_u = common + scale * (sqrt(rho) * mu_k + sqrt(1 - rho) * eps_u)
+
+with mu_k the archetype's taste and eps_u ~ N(0, I) on the axes personas differ on, and scale such
+that the personal part's sd over users and within-prompt answers is H times the sd of the models'
+strength theta.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from electorate.base.draws import Stream, generator
+from electorate.base.errors import ElectorateError
+from electorate.base.pairs import pair_indices
+from electorate.base.scale import Floats, Ints, to_nats
+from electorate.config.run import Config, Population
+from electorate.data import arena, run_files
+from electorate.data.features import AXES
+from electorate.data.prompts import SPLITS, PromptSet
+from electorate.population import judges, personas
+from electorate.population.personas import Electorate, Personas
+from electorate.population.voters import PromptTruth, Users
+from electorate.storage.run_folder import RunFolder
+
+PLANTED_STRENGTH_SD = to_nats(70.0)
+# What people on the Chatbot Arena reward in style, in nats a standard deviation
+# (the style-control regression of Li, Angelopoulos and Chiang, 2024).
+COMMON_TASTE = {"length": 0.249, "headers": 0.024, "lists": 0.031, "bold": 0.019}
+
+
+@dataclass(frozen=True)
+class Planted(Electorate):
+    """The planted electorate as the voters of a run; see electorate/population/voters.py."""
+
+    def labels(self, block: int) -> Ints:
+        """See Voters."""
+        return personas.draw_archetypes(self, block)
+
+    def block(self, block: int, round_: int = 0) -> Personas:
+        """See Voters."""
+        return personas.draw(self, block, round_)
+
+    def truths(self, users: Users, prompts: Ints) -> Iterator[PromptTruth]:
+        """See Voters. All prompts at once may not fit in memory."""
+        drawn = _planted(users)
+        a, b = pair_indices(self.models)
+        for prompt in prompts:
+            utility = judges.utilities(self, drawn, np.array([prompt]))[:, 0]
+            difference = utility[:, a] - utility[:, b]
+            yield PromptTruth(utility, judges.expected_probabilities(self, drawn, difference))
+
+    def truth_prompts(self, test: Ints) -> Ints:
+        """See Voters."""
+        return test
+
+    def overall(self, users: Users) -> Floats:
+        """See Voters."""
+        return judges.mean_utilities(self, _planted(users))
+
+    def overall_of_all(self, users: Users) -> Floats:
+        """See Voters."""
+        return self.overall(users)
+
+
+def _planted(users: Users) -> Personas:
+    if not isinstance(users, Personas):
+        raise TypeError("users without planted tastes")
+    return users
+
+
+def of_run(folder: RunFolder) -> Planted:
+    """The electorate of a run whose answers are in: from its config, prompts and features alone."""
+    config = run_files.read_config(folder)
+    prompts = run_files.read_prompts(folder)
+    z = run_files.read_features(folder, len(prompts), config.contestant_names)
+    return plant(config, prompts, z)
+
+
+def check(config: Config) -> None:
+    """ElectorateError if the config names a model or a taste axis that does not exist, before
+    anything is asked.
+    """
+    plant_strength(config)
+    population = _population(config)
+    named: dict[str, Collection[str]] = {
+        f"population.archetypes.{name}.taste": archetype.taste
+        for name, archetype in population.archetypes.items()
+    }
+    for where, taste in (
+        named
+        | {
+            "population.common_taste": population.common_taste or {},
+            "population.axes": population.axes or (),
+        }
+    ).items():
+        for axis in taste:
+            if axis not in AXES:
+                raise ElectorateError(
+                    f"{where}: {axis!r} is not a taste axis; allowed are {', '.join(AXES)}"
+                )
+
+
+def _population(config: Config) -> Population:
+    if config.population is None:
+        raise ValueError("a config without a population plants nobody")
+    return config.population
+
+
+def plant(config: Config, prompts: PromptSet, z: Floats) -> Planted:
+    """Plant the truth that all personas share, from the config's seed and the answers' measures
+    z (P, M, D).
+    """
+    population = _population(config)
+    strength = plant_strength(config)
+    common = COMMON_TASTE if population.common_taste is None else population.common_taste
+    archetypes = list(population.archetypes)
+    shares = np.array([a.share for a in population.archetypes.values()])
+    shares = shares / shares.sum()
+    differ = np.array([float(population.axes is None or axis in population.axes) for axis in AXES])
+    taste = differ * _archetype_tastes(population, shares, config.seed)
+    rho = population.archetype_share
+    # Second moment of the personal taste over users, then of its utility over answers.
+    moment = rho * np.einsum("k,kd,ke->de", shares, taste, taste) + (1 - rho) * np.diag(differ)
+    spread = np.sqrt(np.einsum("pmd,de,pme->pm", z, moment, z).mean())
+    scale = population.heterogeneity * strength.std() / spread if spread > 0 else 0.0
+    return Planted(
+        config=config,
+        strength=strength,
+        z=z,
+        training_prompts=prompts.ids("train"),
+        prompt_weights=_prompt_weights(population, prompts, archetypes),
+        common_taste=np.array([common.get(axis, 0.0) for axis in AXES]),
+        archetype_taste=scale * np.sqrt(rho) * taste,
+        personal_sd=scale * np.sqrt(1 - rho) * differ,
+    )
+
+
+def plant_strength(config: Config) -> Floats:
+    """(M,) strengths in nats with mean 0: the Arena's style-controlled rating, or a draw where
+    it has none.
+    """
+    rated = arena.ratings([c.arena_name for c in config.contestants], "style_control")
+    drawn = PLANTED_STRENGTH_SD * generator(config.seed, Stream.PLANTED_STRENGTH).standard_normal(
+        len(rated)
+    )
+    known = ~np.isnan(rated)
+    centre = rated[known].mean() if known.any() else 0.0
+    strength = np.where(known, (rated - centre) * to_nats(1.0), drawn)
+    centred: Floats = strength - strength.mean()
+    return centred
+
+
+def _archetype_tastes(population: Population, shares: Floats, seed: int) -> Floats:
+    """(K, D) with share-weighted mean 0; axes the config names are as it says, the rest are
+    drawn.
+    """
+    taste = generator(seed, Stream.ARCHETYPE_TASTE).standard_normal((len(shares), len(AXES)))
+    for k, archetype in enumerate(population.archetypes.values()):
+        for axis, value in archetype.taste.items():
+            taste[k, AXES.index(axis)] = value
+    return taste - shares @ taste
+
+
+def _prompt_weights(population: Population, prompts: PromptSet, archetypes: list[str]) -> Floats:
+    """(K, P): `prompt_focus` of an archetype's weight on its own prompts, the rest even over all of
+    them.
+
+    The focus fades with heterogeneity below 1: personas who do not differ ask the same things.
+    """
+    focus = population.prompt_focus * min(1.0, population.heterogeneity)
+    used = np.array([split in SPLITS for split in prompts.split], dtype=float)
+    own = (
+        np.array([[float(of == archetype) for of in prompts.archetype] for archetype in archetypes])
+        * used
+    )
+    # An archetype without prompts of its own asks all of them evenly.
+    own = np.where(own.any(axis=1, keepdims=True), own, used)
+    own /= own.sum(axis=1, keepdims=True)
+    weights: Floats = focus * own + (1 - focus) * used / used.sum()
+    return weights

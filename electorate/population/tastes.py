@@ -1,0 +1,107 @@
+"""oracle_features: the best any method can do that reads answers, as it is told what tastes are
+about.
+
+It knows the models' strengths, the measures z of every answer and the population the users are
+drawn from, and learns each user's own tastes from its votes: the mode and Laplace posterior of
+
+    beta_u = (s_u, w_u, position bias, tie parameter)
+
+under the judge's own model (Rao-Kupper on d (s theta + w.z)) and its planted prior, but that log
+s_u is taken as s_u normal and lapses are left out of the likelihood.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from electorate.base.scale import Floats, Ints
+from electorate.population.personas import Electorate
+from electorate.ratings import newton
+from electorate.ratings.ties import Derivatives, RaoKupper
+
+ITERATIONS = 30
+SD_FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class Battles:
+    """n users' votes as columns of shape (n, v), each user's archetype (n,). cast: where there
+    is a vote, which has weight 1.
+    """
+
+    archetype: Ints
+    cast: Floats
+    prompt: Ints
+    a: Ints
+    b: Ints
+    first_shown: Ints
+    outcome: Ints
+
+
+@dataclass(frozen=True)
+class TasteRatings:
+    """Posterior of n users: mode (n, D+3) and covariance (n, D+3, D+3), in the order of beta_u."""
+
+    archetype: Ints
+    mode: Floats
+    covariance: Floats
+
+
+def rate(electorate: Electorate, battles: Battles) -> TasteRatings:
+    """Every user's posterior by Newton's method from its archetype's mean, all users at once."""
+    mean, precision = _prior(electorate, battles.archetype)
+    design = _design(electorate, battles)
+    ties = RaoKupper()
+
+    def derivatives(at: Floats) -> tuple[Floats, Floats]:
+        difference = np.einsum("nvp,np->nv", design, at[:, :-1])
+        of = Derivatives(
+            *(battles.cast * x for x in ties.derivatives(difference, at[:, -1:], battles.outcome))
+        )
+        score = np.concatenate(
+            [np.einsum("nvp,nv->np", design, of.d), of.eta.sum(axis=1, keepdims=True)], axis=1
+        )
+        score -= precision * (at - mean)
+        weighted = design * of.info_dd[..., None]
+        information = np.zeros((*at.shape, at.shape[1]))
+        information[:, :-1, :-1] = design.transpose(0, 2, 1) @ weighted
+        across = np.einsum("nvp,nv->np", design, of.info_de)
+        information[:, :-1, -1] = across
+        information[:, -1, :-1] = across
+        information[:, -1, -1] = of.info_ee.sum(axis=1)
+        information += np.diag(precision)
+        return score, information
+
+    mode, information = newton.bounded(derivatives, mean, 2.0, 1e-6, ITERATIONS)
+    covariance: Floats = np.linalg.inv(information).astype(float, copy=False)
+    return TasteRatings(battles.archetype, mode, covariance)
+
+
+def _prior(electorate: Electorate, archetype: Ints) -> tuple[Floats, Floats]:
+    """(n, D+3) prior means and (D+3,) precisions: the population as it was planted."""
+    judge = electorate.config.judge
+    n = len(archetype)
+    taste = electorate.common_taste + electorate.archetype_taste[archetype]
+    mean = np.column_stack(
+        [np.ones(n), taste, np.zeros(n), np.full(n, np.log(max(judge.tie_threshold, SD_FLOOR)))]
+    )
+    sd = np.array(
+        [
+            0.3 * electorate.population.heterogeneity,
+            *electorate.personal_sd,
+            judge.position_bias_sd,
+            judge.tie_threshold_spread,
+        ]
+    )
+    return mean, np.maximum(sd, SD_FLOOR) ** -2.0
+
+
+def _design(electorate: Electorate, battles: Battles) -> Floats:
+    """(n, v, D+2): what each vote's logit is linear in."""
+    strength = electorate.strength[battles.a] - electorate.strength[battles.b]
+    contrast = electorate.z[battles.prompt, battles.a] - electorate.z[battles.prompt, battles.b]
+    decisiveness = electorate.config.judge.decisiveness
+    first = np.where(battles.first_shown == 0, 1.0, -1.0)
+    return np.concatenate(
+        [decisiveness * strength[..., None], decisiveness * contrast, first[..., None]], axis=-1
+    )

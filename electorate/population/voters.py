@@ -1,0 +1,217 @@
+"""Who votes in a study, whatever kind they are: what everything after the votes asks of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from electorate.base.columns import Columns
+from electorate.base.draws import Stream, generator
+from electorate.base.errors import ElectorateError
+from electorate.base.registry import load
+from electorate.base.scale import Floats, Ints
+from electorate.config.run import Config
+from electorate.config.voters import VOTERS
+from electorate.data import run_files
+from electorate.storage.run_folder import RunFolder
+
+BLOCK = 4096  # ids: the unit of work, random draws, retry and resume
+SINCERE = 0
+CARELESS = 1
+ADVERSARIAL = 2
+CONDUCTS = ("sincere", "careless", "adversarial")
+
+
+@dataclass(frozen=True)
+class Users(Columns):
+    """n users as columns (n,): ids, places of their archetypes, and CONDUCTS' places, as far as
+    they are known.
+    """
+
+    user_id: Ints
+    archetype: Ints
+    conduct: Ints
+
+
+@dataclass(frozen=True)
+class PromptTruth:
+    """What n users would do on one prompt. utility: (n, M) logits. odds: (n, pairs, 3), either
+    response first.
+    """
+
+    utility: Floats
+    odds: Floats
+
+
+class Voters(Protocol):
+    """The voters of a run. Blocks of BLOCK ids, from 0 on.
+
+    Attributes:
+        archetypes: their names, in the order of their indices.
+        shares: (K,) of the archetypes among the voters, summing to 1.
+        size: how many vote.
+        models: how many contestants there are, M.
+        training_prompts: ids of the prompts that votes are on.
+        prompt_weights: (K, P) each archetype's mix of prompts; rows sum to 1.
+        newcomers: how many users there are besides whose votes nothing is fitted to; their ids
+            begin with the block after the last.
+    """
+
+    @property
+    def config(self) -> Config:
+        """Of the run."""
+        ...
+
+    @property
+    def training_prompts(self) -> Ints:
+        """See Voters."""
+        ...
+
+    @property
+    def prompt_weights(self) -> Floats:
+        """See Voters."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of every draw."""
+        ...
+
+    @property
+    def archetypes(self) -> tuple[str, ...]:
+        """See Voters."""
+        ...
+
+    @property
+    def shares(self) -> Floats:
+        """See Voters."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """See Voters."""
+        ...
+
+    @property
+    def models(self) -> int:
+        """See Voters."""
+        ...
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks they fill."""
+        ...
+
+    @property
+    def newcomers(self) -> int:
+        """See Voters."""
+        ...
+
+    def labels(self, block: int) -> Ints:
+        """(n,) the archetype of each user of a block."""
+        ...
+
+    def block(self, block: int, round_: int = 0) -> Users:
+        """The users of a block as they are in a round."""
+        ...
+
+    def truths(self, users: Users, prompts: Ints) -> Iterator[PromptTruth]:
+        """What these users would do on each of these prompts in turn.
+
+        For whom and on which prompts it is known, see `compared` and `truth_prompts`.
+        """
+        ...
+
+    def truth_prompts(self, test: Ints) -> Ints:
+        """Those of the test prompts that `truths` knows."""
+        ...
+
+    def overall(self, users: Users) -> Floats:
+        """(n, M) utility of each contestant over all of a user's prompts, in logits."""
+        ...
+
+    def overall_of_all(self, users: Users) -> Floats | None:
+        """The same where it is known of every voter; else None."""
+        ...
+
+
+def of_run(folder: RunFolder) -> Voters:
+    """The voters of a run whose responses are there."""
+    kind = run_files.read_config(folder).voters.kind
+    voters: Voters = load(VOTERS[kind].of_run)(folder)
+    return voters
+
+
+def compared(voters: Voters) -> Ints:
+    """Ids, ascending, of the users that systems are compared on: a sample drawn from the seed
+    without replacement, or the first of one archetype.
+
+    Raises:
+        ElectorateError: nobody is of that archetype.
+    """
+    persona = voters.config.evaluation.persona
+    most = voters.config.compared
+    if persona is not None:
+        return _first_of(voters, persona, most)
+    if most >= voters.size:
+        return np.arange(voters.size)
+    random = generator(voters.seed, Stream.EVALUATION_USERS)
+    return np.sort(random.choice(voters.size, most, replace=False, shuffle=False))
+
+
+def newcomers(voters: Voters) -> Ints:
+    """Ids, ascending, of users past the voters, whose votes nothing is fitted to."""
+    return voters.blocks * BLOCK + np.arange(voters.newcomers)
+
+
+def with_ids(voters: Voters, user_id: Ints, round_: int = 0) -> Users:
+    """The users with these ids, ascending, as they are in a round."""
+    parts = [
+        voters.block(block, round_).take(user_id[user_id // BLOCK == block] % BLOCK)
+        for block in np.unique(user_id // BLOCK).tolist()
+    ]
+    return type(parts[0]).joined(parts)
+
+
+def labels_of(voters: Voters, user_id: Ints) -> Ints:
+    """(n,) the archetypes of the users with these ids."""
+    block, row = np.divmod(user_id, BLOCK)
+    found = np.zeros_like(user_id)
+    for one in np.unique(block).tolist():
+        found[block == one] = voters.labels(one)[row[block == one]]
+    return found
+
+
+def wrong_labels(voters: Voters, block: int, share: float = 0.2) -> Ints:
+    """(n,) archetype labels of which `share` are replaced by another archetype's, drawn evenly."""
+    labels = voters.labels(block)
+    kinds = len(voters.archetypes)
+    random = generator(voters.seed, Stream.WRONG_LABELS, block)
+    wrong = random.random(BLOCK)[: len(labels)] < share
+    moved = random.integers(1, max(2, kinds), BLOCK)[: len(labels)]
+    return np.where(wrong, (labels + moved) % kinds, labels)
+
+
+def _first_of(voters: Voters, persona: str, most: int) -> Ints:
+    """Ids of at most so many users of an archetype."""
+    archetypes: Sequence[str] = voters.archetypes
+    if persona not in archetypes:
+        raise ElectorateError(
+            f"evaluation.persona: {persona!r} is no archetype of the voters "
+            f"({', '.join(archetypes)})"
+        )
+    found = list[Ints]()
+    there = 0
+    for block in range(voters.blocks):
+        rows = np.flatnonzero(voters.labels(block) == archetypes.index(persona))
+        found.append(block * BLOCK + rows)
+        there += len(rows)
+        if there >= most:
+            break
+    if not there:
+        raise ElectorateError(
+            f"evaluation.persona: none of the {voters.size} voters is a {persona}; raise their "
+            "number"
+        )
+    return np.concatenate(found)[:most]

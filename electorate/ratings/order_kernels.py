@@ -1,0 +1,132 @@
+"""Compiled loops over users whose models are put in order: what to ask next, and what draws
+agree on.
+
+Without fastmath, so that a result does not depend on the machine's vector width.
+"""
+
+from math import erf
+
+import numpy as np
+from numba import njit
+
+from electorate.base.scale import Floats, Ints
+
+
+@njit(cache=True, error_model="numpy")
+def informative_pairs(mode: Floats, covariance: Floats, votes: int) -> tuple[Ints, Ints, Floats]:
+    """(n, votes) models a and b of each user's next battles, and (n,) the Kendall tau its
+    ranking may be expected to have.
+
+    mode: (n, M); covariance: (n, M, M), of which the battles' expected information is taken in
+    place, one after the other. See electorate/population/pairing.py.
+    """
+    n, m = mode.shape
+    first = np.empty((n, votes), np.int64)
+    second = np.empty((n, votes), np.int64)
+    expected = np.empty(n)
+    open_ = np.empty((m, m))
+    along = np.empty(m)
+    for u in range(n):
+        own = covariance[u]
+        sure = 0.0
+        for v in range(votes):
+            # The Laplacian of how open each pair is, a unit of variance.
+            open_[:] = 0.0
+            for a in range(m):
+                for b in range(a + 1, m):
+                    variance = max(own[a, a] + own[b, b] - 2 * own[a, b], 1e-12)
+                    t = abs(mode[u, a] - mode[u, b]) / np.sqrt(variance)
+                    if v == 0:
+                        sure += erf(t / np.sqrt(2.0))
+                    weight = np.exp(-t * t / 2) / variance
+                    open_[a, b] -= weight
+                    open_[b, a] -= weight
+                    open_[a, a] += weight
+                    open_[b, b] += weight
+            reach = own @ open_ @ own
+            best = -1.0
+            best_a = 0
+            best_b = 1
+            best_information = 0.25
+            for a in range(m):
+                for b in range(a + 1, m):
+                    odds = np.exp(-abs(mode[u, a] - mode[u, b]))
+                    information = odds / (1 + odds) ** 2
+                    variance = own[a, a] + own[b, b] - 2 * own[a, b]
+                    gain = (
+                        information
+                        * (reach[a, a] + reach[b, b] - 2 * reach[a, b])
+                        / (1 + information * variance)
+                    )
+                    if gain > best:
+                        best = gain
+                        best_a = a
+                        best_b = b
+                        best_information = information
+            first[u, v] = best_a
+            second[u, v] = best_b
+            for i in range(m):
+                along[i] = own[i, best_a] - own[i, best_b]
+            known = 1 / best_information + along[best_a] - along[best_b]
+            for i in range(m):
+                factor = along[i] / known
+                for j in range(m):
+                    own[i, j] -= factor * along[j]
+        expected[u] = sure / (m * (m - 1) / 2)
+    return first, second, expected
+
+
+@njit(cache=True, error_model="numpy")
+def posterior_orders(
+    mode: Floats,
+    half: Floats,
+    normal: Floats,
+    label: Ints,
+    shift: Floats,
+    ranking: Floats,
+    least_tau: float,
+) -> tuple[Floats, Floats]:
+    """What posterior draws of users' rankings agree on.
+
+    mode: (n, M+1). half: (n, M+1, M+1) lower Cholesky factors of the posterior covariances. normal:
+    (M+1, draws) standard normal, the same for all users. shift: (K, M+1, draws) added to the draws
+    of users of each label. Returns (n, M) the share of draws that put each model first, and (n, 2)
+    of those that agree with `ranking` (M,): whose Kendall tau with it is at least least_tau, and
+    whose first model is the same.
+    """
+    n, p = mode.shape
+    m = p - 1
+    draws = normal.shape[1]
+    first_share = np.zeros((n, m))
+    agree = np.zeros((n, 2))
+    value = np.empty((p, draws))
+    most = np.empty(draws)
+    leader = np.empty(draws, np.int64)
+    concordant = np.empty(draws)
+    best = np.argmax(ranking)
+    pairs = m * (m - 1) / 2
+    for u in range(n):
+        for i in range(m):
+            row = value[i]
+            row[:] = mode[u, i] + shift[label[u], i]
+            for k in range(i + 1):
+                factor = half[u, i, k]
+                for s in range(draws):
+                    row[s] += factor * normal[k, s]
+        most[:] = value[0]
+        leader[:] = 0
+        concordant[:] = 0.0
+        for i in range(1, m):
+            for s in range(draws):
+                if value[i, s] > most[s]:
+                    most[s] = value[i, s]
+                    leader[s] = i
+            for j in range(i):
+                sign = 1.0 if ranking[i] > ranking[j] else -1.0
+                for s in range(draws):
+                    concordant[s] += 1.0 if sign * (value[i, s] - value[j, s]) > 0 else 0.0
+        for s in range(draws):
+            first_share[u, leader[s]] += 1 / draws
+            agree[u, 0] += (2 * concordant[s] / pairs - 1 >= least_tau) / draws
+            agree[u, 1] += (leader[s] == best) / draws
+    return first_share, agree

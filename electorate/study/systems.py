@@ -1,0 +1,360 @@
+"""Every configured system, built from the votes up to a round.
+
+What all votes say comes from the pool; what the compared users' own votes add is worked out here.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from electorate.base.registry import load
+from electorate.base.scale import ELO_PER_NAT, Ints, to_nats
+from electorate.config.systems import SYSTEMS
+from electorate.data import arena as official
+from electorate.evaluation import predictions
+from electorate.evaluation.predictions import System, Tastes
+from electorate.population import tastes
+from electorate.population.cast import Cast
+from electorate.population.planted import Planted
+from electorate.population.voters import BLOCK, Users, Voters, wrong_labels
+from electorate.ratings import elo_online as online_elo
+from electorate.ratings import offsets, posteriors
+from electorate.ratings.bradley_terry import Fit
+from electorate.ratings.dependence import Dependence
+from electorate.ratings.moments import Moments
+from electorate.ratings.offsets import NotConvergedError, Sums, Tries
+from electorate.ratings.prior import Prior
+from electorate.ratings.summed import in_order
+from electorate.ratings.ties import MODELS, TieModel
+from electorate.storage.run_folder import RunFolder
+from electorate.study import pool as pools
+from electorate.study import reward_systems
+from electorate.study.cohort import Labels
+from electorate.study.pool import Pool
+from electorate.study.reward_systems import Adapt
+
+LOG = logging.getLogger("electorate.config.systems")
+LOW_RANK = "elo_offset_low_rank"
+# 32,768 users say what the prior is; more would cost passes over the log and change nothing.
+FITTED_BLOCKS = 8
+MOMENT_BLOCKS = 24  # one pass, and more users show fainter directions
+
+
+@dataclass(frozen=True)
+class Rated:
+    """The systems after a round.
+
+    Attributes:
+        said: system to its predictions for the users compared.
+        fits: Bradley-Terry of everyone, then of each archetype.
+        priors: of System A, by system.
+        versions: of the reward model behind a system.
+        not_converged: system to why it uses the global ranking.
+    """
+
+    said: dict[str, System]
+    fits: list[Fit]
+    priors: dict[str, Prior]
+    versions: dict[str, str]
+    not_converged: dict[str, str]
+
+
+@dataclass
+class AfterRound:
+    """What systems are built from: the votes of rounds 0..round_.
+
+    Attributes:
+        people: those compared, n of them.
+        cast: their own votes.
+        whole, segments: Bradley-Terry of everyone, and of each archetype.
+        adapt: trains a reward model of its own for each user.
+    """
+
+    voters: Voters
+    pool: Pool
+    folder: RunFolder
+    round_: int
+    people: Users
+    cast: Cast
+    whole: Fit
+    segments: list[Fit]
+    adapt: Adapt | None
+    _priors: dict[str, Prior | NotConvergedError] = field(default_factory=dict)
+
+    @property
+    def ties(self) -> TieModel:
+        """The tie model of all systems."""
+        return MODELS[self.voters.config.ratings.ties]
+
+    @property
+    def priors(self) -> dict[str, Prior]:
+        """System A's priors that were fitted so far, by system."""
+        return {name: p for name, p in self._priors.items() if isinstance(p, Prior)}
+
+    @cached_property
+    def fit(self) -> "PriorFit":
+        """Fits System A's priors."""
+        even = self.voters.config.votes.even(self.round_)
+        return PriorFit(self.voters, self.pool, self.whole, even)
+
+    @cached_property
+    def rewards(self) -> "reward_systems.Trained | None":
+        """The reward model in force after this round, if there is one."""
+        return reward_systems.trained(
+            self.voters, self.folder, self.round_, self.cast, self.people, self.adapt
+        )
+
+    def prior(self, system: str, fit: Callable[[], Prior]) -> Prior:
+        """A prior of System A, fitted once.
+
+        Raises:
+            NotConvergedError: the fit did not converge.
+        """
+        if system not in self._priors:
+            try:
+                self._priors[system] = fit()
+            except NotConvergedError as error:
+                self._priors[system] = error
+        found = self._priors[system]
+        if isinstance(found, NotConvergedError):
+            raise found
+        return found
+
+    def labels(self, labels: Labels) -> Ints:
+        """(n,) the archetype each user is said to have."""
+        if labels == "wrong":
+            block_of = self.people.user_id // BLOCK
+            drawn = []
+            for block in np.unique(block_of):
+                rows = self.people.user_id[block_of == block] % BLOCK
+                drawn.append(wrong_labels(self.voters, block)[rows])
+            return np.concatenate(drawn)
+        archetype = self.people.archetype
+        return np.zeros_like(archetype) if labels == "none" else archetype
+
+
+def global_bt(at: AfterRound, _: str) -> System:
+    """One Bradley-Terry ranking for all."""
+    return predictions.from_fits([at.whole], at.ties)
+
+
+def segment_bt(at: AfterRound, _: str) -> System:
+    """One for each archetype."""
+    return predictions.from_fits(at.segments, at.ties).take(at.people.archetype)
+
+
+def arena(at: AfterRound, _: str) -> System | None:
+    """The official ratings; None unless every contestant has one."""
+    names = [contestant.arena_name for contestant in at.voters.config.contestants]
+    ratings = official.ratings(names, "raw")
+    if np.isnan(ratings).any():
+        return None
+    strength = (ratings - ratings.mean())[None] * to_nats(1.0)
+    return predictions.from_strength(strength, np.array([at.whole.eta]), at.ties)
+
+
+def elo_online(at: AfterRound, _: str) -> System:
+    """Global ratings, moved by plain Elo updates at each user's votes."""
+    cast = at.cast
+    k_factor = at.voters.config.ratings.k_factor
+    users = len(at.people)
+    own = online_elo.rate(
+        at.whole.strength, users, cast.user, cast.a, cast.b, cast.outcome, k_factor
+    )
+    return predictions.from_strength(own, np.full(users, at.whole.eta), at.ties)
+
+
+def elo_offset(at: AfterRound, name: str) -> System:
+    """System A."""
+    return _offsets(at, at.prior(name, lambda: at.fit.plain("true")), "true")
+
+
+def elo_offset_no_labels(at: AfterRound, name: str) -> System:
+    """System A, where all users are said to be of one archetype."""
+    return _offsets(at, at.prior(name, lambda: at.fit.plain("none")), "none")
+
+
+def elo_offset_wrong_labels(at: AfterRound, name: str) -> System:
+    """System A with one label in five wrong."""
+    return _offsets(at, at.prior(name, lambda: at.fit.plain("wrong")), "wrong")
+
+
+def elo_offset_low_rank(at: AfterRound, name: str) -> System:
+    """System A with the directions that the votes show; it starts from the plain one."""
+    plain = at.prior("elo_offset", lambda: at.fit.plain("true"))
+    return _offsets(at, at.prior(name, lambda: at.fit.low_rank(plain)), "true")
+
+
+def _offsets(at: AfterRound, prior: Prior, labels: Labels) -> System:
+    forgetting = at.voters.config.ratings.forgetting
+    votes = at.cast.user_votes(len(at.people), at.labels(labels), forgetting)
+    users = posteriors.posterior(votes, prior, at.ties)
+    return predictions.from_posterior(users.mode, users.covariance, at.ties)
+
+
+def oracle_features(at: AfterRound, _: str) -> System | None:
+    """Knows the taste axes, and learns each user's taste; None where tastes are not planted."""
+    if not isinstance(at.voters, Planted):
+        return None
+    battles = at.cast.battles(at.people.archetype)
+    return Tastes(at.voters, tastes.rate(at.voters, battles))
+
+
+@dataclass(frozen=True)
+class PriorFit:
+    """Fits System A's priors on the votes of rounds 0..round_: the cohorts do the users of the
+    first FITTED_BLOCKS blocks.
+    """
+
+    voters: Voters
+    pool: Pool
+    whole: Fit
+    round_: int
+
+    def plain(self, labels: Labels) -> Prior:
+        """With offsets alike in every direction. Raises NotConvergedError."""
+        kinds = 1 if labels == "none" else len(self.voters.archetypes)
+        return offsets.fit(
+            self._users(labels), self.whole, kinds, self.voters.config.ratings.lambda_reg
+        )
+
+    def low_rank(self, plain: Prior) -> Prior:
+        """With the factors that the votes show. Raises NotConvergedError."""
+        settings = self.voters.config.ratings
+        return offsets.with_factors(
+            self._users("true"), self.whole, plain, settings.factors, settings.lambda_reg
+        )
+
+    def _users(self, labels: Labels) -> "OnCohorts":
+        return OnCohorts(self.pool, self.voters.blocks, self.round_, labels)
+
+
+@dataclass(frozen=True)
+class OnCohorts:
+    """offsets.UserBlocks on cohorts: the votes of rounds 0..round_ of a run with so many blocks."""
+
+    pool: Pool
+    blocks: int
+    round_: int
+    labels: Labels
+
+    def dependence(self, start: Fit) -> list[Dependence]:
+        """See UserBlocks."""
+        return self._map("dependence", min(self.blocks, FITTED_BLOCKS), self.labels, start)
+
+    def sums(self, prior: Prior, tries: Tries, everybody: bool) -> list[Sums]:
+        """See UserBlocks."""
+        blocks = min(self.blocks, FITTED_BLOCKS)
+        return self._map("offset_sums", blocks, blocks, self.labels, prior, tries, everybody)
+
+    def moments(self, prior: Prior) -> list[Moments]:
+        """See UserBlocks."""
+        return self._map("moments", min(self.blocks, MOMENT_BLOCKS), self.labels, prior)
+
+    def _map(self, method: str, blocks: int, *arguments: object) -> list[Any]:
+        work = [(self.round_, block) for block in range(blocks)]
+        return pools.results(self.pool, method, work, *arguments)
+
+
+def prior_for_asking(voters: Voters, pool: Pool, round_: int) -> Prior:
+    """System A's plain prior after a round, by which cohorts choose the next one's pairs."""
+    even = voters.config.votes.even(round_)
+    whole, _ = pool.rate(even)
+    try:
+        return PriorFit(voters, pool, whole, even).plain("true")
+    except NotConvergedError as error:
+        LOG.warning("pairs are chosen by the global ranking: %s", error)
+        return replace(offsets.first_prior(whole, len(voters.archetypes)), sd=offsets.TAU_FLOOR)
+
+
+@dataclass
+class Rater:
+    """Builds the systems that the config names, for some users, round after round.
+
+    Attributes:
+        people: (n,) ids of the users compared.
+        adapt: see AfterRound.
+    """
+
+    voters: Voters
+    people: Ints
+    pool: Pool
+    folder: RunFolder
+    adapt: Adapt | None = None
+    _cast: list[Cast] = field(default_factory=list)
+
+    def after(self, round_: int, people: Users) -> Rated:
+        """The systems on the votes of rounds 0..round_. Where a fit does not converge, the system
+        uses the global ranking.
+        """
+        config = self.voters.config
+        whole, segments = self.pool.rate(config.votes.even(round_))
+        at = AfterRound(
+            self.voters,
+            self.pool,
+            self.folder,
+            round_,
+            people,
+            self.cast(round_),
+            whole,
+            segments,
+            self.adapt,
+        )
+        said, not_converged = built(at, config.evaluation.systems)
+        versions = reward_systems.versions(self.voters, self.folder, round_)
+        fits = self._clustered(round_, [whole, *segments])
+        return Rated(said, fits, at.priors, versions, not_converged)
+
+    def _clustered(self, round_: int, fits: list[Fit]) -> list[Fit]:
+        """The fits with intervals that take votes as dependent by user and by prompt."""
+        last = self.voters.config.votes.even(round_)
+        work = [(last, block) for block in range(min(self.voters.blocks, MOMENT_BLOCKS))]
+        parts = pools.results(self.pool, "score_sums", work, fits)
+        sums = [in_order(of_fit) for of_fit in zip(*parts, strict=True)]
+        # A vote is in two models' counts.
+        return [
+            own.clustered(fit, fit.votes.sum() / 2) for own, fit in zip(sums, fits, strict=True)
+        ]
+
+    def cast(self, round_: int) -> Cast:
+        """The people's own votes of rounds 0..round_, each round read once."""
+        blocks, first = np.unique(self.people // BLOCK, return_index=True)
+        for r in range(len(self._cast), round_ + 1):
+            work = []
+            for block, row in zip(blocks.tolist(), first.tolist(), strict=True):
+                rows = self.people[self.people // BLOCK == block] % BLOCK
+                work.append((r, block, rows, row))
+            self._cast.append(Cast.by_user(pools.results(self.pool, "cast", work)))
+        return Cast.by_user(self._cast[: round_ + 1])
+
+
+def built(at: AfterRound, names: tuple[str, ...]) -> tuple[dict[str, System], dict[str, str]]:
+    """The systems of these names that can be built, and why others use the global ranking."""
+    said = dict[str, System]()
+    not_converged = dict[str, str]()
+    for name in names:
+        build = SYSTEMS[name].build
+        if build is None:
+            continue
+        try:
+            system = load(build)(at, name)
+        except NotConvergedError as error:
+            LOG.warning("%s uses the global ranking: %s", name, error)
+            not_converged[name] = str(error)
+            system = global_bt(at, name)
+        if system is not None:
+            said[name] = system
+    return said, not_converged
+
+
+def spread(prior: Prior) -> dict[str, Any]:
+    """The sd of users and of its factors, Elo points."""
+    factors = [] if prior.factors is None else np.linalg.norm(prior.factors, axis=1)
+    return {
+        "sd_elo": round(ELO_PER_NAT * prior.sd, 1),
+        "factors_elo": [round(ELO_PER_NAT * float(f), 1) for f in factors],
+    }

@@ -1,0 +1,96 @@
+"""What a study runs on: actors on Ray, or with `cluster.cohorts: 0` this process alone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+
+from electorate.base.errors import ElectorateError
+from electorate.config.contest import Cluster
+from electorate.config.engines import VllmModel
+from electorate.config.run import Config, Reward
+from electorate.inference.asking import Asker, InProcessAsker
+from electorate.storage.run_folder import RunFolder
+from electorate.study.pool import InProcessPool, Pool
+
+if TYPE_CHECKING:
+    from electorate.rewards.adapters import Adapted
+    from electorate.rewards.battles import Battles
+
+# Ray takes seconds to import: only where it is used.
+
+
+@contextmanager
+def of_run(
+    config: Config, folder: RunFolder, served: Mapping[str, VllmModel], console: Console
+) -> Iterator[Pool]:
+    """The pool of a run, for the length of the block.
+
+    Args:
+        served: the models whose engines have to be started.
+
+    Raises:
+        ElectorateError: the cluster could never hold the run, or models need one and there is none.
+    """
+    if config.cluster.cohorts == 0:
+        _refuse(served)
+        yield InProcessPool(folder)
+        return
+    from actors.ray_pool import RayPool
+    from simulations import plan
+
+    with plan.on_cluster(config.cluster, plan.of_run(config, served), console):
+        yield RayPool.start(folder, config.cluster)
+
+
+@contextmanager
+def of_poll(
+    settings: Cluster, served: Mapping[str, VllmModel], console: Console
+) -> Iterator[Sequence[Asker]]:
+    """What asks a poll's judges, for the length of the block. Arguments and errors as `of_run`."""
+    if settings.cohorts == 0:
+        _refuse(served)
+        yield [InProcessAsker()]
+        return
+    from actors.judge import JudgeActor
+    from actors.ray_pool import SPREAD, RayAsker
+    from simulations import plan
+
+    with plan.on_cluster(settings, plan.of_poll(settings, served), console):
+        actor = JudgeActor.options(num_cpus=settings.cpus_per_cohort, **SPREAD)  # type: ignore[attr-defined]  # by ray.remote
+        yield [RayAsker(actor.remote()) for _ in range(settings.cohorts)]
+
+
+class Trainer(Protocol):
+    """What trains System B. See electorate.rewards.job for the functions."""
+
+    def train(self, run: RunFolder, settings: Reward, round_: int, cache_dir: Path) -> None:
+        """Train on the votes of rounds 0..round_, and keep the best epoch in the run's folder."""
+        ...
+
+    def adapted(
+        self, run: RunFolder, settings: Reward, version: int, cache_dir: Path, votes: "Battles"
+    ) -> "Adapted":
+        """A model of its own for each user of `votes`."""
+        ...
+
+
+def trainer(settings: Cluster) -> Trainer:
+    """This process, or a Ray Train job."""
+    if settings.cohorts == 0:
+        from electorate.rewards import job
+
+        return job
+    from cluster import reward_job
+
+    return reward_job
+
+
+def _refuse(served: Mapping[str, VllmModel]) -> None:
+    if served:
+        raise ElectorateError(
+            f"cluster.cohorts: 0 runs without Ray, and models.{min(served)} is served by vLLM on "
+            "Ray; set it to 1 or more"
+        )

@@ -1,0 +1,122 @@
+"""`init`: what one has to begin with, and the config and command that suit it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from electorate.base.errors import ElectorateError
+from electorate.config import config_file
+from electorate.config.run import Config
+from electorate.storage import files
+
+ROOT = Path(__file__).parent.parent
+TEMPLATE = ROOT / "configs" / "endpoints.yaml"
+HAVE = {
+    "votes": "a file of people's votes",
+    "endpoints": "models behind an OpenAI-compatible URL",
+    "nothing": "nothing yet",
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the command line says already; None is asked for."""
+
+    have: str | None
+    votes: Path | None
+    url: str | None
+    model: str | None
+    key_env: str | None
+    voters: str | None
+    out: Path
+
+
+def init(given: Given, ask: Callable[[str], str], console: Console) -> None:
+    """Ask what is not given, write a config where one is needed, and name the command to run.
+
+    Raises:
+        ElectorateError: an answer is none of those allowed, or the file is there already.
+    """
+    have = given.have or _choice(ask, "What do you have?", HAVE)
+    if have == "votes":
+        path = given.votes or Path(ask("The file of votes (CSV, JSON Lines or Parquet): ").strip())
+        if not path.exists():
+            raise ElectorateError(f"{path}: no such file")
+        _tell(console, f"electorate rate {path}", f"electorate human {path} --out runs/people")
+        return
+    if have == "nothing":
+        _tell(console, "electorate run configs/quickstart.yaml")
+        return
+    if given.out.exists():
+        raise ElectorateError(f"{given.out}: is there already; give another --out")
+    url = given.url or ask("Its URL, such as http://127.0.0.1:11434/v1: ").strip()
+    model = given.model or ask("The model's name there: ").strip()
+    key_env = given.key_env
+    if key_env is None and given.url is None:
+        key_env = ask("The environment variable that holds its key (empty: none): ").strip()
+    kinds = {
+        "planted": "simulated personas with known tastes: thousands, in seconds",
+        "model": "this model, as a judge that reads personas' cards: a request a vote and order",
+    }
+    voters = given.voters or _choice(ask, "Who votes?", kinds)
+    text = config_text(url, model, key_env, voters)
+    config_file.validated(Config, yaml.safe_load(text), str(given.out))
+    files.write_text(given.out, text)
+    console.print(f"written: {given.out}", highlight=False, soft_wrap=True)
+    _tell(console, f"electorate run {given.out} --out runs/{given.out.stem}")
+
+
+def config_text(url: str, model: str, key_env: str | None, voters: str) -> str:
+    """configs/endpoints.yaml with this endpoint and these voters."""
+    place = {"base_url": url, "model": model} | ({"api_key_env": key_env} if key_env else {})
+    lines = list[str]()
+    for line in TEMPLATE.read_text(encoding="utf-8").splitlines():
+        key = line.strip().removeprefix("# ").split(":")[0]
+        named = line.startswith("    ") and key in place
+        lines.append(f"    {key}: {_scalar(place.pop(key))}" if named else line)
+    text = "\n".join(lines) + "\n"
+    if voters == "planted":
+        return text
+    begin = text.index("# Who votes:")
+    end = text.index("cluster:\n")
+    return text[:begin] + MODEL_VOTERS + text[end:]
+
+
+MODEL_VOTERS = """# Who votes: a language model that reads personas' cards, always in both orders.
+voters:
+  kind: model
+  personas: {source: builtin, size: 40}
+  judges: [{name: judge, model: mine}]       # better a larger model than those it judges
+  allow_self_judging: true
+  rankings: {personas: 12, prompts: 3}       # who rank all responses to how many test prompts
+
+votes:
+  checkpoints: [5, 10, 20]                   # votes a persona at which systems are compared
+
+"""
+
+
+def _scalar(text: str) -> str:
+    """A string as YAML has it on one line."""
+    return str(yaml.safe_dump(text, width=10**6)).splitlines()[0]
+
+
+def _choice(ask: Callable[[str], str], question: str, allowed: dict[str, str]) -> str:
+    """One of these names, or its number."""
+    names = list(allowed)
+    listed = "\n".join(f"  {i}  {name}: {allowed[name]}" for i, name in enumerate(names, start=1))
+    said = ask(f"{question}\n{listed}\n> ").strip()
+    if said.isdecimal() and 0 < int(said) <= len(names):
+        return names[int(said) - 1]
+    if said not in allowed:
+        raise ElectorateError(f"{said!r}: answer one of {', '.join(names)}, or its number")
+    return said
+
+
+def _tell(console: Console, *commands: str) -> None:
+    console.print("next:", highlight=False)
+    for command in commands:
+        console.print(f"  {command}", highlight=False, soft_wrap=True)

@@ -1,0 +1,93 @@
+"""`human`'s folder as report.html: the verdict, the learning curve of a new user, who has another
+first model than the global ranking, and the tables.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from electorate.config.metrics import METRICS, UNSEEN
+from electorate.evaluation import findings
+from electorate.evaluation.people import BASELINE
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
+from simulations.report import plots
+from simulations.report.page import ENVIRONMENT
+
+Row = dict[str, Any]
+CURVES = (
+    ("Log loss over global_bt", "log_loss"),
+    ("Pair accuracy over global_bt", "pair_accuracy"),
+)
+SHOWN = ("log_loss", "pair_accuracy", "accuracy", "brier", "ece")
+MOST_PEOPLE = 30
+FALSE_DISCOVERIES = 0.1
+
+
+def write(folder: RunFolder) -> None:
+    """Draw report.html from the folder's tables."""
+    gains = files.read_table(folder.gains).to_pylist()
+    curve = [row for row in gains if row["users"] == "unseen"]
+    panels = [
+        (title, [row for row in curve if (row["prompts"], row["metric"]) == (UNSEEN, metric)])
+        for title, metric in CURVES
+    ]
+    panels = [(title, rows) for title, rows in panels if rows]
+    figure = plots.svg(plots.learning_curves(panels, len(panels))) if panels else None
+    content = {
+        "manifest": folder.read_manifest(),
+        "curve": figure,
+        "systems": _systems(folder, gains),
+        "metrics": [METRICS[name].label for name in SHOWN],
+        "baseline": BASELINE,
+        "board": files.read_table(folder.leaderboard)
+        .sort_by([("rating", "descending")])
+        .to_pylist(),
+        "people": _people(folder),
+        "most": MOST_PEOPLE,
+    }
+    files.write_text(folder.report, ENVIRONMENT.get_template("people.html").render(content))
+
+
+def _systems(folder: RunFolder, gains: list[Row]) -> list[Row]:
+    """A row a system: its metrics on people's votes on other prompts, and its gain in log loss."""
+    metrics = [r for r in files.read_table(folder.metrics).to_pylist() if r["users"] == "seen"]
+    gain = {
+        row["system"]: row
+        for row in gains
+        if row["users"] == "seen" and row["metric"] == "log_loss"
+    }
+    found = []
+    for name in dict.fromkeys(row["system"] for row in metrics):
+        own = {row["metric"]: row["value"] for row in metrics if row["system"] == name}
+        marked = any(row["version"] for row in metrics if row["system"] == name)
+        values = [own.get(metric) for metric in SHOWN]
+        found.append({"name": name, "values": values, "gain": gain.get(name), "marked": marked})
+    return found
+
+
+def _people(folder: RunFolder) -> Row | None:
+    """Who is said to have another first model than the global ranking, most votes first."""
+    if not folder.people.exists():
+        return None
+    board = files.read_table(folder.leaderboard).sort_by([("rating", "descending")])
+    best = board["model"][0].as_py()
+    ratings = files.read_table(folder.people)
+    same = ratings.filter(pc.equal(ratings["model"], best))
+    said = findings.discoveries(same["p_first"].to_numpy(), findings.HELD_BACK * FALSE_DISCOVERIES)
+    who = set(np.array(same["user_id"].to_pylist(), dtype=object)[said].tolist())
+    differ = [row for row in _firsts(ratings) if row["user_id"] in who]
+    return {"users": len(same), "first": best, "differ": differ, "rate": FALSE_DISCOVERIES}
+
+
+def _firsts(ratings: pa.Table) -> list[Row]:
+    """Each person's row of the model that is likeliest its first, most votes first."""
+    user = np.array(ratings["user_id"].to_pylist(), dtype=object)
+    p_first = ratings["p_first"].to_numpy()
+    order = np.lexsort((-p_first, user))
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = user[order][1:] != user[order][:-1]
+    rows: list[Row] = ratings.take(order[is_first]).to_pylist()
+    return sorted(rows, key=lambda row: (-row["votes"], -row["p_first"]))

