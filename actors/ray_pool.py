@@ -7,6 +7,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
+from actors import ray_private
 from actors.cohort import CohortActor
 from actors.pool import CohortPool
 from actors.ranking import RankingActor
@@ -24,6 +25,8 @@ HEAD = "node:__internal_head__"  # a resource that Ray gives to the head's node
 ON_HEAD: dict[str, Any] = {"resources": {HEAD: 0.001}}
 # So that a lost node takes as few of them as it can.
 SPREAD: dict[str, Any] = {"scheduling_strategy": "SPREAD"}
+# Answers that an actor may be ahead of the driver, which keeps them: what both lose when killed.
+UNREAD = 16
 
 
 class RayPool:
@@ -83,7 +86,8 @@ class RayAsker:
     ) -> AsyncIterator[tuple[CallT, Answer]]:
         """See electorate.study.pool.Asker."""
         try:
-            async for reference in self._actor.ask.remote(calls, reached):
+            ask = self._actor.ask.options(**{ray_private.MOST_UNREAD: UNREAD})
+            async for reference in ask.remote(calls, reached):
                 yield await reference
         except RayActorError as error:
             raise AskerLostError(str(error)) from None

@@ -14,6 +14,9 @@ from ray._private import ray_constants, services, state
 from ray._private.authentication import authentication_token_setup
 from ray._private.runtime_env import packaging
 
+# An option of an actor's method: how many values of its generator may wait for who reads them.
+MOST_UNREAD = "_generator_backpressure_num_objects"
+
 
 def enable_token_auth() -> None:
     """Have a Ray of our own ask for a token, whatever Ray's default is."""

@@ -37,7 +37,9 @@ from electorate.inference.concurrency import Concurrency
 
 PUSHING_BACK = {TIME_OUT, *(f"HTTP {status}" for status in (408, 429, 503, 504, 529))}
 LONGEST_WAIT_S = 60.0
-AHEAD = 2  # calls begun for each that may be in flight, so that one is ready for every slot
+# Calls begun, and not yet handed on, for each that may be in flight: one is ready for every slot,
+# and what a killed process had asked for nothing is bounded however slowly its answers are read.
+AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -176,14 +178,19 @@ class HttpAsker:
         by_model = defaultdict[str, list[CallT]](list)
         for call in calls:
             by_model[call.model].append(call)
+        rooms = {
+            model: asyncio.Semaphore(AHEAD * self._reached[model].in_flight) for model in by_model
+        }
         async with _session() as client, asyncio.TaskGroup() as group:
             begun = [
-                group.create_task(self._begin(client, own, answered, group))
-                for own in by_model.values()
+                group.create_task(self._begin(client, own, rooms[model], answered, group))
+                for model, own in by_model.items()
             ]
             try:
                 for _ in calls:
-                    yield await answered.get()
+                    call, said = await answered.get()
+                    yield call, said
+                    rooms[call.model].release()
             finally:
                 for one in begun:
                     one.cancel()
@@ -192,22 +199,17 @@ class HttpAsker:
         self,
         client: aiohttp.ClientSession,
         calls: Sequence[CallT],
+        room: asyncio.Semaphore,
         answered: "asyncio.Queue[tuple[CallT, Answer]]",
         group: asyncio.TaskGroup,
     ) -> None:
         """Begin the calls to one model, a few more at a time than may be in flight: a task for each
         of many thousand would only wait, and take memory.
         """
-        most = self._reached[calls[0].model].in_flight
-        slots = Concurrency(most)
-        room = asyncio.Semaphore(AHEAD * most)
+        slots = Concurrency(self._reached[calls[0].model].in_flight)
 
         async def answer(call: CallT) -> None:
-            try:
-                said = await self._answer(client, call, slots)
-            finally:
-                room.release()
-            answered.put_nowait((call, said))
+            answered.put_nowait((call, await self._answer(client, call, slots)))
 
         for call in calls:
             await room.acquire()

@@ -1,6 +1,8 @@
 """What is used of Ray's private names is there, and used in one module alone."""
 
 import re
+import time
+from collections.abc import AsyncIterator
 
 import ray
 from ray.serve import context
@@ -41,3 +43,27 @@ def test_they_do_what_they_are_used_for(on_ray: None, ray_cluster: RayCluster) -
     assert found is not None
     assert found.rpartition(":")[2] == str(ray_cluster.gcs)
     assert ray_private.node_groups() == []
+
+
+@ray.remote
+class Counting:
+    """An asynchronous actor that counts how far its generator got."""
+
+    def __init__(self) -> None:
+        self.counted = 0
+
+    async def count(self, most: int) -> AsyncIterator[int]:
+        for self.counted in range(1, most + 1):
+            yield self.counted
+
+    async def so_far(self) -> int:
+        return self.counted
+
+
+def test_a_generator_is_no_further_ahead_than_it_may_be(on_ray: None) -> None:
+    actor = Counting.remote()
+    numbers = actor.count.options(**{ray_private.MOST_UNREAD: 3}).remote(1000)
+    assert ray.get(next(numbers)) == 1
+    time.sleep(1.0)
+    assert ray.get(actor.so_far.remote()) <= 1 + 3 + 1
+    assert [ray.get(number) for number in numbers] == list(range(2, 1001))

@@ -5,7 +5,7 @@ import time
 
 from electorate.inference.completions import Answer, Call
 from electorate.inference.concurrency import START, Concurrency
-from electorate.inference.endpoints import Connection, HttpAsker
+from electorate.inference.endpoints import AHEAD, Connection, HttpAsker
 
 
 def test_it_doubles_then_halves_once_a_push_then_grows_by_one_a_round() -> None:
@@ -106,3 +106,25 @@ def test_a_slow_model_holds_up_no_other() -> None:
     found = asyncio.run(asyncio.wait_for(all_(), 30))
     assert found[:100] == [f"fast {i}" for i in range(100)]
     assert sorted(found[100:]) == sorted(f"slow {i}" for i in range(100))
+
+
+def test_answers_that_nobody_reads_hold_up_the_asking() -> None:
+    asked = 0
+
+    async def ask(_: object, connection: Connection, call: Call) -> tuple[Answer, float]:
+        nonlocal asked
+        asked += 1
+        return Answer(call.key, "stop", 1, 0.0), 0.0
+
+    in_flight = 4
+    reached = {"m": Connection("http://nowhere", "m", None, in_flight, 1.0, 0, ask)}
+
+    async def read() -> int:
+        read = 0
+        async for _ in HttpAsker(reached).ask([Call(str(i), "m", {}) for i in range(100)]):
+            read += 1
+            await asyncio.sleep(0.002)
+            assert asked <= read - 1 + AHEAD * in_flight
+        return read
+
+    assert asyncio.run(asyncio.wait_for(read(), 30)) == 100
