@@ -262,17 +262,19 @@ def evidence(at: Posterior, ties: TieModel, normal: Floats) -> tuple[Floats, Flo
     votes = at.votes
     own = at.votes.own
     likelihood = _Likelihood(votes, ties)
-    at_mode = at.log_likelihood + at.own_prior.log_density(votes, at.own_mode)
+    slope = at.own_prior.gradient(votes, at.own_mode)
     steps = []
     log_weights = []
     for z in normal:
         step = kernels.unwhitened(own.start, own.square, at.root, z)
         squares = np.add.reduceat(z**2, own.start[:-1]) / 2
-        for signed in (step, -step):
-            beta = at.own_mode + signed
-            value = likelihood.value(beta) + at.own_prior.log_density(votes, beta)
+        # The log prior is quadratic, so its change along a step is known on both sides of the mode.
+        along = np.add.reduceat(slope * step, own.start[:-1])
+        bent = at.own_prior.log_density(votes, at.own_prior.mean + step)
+        above, below = likelihood.values(at.own_mode, step)
+        for signed, value, rise in ((step, above, along), (-step, below, -along)):
             steps.append(signed)
-            log_weights.append(value - at_mode + squares)
+            log_weights.append(value - at.log_likelihood + rise + bent + squares)
     most = np.max(log_weights, axis=0)
     weights = np.exp(np.array(log_weights) - most)
     shares = weights / weights.sum(axis=0)
@@ -301,6 +303,8 @@ class _Likelihood:
 
     def derivatives(self, beta: Floats) -> tuple[Floats, ...]:
         """Of each vote at beta (P,): score in (d, eta), and information (dd, de, ee)."""
+        if self._ties.compiled is not None:
+            return self._ties.compiled.derivatives(*self._columns, beta)
         of = self._ties.derivatives(*_places(self._votes, beta), self._votes.outcome)
         weight = self._votes.weight
         return tuple(
@@ -309,9 +313,24 @@ class _Likelihood:
 
     def value(self, beta: Floats) -> Floats:
         """(n,) log-likelihood of each user alone."""
+        if self._ties.compiled is not None:
+            return self.values(beta, np.zeros_like(beta))[0]
         votes = self._votes
         fit = self._ties.log_likelihood(*_places(votes, beta), votes.outcome)
         return _add(votes.user, votes.weights * fit, votes.users)
+
+    def values(self, beta: Floats, step: Floats) -> tuple[Floats, Floats]:
+        """(n,) log-likelihood of each user at beta + step, and at beta - step, both (P,)."""
+        if self._ties.compiled is not None:
+            return self._ties.compiled.values(*self._columns, beta, step)
+        return self.value(beta + step), self.value(beta - step)
+
+    @property
+    def _columns(self) -> tuple[Ints | Floats, ...]:
+        """What a compiled loop takes of the votes."""
+        votes = self._votes
+        own = votes.own
+        return votes.first, own.start, own.a, own.b, votes.outcome, votes.weights
 
 
 def _places(votes: UserVotes, beta: Floats) -> tuple[Floats, Floats]:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electorate.base.scale import Floats
@@ -53,3 +53,48 @@ def test_the_log_likelihood_is_that_of_the_probabilities(name: str) -> None:
         assert MODELS[name].log_likelihood(d, eta, np.full(7, outcome)) == pytest.approx(
             np.log(p[:, outcome])
         )
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].compiled is not None])
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    users=st.integers(0, 6),
+    reach=st.sampled_from([0.1, 3.0, 150.0, 1e4]),
+    weighted=st.booleans(),
+)
+def test_what_is_compiled_comes_to_the_same(
+    name: str, seed: int, users: int, reach: float, weighted: bool
+) -> None:
+    """Far votes too, and users with so many that their totals overflow a product."""
+    random = np.random.default_rng(seed)
+    votes = random.integers(0, 400, users)
+    first = np.concatenate([[0], np.cumsum(votes)])
+    start = 4 * np.arange(users + 1)
+    a, b = random.integers(0, 3, (2, first[-1]))
+    outcome = random.integers(0, 3, first[-1])
+    weight = random.uniform(0, 2, first[-1]) if weighted else np.ones(first[-1])
+    at, step = reach * random.standard_normal((2, 4 * users))
+    at[3::4] = random.standard_normal(users)
+    step[3::4] = random.standard_normal(users)
+    user = np.repeat(np.arange(users), votes)
+    begin = start[user]
+
+    def plain(beta: Floats) -> Floats:
+        d = beta[begin + a] - beta[begin + b]
+        each = MODELS[name].log_likelihood(d, beta[begin + 3], outcome)
+        return np.bincount(user, weight * each, users)
+
+    compiled = MODELS[name].compiled
+    assert compiled is not None
+    columns = (first, start, a, b, outcome, weight)
+    above, below = compiled.values(*columns, at, step)
+    assert above == pytest.approx(plain(at + step), rel=1e-10, abs=1e-10)
+    assert below == pytest.approx(plain(at - step), rel=1e-10, abs=1e-10)
+    d = at[begin + a] - at[begin + b]
+    for found, each in zip(
+        compiled.derivatives(*columns, at),
+        MODELS[name].derivatives(d, at[begin + 3], outcome),
+        strict=True,
+    ):
+        assert found == pytest.approx(weight * each, rel=1e-10, abs=1e-10)
