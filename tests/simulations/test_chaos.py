@@ -208,10 +208,10 @@ def test_whatever_is_killed_the_run_is_the_same(
         reward={**reward, "prompts_per_step": 6, "voters": 2000},
         population={"size": BLOCKS * BLOCK, "archetypes": {"coder": {}, "academic": {}}},
         prompts={"per_archetype": 12},
-        votes={"checkpoints": [5, 20]},
+        votes={"checkpoints": [3, 8]},
         evaluation={
             "bootstrap": 50,
-            "users": 100,
+            "users": 50,
             "newcomers": 0,
             "incremental": False,
             "systems": ["global_bt", "elo_offset", "pooled_rm", "oracle"],

@@ -53,10 +53,10 @@ def test_a_run_in_a_store_is_the_one_on_a_disk_whatever_becomes_of_the_connectio
         reward=reward,
         population={"size": 5 * BLOCK, "archetypes": {"coder": {}, "academic": {}}},
         prompts={"per_archetype": 8},
-        votes={"checkpoints": [5, 20]},
+        votes={"checkpoints": [3, 8]},
         evaluation={
             "bootstrap": 50,
-            "users": 100,
+            "users": 50,
             "newcomers": 0,
             "incremental": False,
             "systems": ["global_bt", "elo_offset", "pooled_rm", "oracle"],
@@ -109,7 +109,7 @@ def test_a_run_in_a_store_is_the_one_on_a_disk_whatever_becomes_of_the_connectio
     # The lock of the killed one stands still for a while, and is then taken over.
     told = run_electorate("status", uri)
     assert "run, killed: --resume goes on with it" in told.stdout
-    assert f"to 20 votes a persona: {len(log.blocks(1))} of 5 blocks" in told.stdout
+    assert f"to 8 votes a persona: {len(log.blocks(1))} of 5 blocks" in told.stdout
     done = run_electorate("run", config, "--out", uri, "--resume", RAY_ADDRESS=ray_cluster.address)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "report: s3://electorate/runs/one/report.html" in done.stdout
