@@ -38,6 +38,11 @@ class Answers:
         return [request for request in self._requests if request.key not in self._answers]
 
     @property
+    def stored(self) -> int:
+        """How many requests are answered already."""
+        return len(self._requests) - len(self.missing)
+
+    @property
     def models_asked(self) -> dict[str, Model]:
         """Those that some missing answer needs."""
         wanted = {request.model for request in self.missing}

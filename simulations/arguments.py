@@ -220,6 +220,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         action="store_true",
         help="go on with an unfinished run in that folder; nothing done is done again",
     )
+    _add_dry_run(run)
     run.add_argument("--seed", type=int, metavar="N", help="short for --set seed=N")
     run.add_argument(
         "--cohorts",
@@ -232,6 +233,14 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--address",
         metavar="ADDRESS",
         help="short for --set cluster.address=ADDRESS; none starts Ray on this machine",
+    )
+
+
+def _add_dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="ask nothing; print how many requests and tokens it would take, and what they cost",
     )
 
 
@@ -335,6 +344,7 @@ def _add_poll(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         action="store_true",
         help="go on with an unfinished poll; what was answered is never asked again",
     )
+    _add_dry_run(poll)
 
 
 def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -53,6 +53,11 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     given = (f"{key}={value}" for key, value in short.items() if value is not None)
     config = config_file.load(chosen.config, [*chosen.settings, *given])
     config = recorded.with_contestants(config)
+    if chosen.dry_run:
+        from simulations import estimate
+
+        estimate.show(estimate.of_run(config), config, console)
+        return
     # Ray takes seconds to import; a wrong config should not.
     from simulations import run
     from simulations.report import summary
@@ -79,6 +84,11 @@ def _poll(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.data import recorded
 
     config = recorded.with_contestants(config_file.load_as(Poll, chosen.config, chosen.settings))
+    if chosen.dry_run:
+        from simulations import estimate
+
+        estimate.show(estimate.of_poll(config), config, console)
+        return
     # Ray takes seconds to import; a wrong config should not.
     from simulations import poll
     from simulations.report import poll_page

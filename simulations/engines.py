@@ -9,10 +9,12 @@ from rich.console import Console
 
 from actors import metrics
 from electorate.commands.progress import bar
+from electorate.config.contest import Budget
 from electorate.config.engines import Model, VllmModel, served_here
 from electorate.inference import endpoints
 from electorate.inference.asking import Asker, Asking
 from electorate.inference.endpoints import Connection
+from electorate.inference.spending import Spending, prices_of
 from electorate.storage.response_cache import ResponseCache
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Engines:
         judging: Iterable[str],
         cache_dir: Path,
         port: int,
+        budget: Budget,
         console: Console,
     ) -> None:
         served = served_here(models)
@@ -42,6 +45,7 @@ class Engines:
             )
         self.served = served
         self._models = models
+        self._budget = budget
         self._console = console
         self._app = _application(served, cache_dir, port) if served else None
         self._started = False
@@ -82,7 +86,9 @@ class Engines:
 
     def asking(self, askers: Sequence[Asker], cache: ResponseCache) -> Asking:
         """Asks these models."""
-        return Asking(askers, self.reach, cache, partial(bar, self._console), metrics.count)
+        spending = Spending(self._budget, prices_of(self._models))
+        shown = partial(bar, self._console)
+        return Asking(askers, self.reach, cache, spending, shown, metrics.count)
 
     def _wait(self, app: "ContestantsApp") -> str:
         """Its URL; a stage is shown only where there is something to wait for."""

@@ -92,6 +92,7 @@ def _sit(way: UnderWay[Poll]) -> None:
         {judge.model for judge in config.judges},
         cache_dir,
         settings.serve_port,
+        config.budget,
         way.console,
     )
     engines.check()

@@ -89,7 +89,8 @@ def _engines(this: Run, answers: Answers | None, cache_dir: Path) -> Engines:
         models |= {name: config.models[name] for name in judges}
         if config.judging.new_prompts is not None:
             models = dict(config.models)
-    return Engines(models, judges, cache_dir, config.cluster.serve_port, this.console)
+    port = config.cluster.serve_port
+    return Engines(models, judges, cache_dir, port, config.budget, this.console)
 
 
 def _ask_models(

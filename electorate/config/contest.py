@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from electorate.config.engines import Model, recordings
+from electorate.config.engines import Model, asked, recordings
 from electorate.config.section import DisplayName, Name, Section
 
 RECORDED = "recorded"
@@ -73,6 +73,15 @@ class Cluster(Section):
     )
 
 
+class Budget(Section):
+    """What one command may ask of models at most; answers that are stored cost nothing. Nothing
+    here changes a result, so it is left out of the config's hash.
+    """
+
+    requests: int | None = Field(None, ge=0, description="requests; null: any number")
+    usd: float | None = Field(None, ge=0, description="USD, by models.NAME.price; null: any amount")
+
+
 class Contest(Section):
     """Who answers what: the part that runs and polls have in common."""
 
@@ -87,6 +96,17 @@ class Contest(Section):
     )
     prompts: Prompts = Prompts()
     cluster: Cluster = Cluster()
+    budget: Budget = Budget()
+
+    @model_validator(mode="after")
+    def _prices_are_known(self) -> Self:
+        priced = any(model.price is not None for model in asked(self.models).values())
+        if self.budget.usd is not None and not priced:
+            raise ValueError(
+                "budget.usd: no model has a price; give models.NAME.price, with input and output "
+                "in USD a million tokens"
+            )
+        return self
 
     @model_validator(mode="after")
     def _contestants_make_sense(self) -> Self:
@@ -129,7 +149,12 @@ class Contest(Section):
         What is as it is by default is left out, so that a field that a later version adds changes
         no digest. (A default that changes needs a new format of run folders.)
         """
-        return content_key(self.model_dump(mode="json", exclude={"cluster"}, exclude_defaults=True))
+        content = self.model_dump(
+            mode="json", exclude={"cluster": True, "budget": True}, exclude_defaults=True
+        )
+        for model in content["models"].values():
+            model.pop("price", None)
+        return content_key(content)
 
 
 def content_key(content: object) -> str:

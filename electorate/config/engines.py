@@ -45,6 +45,13 @@ class Request(Section):
     extra: dict[str, Any] = Field({}, description="more fields of the body, as they are")
 
 
+class Price(Section):
+    """What tokens cost, in USD a million. It changes no answer, so it is left out of hashes."""
+
+    input: float = Field(ge=0, description="of what the model reads")
+    output: float = Field(ge=0, description="of what it answers")
+
+
 class Endpoint(Engine):
     """An engine that is asked for answers."""
 
@@ -54,6 +61,7 @@ class Endpoint(Engine):
     timeout_s: float = Field(120.0, gt=0, description="seconds one request may take")
     retries: int = Field(3, ge=0, le=20, description="tries after the first, with backoff")
     request: Request = Field(Request(), description="how its requests differ from the standard")
+    price: Price | None = Field(None, description="in USD a million tokens; null: it costs nothing")
 
     @abstractmethod
     def place(self) -> dict[str, Any]:

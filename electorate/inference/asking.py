@@ -11,8 +11,10 @@ from typing import Protocol
 
 from electorate.base.errors import ElectorateError, EndpointError, WorkLostError
 from electorate.base.progress import Advance, Bar, unshown
+from electorate.config.contest import Budget
 from electorate.inference.completions import OVERFLOW, Answer, Call, CallT, may_pass
 from electorate.inference.endpoints import Connection, HttpAsker
+from electorate.inference.spending import Spending
 from electorate.storage.response_cache import ResponseCache
 
 PASSES = 8
@@ -63,6 +65,7 @@ class Asking:
         reach: from the ids of models and how many askers there are to where the models are, once
             they answer; raises ElectorateError if one cannot be reached.
         cache: of answers.
+        spending: counts what is asked, and says what the budget allows; None: anything.
         bar: shows how far the answers are.
         count: counts for Prometheus: a counter's name, by how much, and its labels.
 
@@ -76,12 +79,14 @@ class Asking:
         askers: Sequence[Asker],
         reach: Callable[[set[str], int], Mapping[str, Connection]],
         cache: ResponseCache,
+        spending: Spending | None = None,
         bar: Bar = unshown,
         count: Callable[..., None] = lambda *_, **__: None,
     ) -> None:
         self._askers = askers
         self._reach = reach
         self._cache = cache
+        self._spending = spending or Spending(Budget(), {})
         self._bar = bar
         self._count = count
         self._unkept = dict[str, Answer]()
@@ -95,7 +100,8 @@ class Asking:
         What fails for a reason that may pass is asked again, once its endpoint is back.
 
         Raises EndpointError if most of the calls fail, but for those that were too long, which
-        may be asked shorter.
+        may be asked shorter; BudgetError once the budget allows no more, with the answers that it
+        allowed stored.
         """
         unique = list({call.key: call for call in calls}.values())
         known = {
@@ -104,9 +110,13 @@ class Asking:
         }
         missing = [call for call in unique if call.key not in known]
         self._count("electorate_answers", len(known), source="cache")
-        if missing:
+        while missing:
+            most = self._spending.affordable(missing)
+            if not most:
+                raise self._spending.error(what, len(missing))
             with self._bar(what, len(unique), len(known)) as advance:
-                self._ask_all(missing, known, advance, what)
+                self._ask_all(missing[:most], known, advance, what)
+            missing = missing[most:]
         self._refuse_many_failures([known[call.key] for call in unique], what)
         return known
 
@@ -157,6 +167,7 @@ class Asking:
         self, call: Call, answer: Answer, known: dict[str, Answer], advance: Advance, last: bool
     ) -> None:
         self.asked += 1
+        self._spending.add(call, answer)
         self.sent_again.update(answer.retried)
         if may_pass(answer) and not last:
             self.sent_again[answer.kind] += 1

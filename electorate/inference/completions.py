@@ -56,6 +56,7 @@ class Answer:
         refused: whether the endpoint itself calls the text a refusal.
         retried: why tries before the last one failed.
         reasoned: whether the model thought before it answered.
+        tokens_in: that the endpoint says it read; 0 where it does not say.
     """
 
     text: str
@@ -68,6 +69,7 @@ class Answer:
     refused: bool = False
     retried: Sequence[str] = ()
     reasoned: bool = False
+    tokens_in: int = 0
 
     @classmethod
     def stored(cls, row: Mapping[str, Any]) -> "Answer":
@@ -93,10 +95,12 @@ def read(content: bytes, start: float) -> Answer:
         finish_reason = str(choice.get("finish_reason") or "")
         if finish_reason == "error":
             return _reported(choice.get("error") or "finish_reason is error", start)
+        usage = reply.get("usage") or {}
         return Answer(
             text=message.text,
             finish_reason="tool_calls" if message.tools and not message.text else finish_reason,
-            tokens=int((reply.get("usage") or {}).get("completion_tokens") or 0),
+            tokens=int(usage.get("completion_tokens") or 0),
+            tokens_in=int(usage.get("prompt_tokens") or 0),
             seconds=time.monotonic() - start,
             top=_first_token(choice),
             refused=message.refused,

@@ -66,7 +66,7 @@ def make(
     """
     judge = settings.judge
     with closing(ResponseCache(cache_dir / "answers.sqlite")) as cache:
-        asking = Asking([InProcessAsker()], lambda *_: _reached(settings), cache, bar)
+        asking = Asking([InProcessAsker()], lambda *_: _reached(settings), cache, bar=bar)
         written = [contestants.body(WRITER, prompt) for prompt in prompts]
         ours = _ask(asking, settings, written, "Writing answers (reward.synthetic)")
         shown = [

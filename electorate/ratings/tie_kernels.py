@@ -34,6 +34,19 @@ def _seen(outcome: int, half: float, eta: float) -> float:
 
 
 @njit(cache=True, error_model="numpy")
+def _less(value: float, product: float, total: float, weight: float) -> tuple[float, float]:
+    """The value less the logarithm of a vote's total; of votes that count once, the totals are
+    multiplied first.
+    """
+    if weight != 1.0:
+        return value - weight * np.log(total), product
+    product *= total
+    if product > FULL:
+        return value - np.log(product), 1.0
+    return value, product
+
+
+@njit(cache=True, error_model="numpy")
 def davidson_values(
     first: Ints,
     start: Ints,
@@ -70,20 +83,10 @@ def davidson_values(
             total_below = odds_below + 1 / odds_below + nu_below
             seen_above = _seen(outcome[v], half_above, eta + of_eta)
             seen_below = _seen(outcome[v], half_below, eta - of_eta)
-            if weight[v] == 1.0:
-                value_above += seen_above
-                value_below += seen_below
-                product_above *= total_above
-                product_below *= total_below
-                if product_above > FULL:
-                    value_above -= np.log(product_above)
-                    product_above = 1.0
-                if product_below > FULL:
-                    value_below -= np.log(product_below)
-                    product_below = 1.0
-            else:
-                value_above += weight[v] * (seen_above - np.log(total_above))
-                value_below += weight[v] * (seen_below - np.log(total_below))
+            value_above += weight[v] * seen_above
+            value_below += weight[v] * seen_below
+            value_above, product_above = _less(value_above, product_above, total_above, weight[v])
+            value_below, product_below = _less(value_below, product_below, total_below, weight[v])
         above[u] = value_above - np.log(product_above)
         below[u] = value_below - np.log(product_below)
     return above, below

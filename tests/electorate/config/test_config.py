@@ -166,7 +166,7 @@ def test_every_preset_loads_and_every_field_is_described() -> None:
         "name",
         "engine",
     }
-    nested |= {"personas", "rankings", "checks"}
+    nested |= {"personas", "rankings", "checks", "budget"}
     for section in sections:
         for name, field in section.model_fields.items():
             assert field.description or name in nested, (
