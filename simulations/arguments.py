@@ -97,6 +97,16 @@ POLL_EXAMPLES = """examples:
     --set checks.people=votes.parquet --out runs/people
   electorate run configs/quickstart.yaml --set population=@runs/poll/population.yaml
 """
+COMPARE = """Print finished runs beside each other, whoever voted: personas, models or people.
+
+Ratings of the contestants; how far each two runs' rankings agree (Kendall's tau, and how probable
+it is that both have the same first), for everybody and by segment; and each system's gain over the
+global ranking, in what at least two runs are compared by. Intervals are of 95%: for rankings, what
+the ratings' own intervals leave."""
+COMPARE_EXAMPLES = """examples:
+  electorate compare runs/quickstart runs/quickstart-again
+  electorate compare runs/planted runs/judged runs/people
+"""
 SERVE = """Serve personal rankings over HTTP, take votes, and show both on a page at /.
 
 A vote is acknowledged once it is on disk, in DIR/online; after a restart the endpoint goes on from
@@ -163,6 +173,7 @@ def parser() -> argparse.ArgumentParser:
     _add_fetch(commands)
     _add_status(commands)
     _add_report(commands)
+    _add_compare(commands)
     return whole
 
 
@@ -377,6 +388,23 @@ def _add_report(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "report", help="print a finished run's table and draw its report.html again"
     )
     report.add_argument("folder", type=place, metavar="DIR", help="the run's folder, or its URI")
+
+
+def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="finished runs beside each other: where their rankings and gains agree",
+        description=COMPARE,
+        epilog=COMPARE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.add_argument(
+        "folders",
+        type=place,
+        nargs="+",
+        metavar="DIR",
+        help="folders of finished runs, of run or human, or their URIs; at least two",
+    )
 
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -175,6 +175,12 @@ def _serve(chosen: argparse.Namespace, console: Console) -> None:
     serving.serve(settings, chosen.host, chosen.port, chosen.address, console)
 
 
+def _compare(chosen: argparse.Namespace, console: Console) -> None:
+    from simulations.compare import compare
+
+    compare([folder.absolute() for folder in chosen.folders], console)
+
+
 def _submit(chosen: argparse.Namespace, console: Console) -> None:
     from simulations.submit import submit
 
@@ -244,6 +250,7 @@ COMMANDS: dict[str, Command] = {
     "predict": _predict,
     "sweep": _sweep,
     "report": _report,
+    "compare": _compare,
     "serve": _serve,
     "keys": _keys,
     "submit": _submit,
