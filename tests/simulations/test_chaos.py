@@ -37,7 +37,7 @@ VICTIMS = {
     "head": "",
     "engine": "",
 }
-EPOCHS = 4
+EPOCHS = 12  # an epoch takes a tenth of a second, and kills are to find the training at work
 BLOCKS = 4
 
 

@@ -27,7 +27,8 @@ def priced(folder: Path, url: str, **changes: Any) -> Path:
     voters = model_voters(checks=UNCHECKED, rankings={"personas": 2, "prompts": 1})
     path = write_config(folder, url, voters=voters, **changes)
     settings = path.read_text().replace("engine: openai", f"engine: openai\n    price: {PRICE}")
-    path.write_text(settings)
+    # No answer is to be too late, and asked again, on a busy machine.
+    path.write_text(settings.replace("timeout_s: 2.0", "timeout_s: 60.0"))
     return path
 
 

@@ -17,9 +17,12 @@ from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
 from tests.conftest import RayCluster, electorate_command, run_electorate
 from tests.electorate.commands.test_human import made
-from tests.simulations.test_chaos import EPOCHS, MINILM, contents
+from tests.simulations.test_chaos import MINILM, contents
 from tests.simulations.test_faults import one_line
 from tests.stores import Store, serving
+
+# Enough that the driver is killed well before the last, however short an epoch is.
+EPOCHS = 40
 
 
 @pytest.fixture(scope="module")
