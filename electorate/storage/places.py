@@ -104,8 +104,12 @@ class ObjectPath:
 
     def read_bytes(self) -> bytes:
         """All of it. Raises FileNotFoundError."""
-        content: bytes = self.read(lambda file: file.read())
-        return content
+        # The size is asked for first, and so many bytes are read: of an object that is replaced in
+        # between, the first bytes of what took its place.
+        while True:
+            content: bytes = self.read(lambda file: file.read())
+            if self._tried(lambda: self.filesystem.get_file_info(self.path).size) == len(content):
+                return content
 
     def read_text(self, encoding: str) -> str:
         """The same as text."""

@@ -2,6 +2,7 @@
 when the store is away.
 """
 
+import json
 import pickle
 import threading
 import time
@@ -227,3 +228,25 @@ def test_a_lock_is_kept_while_the_store_is_away(
         assert lock.is_held(where)
     assert isinstance(where, ObjectPath)
     assert not (where / lock.LOCK).exists()
+
+
+def test_an_object_that_is_replaced_meanwhile_is_read_whole(store: Store) -> None:
+    where = store.place("history.json")
+    contents = ["[1]", json.dumps(list(range(2000))), "[2, 3]", json.dumps(list(range(5000)))]
+    files.write_text(where, contents[0])
+    done = threading.Event()
+
+    def replace() -> None:
+        while not done.is_set():
+            for content in contents:
+                files.write_text(where, content)
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        found = {where.read_text(encoding="utf-8") for _ in range(30)}
+    finally:
+        done.set()
+        writer.join()
+    assert found <= set(contents)
+    assert len(found) > 1
