@@ -14,9 +14,10 @@ quickstart: $(INSTALLED)
 # Everything, by two processes at a time: what starts Ray waits for other processes most of the time.
 # Hundreds of processes start, and each would compile all modules anew where bytecode is not kept.
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
+# Threads of one process that wait for each other lose their turns where two processes share the cores.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(INSTALLED)
-	(nice -n 15 $(PYTEST) -m "not ray"; rest=$$?; $(PYTEST) -m engine && exit $$rest) & first=$$!; \
+	(OMP_NUM_THREADS=1 nice -n 15 $(PYTEST) -m "not ray"; rest=$$?; $(PYTEST) -m engine && exit $$rest) & first=$$!; \
 	$(PYTEST) -m "ray and not engine"; second=$$?; \
 	wait $$first && exit $$second
 

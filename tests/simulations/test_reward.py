@@ -268,7 +268,7 @@ def test_trainings_begin_while_others_vote_and_are_promoted_if_they_are_better(
     """In one process, where trainings are a thread's."""
     short = reward(epochs=3, workers=1) | {"votes": {"checkpoints": [5, 40]}}
     systems = ["global_bt", "pooled_rm", "pooled_hybrid", "hybrid", "prompt_head", "personal_rm"]
-    short["evaluation"] = {"bootstrap": 50, "users": 6, "newcomers": 4, "systems": systems}
+    short["evaluation"] = {"bootstrap": 50, "users": 3, "newcomers": 2, "systems": systems}
     run = RunFolder(tmp_path / "run")
     done = in_process("run", stored(**short), "--incremental", "--out", run.path)
     assert done.returncode == 0, done.stderr[-3000:]
