@@ -22,7 +22,7 @@ from tests.simulations.test_faults import one_line
 from tests.stores import Store, serving
 
 # Enough that the driver is killed well before the last, however short an epoch is.
-EPOCHS = 12
+EPOCHS = 6
 
 
 @pytest.fixture(scope="module")
