@@ -11,6 +11,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from scipy.special import ndtri
 
 from electorate.base import resampling
 from electorate.base.draws import Stream, generator
@@ -133,10 +134,10 @@ def agreement(one: Finished, other: Finished) -> Iterator[Agreement]:
 
 
 def verdict(gains: Sequence[Row | None], lower_is_better: bool) -> str:
-    """What runs' gains in one metric say together."""
+    """What runs' gains in one metric say together; a gain without an interval is not known."""
     signs = set[int]()
     for gain in gains:
-        if gain is None or not gain["ci_low"] <= gain["ci_high"]:
+        if gain is None:
             continue
         sign = int(gain["ci_low"] > 0) - int(gain["ci_high"] < 0)
         signs.add(-sign if lower_is_better else sign)
@@ -171,7 +172,7 @@ def _drawn(board: dict[str, Row], models: Sequence[str], which: int) -> Floats:
     """(1 + DRAWS, models) the ratings, and as they may be within their intervals."""
     rating = np.array([board[model]["rating"] for model in models])
     width = np.array([board[model]["ci_high"] - board[model]["ci_low"] for model in models])
-    sd = width / (2 * 1.96)
+    sd = width / (2 * ndtri((1 + CONFIDENCE) / 2))
     noise = generator(0, Stream.BOOTSTRAP, which).standard_normal((DRAWS, len(models)))
     return np.vstack([rating, rating + sd * noise])
 

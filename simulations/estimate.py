@@ -58,9 +58,10 @@ class Battles:
 
 
 def of_run(config: Config) -> list[Line]:
-    """What the run would ask, but for what is stored.
+    """What the run would ask, but for contestants' responses that are stored.
 
-    Judges may be asked again what they did not answer readably, which is not counted.
+    Judgements that are stored count all the same; questions put again, as their answer could not be
+    read, do not.
     """
     judging = config.judging
     lines = list(_contestants(config, judging))

@@ -84,7 +84,7 @@ def gain(low: float, high: float) -> dict[str, Any]:
         ([gain(0.1, 0.2), gain(-0.4, -0.3), gain(-1, 1)], True, "differ"),
         ([gain(0.1, 0.2), gain(-0.1, 0.3)], False, "not yet known"),
         ([gain(0.1, 0.2), None], False, "all gain"),
-        ([gain(0.1, 0.2), gain(float("nan"), float("nan"))], False, "all gain"),
+        ([gain(0.1, 0.2), gain(float("nan"), float("nan"))], False, "not yet known"),
         ([], False, "not yet known"),
     ],
 )
