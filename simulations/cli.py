@@ -12,7 +12,7 @@ from rich.console import Console
 
 from electorate.base import checkout
 from electorate.base.errors import ElectorateError
-from electorate.commands import cli
+from electorate.commands import cli, next_step
 from electorate.commands.cli import Command
 from electorate.storage.places import Place
 from simulations.arguments import CLASSIC, LAMBDA_UNIT, parser
@@ -60,9 +60,9 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
         return
     # Ray takes seconds to import; a wrong config should not.
     from simulations import run
-    from simulations.report import summary
+    from simulations.report import finished
 
-    summary.show(run.run(config, _out(chosen), chosen.resume, console), console)
+    finished.show(run.run(config, _out(chosen), chosen.resume, console), console)
 
 
 def classic(chosen: argparse.Namespace, config: "Config") -> dict[str, Any]:
@@ -117,18 +117,17 @@ def _sweep(chosen: argparse.Namespace, console: Console) -> None:
 
 
 def _human(chosen: argparse.Namespace, console: Console) -> None:
-    from electorate.storage.run_folder import RunFolder
-    from simulations.report import people_page
+    from electorate.commands.human import human
+    from simulations.report import finished
 
-    cli.human(chosen, console)
-    folder = RunFolder(chosen.out)
-    people_page.write(folder)
-    console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
+    folder = human(chosen.votes, chosen.out, chosen.ties, chosen.reward, console)
+    finished.write(folder)
+    finished.show(folder, console)
 
 
 def _report(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.storage.run_folder import RunFolder
-    from simulations.report import page, people_page, poll_page, summary
+    from simulations.report import finished
 
     folder = RunFolder(chosen.folder.absolute())
     manifest = folder.read_manifest()
@@ -138,21 +137,13 @@ def _report(chosen: argparse.Namespace, console: Console) -> None:
             f"{chosen.folder}: the run is {status}; finish it with `run CONFIG --out "
             f"{chosen.folder} --resume` first"
         )
-    if manifest.get("kind") == "human":
-        people_page.write(folder)
-        console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
-        return
-    if not folder.config.exists():
+    if manifest.get("kind") != "human" and not folder.config.exists():
         raise ElectorateError(
             f"{chosen.folder}: holds no run's config; only a run has a report, other comparisons "
             "have their tables"
         )
-    if manifest.get("kind") == "poll":
-        poll_page.write(folder)
-        poll_page.show(folder, console)
-        return
-    page.write(folder)
-    summary.show(folder, console)
+    finished.write(folder)
+    finished.show(folder, console)
 
 
 def _predict(chosen: argparse.Namespace, console: Console) -> None:
@@ -196,10 +187,12 @@ def _submit(chosen: argparse.Namespace, console: Console) -> None:
     )
 
 
-def _fetch(chosen: argparse.Namespace, _: Console) -> None:
+def _fetch(chosen: argparse.Namespace, console: Console) -> None:
     from simulations.submit import fetch
 
     fetch(chosen.folder.absolute(), chosen.to)
+    if chosen.to is not None:
+        next_step.tell(console, f"electorate report {chosen.to}", f"electorate serve {chosen.to}")
 
 
 def _status(chosen: argparse.Namespace, console: Console) -> None:

@@ -17,6 +17,7 @@ from electorate.base import resampling
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats
+from electorate.commands import next_step
 from electorate.config.metrics import METRICS, OVERALL
 from electorate.config.systems import ORACLE
 from electorate.data import run_files
@@ -32,7 +33,7 @@ from simulations.report.results import last_rows, of_users
 CONFIDENCE = 0.95
 DRAWS = 2000
 OF_PEOPLE = ("pair_accuracy",)  # beside the metrics that a run's curves show
-WHO = {"planted": "planted personas", "model": "language models", "human": "people"}
+WHO = {"planted": "planted personas", "model": "language models", "people": "people"}
 Row = dict[str, Any]
 Key = tuple[str, str, str]  # system, prompts, metric
 
@@ -87,6 +88,7 @@ def compare(folders: Sequence[Place], console: Console) -> None:
     _show_boards(runs, console)
     _show_agreement(runs, console)
     _show_gains(runs, console)
+    next_step.tell(console, f"electorate report {folders[0]}    (its tables and plots again)")
 
 
 def read(folder: Place, name: str) -> Finished:
@@ -114,7 +116,7 @@ def read(folder: Place, name: str) -> Finished:
         for row in rows
         if row["version"] != NOT_CONVERGED
     }
-    return Finished(name, WHO[_kind(run, manifest)], boards, gains)
+    return Finished(name, WHO[run_files.voters_kind(run)], boards, gains)
 
 
 def agreement(one: Finished, other: Finished) -> Iterator[Agreement]:
@@ -154,12 +156,6 @@ def _names(folders: Sequence[Place]) -> list[str]:
     if len(set(names)) == len(names):
         return names
     return [f"{folder.parent.name}/{folder.name}" for folder in folders]
-
-
-def _kind(run: RunFolder, manifest: Row) -> str:
-    if manifest["kind"] == "human":
-        return "human"
-    return run_files.read_config(run).voters.kind
 
 
 def _last(rows: Sequence[Row]) -> list[Row]:

@@ -20,6 +20,7 @@ from electorate.evaluation.results import (
     METRICS,
     NOT_CONVERGED,
     Comparison,
+    calibration_table,
     metric_rows,
 )
 from electorate.evaluation.scoring import Scores
@@ -29,12 +30,13 @@ from electorate.ratings import leaderboard, prior_file
 from electorate.ratings.bradley_terry import Fit
 from electorate.rewards.battles import Battles
 from electorate.storage.run_folder import RunFolder
+from electorate.study import everybody
 from electorate.study import pool as pools
+from electorate.study.everybody import Findings
 from electorate.study.pool import Pool
 from electorate.study.reward_systems import Adapt
 from electorate.study.systems import LOW_RANK, Rated, Rater, spread
-from simulations import backends, user_report
-from simulations.user_report import Findings
+from simulations import backends
 
 if TYPE_CHECKING:
     from electorate.rewards.adapters import Adapted  # which imports torch
@@ -68,7 +70,9 @@ def compare(voters: Voters, pool: Pool, folder: RunFolder, console: Console) -> 
         pa.Table.from_pylist(tables.metrics, schema=METRICS),
         pa.Table.from_pylist(tables.gains, schema=GAINS),
         pa.Table.from_pylist(tables.boards),
-        _calibration(scores, seen),
+        calibration_table(
+            {name: own.calibration[seen].sum(axis=0) for name, own in scores.items()}
+        ),
         _orders(voters, people, told, rated.fits[0], segments),
         agreement.simulated(voters.truths(people, test_prompts), voters.seed),
         _findings(voters, pool, rater, people, rated, console),
@@ -154,10 +158,10 @@ def _findings(
     if prior is None:
         return {}
     with bar(console, "Rating everybody (blocks)", voters.blocks) as advance:
-        found = user_report.take(voters, pool, rated.fits[0], prior, advance)
+        found = everybody.take(voters, pool, rated.fits[0], prior, advance)
     last = len(voters.config.votes.checkpoints) - 1
     return found | {
-        "noise": user_report.ceiling(
+        "noise": everybody.ceiling(
             voters, people, rater.cast(last).of_users(np.arange(len(people))), prior
         )
     }
@@ -170,26 +174,6 @@ def _score(rated: Rated, people: Users, prompts: Ints, pool: Pool) -> dict[str, 
         own = {name: system.take(rows) for name, system in rated.said.items()}
         work.append((own, people.take(rows)))
     return scoring.joined(pools.results(pool, "score", work, prompts))
-
-
-def _calibration(scores: dict[str, Scores], users: Ints) -> pa.Table:
-    """A row a system and bin of predicted probability: the mean prediction, the mean truth, and
-    how many predictions.
-    """
-    rows = []
-    for system, own in scores.items():
-        for i, (said, true, count) in enumerate(own.calibration[users].sum(axis=0)):
-            if count:
-                rows.append(
-                    {
-                        "system": system,
-                        "bin": i,
-                        "predicted": said / count,
-                        "true": true / count,
-                        "predictions": int(count),
-                    }
-                )
-    return pa.Table.from_pylist(rows)
 
 
 def _orders(

@@ -8,6 +8,7 @@ import yaml
 from rich.console import Console
 
 from electorate.base.errors import ElectorateError
+from electorate.commands import next_step
 from electorate.config import config_file
 from electorate.config.run import Config
 from electorate.storage import files
@@ -45,10 +46,12 @@ def init(given: Given, ask: Callable[[str], str], console: Console) -> None:
         path = given.votes or Path(ask("The file of votes (CSV, JSON Lines or Parquet): ").strip())
         if not path.exists():
             raise ElectorateError(f"{path}: no such file")
-        _tell(console, f"electorate rate {path}", f"electorate human {path} --out runs/people")
+        next_step.tell(
+            console, f"electorate rate {path}", f"electorate human {path} --out runs/people"
+        )
         return
     if have == "nothing":
-        _tell(console, "electorate run configs/quickstart.yaml")
+        next_step.tell(console, "electorate run configs/quickstart.yaml")
         return
     if given.out.exists():
         raise ElectorateError(f"{given.out}: is there already; give another --out")
@@ -66,7 +69,7 @@ def init(given: Given, ask: Callable[[str], str], console: Console) -> None:
     config_file.validated(Config, yaml.safe_load(text), str(given.out))
     files.write_text(given.out, text)
     console.print(f"written: {given.out}", highlight=False, soft_wrap=True)
-    _tell(console, f"electorate run {given.out} --out runs/{given.out.stem}")
+    next_step.tell(console, f"electorate run {given.out} --out runs/{given.out.stem}")
 
 
 def config_text(url: str, model: str, key_env: str | None, voters: str) -> str:
@@ -114,9 +117,3 @@ def _choice(ask: Callable[[str], str], question: str, allowed: dict[str, str]) -
     if said not in allowed:
         raise ElectorateError(f"{said!r}: answer one of {', '.join(names)}, or its number")
     return said
-
-
-def _tell(console: Console, *commands: str) -> None:
-    console.print("next:", highlight=False)
-    for command in commands:
-        console.print(f"  {command}", highlight=False, soft_wrap=True)

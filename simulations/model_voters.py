@@ -15,6 +15,7 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import Ints
 from electorate.commands import beliefs
 from electorate.commands.progress import bar
+from electorate.commands.stages import UnderWay
 from electorate.config.judging import MOST_RANKED
 from electorate.config.run import Config
 from electorate.config.voters import ModelVoters
@@ -33,7 +34,6 @@ from electorate.study.pool import Pool
 from simulations import polling
 from simulations.panel import Panel
 from simulations.polling import Material
-from simulations.stages import UnderWay
 
 CHECKED = 2000  # battles that the checks of the votes are made on, at most
 

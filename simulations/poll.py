@@ -18,6 +18,7 @@ from rich.console import Console
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats
 from electorate.commands import beliefs
+from electorate.commands.stages import UnderWay, carry_out
 from electorate.config.judging import MOST_RANKED, Poll
 from electorate.data import features, prompts
 from electorate.data import votes as votes_module
@@ -42,7 +43,6 @@ from simulations.engines import Engines
 from simulations.panel import Panel
 from simulations.polling import Material, Polled, Ranked
 from simulations.report import poll_page
-from simulations.stages import UnderWay, carry_out
 
 FEWEST_TASTE_VOTES = 60
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
+from electorate.commands import next_step
 from electorate.commands.progress import bar
 from electorate.config import config_file
 from electorate.config.contest import Cluster
@@ -91,6 +92,12 @@ def predict(train: Path, test: Path, out: Path, config: Path | None, console: Co
     }
     tables.write(out, pa.table(columns))
     console.print(f"{len(asked.ids):,} predictions: {out}", highlight=False)
+    if config is None:
+        next_step.tell(
+            console,
+            f"electorate predict --train {train} --test {test} --config configs/predict_phi3.yaml "
+            f"--out {out}    (a larger model; needs a GPU)",
+        )
 
 
 def _rows(train: Path, console: Console) -> list[Row]:

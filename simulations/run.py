@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from electorate.base.progress import Advance
+from electorate.commands import human
 from electorate.commands.progress import bar
+from electorate.commands.stages import UnderWay, carry_out
 from electorate.config.run import Config
 from electorate.data import features, prompts, run_files
 from electorate.data.votes import Votes
@@ -31,8 +33,7 @@ from simulations import backends, evaluate, model_voters, rewards, written_promp
 from simulations.answers import Answers
 from simulations.engines import Engines
 from simulations.model_voters import ModelVoting
-from simulations.report import page, summary
-from simulations.stages import UnderWay, carry_out
+from simulations.report import finished, summary
 from simulations.trainings import Trainings
 
 LOG = logging.getLogger("electorate.data.votes")
@@ -44,9 +45,25 @@ def run(config: Config, out: Place, resume: bool, console: Console) -> RunFolder
 
     Raises ElectorateError for whatever the user can put right; the folder is then resumable.
     """
+    if config.people is not None:
+        return _run_of_people(config, out, resume, console)
     folder, anew = carry_out("run", config, out, resume, console, _stages)
     if anew:
-        page.write(folder)
+        finished.write(folder)
+    return folder
+
+
+def _run_of_people(config: Config, out: Place, resume: bool, console: Console) -> RunFolder:
+    """A run whose votes are in a file."""
+    given = human.read(config, console)
+
+    def stages(this: Run) -> None:
+        with backends.of_run(this.config, this.folder, {}, console) as pool:
+            human.PeopleStudy(this, pool, given.votes, given.prompt).go_through()
+
+    folder, anew = carry_out("run", given.config, out, resume, console, stages)
+    if anew:
+        finished.write(folder)
     return folder
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from cluster.session import connected
 from electorate.base.errors import ElectorateError
+from electorate.commands import next_step
 from electorate.commands.progress import bar
 from electorate.config.engines import VllmModel, served_here
 from electorate.inference.engine_resources import cpus_needed, gpus_needed
@@ -171,6 +172,7 @@ def keys(path: Path, name: str, permissions: str, console: Console) -> None:
         soft_wrap=True,
     )
     console.print(secret, highlight=False, soft_wrap=True)
+    next_step.tell(console, f"electorate serve DIR --keys {path}")
 
 
 def names_of(host: str) -> tuple[str, ...] | None:

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from cluster.package import require_sendable
 from electorate.base.errors import ElectorateError
+from electorate.commands import next_step
 from electorate.config import config_file
 from electorate.storage import files
 from electorate.storage.places import ObjectPath, Place
@@ -101,13 +102,19 @@ def submit(
     job = _start(client, arguments=["run", *arguments])
     console.print(f"job {job} on {address}; it goes on without this command", highlight=False)
     if detach:
-        console.print(
-            f"follow it: ray job logs --address {address} --follow {job}", highlight=False
+        next_step.tell(
+            console,
+            f"ray job logs --address {address} --follow {job}",
+            f"electorate status {address}",
         )
         return
     _follow(client, job)
     _unpack(_logs_of(client, ["fetch", where]), to)
     console.print(f"report: {to.absolute() / 'report.html'}", highlight=False)
+    next_step.tell(
+        console,
+        f"electorate fetch {where} --to {to}-whole    (where the job could write and you can read)",
+    )
 
 
 def fetch(folder: Place, to: Path | None) -> None:

@@ -18,6 +18,7 @@ from scipy.stats import t
 
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats
+from electorate.commands import next_step
 from electorate.config import config_file
 from electorate.config.metrics import METRICS, OVERALL, UNSEEN
 from electorate.config.run import Config
@@ -75,6 +76,11 @@ def sweep(
     """
     key, values = _parsed(over)
     cases = list(_cases(config, settings, key, values, seeds, out))
+    if any(case.config.people is not None for case in cases):
+        raise ElectorateError(
+            f"{config}: people's votes are as they are, whatever the seed; sweep a config with "
+            "planted or model voters"
+        )
     for i, case in enumerate(cases, start=1):
         console.print(f"run {i}/{len(cases)}: {key}={case.value} seed={case.seed}", highlight=False)
         run.run(case.config, case.folder, True, console)
@@ -95,6 +101,7 @@ def sweep(
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
     console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+    next_step.tell(console, f"electorate serve {cases[-1].folder}    (one of these runs)")
 
 
 def _parsed(over: str) -> tuple[str, list[str]]:

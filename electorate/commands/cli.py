@@ -14,7 +14,7 @@ from rich.text import Text
 from electorate.base import checkout
 from electorate.base.errors import ElectorateError
 from electorate.base.visible import visible
-from electorate.commands import arguments
+from electorate.commands import arguments, next_step
 
 INTERRUPTED = 130
 WRONG = 2
@@ -101,9 +101,11 @@ def rate(chosen: argparse.Namespace, console: Console) -> None:
 
 def human(chosen: argparse.Namespace, console: Console) -> None:
     """See `human.py`."""
+    from electorate.commands import human_tables
     from electorate.commands.human import human
 
-    human(chosen.votes, chosen.out, chosen.ties, chosen.reward, console)
+    folder = human(chosen.votes, chosen.out, chosen.ties, chosen.reward, console)
+    human_tables.show(folder, console)
 
 
 def import_(chosen: argparse.Namespace, console: Console) -> None:
@@ -112,6 +114,13 @@ def import_(chosen: argparse.Namespace, console: Console) -> None:
 
     for line in registry.convert(chosen.format, chosen.path, chosen.out):
         console.print(line, highlight=False, soft_wrap=True)
+    votes = chosen.out / "votes.parquet"
+    if votes.exists():
+        next_step.tell(
+            console,
+            f"electorate rate {votes}",
+            f"electorate human {votes} --out runs/{chosen.out.name}",
+        )
 
 
 COMMANDS: dict[str, Command] = {"rate": rate, "human": human, "import": import_}

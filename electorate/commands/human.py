@@ -1,40 +1,66 @@
-"""`human`: whether personal rankings predict real people's votes better than the global one does.
+"""A study of people's votes: whether personal rankings predict them better than the global one.
 
-Needs neither Ray nor a run. Its folder holds the comparison, a learning curve, everybody's own
-ratings and the leaderboard; `serve` ranks from it.
+`human` runs it in this process, `run` with cohorts on Ray; the folder is the same. It holds the
+votes by block, the comparison, a learning curve, everybody's own ratings and the leaderboard;
+`serve` ranks from it.
 """
 
 import json
-from dataclasses import replace
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 
-from electorate.base.scale import Ints
-from electorate.commands import beliefs, human_tables, logs
+from electorate.base.scale import Floats, Ints
+from electorate.commands import human_tables
+from electorate.commands.human_tables import SYSTEM_A
 from electorate.commands.progress import bar
+from electorate.commands.stages import UnderWay, carry_out
 from electorate.config import config_file
-from electorate.config.run import Reward
+from electorate.config.run import Config
+from electorate.data import run_files
 from electorate.data import votes as votes_module
 from electorate.data.votes import Votes
-from electorate.evaluation import held_out, people, rating, user_ratings
-from electorate.evaluation.people import BASELINE, FOLDS, SEEDS, Compared, NotConverged, Predicted
-from electorate.evaluation.results import EVERYONE, GAINS, METRICS, NOT_CONVERGED, metric_rows
-from electorate.ratings import leaderboard
+from electorate.evaluation import findings, held_out, orders, people, rating, user_ratings
+from electorate.evaluation.people import (
+    BASELINE,
+    FOLDS,
+    SEEDS,
+    SEEDS_OF_SYSTEM_B,
+    Compared,
+    Predicted,
+)
+from electorate.evaluation.results import (
+    EVERYONE,
+    GAINS,
+    METRICS,
+    NOT_CONVERGED,
+    calibration_table,
+    metric_rows,
+)
+from electorate.population import people as voters_module
+from electorate.population.people import People
+from electorate.ratings import leaderboard, prior_file
 from electorate.ratings.offsets import NotConvergedError
-from electorate.storage import files, lock
+from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_log import VoteLog
+from electorate.study import everybody
+from electorate.study.pool import InProcessPool, Pool
+from electorate.study.systems import PriorFit
+
+OUTCOMES = ("a", "b", "tie")
 
 
-def human(path: Path, out: Place, ties: str, reward: Path | None, console: Console) -> None:
-    """Predict each vote from votes on other prompts, and leave what came of it in folder `out`.
-
-    Folds share no prompt, and every system has the same: FOLDS of them with SEEDS fold seeds. For
-    the learning curve folds share no user either.
+def human(path: Path, out: Place, ties: str, reward: Path | None, console: Console) -> RunFolder:
+    """Predict each vote from votes on other prompts, in this process. Returns the folder.
 
     Args:
         path: a file of votes; rows that are no votes are counted and left out.
@@ -44,126 +70,299 @@ def human(path: Path, out: Place, ties: str, reward: Path | None, console: Conso
     Raises:
         ElectorateError: what the user can put right.
     """
-    folder = RunFolder(out)
-    folder.require_empty()
-    by_text = None if reward is None else config_file.load_reward(reward)
-    votes, set_aside = votes_module.read(path, texts=by_text is not None)
+    content: dict[str, Any] = {
+        "voters": {"kind": "people", "votes": str(path)},
+        "ratings": {"ties": ties},
+        "cluster": {"cohorts": 0},
+    }
+    if reward is not None:
+        settings, cache_dir = config_file.load_reward(reward)
+        content["reward"] = settings.model_dump()
+        content["cluster"]["cache_dir"] = str(cache_dir)
+    config = config_file.validated(Config, content, str(path))
+    given = read(config, console)
+
+    def stages(this: UnderWay[Config]) -> None:
+        PeopleStudy(this, InProcessPool(this.folder), given.votes, given.prompt).go_through()
+
+    folder, _ = carry_out("run", given.config, out, True, console, stages)
+    return folder
+
+
+@dataclass(frozen=True)
+class Given:
+    """A file of people's votes, and the config with what it says of them.
+
+    prompt: (n,) of each vote, counted from 0.
+    """
+
+    config: Config
+    votes: Votes
+    prompt: Ints
+
+
+def read(config: Config, console: Console) -> Given:
+    """The votes that a config names. Rows that are no votes are counted and left out.
+
+    Raises:
+        ElectorateError: the file cannot be read, or its votes name no users or too few prompts.
+    """
+    if config.people is None:
+        raise ValueError("a config whose voters are no people")
+    path = Path(config.people.votes)
+    votes, set_aside = votes_module.read(path, texts=config.reward is not None)
     for line in votes_module.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
     prompt = people.prompts(votes, str(path))
-    with lock.held(out), logs.kept(folder.log, out.name):
-        with bar(console, "Predicting held-out votes (fold seeds)", SEEDS) as advance:
-            predicted, not_converged = people.predict(votes, prompt, ties, advance=advance)
-        if by_text is not None:
-            predicted |= _predict_by_text(votes, prompt, ties, *by_text, console)
-        whole = Compared(None, *people.estimates(votes, prompt, predicted), not_converged)
-        curve = _curve(votes, prompt, ties, console)
-        _write_tables(folder, votes, [whole, *curve], predicted)
-        rated = _write_ratings(folder, votes, ties, console)
-        verdict = human_tables.verdict(whole, curve)
-        _write_manifest(folder, path, votes, ties, not_converged, verdict)
-    human_tables.show(votes, whole, curve, ties, console)
-    beliefs.beside(path, console)
-    if rated:
-        console.print(f"everybody's own ratings: {folder.people}", highlight=False, soft_wrap=True)
-    console.print(f"folder: {out}; `serve {out}` ranks from it", highlight=False, soft_wrap=True)
+    return Given(voters_module.with_voters(config, votes, files.sha256(path)), votes, prompt)
 
 
-def _predict_by_text(
-    votes: Votes, prompt: Ints, ties: str, settings: Reward, cache_dir: Path, console: Console
-) -> Predicted:
-    from electorate.rewards import corpus, encoder
-    from electorate.rewards import held_out as rewards_held_out
+@dataclass(frozen=True)
+class PeopleStudy:
+    """The stages of a study of people's votes; what is on disk is not done again.
 
-    reader, tokenizer = encoder.of_settings(settings, cache_dir)
-    # A training takes a vote that counts for less than one for nobody's.
-    of = corpus.of_votes(
-        replace(votes, prompt=prompt, weight=np.ones(len(votes))), tokenizer, settings.max_tokens
-    )
-    by_seed = []
-    with bar(console, "Training System B (folds)", SEEDS * FOLDS) as advance:
-        for seed in range(SEEDS):
-            by_seed.append(
-                rewards_held_out.predict(
-                    of, held_out.folds(prompt, FOLDS, seed), settings, reader, ties, advance
-                )
+    prompt: (n,) of each vote, counted from 0.
+    """
+
+    run: UnderWay[Config]
+    pool: Pool
+    votes: Votes
+    prompt: Ints
+
+    def go_through(self) -> None:
+        """From the votes to the tables.
+
+        Raises:
+            ElectorateError: the reward model cannot be read.
+        """
+        self._write_voters()
+        self._record()
+        seeds = SEEDS if self._config.reward is None else SEEDS_OF_SYSTEM_B
+        with self.run.stage("evaluate") as counts:
+            counts["users"] = len(self.votes.user_names)
+            predicted, not_converged = self._predict(seeds)
+            estimated = people.estimates(self.votes, self.prompt, predicted)
+            whole = Compared(None, *estimated, not_converged)
+            curve = self._curve()
+            self._write_tables([whole, *curve], predicted)
+            self._write_ratings()
+        self.run.manifest.update(self._found(whole, curve, seeds))
+
+    @property
+    def _config(self) -> Config:
+        return self.run.config
+
+    @property
+    def _folder(self) -> RunFolder:
+        return self.run.folder
+
+    @property
+    def _ties(self) -> str:
+        ties: str = self._config.ratings.ties
+        return ties
+
+    def _write_voters(self) -> None:
+        """Who votes, and on what."""
+        with self.run.stage("personas") as counts:
+            counts["personas"] = len(self.votes.user_names)
+            prompts = voters_module.prompt_set(self.votes, self.prompt).table()
+            files.write_table(self._folder.personas, voters_module.personas_table(self.votes))
+            files.write_table(self._folder.prompts, prompts)
+            self.run.manifest["tables"] = run_files.digests(prompts=prompts)
+
+    def _record(self) -> None:
+        """Every block that the log lacks is written by a cohort, and counted by the ranking."""
+        voters = voters_module.of_run(self._folder)
+        log = VoteLog(self._folder.votes, self._config.contestant_names)
+        todo = sorted({*range(voters.blocks)} - set(log.blocks(0)))
+        rows = (voters_module.vote_log_rows(self.votes, self.prompt, block) for block in todo)
+        work = [(0, block, table) for block, table in zip(todo, rows, strict=True)]
+        done = voters.blocks - len(todo)
+        with (
+            self.run.stage("votes") as counts,
+            bar(self.run.console, "Recording votes (blocks)", voters.blocks, done) as advance,
+        ):
+            for _ in self.pool.run("record", work):
+                advance()
+            counts["votes"] = int(self.pool.votes_by_round().sum())
+
+    def _predict(self, seeds: int) -> tuple[Predicted, people.NotConverged]:
+        """Each vote by each system, learned from votes on other prompts."""
+        with bar(self.run.console, "Predicting held-out votes (fold seeds)", seeds) as advance:
+            predicted, not_converged = people.predict(
+                self.votes, self.prompt, self._ties, seeds=seeds, advance=advance
             )
-    return {
-        str(form): np.array([said[form] for said in by_seed]) for form in rewards_held_out.PREDICTED
-    }
+        if self._config.reward is not None:
+            predicted |= self._predict_by_text(predicted[SYSTEM_A][0])
+        return predicted, not_converged
 
+    def _predict_by_text(self, system_a: Floats) -> Predicted:
+        """By System B and what it is compared with, fold by fold.
 
-def _curve(votes: Votes, prompt: Ints, ties: str, console: Console) -> list[Compared]:
-    """The learning curve of users to whose votes nothing was fitted; none for fewer than FOLDS."""
-    users = len(np.unique(votes.users))
-    if users < FOLDS:
-        line = f"no learning curve: {users} users; at least {FOLDS} are needed, one a fold"
-        console.print(line, highlight=False)
-        return []
-    fits = len(people.newcomer_folds(votes))
-    with bar(console, "Predicting for new users (fits)", fits) as advance:
-        return people.learning_curve(votes, prompt, ties, advance)
+        Args:
+            system_a: (n, 3) System A's odds, from the same folds.
+        """
+        from electorate.rewards import corpus, encoder
+        from electorate.rewards import held_out as rewards_held_out
 
+        settings = self._config.reward
+        if settings is None:
+            raise ValueError("a config without a reward section")
+        cache_dir = Path(self._config.cluster.cache_dir).expanduser()
+        reader, tokenizer = encoder.of_settings(settings, cache_dir)
+        # A training takes a vote that counts for less than one for nobody's.
+        plain = replace(self.votes, prompt=self.prompt, weight=np.ones(len(self.votes)))
+        of = corpus.of_votes(plain, tokenizer, settings.max_tokens)
+        fold = held_out.folds(self.prompt, FOLDS, seed=0)
+        folds = rewards_held_out.Folds(of, fold, settings, reader, self._ties)
+        done = self._done_folds()
+        processes = 1 if settings.accelerator == "gpu" else min(FOLDS, os.cpu_count() or 1)
+        with bar(self.run.console, "Training System B (folds)", FOLDS, len(done)) as advance:
 
-def _write_tables(
-    folder: RunFolder, votes: Votes, compared: list[Compared], predicted: Predicted
-) -> None:
-    all_on_others = round(len(votes) * (1 - 1 / FOLDS) / len(np.unique(votes.users)))
-    metrics = list[dict[str, Any]]()
-    gains = list[dict[str, Any]]()
-    for one in compared:
-        known = all_on_others if one.known is None else one.known
-        where = {"users": one.users, "segment": EVERYONE, "votes_per_user": known}
-        versions = dict.fromkeys(one.not_converged, NOT_CONVERGED)
-        metrics += metric_rows(one.estimates, where, versions)
-        gains += metric_rows(one.gains, where | {"baseline": BASELINE}, versions)
-    files.write_table(folder.metrics, pa.Table.from_pylist(metrics, schema=METRICS))
-    files.write_table(folder.gains, pa.Table.from_pylist(gains, schema=GAINS))
-    columns = {"outcome": votes.outcome_of_3}
-    for name, said in predicted.items():
-        columns |= {
-            f"{name}_{outcome}": said.mean(axis=0)[:, i]
-            for i, outcome in enumerate(("a", "b", "tie"))
+            def keep(number: int, odds: Mapping[str, Floats]) -> None:
+                files.write_table(self._fold(number), _odds_table(odds))
+                advance()
+
+            said = rewards_held_out.predict(folds, processes, done, keep)
+        rewards_held_out.falling_back(said, system_a, of.battles, fold)
+        return {str(form): odds[None] for form, odds in said.items()}
+
+    def _fold(self, number: int) -> Place:
+        return self._folder.rewards / f"fold={number}.parquet"
+
+    def _done_folds(self) -> dict[int, dict[str, Floats]]:
+        """Folds that were predicted before the study was stopped."""
+        return {
+            number: _odds_of(files.read_table(self._fold(number)))
+            for number in range(FOLDS)
+            if self._fold(number).exists()
         }
-    files.write_table(folder.path / "predictions.parquet", pa.table(columns))
-    values = {
-        name: {metric: e.value for (_, metric), e in by_key.items()}
-        for name, by_key in compared[0].estimates.items()
+
+    def _curve(self) -> list[Compared]:
+        """The learning curve of users to whose votes nothing was fitted; none for fewer users than
+        FOLDS.
+        """
+        users = len(self.votes.user_names)
+        if users < FOLDS:
+            line = f"no learning curve: {users} users; at least {FOLDS} are needed, one a fold"
+            self.run.console.print(line, highlight=False)
+            return []
+        fits = len(people.newcomer_folds(self.votes))
+        with bar(self.run.console, "Predicting for new users (fits)", fits) as advance:
+            return people.learning_curve(self.votes, self.prompt, self._ties, advance)
+
+    def _write_tables(self, compared: list[Compared], predicted: Predicted) -> None:
+        all_on_others = round(len(self.votes) * (1 - 1 / FOLDS) / len(self.votes.user_names))
+        metrics = list[dict[str, Any]]()
+        gains = list[dict[str, Any]]()
+        for one in compared:
+            known = all_on_others if one.known is None else one.known
+            where = {"users": one.users, "segment": EVERYONE, "votes_per_user": known}
+            versions = dict.fromkeys(one.not_converged, NOT_CONVERGED)
+            metrics += metric_rows(one.estimates, where, versions)
+            gains += metric_rows(one.gains, where | {"baseline": BASELINE}, versions)
+        folder = self._folder
+        files.write_table(folder.metrics, pa.Table.from_pylist(metrics, schema=METRICS))
+        files.write_table(folder.gains, pa.Table.from_pylist(gains, schema=GAINS))
+        sums = people.calibration_sums(self.votes, predicted)
+        files.write_table(folder.calibration, calibration_table(sums))
+        mean = {name: said.mean(axis=0) for name, said in predicted.items()}
+        outcome = {"outcome": pa.array(self.votes.outcome_of_3)}
+        odds = _odds_table(mean)
+        for name in odds.column_names:
+            outcome[name] = odds[name]
+        files.write_table(folder.path / "predictions.parquet", pa.table(outcome))
+        values = {
+            name: {metric: e.value for (_, metric), e in by_key.items()}
+            for name, by_key in compared[0].estimates.items()
+        }
+        files.write_text(folder.summary, json.dumps(values, indent=2) + "\n")
+
+    def _write_ratings(self) -> None:
+        """The leaderboard, everybody's own ratings by System A, and what is found of everybody;
+        only the first where System A did not converge.
+        """
+        folder = self._folder
+        rated = rating.fit(self.votes, rating.Options(self._ties))
+        rows = leaderboard.rows(self.votes.models, rated.fit, people.CONFIDENCE)
+        where = {"segment": EVERYONE, "connected": rated.fit.connected, "ties": self._ties}
+        files.write_table(folder.leaderboard, pa.Table.from_pylist([where | row for row in rows]))
+        try:
+            own = user_ratings.table(self.votes, self._ties)
+            first = self.votes.models[int(rated.fit.strength.argmax())]
+            self._write_findings(voters_module.of_run(folder), own, first)
+        except NotConvergedError as error:
+            line = f"no own ratings: {error}"
+            self.run.console.print(line, highlight=False, soft_wrap=True)
+            return
+        files.write_table(folder.people, own)
+        models = len(self.votes.models)
+        table = orders.table(
+            self.votes.models,
+            rated.fit.strength,
+            own["rating"].to_numpy().reshape(-1, models),
+            None,
+            {EVERYONE: np.arange(len(self.votes.user_names))},
+            people.CONFIDENCE,
+        )
+        files.write_table(folder.orders, table)
+
+    def _write_findings(self, voters: People, own: pa.Table, first: str) -> None:
+        """Who differs, and who votes without looking. Raises NotConvergedError.
+
+        Args:
+            own: everybody's own ratings.
+            first: the global ranking's first model.
+        """
+        whole, _ = self.pool.rate(0)
+        fit = PriorFit(voters, self.pool, whole, 0)
+        prior = fit.plain("none")
+        prior_file.write(self._folder.prior, prior)
+        try:
+            of_users = fit.low_rank(prior)
+        except NotConvergedError:
+            of_users = prior
+        with bar(self.run.console, "Rating everybody (blocks)", voters.blocks) as advance:
+            found = everybody.take(voters, self.pool, whole, of_users, advance)
+        same = own.filter(pc.equal(own["model"], first))["p_first"].to_numpy()
+        rate = self._config.evaluation.false_discovery_rate
+        found["differ"] = {"first": findings.differing(same, None, rate)}
+        files.write_text(self._folder.findings, json.dumps(found, indent=2) + "\n")
+
+    def _found(self, whole: Compared, curve: list[Compared], seeds: int) -> dict[str, Any]:
+        """What the manifest says of the comparison."""
+        of = self._config.people
+        if of is None:
+            raise ValueError("a config whose voters are no people")
+        return {
+            "ties": self._ties,
+            "not_converged": whole.not_converged,
+            "verdict": human_tables.verdict(whole, curve),
+            "votes": str(Path(of.votes).absolute()),
+            "sha256": of.sha256,
+            "rows": len(self.votes),
+            "users": len(self.votes.user_names),
+            "models": len(self.votes.models),
+            "prompts": int(self.prompt.max()) + 1,
+            "folds": FOLDS,
+            "fold_seeds": seeds,
+        }
+
+
+def _odds_table(odds: Mapping[str, Floats]) -> pa.Table:
+    """(n, 3) probabilities of each system as columns."""
+    columns = {
+        f"{name}_{outcome}": said[:, i]
+        for name, said in odds.items()
+        for i, outcome in enumerate(OUTCOMES)
     }
-    files.write_text(folder.summary, json.dumps(values, indent=2) + "\n")
+    return pa.table(columns)
 
 
-def _write_ratings(folder: RunFolder, votes: Votes, ties: str, console: Console) -> bool:
-    """The leaderboard, and everybody's own ratings by System A; whether it converged."""
-    rated = rating.fit(votes, rating.Options(ties))
-    rows = leaderboard.rows(votes.models, rated.fit, people.CONFIDENCE)
-    files.write_table(folder.leaderboard, pa.Table.from_pylist(rows))
-    try:
-        table = user_ratings.table(votes, ties)
-    except NotConvergedError as error:
-        console.print(f"no own ratings: {error}", highlight=False, soft_wrap=True)
-        return False
-    files.write_table(folder.people, table)
-    return True
-
-
-def _write_manifest(
-    folder: RunFolder,
-    path: Path,
-    votes: Votes,
-    ties: str,
-    not_converged: NotConverged,
-    verdict: str,
-) -> None:
-    counted = {
-        "rows": len(votes),
-        "users": len(np.unique(votes.users)),
-        "models": len(votes.models),
-        "prompts": int(votes.prompt.max()) + 1 if votes.prompt is not None else 0,
-        "folds": FOLDS,
-        "fold_seeds": SEEDS,
+def _odds_of(table: pa.Table) -> dict[str, Floats]:
+    """What `_odds_table` was made of."""
+    names = dict.fromkeys(column.rpartition("_")[0] for column in table.column_names)
+    return {
+        name: np.column_stack([table[f"{name}_{outcome}"].to_numpy() for outcome in OUTCOMES])
+        for name in names
     }
-    origin = {"votes": str(path.absolute()), "sha256": files.sha256(path)}
-    what = {"status": "complete", "kind": "human", "ties": ties, "not_converged": not_converged}
-    what["verdict"] = verdict
-    folder.write_manifest({**what, **origin, **counted})

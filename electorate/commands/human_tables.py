@@ -1,40 +1,105 @@
-"""What `human` prints: the verdict, the comparison, and the learning curve of a new user."""
+"""What a study of people's votes prints: the verdict, the comparison, and the learning curve of a
+new user.
+"""
 
-import numpy as np
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from electorate.commands import beliefs, next_step
 from electorate.config.metrics import UNSEEN
-from electorate.data.votes import Votes
-from electorate.evaluation import people
-from electorate.evaluation.intervals import Estimate
-from electorate.evaluation.people import BASELINE, FOLDS, SEEDS, Compared, NotConverged
+from electorate.evaluation.intervals import Estimate, Key
+from electorate.evaluation.people import BASELINE, FOLDS, Compared, NotConverged
+from electorate.evaluation.results import NOT_CONVERGED
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
 
 SYSTEM_A = "elo_offset"
 LOG_LOSS = (UNSEEN, "log_loss")
 PAIR_ACCURACY = (UNSEEN, "pair_accuracy")
+Row = dict[str, Any]
 
 
-def show(
-    votes: Votes,
-    whole: Compared,
-    curve: list[Compared],
-    ties: str,
-    console: Console,
-) -> None:
-    """Print it all, the verdict first."""
-    console.print(verdict(whole, curve), highlight=False, soft_wrap=True)
-    cast = f"{len(votes):,} votes of {len(np.unique(votes.users)):,} people"
-    title = f"{cast}, {FOLDS} folds that share no prompt, {SEEDS} fold seeds, ties: {ties}"
-    _comparison(whole, title, console)
-    _not_converged(whole.not_converged, FOLDS * SEEDS, console)
+def show(folder: RunFolder, console: Console) -> None:
+    """Print what a finished study of people's votes found, the answer first, and what to try
+    next.
+    """
+    manifest = folder.read_manifest()
+    whole, curve = compared(folder)
+    console.print(f"{manifest['verdict']}", highlight=False, soft_wrap=True)
+    cast = f"{manifest['rows']:,} votes of {manifest['users']:,} people"
+    seeds = manifest["fold_seeds"]
+    folds = f"{FOLDS} folds that share no prompt, {seeds} fold seed{'s' * (seeds > 1)}"
+    _comparison(whole, f"{cast}, {folds}, ties: {manifest['ties']}", console)
+    _not_converged(whole.not_converged, FOLDS * seeds, console)
     if curve:
         _curve(curve, console)
-        failed = {
-            name: why for one in curve for name, why in one.not_converged.items() if one.known == 0
-        }
-        _not_converged(failed, len(people.newcomer_folds(votes)), console)
+    beliefs.beside(Path(manifest["votes"]), console)
+    for line in (*findings_lines(folder), *_places(folder)):
+        console.print(line, highlight=False, soft_wrap=True)
+    steps = [f"electorate serve {folder.path}    (these rankings over HTTP by name, and a page)"]
+    if not folder.rewards.exists():
+        text = f"human {manifest['votes']} --reward configs/people.yaml --out {folder.path}-text"
+        steps.append(f"electorate {text}    (does reading the answers help?)")
+    next_step.tell(console, *steps)
+
+
+def compared(folder: RunFolder) -> tuple[Compared, list[Compared]]:
+    """The comparison and the learning curve, from a finished study's tables."""
+    why: NotConverged = folder.read_manifest()["not_converged"]
+    metrics = files.read_table(folder.metrics).to_pylist()
+    gains = files.read_table(folder.gains).to_pylist()
+
+    def at(users: str, known: int | None) -> Compared:
+        chosen = [
+            [r for r in rows if r["users"] == users and known in (None, r["votes_per_user"])]
+            for rows in (metrics, gains)
+        ]
+        own, over = (_estimates(rows) for rows in chosen)
+        failed = {row["system"]: [NOT_CONVERGED] for row in chosen[0] if row["version"]}
+        return Compared(known, own, over, why if known is None else failed)
+
+    points = sorted({row["votes_per_user"] for row in metrics if row["users"] == "unseen"})
+    return at("seen", None), [at("unseen", known) for known in points]
+
+
+def _estimates(rows: Sequence[Row]) -> dict[str, dict[Key, Estimate]]:
+    found = dict[str, dict[Key, Estimate]]()
+    for row in rows:
+        estimate = Estimate(row["value"], row["ci_low"], row["ci_high"], row["n_users"])
+        found.setdefault(row["system"], {})[row["prompts"], row["metric"]] = estimate
+    return found
+
+
+def findings_lines(folder: RunFolder) -> list[str]:
+    """Who differs from the global ranking, and who votes without looking; nothing where System A
+    did not converge.
+    """
+    if not folder.findings.exists():
+        return []
+    found = json.loads(folder.findings.read_text(encoding="utf-8"))
+    conduct = found["conduct"]
+    users = f"{conduct['users']:,} people"
+    first = found["differ"]["first"]
+    return [
+        f"{first['said_to_differ']:,} of {users} are said to differ from the global ranking in "
+        f"their first model (false discovery rate {first['expected_fdr']:.0%} expected, at most "
+        f"{first['nominal_fdr']:.0%} asked for)",
+        f"{conduct['suspects']:,} of {users} look as if they voted without looking, or against "
+        "their own taste",
+    ]
+
+
+def _places(folder: RunFolder) -> list[str]:
+    """Where the results are."""
+    own = [f"everybody's own ratings: {folder.people}"] if folder.people.exists() else []
+    report = [f"report: {folder.report}"] if folder.report.exists() else []
+    return [*own, *report, f"folder: {folder.path}"]
 
 
 def verdict(whole: Compared, curve: list[Compared]) -> str:
@@ -110,8 +175,12 @@ def _curve(curve: list[Compared], console: Console) -> None:
         table.add_column(f"{name} over it", justify="right")
     for one in curve:
         base = f"{one.estimates[BASELINE][LOG_LOSS].value:.4f}"
-        table.add_row(str(one.known), base, *(_signed(one.gains[s][LOG_LOSS]) for s in systems))
+        cells = (_signed(one.gains[s][LOG_LOSS]) + " *" * (s in one.not_converged) for s in systems)
+        table.add_row(str(one.known), base, *cells)
     console.print(table)
+    if any(one.not_converged for one in curve):
+        line = "* in some of its fits it has the global ranking's odds, as they did not converge"
+        console.print(line, highlight=False)
 
 
 def _not_converged(failed: NotConverged, fits: int, console: Console) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import ELO_PER_NAT, Floats, to_elo
-from electorate.commands import beliefs
+from electorate.commands import beliefs, next_step
 from electorate.data import features
 from electorate.data import votes as votes_module
 from electorate.data.votes import Votes
@@ -62,6 +62,15 @@ def rate(
         board = pa.Table.from_pylist(rows)
         tables.write(out, tables.for_spreadsheets(board) if out.suffix == ".csv" else board)
         console.print(f"leaderboard: {out}", highlight=False, soft_wrap=True)
+    _tell_next(path, votes, console)
+
+
+def _tell_next(path: Path, votes: Votes, console: Console) -> None:
+    if votes.user is None or votes.prompt is None:
+        why = "does everybody rank so? with columns user_id and prompt_id"
+    else:
+        why = "does everybody rank so?"
+    next_step.tell(console, f"electorate human {path} --out runs/{path.stem}    ({why})")
 
 
 def _check(options: Options, path: Path, out: Path | None) -> None:

@@ -86,7 +86,7 @@ class Contest(Section):
     """Who answers what: the part that runs and polls have in common."""
 
     seed: int = Field(0, ge=0, lt=2**63, description="of every draw")
-    models: dict[Name, Model] = Field(min_length=1, description="model id to where it is served")
+    models: dict[Name, Model] = Field({}, description="model id to where it is served")
     contestants: tuple[Contestant, ...] = Field(
         (), max_length=1000, description="who is compared; none: all models of the recordings"
     )
@@ -110,6 +110,10 @@ class Contest(Section):
 
     @model_validator(mode="after")
     def _contestants_make_sense(self) -> Self:
+        if not self.asks_models:
+            return self
+        if not self.models:
+            raise ValueError("models: is missing; it says where the contestants are served")
         names = self.contestant_names
         recorded = recordings(self.models)
         if len(names) == 1 or not (names or recorded):
@@ -134,6 +138,11 @@ class Contest(Section):
         return self
 
     @property
+    def asks_models(self) -> bool:
+        """Whether there is anything to ask; nothing where people voted already."""
+        return True
+
+    @property
     def contestant_names(self) -> tuple[str, ...]:
         """In the order that votes and ratings count them in."""
         return tuple(contestant.name for contestant in self.contestants)
@@ -152,7 +161,7 @@ class Contest(Section):
         content = self.model_dump(
             mode="json", exclude={"cluster": True, "budget": True}, exclude_defaults=True
         )
-        for model in content["models"].values():
+        for model in content.get("models", {}).values():
             model.pop("price", None)
         return content_key(content)
 

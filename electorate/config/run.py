@@ -10,7 +10,7 @@ from electorate.config.contest import Contest
 from electorate.config.engines import OpenAIModel
 from electorate.config.section import Name, Section
 from electorate.config.systems import MOST_PERSONAL, ORACLE, SYSTEMS
-from electorate.config.voters import AnyVoters, ModelVoters, PlantedVoters
+from electorate.config.voters import AnyVoters, ModelVoters, PeopleVoters, PlantedVoters
 from electorate.ratings import ties as tie_models
 
 # What prompt_head learns to predict: the first of these that is compared.
@@ -331,7 +331,7 @@ class Evaluation(Section):
         ge=1,
         description=(
             "planted personas that the metrics are computed on, drawn from the seed; with model "
-            "voters voters.rankings.personas"
+            "voters voters.rankings.personas; of people everybody"
         ),
     )
     newcomers: int = Field(
@@ -401,10 +401,27 @@ class Config(Contest):
         return self.voters if isinstance(self.voters, ModelVoters) else None
 
     @property
+    def people(self) -> PeopleVoters | None:
+        """Where people's votes are; None where others vote."""
+        return self.voters if isinstance(self.voters, PeopleVoters) else None
+
+    @property
+    def asks_models(self) -> bool:
+        """See Contest."""
+        return self.people is None
+
+    @property
+    def contestant_names(self) -> tuple[str, ...]:
+        """See Contest. Of people's votes the models in their file."""
+        return super().contestant_names if self.people is None else self.people.models
+
+    @property
     def users(self) -> int:
         """How many vote."""
         if isinstance(self.voters, ModelVoters):
             return self.voters.personas.size
+        if isinstance(self.voters, PeopleVoters):
+            return self.voters.users
         return 0 if self.population is None else self.population.size
 
     @property
@@ -473,6 +490,8 @@ class Config(Contest):
             )
         if isinstance(self.voters, ModelVoters):
             _check_model_voters(self, self.voters)
+        if self.people is not None:
+            _check_people(self)
         return self
 
     @model_validator(mode="after")
@@ -484,6 +503,23 @@ class Config(Contest):
                 f"population ({', '.join(known)})"
             )
         return self
+
+
+def _check_people(config: Config) -> None:
+    """ValueError where a setting does not go with people's votes."""
+    for name in ("models", "contestants"):
+        if getattr(config, name):
+            raise ValueError(
+                f"{name}: people voted already, so nothing is asked; leave it out (voters.votes "
+                "says which models their votes are about)"
+            )
+    if config.evaluation.persona is not None:
+        raise ValueError("evaluation.persona: people are of no archetype; leave it out")
+    if config.votes.pairing == "active" or config.votes.stop_at_tau is not None:
+        raise ValueError(
+            "votes: pairing: active and stop_at_tau are for planted voters; people's votes are as "
+            "they are in the file"
+        )
 
 
 def _check_model_voters(config: Config, voters: ModelVoters) -> None:

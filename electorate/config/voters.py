@@ -1,4 +1,4 @@
-"""Who votes in a run: planted personas, or language models that judge for personas.
+"""Who votes in a run: planted personas, language models that judge for personas, or people.
 
 A kind of voters is declared in VOTERS, and a config names it in `voters.kind`.
 """
@@ -36,6 +36,22 @@ class ModelVoters(VoterSettings, Judging):
     kind: Literal["model"]
 
 
+class PeopleVoters(VoterSettings):
+    """People whose votes are in a file: each is predicted from votes on other prompts."""
+
+    kind: Literal["people"]
+    votes: str = Field(
+        min_length=1,
+        description=(
+            "a .csv, .jsonl, .json or .parquet file: model_a, model_b, winner, user_id, prompt_id; "
+            "for System B prompt, response_a, response_b too"
+        ),
+    )
+    sha256: str = Field("", description="of the file; this and the rest are set by a run")
+    models: tuple[str, ...] = Field((), description="that the votes are about")
+    users: int = Field(0, ge=0, description="how many cast them")
+
+
 @dataclass(frozen=True)
 class VotersSpec:
     """A kind of voters.
@@ -67,6 +83,12 @@ VOTERS: Registry[VotersSpec] = Registry(
         "language models that read personas' cards and judge for them",
         ModelVoters,
         "electorate.polls.voters:of_run",
+    ),
+    VotersSpec(
+        "people",
+        "people whose votes are in a file, so that held-out votes are what is predicted",
+        PeopleVoters,
+        "electorate.population.people:of_run",
     ),
 )
 

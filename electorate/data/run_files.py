@@ -41,6 +41,14 @@ def read_config_as(kind: type[ContestT], folder: RunFolder) -> ContestT:
     return config
 
 
+def voters_kind(folder: RunFolder) -> str:
+    """Who voted in a run: planted, model or people."""
+    # What `human` wrote before it was a run.
+    if folder.read_manifest().get("kind") == "human":
+        return "people"
+    return read_config(folder).voters.kind
+
+
 def claim(folder: RunFolder, config: ContestT, resume: bool) -> Manifest | None:
     """Take a folder for this config. See `RunFolder.claim`."""
 

@@ -29,7 +29,7 @@ def table(
     models: Sequence[str],
     everyones: Floats,
     personal: Floats,
-    true: Floats,
+    true: Floats | None,
     segments: Mapping[str, Ints],
     confidence: float,
 ) -> pa.Table:
@@ -37,11 +37,12 @@ def table(
     rank with an interval, its mean true rank, and the share of users for whom it comes first,
     as rated and in truth.
 
-    everyones: (M,) global strengths; personal, true: (n, M); segments: rows of users by name.
+    everyones: (M,) global strengths; personal, true: (n, M), None where the truth is not known;
+    segments: rows of users by name.
     """
     global_rank = _ranks(everyones[None])[0]
     rank = _ranks(personal)
-    true_rank = _ranks(true)
+    true_rank = None if true is None else _ranks(true)
     z = float(ndtri((1 + confidence) / 2))
     rows = list[dict[str, Any]]()
     for segment, users in segments.items():
@@ -56,12 +57,13 @@ def table(
                     "personal_rank": mean[m],
                     "ci_low": mean[m] - half[m],
                     "ci_high": mean[m] + half[m],
-                    "true_rank": true_rank[users, m].mean(),
                     "first_share": (rank[users, m] == 1).mean(),
-                    "true_first_share": (true_rank[users, m] == 1).mean(),
                     "n_users": len(users),
                 }
             )
+            if true_rank is not None:
+                own = true_rank[users, m]
+                rows[-1] |= {"true_rank": own.mean(), "true_first_share": (own == 1).mean()}
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 

@@ -17,7 +17,8 @@ from electorate.evaluation.intervals import Estimate, Key
 from electorate.ratings.ties import MODELS
 
 FOLDS = 5
-SEEDS = 4
+SEEDS = 4  # in which prompts are dealt into folds
+SEEDS_OF_SYSTEM_B = 1  # where System B, whose training takes minutes, is compared too
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 BASELINE = "global_bt"
@@ -57,17 +58,19 @@ def predict(
     prompt: Ints,
     ties: str,
     systems: Mapping[str, System] = held_out.SYSTEMS,
+    seeds: int = SEEDS,
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[Predicted, NotConverged]:
     """Each vote by each system, for every fold seed.
 
     Args:
         prompt: (n,) of each vote, as `prompts` returns it.
+        seeds: how many fold seeds.
         advance: called after each fold seed.
     """
-    predicted = {name: np.empty((SEEDS, len(votes), 3)) for name in systems}
+    predicted = {name: np.empty((seeds, len(votes), 3)) for name in systems}
     not_converged = NotConverged()
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         fold = held_out.folds(prompt, FOLDS, seed)
         for name, found in held_out.predict(votes, fold, systems, MODELS[ties]).items():
             predicted[name][seed] = found.odds
@@ -169,6 +172,18 @@ def estimates(
         if name != BASELINE
     }
     return own, gains
+
+
+def calibration_sums(votes: Votes, predicted: Predicted) -> dict[str, Floats]:
+    """System to (bins, 3) sums of prediction, truth and count over votes and fold seeds."""
+    true = np.eye(3)[votes.outcome_of_3]
+    return {
+        name: sum(
+            (metrics.calibration_sums(one[None], true[None])[0] for one in said),
+            start=np.zeros((metrics.ECE_BINS, 3)),
+        )
+        for name, said in predicted.items()
+    }
 
 
 def _replicates(votes: Votes, said: Floats, prompt: Ints, times: Floats) -> dict[Key, Floats]:

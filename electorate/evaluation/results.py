@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from electorate.base.scale import Floats
 from electorate.evaluation.agreement import Agreement
 from electorate.evaluation.intervals import Estimate, Key
 
@@ -54,11 +55,33 @@ def metric_rows(
     ]
 
 
+def calibration_table(sums: Mapping[str, Floats]) -> pa.Table:
+    """A row a system and bin of predicted probability: the mean prediction, the mean truth, and
+    how many predictions.
+
+    Args:
+        sums: system to (bins, 3) sums of prediction, truth and count.
+    """
+    rows = [
+        {
+            "system": system,
+            "bin": i,
+            "predicted": said / count,
+            "true": true / count,
+            "predictions": int(count),
+        }
+        for system, own in sums.items()
+        for i, (said, true, count) in enumerate(own)
+        if count
+    ]
+    return pa.Table.from_pylist(rows)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Tables: metrics and gains with a row a (system, prompts, segment, checkpoint, metric);
     leaderboard; calibration and orders at the last checkpoint. findings: see
-    simulations/user_report.py. spread: of users, by form of System A. users: how many were
+    electorate/study/everybody.py. spread: of users, by form of System A. users: how many were
     compared. not_converged: by votes a persona, the systems that have the global ranking,
     each with why.
     """

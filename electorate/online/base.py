@@ -14,6 +14,7 @@ from electorate.data import votes as votes_module
 from electorate.data.prompts import PromptSet
 from electorate.data.votes import Votes
 from electorate.online.store import MODELS_PER_KEY, VoteStore, without
+from electorate.population import people
 from electorate.population import voters as voters_module
 from electorate.population.voters import BLOCK, Voters
 from electorate.ratings import prior_file
@@ -55,7 +56,7 @@ class Run:
 
 @dataclass(frozen=True)
 class ComparedPeople:
-    """People whose votes were compared by `human`. manifest: of its folder."""
+    """People whose votes a run compared. manifest: of its folder."""
 
     folder: RunFolder
     manifest: Manifest
@@ -67,11 +68,14 @@ class ComparedPeople:
         return ties
 
     def votes(self) -> Votes:
-        """Their votes, from the file that was compared.
+        """Their votes, from the run's log; where `human` kept none, as it once did, from the file
+        that was compared.
 
         Raises:
             ElectorateError: the file is gone, or is another one by now.
         """
+        if self.folder.votes.exists():
+            return people.votes_of_run(self.folder)
         place = Path(self.manifest["votes"])
         if not place.exists() or files.sha256(place) != self.manifest["sha256"]:
             raise ElectorateError(
@@ -80,11 +84,25 @@ class ComparedPeople:
             )
         return votes_module.read(place)[0]
 
+    def erase(self, name: str) -> None:
+        """Remove a person from the log, the ratings and the list of who voted."""
+        folder = self.folder
+        _remove_rows(folder.people, name)
+        if not folder.personas.exists():
+            return
+        personas = files.read_table(folder.personas)
+        for number in personas.filter(pc.equal(personas["name"], name))["user_id"].to_pylist():
+            of_run = people.of_run(folder)
+            block = number // BLOCK
+            without(VoteLog(folder.votes, of_run.config.contestant_names), 0, block, number)
+            for place in (folder.personas, folder.users / f"block={block}.parquet"):
+                _remove_rows(place, number)
+
 
 @dataclass(frozen=True)
 class Base:
     """folder: where online votes are kept. run: None where everything is still to be collected.
-    people: what `human` compared, whose votes the online ones begin with; None: nobody.
+    people: whose votes a run compared, and the online ones begin with; None: nobody.
     """
 
     folder: Path
@@ -141,7 +159,7 @@ class Base:
         What was trained on them is stale from then on.
         """
         if self.people is not None:
-            _remove_rows(self.people.folder.people, name)
+            self.people.erase(name)
             return []
         run = self.run
         if run is None or number >= self.personas:
@@ -187,7 +205,11 @@ def of_folder(path: Path) -> Base:
         return Base(path / ONLINE, None)
     manifest = folder.read_manifest()
     kind = manifest.get("kind", "run")
-    if kind == "human":
+    if kind in ("run", "human") and manifest["status"] != "complete":
+        raise ElectorateError(
+            f"{path}: the run is {manifest['status']}; finish it with --resume, then serve it"
+        )
+    if kind == "human" or (kind == "run" and run_files.voters_kind(folder) == "people"):
         if "sha256" not in manifest:
             raise ElectorateError(
                 f"{path}: was written by an earlier version of `human`, which kept too little to "
@@ -198,10 +220,6 @@ def of_folder(path: Path) -> Base:
         raise ElectorateError(
             f"{path}: was written by `{kind}`, which keeps no rankings; only the --out of a "
             "finished `run` can be served, or a new folder"
-        )
-    if manifest["status"] != "complete":
-        raise ElectorateError(
-            f"{path}: the run is {manifest['status']}; finish it with --resume, then serve it"
         )
     voters = voters_module.of_run(folder)
     prompts = run_files.read_prompts(folder)

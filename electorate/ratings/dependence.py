@@ -20,11 +20,9 @@ prompt's and the user's own; between the clusters of one user, the user's own al
     s^2 = max(0, T_c / B_c - max(0, (T_u - T_c) / (B_u - B_c)))
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import coo_matrix
 
 from electorate.base.scale import Floats, Ints
 from electorate.ratings.bradley_terry import Fit
@@ -33,6 +31,7 @@ from electorate.ratings.ties import TieModel
 from electorate.ratings.user_votes import UserVotes
 
 FIXED_POINT_STEPS = 20
+DENSE = 4  # cells a value up to which sums are kept for every cell, without sorting
 
 
 @dataclass(frozen=True)
@@ -196,29 +195,36 @@ def _moments(group: Ints, a: Ints, b: Ints, d: Floats, w: Floats, x: Floats) -> 
     groups = int(group.max()) + 1
     models = int(max(a.max(), b.max())) + 1
     rows = np.concatenate([group, group])
-    columns = np.concatenate([a, b])
-    score = _sum_of_squares(rows, columns, np.concatenate([d, -d]), (groups, models))
-    degree = _sum_of_squares(rows, columns, np.concatenate([w, w]), (groups, models))
+    place = _places(rows, np.concatenate([a, b]), (groups, models))
+    score = _sum_of_squares(place, np.concatenate([d, -d]))
+    degree = _sum_of_squares(place, np.concatenate([w, w]))
     pair = np.minimum(a, b) * models + np.maximum(a, b)
-    met = _sum_of_squares(group, pair, w, (groups, models**2))
-    expected = _explained(group, a, b, w, x) if x.shape[1] else 0.0
+    met = _sum_of_squares(_places(group, pair, (groups, models**2)), w)
+    expected = _explained(place, w, x) if x.shape[1] else 0.0
     # The diagonal of a Laplacian holds the degrees, each pair is off it twice.
     information = degree + 2 * met - 4 * (w**2).sum()
     return np.array([score - 2 * (d**2).sum(), information, expected])
 
 
-def _explained(group: Ints, a: Ints, b: Ints, w: Floats, x: Floats) -> float:
-    """The sum over pairs of different votes of a group of w w' (x . x') (e . e')."""
-    models = int(max(a.max(), b.max())) + 1
-    shape = (int(group.max()) + 1, models)
-    rows = np.concatenate([group, group])
-    columns = np.concatenate([a, b])
+def _explained(place: Ints, w: Floats, x: Floats) -> float:
+    """The sum over pairs of different votes of a group of w w' (x . x') (e . e').
+
+    place: (2 votes,) of each vote's group and models, first of all a, then of all b.
+    """
     total = -2 * float((w**2 * (x**2).sum(axis=1)).sum())
     for along in (w[:, None] * x).T:
-        total += _sum_of_squares(rows, columns, np.concatenate([along, -along]), shape)
+        total += _sum_of_squares(place, np.concatenate([along, -along]))
     return total
 
 
-def _sum_of_squares(rows: Ints, columns: Ints, values: Floats, shape: Sequence[int]) -> float:
-    """Of the entries of a sparse matrix to which values are added."""
-    return float((coo_matrix((values, (rows, columns)), shape=shape).tocsr().data ** 2).sum())
+def _places(rows: Ints, columns: Ints, shape: tuple[int, int]) -> Ints:
+    """A number for each (row, column), few enough of them to count by."""
+    key = rows * shape[1] + columns
+    if shape[0] * shape[1] <= DENSE * len(key):
+        return key
+    return np.unique(key, return_inverse=True)[1]
+
+
+def _sum_of_squares(place: Ints, values: Floats) -> float:
+    """Of the sums of the values with the same place."""
+    return float((np.bincount(place, values) ** 2).sum())

@@ -73,6 +73,16 @@ class Encoder(nn.Module):
         self.register_buffer("middle", torch.zeros(self.width))
         self.register_buffer("scale", torch.cat([torch.full((n,), n**-0.5) for n in blocks]))
 
+    @property
+    def learns(self) -> bool:
+        """Whether anything of it is trained: an adapter, or the counters."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
+    def hold_counters(self) -> None:
+        """Have the counters stay as they are."""
+        self.counter.requires_grad_(False)
+        self.threshold.requires_grad_(False)
+
     def standardise(self, answers: Sequence[Answer]) -> None:
         """Fix centre and scale of h on these answers."""
         with torch.no_grad():

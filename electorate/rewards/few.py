@@ -22,6 +22,7 @@ from electorate.rewards.weights import Read
 PULLS = (1, 10, 100)  # times the config's lambda_reg
 STEPS = 400  # at least, however few prompts there are
 PROMPTS_PER_STEP = 8  # at most, so that few prompts make several steps
+STEPS_AN_EPOCH = 8  # at least: between epochs every user's posterior is worked out
 
 
 @dataclass(frozen=True)
@@ -64,23 +65,22 @@ def learn(
         network = Network(
             of, {name: all_forms[name] for name in names}, 1, models, settings.rank, ties
         )
+        if settings.counter_rate == 0:
+            of.hold_counters()
         network.to("cuda" if settings.accelerator == "gpu" else "cpu")
         standardise(network, learned, 0)
         return Training(network, network, learned, MODELS[ties], 0, plan)
 
     trial = training(copy.deepcopy(reader), corpus, all_forms)
-    best = dict[str, Floats]()
-    after = dict[str, int]()
-    for epoch in range(plan.epochs):
+    by_epoch = dict[str, list[Floats]]()
+    for _ in range(plan.epochs):
         trial.epoch()
-        better = [
-            name
-            for name, said in trial.said.items()
-            if name not in best or said.sum() > best[name].sum()
-        ]
-        best |= {name: trial.said[name] for name in better}
-        after |= dict.fromkeys(better, epoch)
+        for name, own in trial.said.items():
+            by_epoch.setdefault(name, []).append(own)
         tick()
+    tried = {name: np.array(own) for name, own in by_epoch.items()}
+    after = {name: _best(own) for name, own in tried.items()}
+    best = {name: own[after[name]] for name, own in tried.items()}
     suited = pulled_best(best)
     gives = own_say({form: best[name] for form, name in suited.items()}, trial.held_out.prompt)
 
@@ -108,10 +108,22 @@ def learn(
     )
 
 
+def _best(tried: Floats) -> int:
+    """Which row has the largest sum."""
+    return int(tried.sum(axis=1).argmax())
+
+
 def _plan(corpus: Corpus, settings: Reward) -> Plan:
     size = _size(corpus, settings)
-    least = -(-STEPS // max(1, len(corpus.learned) // size))
-    return replace(Plan.of(settings), epochs=max(settings.epochs, least), prompts_per_step=size)
+    a_pass = max(1, len(corpus.learned) // size)
+    passes = -(-STEPS_AN_EPOCH // a_pass)
+    least = -(-STEPS // (passes * a_pass))
+    return replace(
+        Plan.of(settings),
+        epochs=max(settings.epochs, least),
+        prompts_per_step=size,
+        passes=passes,
+    )
 
 
 def _size(corpus: Corpus, settings: Reward) -> int:

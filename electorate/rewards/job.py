@@ -232,6 +232,8 @@ def _network(job: Job, voters: Voters, device: torch.device) -> tuple[Network, C
     ties = voters.config.ratings.ties
     forms = wanted(voters.config.evaluation.systems)
     network = Network(reader, forms, len(voters.archetypes), voters.models, settings.rank, ties)
+    if settings.counter_rate == 0:
+        reader.hold_counters()
     network.to(device)
     standardise(network, texts, voters.seed)
     return network, texts

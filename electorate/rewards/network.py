@@ -255,11 +255,13 @@ class Network(nn.Module):
             {name: head(form, encoder, kinds, models, rank) for name, form in forms.items()}
         )
 
-    def forward(self, answers: list[Answer], step: Step, own: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self, answers: list[Answer] | Tensor, step: Step, own: Mapping[str, Tensor]
+    ) -> Tensor:
         """(forms, votes) log-likelihood of every vote by every form; each answer is encoded
-        once.
+        once. answers: or what the encoder makes of them (answers, width), where it learns nothing.
         """
-        h = self.encoder(answers)
+        h = answers if isinstance(answers, Tensor) else self.encoder(answers)
         said = []
         for name, head in self.heads.items():
             odds = self._log_odds(*head.linear(h, step, own.get(name)))

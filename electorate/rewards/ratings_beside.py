@@ -16,7 +16,7 @@ from electorate.ratings.ties import TieModel
 from electorate.ratings.user_votes import UserVotes
 from electorate.rewards.battles import Battles
 from electorate.rewards.forms import ahead
-from electorate.rewards.held_out import predicted
+from electorate.rewards.odds import predicted
 from electorate.rewards.weights import Read
 
 SYSTEM_A = "elo_offset"

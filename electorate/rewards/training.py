@@ -33,6 +33,7 @@ from electorate.rewards import prompt_head, weights
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.network import Network, PersonalHead, Step, step_of
 from electorate.rewards.prompt_head import PromptHead, PromptRead
+from electorate.rewards.texts import Answer
 from electorate.rewards.weights import PersonalRead, Read
 
 SAMPLE = 1500  # answers that fix the scale of h
@@ -49,7 +50,11 @@ WARM = 0.4  # of all steps, before the rate falls to zero in a line
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast to train; the config's reward section says what each is."""
+    """How long and how fast to train; the config's reward section says what each is.
+
+    passes: over the prompts in an epoch; between epochs the users' posteriors are worked out, which
+    for few prompts costs more than a pass.
+    """
 
     epochs: int
     prompts_per_step: int
@@ -57,6 +62,7 @@ class Plan:
     counter_rate: float
     lambda_reg: float
     accumulate: int = 1
+    passes: int = 1
 
     @classmethod
     def of(cls, settings: Reward) -> "Plan":
@@ -95,6 +101,8 @@ class Training:
         self._device = network.encoder.counter.device
         self.said = dict[str, Floats]()  # log-likelihood of the held-out votes after the last epoch
         self._h = torch.zeros(len(corpus.answers), network.encoder.width)
+        # Where the encoder learns nothing each answer is encoded once, in the first epoch.
+        self._fixed: torch.Tensor | None = None
         self.rank: int = dist.get_rank() if dist.is_initialized() else 0
         self.world: int = dist.get_world_size() if dist.is_initialized() else 1
         if not len(corpus.held_out):
@@ -128,9 +136,13 @@ class Training:
 
     def epoch(self) -> dict[str, Any]:
         """One epoch; returns {"loss": {form: nats}, "held_out": {form: nats}}."""
+        if not self.network.encoder.learns and self._fixed is None:
+            self._h = self._encoded(np.unique(self._corpus.prompt))
+            self._fixed = self._h.to(self._device)
         loss = self._learn()
         self._require_numbers(loss)
-        self._h = self._encoded(np.unique(self._corpus.prompt))
+        if self._fixed is None:
+            self._h = self._encoded(np.unique(self._corpus.prompt))
         self.said = {}
         for name, head in self.network.heads.items():
             read = head.read(self._h, self._corpus.model)
@@ -170,10 +182,13 @@ class Training:
         corpus = self._corpus
         size = self._plan.prompts_per_step
         random = generator(self._seed, Stream.TRAINING, round_=self.epochs_done)
-        shuffled = random.permutation(corpus.learned)
-        steps = np.array_split(
-            shuffled, max(1, min(-(-len(shuffled) // size), len(shuffled) // self.world))
-        )
+        count = len(corpus.learned)
+        a_pass = max(1, min(-(-count // size), count // self.world))
+        steps = [
+            step
+            for _ in range(self._plan.passes)
+            for step in np.array_split(random.permutation(corpus.learned), a_pass)
+        ]
         own = {
             name: torch.as_tensor(drawn[0], dtype=torch.float32, device=self._device)
             for name, drawn in self.own.items()
@@ -211,9 +226,8 @@ class Training:
                 total -= said.detach().sum(dim=1).cpu().numpy()
             self.optimizer.step()
         total = np.sum(self._gathered(total), axis=0)
-        return dict(
-            zip(self.network.heads, (total / max(1.0, self._learned.total)).tolist(), strict=True)
-        )
+        mean = total / (max(1.0, self._learned.total) * self._plan.passes)
+        return dict(zip(self.network.heads, mean.tolist(), strict=True))
 
     def _unshared(self) -> AbstractContextManager[None]:
         """Gradients stay with each worker until the step's last part."""
@@ -222,11 +236,13 @@ class Training:
 
     def _said(self, prompts: Ints, own: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """(forms, votes) log-likelihood of the votes on these prompts, each by its weight."""
-        said: torch.Tensor = self._wrapped(
-            [self._corpus.answers[row] for row in self._corpus.rows(prompts)],
-            self._step(prompts),
-            own,
+        rows = self._corpus.rows(prompts)
+        answers: list[Answer] | torch.Tensor = (
+            [self._corpus.answers[row] for row in rows]
+            if self._fixed is None
+            else self._fixed[rows]
         )
+        said: torch.Tensor = self._wrapped(answers, self._step(prompts), own)
         weight = self._learned.take(self._learned.on(prompts)).weight
         return (
             said

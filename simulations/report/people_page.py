@@ -1,5 +1,5 @@
-"""`human`'s folder as report.html: the verdict, the learning curve of a new user, who has another
-first model than the global ranking, and the tables.
+"""A study of people's votes as report.html: the verdict, the learning curve of a new user, who has
+another first model than the global ranking, and the tables.
 """
 
 from typing import Any
@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from electorate.commands import human_tables
 from electorate.config.metrics import METRICS, UNSEEN
+from electorate.data import run_files
 from electorate.evaluation import findings
 from electorate.evaluation.people import BASELINE
 from electorate.storage import files
@@ -47,8 +49,19 @@ def write(folder: RunFolder) -> None:
         .to_pylist(),
         "people": _people(folder),
         "most": MOST_PEOPLE,
+        "findings": human_tables.findings_lines(folder),
+        "calibration": _calibration(folder),
+        "folder": folder.path,
+        "by_text": folder.rewards.exists(),
     }
     files.write_text(folder.report, ENVIRONMENT.get_template("people.html").render(content))
+
+
+def _calibration(folder: RunFolder) -> str | None:
+    """What `human` wrote before it was a run has no table of it."""
+    if not folder.calibration.exists():
+        return None
+    return plots.svg(plots.calibration(files.read_table(folder.calibration).to_pylist()))
 
 
 def _systems(folder: RunFolder, gains: list[Row]) -> list[Row]:
@@ -76,10 +89,18 @@ def _people(folder: RunFolder) -> Row | None:
     best = board["model"][0].as_py()
     ratings = files.read_table(folder.people)
     same = ratings.filter(pc.equal(ratings["model"], best))
-    said = findings.discoveries(same["p_first"].to_numpy(), findings.HELD_BACK * FALSE_DISCOVERIES)
+    rate = _false_discovery_rate(folder)
+    said = findings.discoveries(same["p_first"].to_numpy(), findings.HELD_BACK * rate)
     who = set(np.array(same["user_id"].to_pylist(), dtype=object)[said].tolist())
     differ = [row for row in _firsts(ratings) if row["user_id"] in who]
-    return {"users": len(same), "first": best, "differ": differ, "rate": FALSE_DISCOVERIES}
+    return {"users": len(same), "first": best, "differ": differ, "rate": rate}
+
+
+def _false_discovery_rate(folder: RunFolder) -> float:
+    """That is allowed; what `human` wrote before it was a run names none."""
+    if not folder.config.exists():
+        return FALSE_DISCOVERIES
+    return run_files.read_config(folder).evaluation.false_discovery_rate
 
 
 def _firsts(ratings: pa.Table) -> list[Row]:

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from electorate.commands import beliefs
+from electorate.commands import beliefs, next_step
 from electorate.config.judging import MOST_RANKED, Poll
 from electorate.data import run_files
 from electorate.ratings.ties import DEFAULT
@@ -63,12 +63,17 @@ def show(folder: RunFolder, console: Console) -> None:
     beliefs.show(folder.path, console)
     for line in content["lines"]:
         console.print(line, highlight=False, soft_wrap=True)
-    console.print(
-        f"votes: {folder.path / 'votes.parquet'} (for rate, human and predict)",
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
+    votes = folder.path / "votes.parquet"
+    for line in (f"votes: {votes}", f"report: {folder.report}"):
+        console.print(line, highlight=False, soft_wrap=True)
+    human = f"electorate human {votes} --out {folder.path}-people"
+    steps = [f"{human}    (do personal rankings predict these votes?)"]
+    population = folder.path / "population.yaml"
+    if population.exists():
+        run = f"electorate run configs/quickstart.yaml --set population=@{population}"
+        planted = f"{run} --out {folder.path}-planted"
+        steps.append(f"{planted}    (a population of any size with these tastes)")
+    next_step.tell(console, *steps)
 
 
 def _content(folder: RunFolder) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from electorate.commands import beliefs
+from electorate.commands import beliefs, next_step
 from electorate.config.contest import Contest
 from electorate.config.metrics import METRICS, OVERALL, UNSEEN
 from electorate.config.run import Config
@@ -78,21 +78,20 @@ def show(folder: RunFolder, console: Console) -> None:
         beliefs.show(folder.path, console)
         for line in judging_lines(manifest):
             console.print(line, highlight=False, soft_wrap=True)
-    for line in (f"report: {folder.report}", *next_lines(folder, config)):
-        console.print(line, highlight=False, soft_wrap=True)
+    console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
+    _tell_next(folder, config, console)
 
 
-def next_lines(folder: RunFolder, config: Config) -> list[str]:
-    """The commands to try next."""
+def _tell_next(folder: RunFolder, config: Config, console: Console) -> None:
     path = folder.path
     more = "voters.personas.size" if config.judging is not None else "population.size"
-    return [
-        "next:",
-        f"  electorate serve {path}    (these rankings over HTTP, and a page)",
-        f"  electorate run {path}/config.yaml --set {more}={10 * config.users} --out {path}-larger",
-        f"  electorate run {path}/config.yaml --seed {config.seed + 1} --out {path}-again"
+    next_step.tell(
+        console,
+        f"electorate serve {path}    (these rankings over HTTP, and a page)",
+        f"electorate run {path}/config.yaml --set {more}={10 * config.users} --out {path}-larger",
+        f"electorate run {path}/config.yaml --seed {config.seed + 1} --out {path}-again"
         "    (does it hold for other draws?)",
-    ]
+    )
 
 
 def judging_lines(manifest: Manifest) -> list[str]:

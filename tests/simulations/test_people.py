@@ -7,11 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from electorate.base.errors import ElectorateError
 from electorate.base.progress import unshown
+from electorate.evaluation import people as comparison
 from electorate.online import base as bases
 from electorate.online import begin
+from electorate.population import people
 from electorate.storage.run_folder import RunFolder
 from simulations import cli
 from tests.electorate.commands.test_human import made
@@ -64,10 +67,99 @@ def test_the_report_answers_first_and_says_for_whom(
     verdict = differing.read_manifest()["verdict"]
     assert report.index(verdict[:60]) < report.index("A new user, from vote to vote")
     assert "of 24 people are said to have another one" in report
-    assert report.count("<svg") == 1
+    assert report.count("<svg") == 2  # the learning curve, and calibration
     differing.report.unlink()
     assert cli.main(["report", str(differing.path)]) == 0
     assert differing.report.read_text() == report
+
+
+def config_of(votes: Path, place: Path, cohorts: int = 0) -> Path:
+    """A config of people's votes."""
+    content = {
+        "voters": {"kind": "people", "votes": str(votes)},
+        "cluster": {"cohorts": cohorts, "cpus_per_cohort": 0.25},
+    }
+    place.write_text(yaml.safe_dump(content))
+    return place
+
+
+def tables(folder: RunFolder) -> dict[str, pa.Table]:
+    """What a study found, by file."""
+    path = Path(str(folder.path))
+    return {
+        str(file.relative_to(path)): pq.read_table(file) for file in sorted(path.rglob("*.parquet"))
+    }
+
+
+def test_a_run_of_people_is_what_human_makes_and_goes_on_where_it_was_stopped(
+    differing: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    votes = Path(str(differing.path)).parent / "v.parquet"
+    config = config_of(votes, tmp_path / "people.yaml")
+    arguments = ["run", str(config), "--out", str(tmp_path / "run")]
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(comparison, "predict", stopped)
+        assert cli.main(arguments) == 130
+    log = tmp_path / "run" / "votes" / "round=0" / "block=0.parquet"
+    written = log.stat().st_mtime_ns
+    assert cli.main([*arguments, "--resume"]) == 0
+    assert log.stat().st_mtime_ns == written
+    found = tables(RunFolder(tmp_path / "run"))
+    assert found == tables(differing)
+    assert set(found) >= {"metrics.parquet", "gains.parquet", "calibration.parquet"}
+
+
+def test_a_file_that_changed_meanwhile_is_another_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    votes = tmp_path / "v.parquet"
+    made(votes, users=8, each=40)
+    config = config_of(votes, tmp_path / "people.yaml")
+    arguments = ["run", str(config), "--out", str(tmp_path / "run"), "--resume"]
+    assert cli.main(arguments) == 0
+    pq.write_table(pq.read_table(votes).slice(1), votes)
+    capsys.readouterr()
+    assert cli.main(arguments) == 2
+    assert "holds a run of another config" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ("contestants=[{name: a, model: m}]", "contestants: people voted already"),
+        ("models={m: {engine: recorded, responses: r}}", "models: people voted already"),
+        ("evaluation.persona=coder", "evaluation.persona: people are of no archetype"),
+        ("votes.pairing=active", "votes: pairing: active and stop_at_tau are for planted voters"),
+        (
+            "population={archetypes: {a: {}}}",
+            "population: is for planted voters, and voters.kind is",
+        ),
+        ("voters.votes=nowhere.csv", "nowhere.csv: no such file"),
+    ],
+)
+def test_what_does_not_go_with_peoples_votes_is_one_line(
+    changes: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(tmp_path / "v.parquet", users=5, each=20)
+    config = config_of(tmp_path / "v.parquet", tmp_path / "people.yaml")
+    out = str(tmp_path / "out")
+    assert cli.main(["run", str(config), "--set", changes, "--out", out]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+
+
+def test_a_sweep_over_peoples_votes_is_refused_before_it_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(tmp_path / "v.parquet", users=5, each=20)
+    config = config_of(tmp_path / "v.parquet", tmp_path / "people.yaml")
+    over = ["--over", "ratings.ties=half,davidson", "--out", str(tmp_path / "out")]
+    assert cli.main(["sweep", str(config), *over]) == 2
+    assert "people's votes are as they are" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -80,7 +172,10 @@ def test_what_is_no_ranking_of_ones_own_is_called_none(
     assert folder.read_manifest()["verdict"].startswith(says)
 
 
-def test_their_rankings_are_served_by_name_and_erased(folder: RunFolder) -> None:
+def test_their_rankings_are_served_by_name_and_erased(
+    folder: RunFolder, differing: RunFolder
+) -> None:
+    (Path(str(folder.path)).parent / "v.parquet").unlink()  # the folder has all that is served
     service = LocalService(bases.of_folder(Path(str(folder.path))))
     store = service.counter.store
     begin.take_in(service.counter.base, store, unshown)
@@ -102,10 +197,45 @@ def test_their_rankings_are_served_by_name_and_erased(folder: RunFolder) -> None
     assert store.fact("version") == version + 1
     assert "17" not in store.users().name
     assert "17" not in pq.read_table(folder.people)["user_id"].to_pylist()
+    assert "17" not in pq.read_table(folder.personas)["name"].to_pylist()
+    whole = people.votes_of_run(differing)
+    kept = people.votes_of_run(folder)
+    gone = whole.user_names.index("17")
+    assert len(kept) == len(whole) - 100
+    assert gone not in kept.users
+    assert gone not in pq.read_table(folder.users / "block=0.parquet")["user_id"].to_pylist()
+
+
+def as_it_once_was(folder: RunFolder) -> Path:
+    """Makes it what `human` wrote before it was a run; returns the place of its votes."""
+    path = Path(str(folder.path))
+    for name in ("votes", "ratings/users"):
+        shutil.rmtree(path / name)
+    for name in ("config.yaml", "personas.parquet", "prompts.parquet", "findings.json"):
+        (path / name).unlink()
+    folder.calibration.unlink()
+    manifest = folder.read_manifest()
+    del manifest["config_hash"]
+    folder.write_manifest({**manifest, "kind": "human"})
+    return path.parent / "v.parquet"
+
+
+def test_what_human_wrote_before_it_was_a_run_is_shown_and_served(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = as_it_once_was(folder)
+    assert cli.main(["report", str(folder.path)]) == 0
+    assert "elo_offset" in capsys.readouterr().out
+    assert "of 24 people are said to have another one" in folder.report.read_text()
+    service = LocalService(bases.of_folder(Path(str(folder.path))))
+    begin.take_in(service.counter.base, service.counter.store, unshown)
+    assert len(service.counter.store.users().name) == 24
+    assert cli.main(["human", str(place), "--out", str(folder.path)]) == 2
+    assert "holds a comparison that is no run" in capsys.readouterr().err
 
 
 def test_votes_that_are_gone_or_changed_are_one_line(folder: RunFolder) -> None:
-    place = Path(str(folder.path)).parent / "v.parquet"
+    place = as_it_once_was(folder)
     service = LocalService(bases.of_folder(Path(str(folder.path))))
     pq.write_table(pq.read_table(place).slice(1), place)
     for _ in range(2):

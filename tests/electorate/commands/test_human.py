@@ -112,7 +112,7 @@ def test_the_folder_holds_a_runs_tables(tmp_path: Path, capsys: pytest.CaptureFi
     assert losses(tmp_path / "v.parquet", tmp_path / "again", "--ties", "rao_kupper") == first
     capsys.readouterr()
     assert cli.main(["human", str(tmp_path / "v.parquet"), "--out", str(tmp_path / "out")]) == 2
-    assert "holds files already; give an empty or new folder" in capsys.readouterr().err
+    assert "holds a run of another config" in capsys.readouterr().err
 
 
 def test_more_people_than_a_block(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_people_must_be_named_and_a_run_does_not_go_on_in_its_folder(
         )
         == 2
     )
-    assert "holds a comparison that is no run" in capsys.readouterr().err
+    assert "holds a run of another config" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -298,3 +298,38 @@ def test_the_best_checkpoint_is_kept_whoever_wrote_it(tmp_path: Path) -> None:
     assert (tmp_path / store.HEADS).read_text() == "after 2"
     with pytest.raises(ElectorateError, match=r"no checkpoint .* is whole"):
         job.keep_best(tmp_path / "checkpoint_2026-01-04_x")
+
+
+def test_an_encoder_that_learns_nothing_encodes_each_answer_once_to_the_same_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    battles = votes(heterogeneity=1.5)
+    forms = ("pooled_rm", "hybrid")
+    still = replace(PLAN, counter_rate=0.0)
+    as_others = training(battles, forms, still)
+    held = training(battles, forms, still)
+    held.network.encoder.hold_counters()
+    assert not held.network.encoder.learns
+    calls = list[int]()
+    encode = encoder.Encoder.forward
+
+    def counted(self: encoder.Encoder, answers: Sequence[texts.Answer]) -> torch.Tensor:
+        calls.append(len(answers))
+        return encode(self, answers)
+
+    expected = trained(as_others, epochs=3)
+    monkeypatch.setattr(encoder.Encoder, "forward", counted)
+    assert trained(held, epochs=3) == pytest.approx(expected, abs=1e-4)
+    assert sum(calls) == PROMPTS * CONTESTANTS
+    for form, read in as_others.reads().items():
+        assert np.allclose(read.base, held.reads()[form].base, atol=1e-3)
+
+
+def test_passes_in_an_epoch_are_steps_like_those_of_as_many_epochs() -> None:
+    """One form without users, whose steps are all that an epoch is."""
+    battles = votes(heterogeneity=1.5)
+    once = training(battles, ("pooled_rm",), replace(PLAN, epochs=8))
+    twice = training(battles, ("pooled_rm",), replace(PLAN, epochs=4, passes=2))
+    assert trained(twice, 4)["pooled_rm"] == pytest.approx(trained(once, 8)["pooled_rm"], abs=0.01)
+    losses = twice._learn()
+    assert 0.3 < losses["pooled_rm"] < 1.2  # a mean over votes, however many passes

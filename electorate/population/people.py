@@ -1,0 +1,201 @@
+"""People as the voters of a run: who they are, what they voted on, and their votes by block.
+
+Nothing is known of them but their votes, so systems are compared by held-out votes
+(electorate/evaluation/people.py) and not with true rankings.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from electorate.base.scale import Floats, Ints
+from electorate.config.run import Config
+from electorate.data import run_files
+from electorate.data.prompts import NOBODYS, PromptSet
+from electorate.data.votes import Votes
+from electorate.population.voters import BLOCK, SINCERE, PromptTruth, Users
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_log import VoteLog, column
+
+PEOPLE = "people"  # their one archetype
+JUDGE = "person"
+MOST_CHECKPOINT = 10_000
+UNKNOWN = "what people would do is known by their votes alone"
+
+
+@dataclass(frozen=True)
+class People:
+    """See `electorate.population.voters.Voters`. names: as the file has them, by id."""
+
+    config: Config
+    names: tuple[str, ...]
+    training_prompts: Ints
+
+    @property
+    def archetypes(self) -> tuple[str, ...]:
+        """See Voters."""
+        return (PEOPLE,)
+
+    @property
+    def prompt_weights(self) -> Floats:
+        """See Voters."""
+        prompts = len(self.training_prompts)
+        return np.full((1, prompts), 1 / prompts)
+
+    @property
+    def seed(self) -> int:
+        """See Voters."""
+        return self.config.seed
+
+    @property
+    def shares(self) -> Floats:
+        """See Voters."""
+        return np.ones(1)
+
+    @property
+    def size(self) -> int:
+        """See Voters."""
+        return len(self.names)
+
+    @property
+    def models(self) -> int:
+        """See Voters."""
+        return len(self.config.contestant_names)
+
+    @property
+    def blocks(self) -> int:
+        """See Voters."""
+        return -(-self.size // BLOCK)
+
+    @property
+    def newcomers(self) -> int:
+        """See Voters. Votes of people who are left out of the fits are held out instead."""
+        return 0
+
+    def labels(self, block: int) -> Ints:
+        """See Voters."""
+        return np.zeros(min(BLOCK, self.size - block * BLOCK), dtype=np.int64)
+
+    def block(self, block: int, round_: int = 0) -> Users:  # noqa: ARG002 as Voters has it
+        """See Voters."""
+        label = self.labels(block)
+        return Users(block * BLOCK + np.arange(len(label)), label, np.full(len(label), SINCERE))
+
+    def truths(
+        self,
+        users: Users,  # noqa: ARG002 as Voters has it
+        prompts: Ints,  # noqa: ARG002
+    ) -> Iterator[PromptTruth]:
+        """See Voters. Raises ValueError: there is none."""
+        raise ValueError(UNKNOWN)
+
+    def truth_prompts(self, test: Ints) -> Ints:
+        """See Voters."""
+        return test[:0]
+
+    def overall(self, users: Users) -> Floats:  # noqa: ARG002 as Voters has it
+        """See Voters. Raises ValueError: it is not known."""
+        raise ValueError(UNKNOWN)
+
+    def overall_of_all(self, users: Users) -> None:  # noqa: ARG002 as Voters has it
+        """See Voters."""
+        return
+
+
+def of_run(folder: RunFolder) -> People:
+    """The people of a run whose personas and prompts are written."""
+    config = run_files.read_config(folder)
+    table = files.read_table(folder.personas)
+    # Who was erased since has no row.
+    names = [""] * config.users
+    for user_id, name in zip(table["user_id"].to_pylist(), table["name"].to_pylist(), strict=True):
+        names[user_id] = name
+    return People(config, tuple(names), np.arange(len(run_files.read_prompts(folder))))
+
+
+def with_voters(config: Config, votes: Votes, sha256: str) -> Config:
+    """The config with what the file of votes says of models and users. One round holds them all.
+
+    Args:
+        votes: which must name their users.
+        sha256: of the file.
+    """
+    if config.people is None:
+        raise ValueError("a config whose voters are no people")
+    most = int(np.bincount(votes.users).max())
+    named = {"models": votes.models, "users": len(votes.user_names), "sha256": sha256}
+    counted = config.votes.model_copy(update={"checkpoints": (min(most, MOST_CHECKPOINT),)})
+    people = config.people.model_copy(update=named)
+    return config.model_copy(update={"voters": people, "votes": counted})
+
+
+def personas_table(votes: Votes) -> pa.Table:
+    """A row a user: user_id, name, and how many votes."""
+    cast = np.bincount(votes.users, minlength=len(votes.user_names))
+    ids = pa.array(np.arange(len(cast)), pa.int64())
+    return pa.table({"user_id": ids, "name": list(votes.user_names), "votes": cast})
+
+
+def prompt_set(votes: Votes, prompt: Ints) -> PromptSet:
+    """The prompts, all of them voted on; their texts where the votes have them.
+
+    Args:
+        prompt: (n,) of each vote, counted from 0.
+    """
+    count = int(prompt.max()) + 1
+    text = [""] * count
+    if votes.texts is not None:
+        asked = votes.texts.prompts
+        for row, own in zip(prompt.tolist(), votes.texts.prompt.tolist(), strict=True):
+            text[row] = asked[own]
+    nobodys = (NOBODYS,) * count
+    return PromptSet(nobodys, nobodys, tuple(text), ("train",) * count)
+
+
+def vote_log_rows(votes: Votes, prompt: Ints, block: int) -> pa.Table:
+    """The block's votes as columns of the vote log, user by user in the order of the file.
+
+    Args:
+        prompt: (n,) of each vote, counted from 0.
+    """
+    rows = np.flatnonzero(votes.users // BLOCK == block)
+    rows = rows[np.argsort(votes.users[rows], kind="stable")]
+    user = votes.users[rows]
+    step = np.arange(len(rows)) - np.searchsorted(user, user)
+    judge = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int8)), [JUDGE])
+    unknown = pa.nulls(len(rows), pa.float32())
+    return pa.table(
+        {
+            "user_id": pa.array(user, pa.int64()),
+            "prompt_id": pa.array(prompt[rows], pa.int32()),
+            "model_a": pa.array(votes.a[rows], pa.int16()),
+            "model_b": pa.array(votes.b[rows], pa.int16()),
+            "outcome": pa.array(votes.outcome[rows], pa.int8()),
+            "first_shown": pa.nulls(len(rows), pa.int8()),
+            "p_a": unknown,
+            "p_b": unknown,
+            "p_tie": unknown,
+            "step": pa.array(step, pa.int32()),
+            "judge": judge,
+        }
+    )
+
+
+def votes_of_run(folder: RunFolder) -> Votes:
+    """The people's votes, from the run's log."""
+    people = of_run(folder)
+    log = VoteLog(folder.votes, people.config.contestant_names)
+    table = pa.concat_tables([log.read(0, block) for block in sorted(log.blocks(0))])
+    return Votes(
+        people.config.contestant_names,
+        column(table, "model_a"),
+        column(table, "model_b"),
+        column(table, "outcome"),
+        np.ones(len(table)),
+        column(table, "user_id"),
+        column(table, "prompt_id"),
+        user_names=people.names,
+    )
