@@ -18,7 +18,7 @@ from electorate.config.run import Config
 from electorate.data import prompts as prompts_module
 from electorate.inference.completions import Call
 from electorate.inference.spending import CHARACTERS_A_TOKEN, Cost, cost, of_calls, prices_of
-from electorate.polls import cards, new_prompts, wording
+from electorate.polls import cards, new_prompts, own_templates, wording
 from electorate.polls.cards import Card
 from electorate.polls.wording import Attempt, Question
 from electorate.population.voters import BLOCK
@@ -63,6 +63,7 @@ def of_run(config: Config) -> list[Line]:
     Judgements that are stored count all the same; questions put again, as their answer could not be
     read, do not.
     """
+    config = own_templates.with_texts(config)
     judging = config.judging
     lines = list(_contestants(config, judging))
     if judging is None:
@@ -79,6 +80,7 @@ def of_run(config: Config) -> list[Line]:
 
 def of_poll(poll: Poll) -> list[Line]:
     """What the poll would ask, but for what is stored. See `of_run`."""
+    poll = own_templates.with_texts(poll)
     votes = len(poll.modes) * poll.battles * poll.personas.size
     ranked = min(poll.rankings.personas, poll.personas.size)
     battles = Battles(votes, 0, _of_checks(poll, poll), ranked)
@@ -183,7 +185,8 @@ def _questions(
     calls = list[Call]()
     for i, card in enumerate(islice(_cards(contest, judging), SAMPLED)):
         question = Question(judge.name, mode, i, texts[i % len(texts)], shown)
-        body = wording.body(question, card.text(), judge, model, contest.seed, Attempt())
+        of_card = (question, card.text(), judge, model, contest.seed, Attempt())
+        body = wording.body(*of_card, judging.templates)
         calls.append(Call("", judge.model, body))
     sampled = of_calls(calls, contest.models)[judge.model]
     each = count / len(calls)

@@ -71,5 +71,6 @@ class Panel:
         judge = self._judges[question.judge]
         model = self._models[judge.model]
         card = self.cards[question.persona].text(question.order)
-        body = wording.body(question, card, judge, model, self.seed, attempt)
+        templates = self.judging.templates
+        body = wording.body(question, card, judge, model, self.seed, attempt, templates)
         return Call(content_key({"served": model.identity(), "body": body}), judge.model, body)

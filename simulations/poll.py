@@ -27,7 +27,7 @@ from electorate.data.votes import Votes
 from electorate.evaluation import rating
 from electorate.evaluation.metrics import Standing
 from electorate.inference.asking import Asking
-from electorate.polls import battles, cards, tastes, truth, verdicts
+from electorate.polls import battles, cards, own_templates, tastes, truth, verdicts
 from electorate.polls.battles import Texts
 from electorate.polls.cards import Card
 from electorate.polls.tastes import Fitted, TasteVotes
@@ -72,6 +72,7 @@ def poll(config: Poll, out: Place, resume: bool, console: Console) -> RunFolder:
     What a judge said once is on disk and never asked again. Raises ElectorateError for whatever the
     user can put right.
     """
+    config = own_templates.with_texts(config)
     folder, _ = carry_out("poll", config, out, resume, console, _sit)
     return folder
 

@@ -17,7 +17,7 @@ from electorate.config.run import Config
 from electorate.data import features, prompts, run_files
 from electorate.data.votes import Votes
 from electorate.inference.asking import Asking
-from electorate.polls import cards
+from electorate.polls import cards, own_templates
 from electorate.population import personas, planted, voters
 from electorate.population.planted import Planted
 from electorate.population.voters import BLOCK
@@ -47,6 +47,7 @@ def run(config: Config, out: Place, resume: bool, console: Console) -> RunFolder
     """
     if config.people is not None:
         return _run_of_people(config, out, resume, console)
+    config = own_templates.with_texts(config)
     folder, anew = carry_out("run", config, out, resume, console, _stages)
     if anew:
         finished.write(folder)

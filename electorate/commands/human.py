@@ -114,7 +114,8 @@ def read(config: Config, console: Console) -> Given:
     for line in votes_module.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
     prompt = people.prompts(votes, str(path))
-    return Given(voters_module.with_voters(config, votes, files.sha256(path)), votes, prompt)
+    named = voters_module.with_voters(config, votes, files.sha256(path))
+    return Given(named, replace(votes, prompt=prompt), prompt)
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ class PeopleStudy:
         cache_dir = Path(self._config.cluster.cache_dir).expanduser()
         reader, tokenizer = encoder.of_settings(settings, cache_dir)
         # A training takes a vote that counts for less than one for nobody's.
-        plain = replace(self.votes, prompt=self.prompt, weight=np.ones(len(self.votes)))
+        plain = replace(self.votes, weight=np.ones(len(self.votes)))
         of = corpus.of_votes(plain, tokenizer, settings.max_tokens)
         fold = held_out.folds(self.prompt, FOLDS, seed=0)
         folds = rewards_held_out.Folds(of, fold, settings, reader, self._ties)

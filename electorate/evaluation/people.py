@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from electorate.base import resampling
 from electorate.base.draws import Stream, generator
@@ -32,7 +34,8 @@ NotConverged = dict[str, list[str]]  # system to why folds have the global ranki
 
 
 def prompts(votes: Votes, origin: str) -> Ints:
-    """(n,) the prompt of each vote, counted from 0.
+    """(n,) the prompt of each vote, counted from 0. Where texts were read, prompts of the same text
+    are one, whatever their ids.
 
     Raises:
         ElectorateError: the votes name no users or too few prompts. It begins with `origin`.
@@ -45,12 +48,22 @@ def prompts(votes: Votes, origin: str) -> Ints:
         raise ElectorateError(
             f"{origin}: has no column {' or '.join(USER)}; whose votes they are is what is compared"
         )
-    named, of = np.unique(votes.prompt, return_inverse=True)
+    of = votes.prompt if votes.texts is None else _connected(votes.prompt, votes.texts.prompt)
+    named, of = np.unique(of, return_inverse=True)
     if len(named) < FOLDS:
         raise ElectorateError(
             f"{origin}: {len(named)} prompts; at least {FOLDS} are needed, one a fold"
         )
     return of.astype(np.int64)
+
+
+def _connected(one: Ints, other: Ints) -> Ints:
+    """(n,) the same number for rows that are alike in either, or linked by rows that are."""
+    ones = int(one.max()) + 1
+    size = ones + int(other.max()) + 1
+    links = coo_array((np.ones(len(one)), (one, ones + other)), shape=(size, size))
+    found: Ints = connected_components(links, directed=False)[1][one].astype(np.int64)
+    return found
 
 
 def predict(

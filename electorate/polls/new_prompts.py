@@ -34,7 +34,7 @@ def calls(
                     {
                         "role": "user",
                         "content": wording.generation(
-                            card.text(), topic, difficulty, 1 + j // len(kinds)
+                            card.text(), topic, difficulty, 1 + j // len(kinds), settings.template
                         ),
                     }
                 ],

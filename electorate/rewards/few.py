@@ -22,6 +22,7 @@ from electorate.rewards.weights import Read
 PULLS = (1, 10, 100)  # times the config's lambda_reg
 STEPS = 400  # at least, however few prompts there are
 PROMPTS_PER_STEP = 8  # at most, so that few prompts make several steps
+STEPS_A_PASS = 4  # at least: a step on all votes is no better than one on a quarter of them
 STEPS_AN_EPOCH = 8  # at least: between epochs every user's posterior is worked out
 
 
@@ -129,4 +130,7 @@ def _plan(corpus: Corpus, settings: Reward) -> Plan:
 def _size(corpus: Corpus, settings: Reward) -> int:
     """Prompts a step."""
     many = len(corpus.learned) * settings.epochs >= STEPS * settings.prompts_per_step
-    return settings.prompts_per_step if many else min(settings.prompts_per_step, PROMPTS_PER_STEP)
+    if many:
+        return settings.prompts_per_step
+    at_most = -(-len(corpus.learned) // STEPS_A_PASS)
+    return min(settings.prompts_per_step, PROMPTS_PER_STEP, max(1, at_most))

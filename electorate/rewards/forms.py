@@ -140,12 +140,9 @@ def _rungs(name: str, there: Collection[str]) -> list[str]:
 
 
 def ahead(by: Floats, prompt: Ints, errors: float = ERRORS) -> bool:
-    """Whether log-likelihoods are ahead by more than so many standard errors, clustered by prompt;
-    of votes on one prompt there is none.
+    """Whether log-likelihoods are ahead by more than so many standard errors, clustered by prompt.
 
     by: (n,) of each vote; prompt: (n,) what it was on.
     """
-    if errors and len(np.unique(prompt)) < 2:
-        return False
     by_prompt = np.bincount(prompt, by - by.mean())
     return bool(by.sum() > errors * np.sqrt((by_prompt**2).sum()))

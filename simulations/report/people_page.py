@@ -2,13 +2,14 @@
 another first model than the global ranking, and the tables.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from electorate.commands import human_tables
+from electorate.commands import beliefs, human_tables
 from electorate.config.metrics import METRICS, UNSEEN
 from electorate.data import run_files
 from electorate.evaluation import findings
@@ -38,8 +39,10 @@ def write(folder: RunFolder) -> None:
     ]
     panels = [(title, rows) for title, rows in panels if rows]
     figure = plots.svg(plots.learning_curves(panels, len(panels))) if panels else None
+    manifest = folder.read_manifest()
     content = {
-        "manifest": folder.read_manifest(),
+        "manifest": manifest,
+        "checks": beliefs.read(Path(manifest["votes"]).parent),
         "curve": figure,
         "systems": _systems(folder, gains),
         "metrics": [METRICS[name].label for name in SHOWN],

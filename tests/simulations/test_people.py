@@ -65,7 +65,7 @@ def test_the_report_answers_first_and_says_for_whom(
 ) -> None:
     report = differing.report.read_text()
     verdict = differing.read_manifest()["verdict"]
-    assert report.index(verdict[:60]) < report.index("A new user, from vote to vote")
+    assert report.index(verdict[:60]) < report.index("From how many votes on")
     assert "of 24 people are said to have another one" in report
     assert report.count("<svg") == 2  # the learning curve, and calibration
     differing.report.unlink()
@@ -280,4 +280,4 @@ def test_few_people_have_no_curve_and_are_told_so(
     assert cli.main(["human", str(tmp_path / "v.parquet"), "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "no learning curve: 3 users; at least 5 are needed" in printed
-    assert "A new user, from vote to vote" not in (tmp_path / "out" / "report.html").read_text()
+    assert "From how many votes on" not in (tmp_path / "out" / "report.html").read_text()

@@ -90,6 +90,24 @@ def test_folds_share_no_prompt_and_every_vote_is_held_out_once() -> None:
     assert not np.array_equal(fold, held_out.folds(prompt, 5, seed=3))
 
 
+def test_prompts_of_the_same_text_are_one_whatever_their_ids(tmp_path: Path) -> None:
+    columns = {
+        "user_id": ["u"] * 9,
+        "model_a": ["x"] * 9,
+        "model_b": ["y"] * 9,
+        "winner": ["tie"] * 9,
+        "prompt_id": [0, 1, 2, 2, 3, 4, 5, 6, 7],
+        "prompt": ["s", "s", "t", "u", "u", "v", "w", "z", "z"],
+        "response_a": ["a"] * 9,
+        "response_b": ["b"] * 9,
+    }
+    pq.write_table(pa.table(columns), tmp_path / "v.parquet")
+    by_text, _ = read(tmp_path / "v.parquet", texts=True)
+    assert people.prompts(by_text, "votes").tolist() == [0, 0, 1, 1, 1, 2, 3, 4, 4]
+    by_id, _ = read(tmp_path / "v.parquet")
+    assert people.prompts(by_id, "votes").tolist() == [0, 1, 2, 2, 3, 4, 5, 6, 7]
+
+
 def test_the_folder_holds_a_runs_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made(tmp_path / "v.parquet", users=8, each=40)
     first = losses(tmp_path / "v.parquet", tmp_path / "out", "--ties", "rao_kupper")
