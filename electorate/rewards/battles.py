@@ -87,14 +87,12 @@ class Battles(Columns):
         order = np.argsort(self.prompt, kind="stable")
         return order, np.append(np.searchsorted(self.prompt[order], self.prompts), len(order))
 
-    def split(self, seed: int, prompts: Ints | None = None, least: int = 1) -> tuple[Ints, Ints]:
+    def split(self, seed: int, prompts: Ints | None = None) -> tuple[Ints, Ints]:
         """Prompts with votes to learn from and prompts held out, at least one of each where
         there are two.
 
-        Args:
-            prompts: all that may ever have votes, so that more votes move none from one side to
-                the other; None: those that have.
-            least: prompts to hold out at least, where they are at most a third of all.
+        prompts: all that may ever have votes, so that more votes move none from one side to the
+        other; None: those that have.
         """
         shuffled = generator(seed, Stream.HELD_OUT_PROMPTS).permutation(
             self.prompts if prompts is None else prompts
@@ -102,6 +100,5 @@ class Battles(Columns):
         there = np.isin(shuffled, self.prompts)
         held_out = int(np.count_nonzero(there[: len(shuffled) // HELD_OUT]))
         shuffled = shuffled[there]
-        wanted = max(1, held_out, min(least, len(shuffled) // 3))
-        held_out = min(wanted, len(shuffled) - 1)
+        held_out = min(max(1, held_out), len(shuffled) - 1)
         return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])

@@ -22,8 +22,6 @@ from electorate.rewards.texts import Answer
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
 
-FEWEST_HELD_OUT = 3  # prompts, so that what differs from one to the next is seen
-
 
 @dataclass(frozen=True)
 class Texted:
@@ -41,8 +39,7 @@ class Texted:
         """To learn from these votes alone."""
         known = self.battles.take(votes)
         known = known.take(np.argsort(known.user, kind="stable"))
-        split = known.split(0, least=FEWEST_HELD_OUT)
-        return Corpus(self.answers, self.prompt, self.model, known, *split)
+        return Corpus(self.answers, self.prompt, self.model, known, *known.split(0))
 
 
 @dataclass(frozen=True)

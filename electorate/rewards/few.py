@@ -15,7 +15,7 @@ from electorate.ratings.ties import MODELS
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.encoder import Encoder
 from electorate.rewards.forms import Form, own_say, pulled, pulled_best
-from electorate.rewards.network import Network
+from electorate.rewards.network import Network, seeded
 from electorate.rewards.training import Plan, Training, standardise
 from electorate.rewards.weights import Read
 
@@ -63,9 +63,8 @@ def learn(
     all_forms = pulled(forms, PULLS)
 
     def training(of: Encoder, learned: Corpus, names: Iterable[str]) -> Training:
-        network = Network(
-            of, {name: all_forms[name] for name in names}, 1, models, settings.rank, ties
-        )
+        chosen = {name: all_forms[name] for name in names}
+        network = seeded(0, of, chosen, 1, models, settings.rank, ties)
         if settings.counter_rate == 0:
             of.hold_counters()
         network.to("cuda" if settings.accelerator == "gpu" else "cpu")

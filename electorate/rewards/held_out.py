@@ -20,9 +20,9 @@ from electorate.rewards import few
 from electorate.rewards.battles import Battles
 from electorate.rewards.corpus import Texted
 from electorate.rewards.encoder import Encoder
-from electorate.rewards.forms import FORMS, ahead
+from electorate.rewards.forms import FORMS
 from electorate.rewards.odds import predicted
-from electorate.rewards.ratings_beside import ADDING, ERRORS
+from electorate.rewards.ratings_beside import ADDING
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # People's files name no archetypes, so there are no segments.
@@ -58,8 +58,7 @@ class Folds:
 def falling_back(said: Mapping[str, Floats], system_a: Floats, of: Battles, fold: Ints) -> None:
     """Have forms of ADDING that predict votes no better than System A does give its odds.
 
-    What a fold gets is chosen by the votes of the other folds: a form has to be ahead there by
-    ERRORS standard errors of the difference, clustered by prompt.
+    What a fold gets is chosen by the votes of the other folds, by the better log-likelihood.
 
     Args:
         said: form to (n, 3) probabilities of the votes, in which odds are replaced.
@@ -70,9 +69,9 @@ def falling_back(said: Mapping[str, Floats], system_a: Floats, of: Battles, fold
     for form in ADDING:
         gain = np.log(said[form][at_outcome]) - np.log(system_a[at_outcome])
         for held_out in np.unique(fold):
-            others = fold != held_out
-            if not ahead(gain[others], of.prompt[others], ERRORS):
-                said[form][~others] = system_a[~others]
+            here = fold == held_out
+            if gain[~here].sum() <= 0:
+                said[form][here] = system_a[here]
 
 
 def predict(

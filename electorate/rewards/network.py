@@ -1,7 +1,7 @@
 """One encoder and every form's heads on it: all forms learn from the same reading of an answer."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -271,3 +271,13 @@ class Network(nn.Module):
 
 def _array(values: Tensor) -> Floats:
     return values.detach().cpu().numpy().astype(np.float64)
+
+
+def seeded(seed: int, *arguments: Any) -> Network:
+    """A network whose first values hang on the seed alone, whatever was drawn in this process.
+
+    arguments: of Network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Network(*arguments)

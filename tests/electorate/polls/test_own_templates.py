@@ -13,10 +13,10 @@ from electorate.config.modes import MODES, RANKING
 from electorate.config.run import Config
 from electorate.polls import own_templates
 from tests.conftest import in_process
-from tests.simulations.judging_server import JudgingServer
+from tests.simulations.judging_server import Handler, JudgingServer
 from tests.simulations.test_model_voters import CODERS, model_voters, write_config
 
-VERDICT = "I am $card. I asked: $prompt\n$rule\nOne: $a\nTwo: $b\nMine is"
+VERDICT = "I am $card. I asked: $prompt\n$rule\nAnswer A:\n$a\n\nAnswer B:\n$b\n\nMine is"
 
 
 def run_config(folder: Path, **changes: Any) -> Config:
@@ -93,13 +93,13 @@ def test_judges_are_asked_what_the_file_says(
 ) -> None:
     server = JudgingServer(others=CODERS)
     asked = list[str]()
-    key = server.key
+    key = Handler.key
 
-    def noting(body: dict[str, Any]) -> str:
+    def noting(self: Handler, body: dict[str, Any]) -> str:
         asked.append(body["messages"][0]["content"])
-        return key(body)
+        return key(self, body)
 
-    monkeypatch.setattr(server, "key", noting)
+    monkeypatch.setattr(Handler, "key", noting)
     (tmp_path / "verdict.txt").write_text(VERDICT)
     content = yaml.safe_load(write_config(tmp_path, server.url).read_text())
     del content["voters"], content["votes"], content["evaluation"]
