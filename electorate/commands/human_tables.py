@@ -20,6 +20,7 @@ from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 
 SYSTEM_A = "elo_offset"
+BY_TEXT = "hybrid"  # a system that reads the answers
 LOG_LOSS = (UNSEEN, "log_loss")
 PAIR_ACCURACY = (UNSEEN, "pair_accuracy")
 Row = dict[str, Any]
@@ -43,7 +44,7 @@ def show(folder: RunFolder, console: Console) -> None:
     for line in (*findings_lines(folder), *_places(folder)):
         console.print(line, highlight=False, soft_wrap=True)
     steps = [f"electorate serve {folder.path}    (these rankings over HTTP by name, and a page)"]
-    if not folder.rewards.exists():
+    if BY_TEXT not in whole.estimates:
         text = f"human {manifest['votes']} --reward configs/people.yaml --out {folder.path}-text"
         steps.append(f"electorate {text}    (does reading the answers help?)")
     next_step.tell(console, *steps)

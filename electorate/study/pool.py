@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from electorate.base.scale import Ints
-from electorate.inference.asking import Asker, InProcessAsker
 from electorate.population import voters
 from electorate.population.tally import Tally
 from electorate.population.voters import Voters
@@ -14,6 +13,9 @@ from electorate.ratings.ties import MODELS
 from electorate.storage.run_folder import RunFolder
 from electorate.study.cohort import Cohort
 
+if TYPE_CHECKING:
+    from electorate.inference.asking import Asker
+
 VOTING = ("judge", "record")  # methods of Cohort that return a block's votes counted
 Work = tuple[Any, ...]  # the leading arguments of a method of Cohort, for one block
 
@@ -21,7 +23,10 @@ Work = tuple[Any, ...]  # the leading arguments of a method of Cohort, for one b
 class Pool(Protocol):
     """Cohorts that can each do any block of a study, and the ranking that counts their votes."""
 
-    askers: Sequence[Asker]
+    @property
+    def askers(self) -> "Sequence[Asker]":
+        """What asks models."""
+        ...
 
     def run(self, method: str, work: Sequence[Work], *shared: object) -> Iterator[tuple[int, Any]]:
         """Call a method of `electorate.study.cohort.Cohort` once for each piece of work.
@@ -81,9 +86,15 @@ class InProcessPool:
     """The work of a small study, done in this process."""
 
     def __init__(self, folder: RunFolder) -> None:
-        self.askers: Sequence[Asker] = [InProcessAsker()]
         self._folder = folder
         self._counted = Counted(folder)
+
+    @cached_property
+    def askers(self) -> "Sequence[Asker]":
+        """See Pool. Made when first asked for, as HTTP clients are no part of the base install."""
+        from electorate.inference.asking import InProcessAsker
+
+        return [InProcessAsker()]
 
     @cached_property
     def _cohort(self) -> Cohort:

@@ -55,7 +55,7 @@ def write(folder: RunFolder) -> None:
         "findings": human_tables.findings_lines(folder),
         "calibration": _calibration(folder),
         "folder": folder.path,
-        "by_text": folder.rewards.exists(),
+        "by_text": human_tables.BY_TEXT in human_tables.compared(folder)[0].estimates,
     }
     files.write_text(folder.report, ENVIRONMENT.get_template("people.html").render(content))
 

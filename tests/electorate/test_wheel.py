@@ -12,6 +12,7 @@ import pytest
 from electorate.base import checkout
 from electorate.base.errors import ElectorateError
 from tests.conftest import ROOT
+from tests.electorate.commands.test_human import made
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LIGHT = {"numba", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "rich", "scipy"}
@@ -50,7 +51,7 @@ import sys
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        heavy = {{"ray", "torch", "transformers", "matplotlib", "jinja2", "httpx"}}
+        heavy = {{"ray", "torch", "transformers", "matplotlib", "jinja2", "httpx", "aiohttp"}}
         if name.split(".")[0] in heavy:
             raise ImportError(name + " is not in the base install")
 
@@ -71,6 +72,10 @@ sys.exit(main(sys.argv[1:]))
     rated = run("rate", "votes.csv")
     assert rated.returncode == 0, rated.stderr
     assert "9 votes, 3 models" in rated.stdout
+    made(tmp_path / "people.parquet", users=5, each=8)
+    compared = run("human", "people.parquet", "--out", "people")
+    assert compared.returncode == 0, compared.stderr
+    assert "40 votes of 5 people" in compared.stdout
     imported = run("import", "jsonl", "nowhere.jsonl", "--out", "out")
     assert imported.returncode == 2
     assert "nowhere.jsonl" in imported.stderr
