@@ -223,7 +223,7 @@ def comparison(random: np.random.Generator) -> Inside:
     )
     scores = Scores({(UNSEEN, "regret"): value}, np.ones((users, 15, 3)))
     boot = Bootstrap(int(random.integers(2**31)), users, prompts, 300, 0.95)
-    estimate = boot.estimates({"s": scores}, np.arange(users))["s"][UNSEEN, "regret"]
+    estimate = boot.of({"s": scores}, np.arange(users)).estimates()["s"][UNSEEN, "regret"]
     own = STRENGTH + 0.5 * random.normal(size=(users, M))
     rows = orders_table(
         [str(m) for m in range(M)], STRENGTH, own, own, {"all": np.arange(users)}, 0.95

@@ -121,12 +121,12 @@ class _Tables:
         self.boards += _leaderboard_rows(self._voters, votes, rated.fits)
         for users, segment, rows in self._groups:
             where = {"users": users, "segment": segment, "votes_per_user": votes}
-            estimates = self._bootstrap.estimates(scores, rows)
-            self.metrics += metric_rows(estimates, where, versions)
+            resampled = self._bootstrap.of(scores, rows)
+            self.metrics += metric_rows(resampled.estimates(), where, versions)
             # What each system has to beat, on everyone.
             beaten = baselines(tuple(scores)) if segment == EVERYONE else BASELINES
             for baseline in [system for system in beaten if system in scores]:
-                gains = self._bootstrap.gains(scores, baseline, rows)
+                gains = resampled.gains(baseline)
                 self.gains += metric_rows(gains, where | {"baseline": baseline}, versions)
 
 

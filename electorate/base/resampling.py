@@ -11,6 +11,13 @@ def times(random: np.random.Generator, n: int, resamples: int) -> Ints:
     return drawn
 
 
+def intervals(replicates: Floats, confidence: float) -> Floats:
+    """(2, n) the percentile intervals of n statistics' replicates (n, resamples)."""
+    tails = [50 * (1 - confidence), 50 * (1 + confidence)]
+    ends: Floats = np.percentile(replicates, tails, axis=1)
+    return ends
+
+
 def interval(replicates: Floats, confidence: float) -> tuple[float, float]:
     """The percentile interval of a statistic's replicates; NaN if one of them is."""
     tails = [50 * (1 - confidence), 50 * (1 + confidence)]

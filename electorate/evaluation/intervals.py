@@ -26,6 +26,45 @@ class Estimate:
 Key = tuple[str, str]  # prompts, metric
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """Systems' metrics over some users: on the data (first) and on every resample.
+
+    Attributes:
+        replicates: system to (prompts, metric) to (1 + resamples,).
+        users: how many.
+        confidence: of intervals.
+    """
+
+    replicates: Mapping[str, Mapping[Key, Floats]]
+    users: int
+    confidence: float
+
+    def estimates(self) -> dict[str, dict[Key, Estimate]]:
+        """System to (prompts, metric) to its mean."""
+        return {system: self._summarise(own) for system, own in self.replicates.items()}
+
+    def gains(self, baseline: str) -> dict[str, dict[Key, Estimate]]:
+        """Each other system minus the baseline, resample by resample."""
+        base = self.replicates[baseline]
+        return {
+            system: self._summarise({key: values - base[key] for key, values in own.items()})
+            for system, own in self.replicates.items()
+            if system != baseline
+        }
+
+    def _summarise(self, replicates: Mapping[Key, Floats]) -> dict[Key, Estimate]:
+        values = np.array(list(replicates.values()))
+        # One user's values do not tell how users vary.
+        ends = np.full((2, len(values)), np.nan)
+        if self.users > 1:
+            ends = resampling.intervals(values[:, 1:], self.confidence)
+        return {
+            key: Estimate(float(value), float(low), float(high), self.users)
+            for key, value, low, high in zip(replicates, values[:, 0], *ends, strict=True)
+        }
+
+
 class Bootstrap:
     """Resamples of users and of prompts, drawn once from the seed (the pigeonhole bootstrap,
     Owen 2007).
@@ -39,55 +78,38 @@ class Bootstrap:
         self._prompts = resampling.times(random, prompts, resamples).astype(float)
         self._confidence = confidence
 
-    def estimates(self, scores: Mapping[str, Scores], rows: Ints) -> dict[str, dict[Key, Estimate]]:
-        """System to (prompts, metric) to its mean over these users."""
-        return {
-            system: self._summarise(self._replicates(s, rows), len(rows))
-            for system, s in scores.items()
-        }
-
-    def gains(
-        self, scores: Mapping[str, Scores], baseline: str, rows: Ints
-    ) -> dict[str, dict[Key, Estimate]]:
-        """Each other system minus the baseline, resample by resample."""
-        base = self._replicates(scores[baseline], rows)
-        others = {
-            system: self._replicates(s, rows) for system, s in scores.items() if system != baseline
-        }
-        return {
-            system: self._summarise(
-                {key: values - base[key] for key, values in replicates.items()}, len(rows)
-            )
-            for system, replicates in others.items()
-        }
-
-    def _replicates(self, scores: Scores, rows: Ints) -> dict[Key, Floats]:
-        """Per metric, its value on the data (first) and on every resample."""
+    def of(self, scores: Mapping[str, Scores], rows: Ints) -> Resampled:
+        """The systems' metrics over these users."""
         users = np.vstack([np.ones(len(rows)), self._users[:, rows]])
         total = users.sum(axis=1)
         # Resamples of everybody in which none of these users is say nothing of them.
         there = total > 0
-        users = users[there]
-        replicates = {}
-        for key, values in scores.values.items():
-            by_prompt = users @ values[rows] / total[there, None]
-            replicates[key] = (
-                self._over_prompts(by_prompt, there) if key[0] == UNSEEN else by_prompt[:, 0]
-            )
-        bins = np.tensordot(users, scores.calibration[rows], axes=1)
-        return replicates | {(UNSEEN, "ece"): expected_calibration_error(bins)}
+        users = users[there] / total[there, None]
+        prompts = np.vstack([np.ones(self._prompts.shape[1]), self._prompts])[there]
+        prompts /= prompts.sum(axis=1, keepdims=True)
+        replicates = {
+            system: _replicates(own, rows, users, prompts) for system, own in scores.items()
+        }
+        return Resampled(replicates, len(rows), self._confidence)
 
-    def _over_prompts(self, by_prompt: Floats, there: Ints) -> Floats:
-        prompts = np.vstack([np.ones(by_prompt.shape[1]), self._prompts])[there]
-        mean: Floats = (by_prompt * prompts).sum(axis=1) / prompts.sum(axis=1)
-        return mean
 
-    def _summarise(self, replicates: Mapping[Key, Floats], users: int) -> dict[Key, Estimate]:
-        estimates = {}
-        for key, values in replicates.items():
-            # One user's values do not tell how users vary.
-            ends = (np.nan, np.nan)
-            if users > 1:
-                ends = resampling.interval(values[1:], self._confidence)
-            estimates[key] = Estimate(float(values[0]), *ends, users)
-        return estimates
+def _replicates(scores: Scores, rows: Ints, users: Floats, prompts: Floats) -> dict[Key, Floats]:
+    """(prompts, metric) to its value by each row of weights.
+
+    Every metric is a sum over users first, so that one product of matrices serves them all.
+
+    Args:
+        users: (resamples, users) weights, rows summing to 1.
+        prompts: (resamples, prompts), the same.
+    """
+    count = len(rows)
+    parts = [values[rows] for values in scores.values.values()]
+    parts.append(scores.calibration[rows].reshape(count, -1))
+    widths = np.cumsum([part.shape[1] for part in parts])
+    *by_metric, bins = np.split(users @ np.concatenate(parts, axis=1), widths[:-1], axis=1)
+    replicates = {
+        key: (own * prompts).sum(axis=1) if key[0] == UNSEEN else own[:, 0]
+        for key, own in zip(scores.values, by_metric, strict=True)
+    }
+    calibration = bins.reshape(len(bins), *scores.calibration.shape[1:])
+    return replicates | {(UNSEEN, "ece"): expected_calibration_error(calibration)}

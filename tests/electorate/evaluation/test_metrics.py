@@ -93,13 +93,13 @@ def test_gains_are_paired_and_intervals_cover_the_mean() -> None:
     both = {"global_bt": scores(base), "elo_offset": scores(base + 0.02)}
     bootstrap = Bootstrap(seed=0, users=400, prompts=4, resamples=300, confidence=0.95)
     rows = np.arange(400)
-    gain = bootstrap.gains(both, "global_bt", rows)["elo_offset"][OVERALL, "kendall_tau"]
+    gain = bootstrap.of(both, rows).gains("global_bt")["elo_offset"][OVERALL, "kendall_tau"]
     assert (gain.value, gain.ci_low, gain.ci_high) == pytest.approx((0.02, 0.02, 0.02))
-    own = bootstrap.estimates(both, rows)["global_bt"][OVERALL, "kendall_tau"]
+    own = bootstrap.of(both, rows).estimates()["global_bt"][OVERALL, "kendall_tau"]
     half = 1.96 * base.std() / 20
     assert (own.ci_high - own.ci_low) / 2 == pytest.approx(half, rel=0.2)
     assert own.ci_low < own.value < own.ci_high
-    few = bootstrap.estimates(both, rows[:7])["global_bt"][UNSEEN, "kendall_tau"]
+    few = bootstrap.of(both, rows[:7]).estimates()["global_bt"][UNSEEN, "kendall_tau"]
     assert few.users == 7
     assert few.value == pytest.approx(base[:7].mean())
 
@@ -109,7 +109,7 @@ def test_a_segment_that_resamples_miss_is_judged_by_those_that_hold_it() -> None
     base = RANDOM.normal(0.5, 0.01, (400, 1))
     bootstrap = Bootstrap(seed=0, users=400, prompts=4, resamples=300, confidence=0.95)
     for key in ((OVERALL, "kendall_tau"), (UNSEEN, "kendall_tau"), (UNSEEN, "ece")):
-        few = bootstrap.estimates({"a": scores(base)}, np.array([3, 5]))["a"][key]
+        few = bootstrap.of({"a": scores(base)}, np.array([3, 5])).estimates()["a"][key]
         assert np.isfinite([few.ci_low, few.ci_high]).all()
         if key[1] == "kendall_tau":
             assert few.ci_low > 0.4
@@ -118,6 +118,6 @@ def test_a_segment_that_resamples_miss_is_judged_by_those_that_hold_it() -> None
 def test_one_user_has_a_value_and_no_interval() -> None:
     bootstrap = Bootstrap(seed=0, users=4, prompts=4, resamples=60, confidence=0.95)
     both = {"global_bt": scores(np.full((4, 1), 0.5)), "a": scores(np.full((4, 1), 0.7))}
-    one = bootstrap.gains(both, "global_bt", np.array([2]))["a"][OVERALL, "kendall_tau"]
+    one = bootstrap.of(both, np.array([2])).gains("global_bt")["a"][OVERALL, "kendall_tau"]
     assert one.value == pytest.approx(0.2)
     assert np.isnan([one.ci_low, one.ci_high]).all()
