@@ -259,19 +259,16 @@ class Follower:
         """See Service: what every node's agent has gathered of this project's metrics."""
         found = dict.fromkeys(list[str]())
         async with httpx.AsyncClient(timeout=2.0) as client:
-            for node in ray.nodes():
-                if node["Alive"]:
-                    try:
-                        text = (
-                            await client.get(
-                                f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
-                            )
-                        ).text
-                    except httpx.HTTPError:
-                        continue
-                    found |= dict.fromkeys(
-                        line
-                        for line in text.splitlines()
-                        if any(prefix in line.split("{")[0] for prefix in PREFIXES)
-                    )
+            for node in [node for node in ray.nodes() if node["Alive"]]:
+                address = f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}"
+                try:
+                    text = (await client.get(f"http://{address}/metrics")).text
+                except httpx.HTTPError:
+                    continue
+                found |= dict.fromkeys(line for line in text.splitlines() if _is_ours(line))
         return "\n".join([*found, ""])
+
+
+def _is_ours(line: str) -> bool:
+    """Whether a line of Prometheus's text is about a metric of this project."""
+    return any(prefix in line.split("{", maxsplit=1)[0] for prefix in PREFIXES)

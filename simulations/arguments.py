@@ -232,6 +232,12 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="go on with an unfinished run in that folder; nothing done is done again",
     )
     _add_dry_run(run)
+    _add_short(run)
+    _add_classic(run)
+
+
+def _add_short(run: argparse.ArgumentParser) -> None:
+    """What is short for a setting."""
     run.add_argument("--seed", type=int, metavar="N", help="short for --set seed=N")
     run.add_argument(
         "--cohorts",
@@ -239,7 +245,6 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="N",
         help="short for --set cluster.cohorts=N; changes speed, never a result",
     )
-    _add_classic(run)
     run.add_argument(
         "--address",
         metavar="ADDRESS",

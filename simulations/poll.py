@@ -3,7 +3,6 @@ can be believed.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -12,39 +11,31 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import yaml
 from rich.console import Console
 
 from electorate.base.errors import ElectorateError
-from electorate.base.scale import Floats
 from electorate.commands import beliefs
 from electorate.commands.stages import UnderWay, carry_out
 from electorate.config.judging import MOST_RANKED, Poll
-from electorate.data import features, prompts
+from electorate.data import prompts
 from electorate.data import votes as votes_module
 from electorate.data.prompts import PromptSet
 from electorate.data.votes import Votes
-from electorate.evaluation import rating
-from electorate.evaluation.metrics import Standing
 from electorate.inference.asking import Asking
-from electorate.polls import battles, cards, own_templates, tastes, truth, verdicts
+from electorate.polls import battles, cards, own_templates
 from electorate.polls.battles import Texts
 from electorate.polls.cards import Card
-from electorate.polls.tastes import Fitted, TasteVotes
-from electorate.polls.validity import Check
-from electorate.ratings import leaderboard
+from electorate.polls.tastes import Fitted
 from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.response_cache import ResponseCache
 from electorate.storage.run_folder import RunFolder
-from simulations import backends, polling, written_prompts
+from simulations import backends, poll_tables, polling, written_prompts
 from simulations.answers import Answers
 from simulations.engines import Engines
 from simulations.panel import Panel
-from simulations.polling import Material, Polled, Ranked
+from simulations.polling import Material, Polled
 from simulations.report import poll_page
-
-FEWEST_TASTE_VOTES = 60
 
 
 @dataclass
@@ -107,6 +98,32 @@ def _sit(way: UnderWay[Poll]) -> None:
 def _stages(this: Sitting, personas: Sequence[Card], people: Votes | None) -> None:
     config = this.poll
     panel = Panel(config, config, personas, this.asking)
+    prompt_set, texts = _asked(this, personas)
+    usable = np.flatnonzero(np.isin(prompt_set.split, prompts.SPLITS))
+    names = config.contestant_names
+    material = Material(personas, texts, usable, prompt_set.ids("test"), names)
+    polled = _vote(this, panel, material)
+    with this.way.stage("checks"):
+        checks = polling.checks_of_votes(polled, material)
+        checks += polling.checks_by_repeats(panel, material, polled)
+        checks += polling.checks_by_pleas(panel, material, polled)
+        checks += [] if people is None else polling.checks_by_people(panel, material, people)
+    with this.way.stage("rankings"):
+        ranked = polling.rankings(panel, material) if len(names) <= MOST_RANKED else []
+    board = poll_tables.write_leaderboard(this.folder)
+    rating_of = {row["model"]: row["rating"] for row in board}
+    strength = np.array([rating_of.get(name, np.nan) for name in names])
+    checks += poll_tables.write_rankings(this.folder, ranked, material, strength)
+    fitted = poll_tables.write_tastes(this.folder, polled, material, prompt_set)
+    rows = pa.Table.from_pylist([asdict(check) for check in checks], schema=beliefs.VALIDITY)
+    files.write_table(this.folder.path / beliefs.NAME, rows)
+    _write_summary(this, panel, fitted)
+    poll_page.write(this.folder)
+
+
+def _asked(this: Sitting, personas: Sequence[Card]) -> tuple[PromptSet, Texts]:
+    """The prompts, which personas may write, and every contestant's answers."""
+    config = this.poll
     with this.way.stage("prompts") as counts:
         prompt_set = (
             prompts.select(config)
@@ -117,34 +134,33 @@ def _stages(this: Sitting, personas: Sequence[Card], people: Votes | None) -> No
         )
         counts["prompts"] = len(prompt_set)
     with this.way.stage("answers") as counts:
-        prompt_set, texts = _answers(this, prompt_set, counts)
-    usable = np.flatnonzero(np.isin(prompt_set.split, prompts.SPLITS))
-    names = config.contestant_names
-    material = Material(personas, texts, usable, prompt_set.ids("test"), names)
+        return _answers(this, prompt_set, counts)
+
+
+def _vote(this: Sitting, panel: Panel, material: Material) -> Polled:
+    """Have battles judged.
+
+    Raises:
+        ElectorateError: none of them got a vote.
+    """
+    config = this.poll
     with this.way.stage("votes") as counts:
-        fought = battles.drawn(len(personas), usable, len(names), config.battles, config.seed)
+        personas = len(material.cards)
+        models = len(material.contestants)
+        fought = battles.drawn(personas, material.prompts, models, config.battles, config.seed)
         polled = polling.votes(panel, material, fought, config.modes)
-        table = _write_votes(this, polled, material)
-        counts |= {"battles": len(polled.battles), "votes": table.num_rows}
-        if not table.num_rows:
+        judge = " + ".join(one.name for one in config.judges)
+        votes = poll_tables.write_votes(this.folder, polled, material, judge)
+        poll_tables.write_judgements(this.folder, polled, material)
+        counts |= {"battles": len(polled.battles), "votes": votes}
+        if not votes:
             raise ElectorateError(f"judges: no battle got a vote; why: {_kinds(panel)}")
-    with this.way.stage("checks"):
-        checks = polling.checks_of_votes(polled, material)
-        checks += polling.checks_by_repeats(panel, material, polled)
-        checks += polling.checks_by_pleas(panel, material, polled)
-        checks += [] if people is None else polling.checks_by_people(panel, material, people)
-    with this.way.stage("rankings"):
-        ranked = polling.rankings(panel, material) if len(names) <= MOST_RANKED else []
-    board = _write_leaderboard(this)
-    strength = np.array(
-        [{row["model"]: row["rating"] for row in board}.get(name, np.nan) for name in names]
-    )
-    checks += _write_rankings(this, ranked, material, strength)
-    fitted = _fit_tastes(this, polled, material, prompt_set)
-    files.write_table(
-        this.folder.path / beliefs.NAME,
-        pa.Table.from_pylist([asdict(check) for check in checks], schema=beliefs.VALIDITY),
-    )
+    return polled
+
+
+def _write_summary(this: Sitting, panel: Panel, fitted: Fitted | None) -> None:
+    """What was asked, and what could not be read."""
+    config = this.poll
     summary = {
         "asked": this.asking.asked,
         "sent_again": dict(this.asking.sent_again),
@@ -152,10 +168,9 @@ def _stages(this: Sitting, personas: Sequence[Card], people: Votes | None) -> No
         "lost": dict(panel.lost),
         "tastes": None if fitted is None else fitted.verdict(),
         "self_judged": config.self_judged(config),
-        "ranked": len(names) <= MOST_RANKED,
+        "ranked": len(config.contestant_names) <= MOST_RANKED,
     }
     files.write_text(this.folder.summary, json.dumps(summary, indent=2) + "\n")
-    poll_page.write(this.folder)
 
 
 def _kinds(panel: Panel) -> str:
@@ -180,134 +195,3 @@ def _answers(
     return kept, Texts(
         prompt_set.text, [said[i * models : (i + 1) * models] for i in range(len(prompt_set))]
     )
-
-
-def _write_votes(this: Sitting, polled: Polled, material: Material) -> pa.Table:
-    """votes.parquet, as `rate`, `human` and `predict` read it, and judgements.parquet, each
-    judge's own in both orders.
-    """
-    table = verdicts.votes(polled.battles, polled.odds, polled.both_bad, material.contestants)
-    persona = table["persona"].to_pylist()
-    prompt = table["prompt_id"].to_pylist()
-    place = {name: i for i, name in enumerate(material.contestants)}
-    texts = {
-        "user_id": [material.cards[i].persona for i in persona],
-        "archetype": [material.cards[i].segment for i in persona],
-        "judge": [" + ".join(judge.name for judge in this.poll.judges)] * len(persona),
-        "prompt": [material.texts.prompts[i] for i in prompt],
-        "response_a": [
-            material.texts.answers[i][place[m]]
-            for i, m in zip(prompt, table["model_a"].to_pylist(), strict=True)
-        ],
-        "response_b": [
-            material.texts.answers[i][place[m]]
-            for i, m in zip(prompt, table["model_b"].to_pylist(), strict=True)
-        ],
-    }
-    table = pa.table(
-        {**{name: table[name] for name in table.column_names if name != "persona"}, **texts}
-    )
-    files.write_table(this.folder.path / "votes.parquet", table)
-    parts = []
-    for name, judged in polled.judged.items():
-        columns: dict[str, Any] = {
-            "judge": [name] * len(polled.battles),
-            "user_id": [material.cards[i].persona for i in polled.battles.persona],
-        }
-        columns |= {
-            "prompt_id": polled.battles.prompt,
-            "model_a": [material.contestants[i] for i in polled.battles.a],
-        }
-        columns |= {"model_b": [material.contestants[i] for i in polled.battles.b]}
-        for order, odds in (("a_first", judged.forward), ("b_first", judged.backward)):
-            columns |= {
-                f"{order}_{what}": pa.array(np.exp(odds[:, i]), from_pandas=True)
-                for i, what in enumerate(("a", "b", "tie"))
-            }
-        parts.append(pa.table(columns))
-    files.write_table(this.folder.path / "judgements.parquet", pa.concat_tables(parts))
-    return table
-
-
-def _write_leaderboard(this: Sitting) -> list[dict[str, Any]]:
-    with files.local(this.folder.path / "votes.parquet") as path:
-        votes, _ = votes_module.read(path)
-    rated = rating.fit(votes, rating.Options())
-    rows = leaderboard.rows(votes.models, rated.fit, rating.CONFIDENCE, 0.0, rated.draws)
-    rows = [rows[i] for i in Standing(np.array([row["rating"] for row in rows])).order]
-    files.write_table(this.folder.leaderboard, pa.Table.from_pylist(rows))
-    return rows
-
-
-def _write_rankings(
-    this: Sitting, ranked: Sequence[Ranked], material: Material, strength: Floats
-) -> list[Check]:
-    tables = []
-    checks = list[Check]()
-    for one in ranked:
-        personas = [material.cards[i].persona for i in one.persona]
-        tables.append(
-            truth.table(
-                one.judge, personas, one.prompt, material.contestants, one.listwise, one.round_robin
-            )
-        )
-        checks += truth.agreement(one.judge, one.listwise, one.round_robin, strength, one.persona)
-    if tables:
-        files.write_table(this.folder.path / "rankings.parquet", pa.concat_tables(tables))
-    return checks
-
-
-def _fit_tastes(
-    this: Sitting, polled: Polled, material: Material, prompt_set: PromptSet
-) -> Fitted | None:
-    """Tastes fitted to the votes, and a population.yaml of personas with tastes like these; None
-    where votes are too few.
-    """
-    rows = np.flatnonzero(~np.isnan(polled.odds[:, 0]))
-    split = np.array(prompt_set.split)[polled.battles.prompt[rows]]
-    if (
-        min((split == name).sum() for name in prompts.SPLITS) < FEWEST_TASTE_VOTES / 6
-        or len(rows) < FEWEST_TASTE_VOTES
-    ):
-        return None
-    models = len(material.contestants)
-    raw = features.measure(
-        [text for answers in material.texts.answers for text in answers]
-    ).reshape(-1, models, len(features.AXES))
-    z = np.zeros_like(raw)
-    z[material.prompts] = features.standardise(raw[material.prompts])
-    segments = sorted({card.segment for card in material.cards})
-    of_card = np.array([segments.index(card.segment) for card in material.cards])
-    fought = polled.battles.take(rows)
-    odds = polled.odds[rows]
-    contrast = z[fought.prompt, fought.a] - z[fought.prompt, fought.b]
-    votes = TasteVotes(
-        fought.persona,
-        of_card[fought.persona],
-        fought.a,
-        fought.b,
-        contrast,
-        np.exp(odds),
-        verdicts.choice(odds),
-        split,
-    )
-    fitted = tastes.fit(votes, models, len(segments), len(material.cards))
-    shares = np.bincount(of_card, minlength=len(segments)) / len(of_card)
-    names = [
-        re.sub(r"[^A-Za-z0-9._-]+", "-", segment).strip("._-")[:80] or f"segment-{i}"
-        for i, segment in enumerate(segments)
-    ]
-    section = {"size": 100_000, **tastes.population(fitted, names, shares, z[material.prompts])}
-    files.write_text(
-        this.folder.path / "population.yaml",
-        yaml.safe_dump(section, sort_keys=False, allow_unicode=True),
-    )
-    axes = pa.table(
-        {
-            "segment": np.repeat(segments, len(features.AXES)),
-            "axis": list(features.AXES) * len(segments),
-            "taste": fitted.shared.taste.ravel(),
-        }
-    )
-    files.write_table(this.folder.path / "tastes.parquet", axes)
-    return fitted

@@ -162,58 +162,42 @@ def with_people(judge: str, odds: Floats, battle: Ints, outcome: Ints) -> list[C
         return []
     p = np.exp(odds[battle])
     shares = np.bincount(outcome, minlength=3) / len(outcome)
-    decisive = outcome < 2
-    better = (p[:, 1] > p[:, 0]).astype(int)
-    checks = [
-        mean(
-            "people's votes told, accuracy of three",
-            judge,
-            (p.argmax(axis=1) == outcome).astype(float),
-            battle,
-            float(shares.max()),
-            "most frequent",
-        ),
-        mean(
-            "people's votes told, log loss",
-            judge,
-            -np.log(np.maximum(p[np.arange(len(p)), outcome], 1e-12)),
-            battle,
-            float(-(shares * np.log(np.maximum(shares, 1e-12))).sum()),
-            "shares of outcomes",
-        ),
-    ]
-    if decisive.sum() >= FEWEST:
-        right = (better[decisive] == outcome[decisive]).astype(float)
-        checks.insert(
-            1,
-            mean(
-                "people's decisive votes told, accuracy",
-                judge,
-                right,
-                battle[decisive],
-                0.5,
-                "chance",
-            ),
-        )
+    right = (p.argmax(axis=1) == outcome).astype(float)
+    loss = -np.log(np.maximum(p[np.arange(len(p)), outcome], 1e-12))
+    entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum()
 
-    def error(weight: Floats) -> float:
-        sums = (
-            metrics.calibration_sums(p[:, None], np.eye(3)[outcome][:, None])
-            * weight[:, None, None]
-        )
-        return float(metrics.expected_calibration_error(sums.sum(axis=0)))
+    def check(name: str, values: Floats, beside: float, which: str) -> Check:
+        return mean(f"people's votes told, {name}", judge, values, battle, beside, which)
 
     return [
-        *checks,
-        Check(
-            "calibration error on people's votes",
-            judge,
-            *_interval(error, battle, 100),
-            len(battle),
-            0.0,
-            "perfect",
-        ),
+        check("accuracy of three", right, float(shares.max()), "most frequent"),
+        *_of_decisive(judge, p, battle, outcome),
+        check("log loss", loss, float(entropy), "shares of outcomes"),
+        _calibration(judge, p, battle, outcome),
     ]
+
+
+def _of_decisive(judge: str, p: Floats, battle: Ints, outcome: Ints) -> list[Check]:
+    """How often a judge tells who won; nothing of too few votes. p: (n, 3) its probabilities."""
+    decisive = outcome < 2
+    if decisive.sum() < FEWEST:
+        return []
+    better = (p[:, 1] > p[:, 0]).astype(int)
+    right = (better[decisive] == outcome[decisive]).astype(float)
+    name = "people's decisive votes told, accuracy"
+    return [mean(name, judge, right, battle[decisive], 0.5, "chance")]
+
+
+def _calibration(judge: str, p: Floats, battle: Ints, outcome: Ints) -> Check:
+    """The calibration error of a judge's probabilities p (n, 3)."""
+
+    def error(weight: Floats) -> float:
+        true = np.eye(3)[outcome]
+        sums = metrics.calibration_sums(p[:, None], true[:, None]) * weight[:, None, None]
+        return float(metrics.expected_calibration_error(sums.sum(axis=0)))
+
+    name = "calibration error on people's votes"
+    return Check(name, judge, *_interval(error, battle, 100), len(battle), 0.0, "perfect")
 
 
 def verbosity(

@@ -284,9 +284,13 @@ def _draw(run: RunFolder, round_: int, found: dict[str, Any]) -> None:
     """An epoch's curves for TensorBoard."""
     from tensorboardX import SummaryWriter
 
+    curves = [
+        (f"{name}/{form}", value)
+        for name in ("loss", HELD_OUT)
+        for form, value in found[name].items()
+    ]
     with TemporaryDirectory() as folder:
         with SummaryWriter(folder, filename_suffix=f".epoch={found['epoch']}") as writer:
-            for name in ("loss", HELD_OUT):
-                for form, value in found[name].items():
-                    writer.add_scalar(f"{name}/{form}", value, found["epoch"])
+            for curve, value in curves:
+                writer.add_scalar(curve, value, found["epoch"])
         files.copy(Path(folder), run.rewards / "tensorboard" / f"round={round_}")

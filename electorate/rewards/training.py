@@ -105,16 +105,7 @@ class Training:
         self._fixed: torch.Tensor | None = None
         self.rank: int = dist.get_rank() if dist.is_initialized() else 0
         self.world: int = dist.get_world_size() if dist.is_initialized() else 1
-        if not len(corpus.held_out):
-            raise ElectorateError(
-                f"reward: votes on {len(corpus.learned)} prompt; at least 2 are needed, one to "
-                "tell when to stop"
-            )
-        if len(corpus.learned) < self.world:
-            raise ElectorateError(
-                f"reward.workers: {self.world} workers for {len(corpus.learned)} prompts to learn "
-                "from; use fewer"
-            )
+        _check(corpus, self.world)
         self._learned = corpus.battles.take(
             np.flatnonzero(np.isin(corpus.battles.prompt, corpus.learned))
         )
@@ -124,9 +115,8 @@ class Training:
         self.held_out = corpus.battles.take(
             np.flatnonzero(np.isin(corpus.battles.prompt, corpus.held_out) & whole)
         )
-        self._correlation = dict[
-            str, float
-        ]()  # of a user's votes on one prompt, by personal form, after the last epoch
+        # Of a user's votes on one prompt, by personal form, after the last epoch.
+        self._correlation = dict[str, float]()
         self.optimizer = torch.optim.Adam(_groups(network, plan))
         self.own = {
             name: self._first_draw(name, head)
@@ -179,55 +169,70 @@ class Training:
             )
 
     def _learn(self) -> dict[str, float]:
-        corpus = self._corpus
-        size = self._plan.prompts_per_step
-        random = generator(self._seed, Stream.TRAINING, round_=self.epochs_done)
-        count = len(corpus.learned)
-        a_pass = max(1, min(-(-count // size), count // self.world))
-        steps = [
-            step
-            for _ in range(self._plan.passes)
-            for step in np.array_split(random.permutation(corpus.learned), a_pass)
-        ]
+        """Every step of an epoch; returns the mean log loss of each form."""
+        steps = self._steps()
         own = {
             name: torch.as_tensor(drawn[0], dtype=torch.float32, device=self._device)
             for name, drawn in self.own.items()
         }
         total = np.zeros(len(self.network.heads))
-        total_steps = self._plan.epochs * len(steps)
         for i, prompts in enumerate(steps):
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["peak"] * min(
-                    1.0, (1 - (self.epochs_done * len(steps) + i) / total_steps) / (1 - WARM)
-                )
-            votes = self._learned.take(self._learned.on(prompts)).total
-            # As many parts for every worker, and none empty: workers that share layers must run
-            # them equally often.
-            parts = np.array_split(
-                prompts[self.rank :: self.world],
-                min(self._plan.accumulate, len(prompts) // self.world),
-            )
-            self.optimizer.zero_grad()
-            for part in parts:
-                with self._unshared() if part is not parts[-1] else nullcontext():
-                    said = self._said(part, own)
-                    # The group's mean of gradients is the gradient of the mean over all its votes.
-                    loss = -said.sum() * self.world / max(1.0, votes)
-                    penalty = torch.stack(
-                        [head.form.pull * head.penalty() for head in self.network.heads.values()]
-                    ).sum()
-                    penalty = penalty + self.network.encoder.change()
-                    (
-                        loss
-                        + self._plan.lambda_reg
-                        / (2 * max(1.0, self._learned.total) * len(parts))
-                        * penalty
-                    ).backward()
-                total -= said.detach().sum(dim=1).cpu().numpy()
-            self.optimizer.step()
+            done = self.epochs_done * len(steps) + i
+            self._set_rates(done / (self._plan.epochs * len(steps)))
+            total += self._take_step(prompts, own)
         total = np.sum(self._gathered(total), axis=0)
         mean = total / (max(1.0, self._learned.total) * self._plan.passes)
         return dict(zip(self.network.heads, mean.tolist(), strict=True))
+
+    def _steps(self) -> list[Ints]:
+        """The prompts of each step of an epoch."""
+        random = generator(self._seed, Stream.TRAINING, round_=self.epochs_done)
+        count = len(self._corpus.learned)
+        size = self._plan.prompts_per_step
+        a_pass = max(1, min(-(-count // size), count // self.world))
+        return [
+            step
+            for _ in range(self._plan.passes)
+            for step in np.array_split(random.permutation(self._corpus.learned), a_pass)
+        ]
+
+    def _set_rates(self, done: float) -> None:
+        """Of all steps this share is done; the rates fall to zero in a line after WARM of them."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * min(1.0, (1 - done) / (1 - WARM))
+
+    def _take_step(self, prompts: Ints, own: Mapping[str, torch.Tensor]) -> Floats:
+        """A step of the optimiser; returns each form's log loss, summed over this worker's votes.
+
+        Args:
+            own: (users, size) weights of each personal form, drawn from their posteriors.
+        """
+        votes = self._learned.take(self._learned.on(prompts)).total
+        # As many parts for every worker, and none empty: workers that share layers must run them
+        # equally often.
+        parts = np.array_split(
+            prompts[self.rank :: self.world],
+            min(self._plan.accumulate, len(prompts) // self.world),
+        )
+        pull = self._plan.lambda_reg / (2 * max(1.0, self._learned.total) * len(parts))
+        total = np.zeros(len(self.network.heads))
+        self.optimizer.zero_grad()
+        for part in parts:
+            with self._unshared() if part is not parts[-1] else nullcontext():
+                said = self._said(part, own)
+                # The group's mean of gradients is the gradient of the mean over all its votes.
+                loss = -said.sum() * self.world / max(1.0, votes)
+                (loss + pull * self._penalty()).backward()
+            total -= said.detach().sum(dim=1).cpu().numpy()
+        self.optimizer.step()
+        return total
+
+    def _penalty(self) -> torch.Tensor:
+        """How far weights are from the pretrained model, as lambda_reg counts it."""
+        heads = self.network.heads.values()
+        of_heads = torch.stack([head.form.pull * head.penalty() for head in heads]).sum()
+        penalty: torch.Tensor = of_heads + self.network.encoder.change()
+        return penalty
 
     def _unshared(self) -> AbstractContextManager[None]:
         """Gradients stay with each worker until the step's last part."""
@@ -341,6 +346,20 @@ class Training:
         set_optimizer_state_dict(self.network, self.optimizer, state["optimizer"], options=of_whole)
         self.own = {name: drawn.numpy() for name, drawn in state["own"].items()}
         self.epochs_done = state["epochs"]
+
+
+def _check(corpus: Corpus, workers: int) -> None:
+    """ElectorateError where there are too few prompts to train and to tell when to stop."""
+    if not len(corpus.held_out):
+        raise ElectorateError(
+            f"reward: votes on {len(corpus.learned)} prompt; at least 2 are needed, one to "
+            "tell when to stop"
+        )
+    if len(corpus.learned) < workers:
+        raise ElectorateError(
+            f"reward.workers: {workers} workers for {len(corpus.learned)} prompts to learn "
+            "from; use fewer"
+        )
 
 
 def standardise(network: Network, corpus: Corpus, seed: int) -> None:

@@ -138,19 +138,7 @@ def training(histories: Mapping[int, Sequence[Mapping[str, Any]]]) -> Figure:
             strict=True,
         ):
             for votes, history in histories.items():
-                # Forms that are there to be beaten are no rows of the table, nor lines here.
-                for form in (form for form in history[0][name] if form in SYSTEMS):
-                    label = form if votes == max(histories) else None
-                    alpha = 1.0 if votes == max(histories) else 0.4
-                    values = [epoch[name][form] for epoch in history]
-                    axis.plot(
-                        range(1, len(values) + 1),
-                        values,
-                        color=SYSTEMS[form].colour,
-                        linewidth=1.6,
-                        alpha=alpha,
-                        label=label,
-                    )
+                _training_lines(axis, history, name, last=votes == max(histories))
             axis.set_title(f"log loss, {title}", loc="left", fontsize=10)
             axis.set_xlabel("epoch")
             axis.grid(axis="y", **GRID)
@@ -158,6 +146,23 @@ def training(histories: Mapping[int, Sequence[Mapping[str, Any]]]) -> Figure:
             *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9
         )
     return figure
+
+
+def _training_lines(
+    axis: Axes, history: Sequence[Mapping[str, Any]], name: str, *, last: bool
+) -> None:
+    """A training's log loss by form; those before the last are faint and have no label."""
+    # Forms that are there to be beaten are no rows of the table, nor lines here.
+    for form in (form for form in history[0][name] if form in SYSTEMS):
+        values = [epoch[name][form] for epoch in history]
+        axis.plot(
+            range(1, len(values) + 1),
+            values,
+            color=SYSTEMS[form].colour,
+            linewidth=1.6,
+            alpha=1.0 if last else 0.4,
+            label=form if last else None,
+        )
 
 
 def dots(rows: Sequence[Row], label: str, zero: bool) -> Figure:
