@@ -101,7 +101,7 @@ def main(counts: Sequence[int] = (CALLS,)) -> None:
     port = free_port()
     server = subprocess.Popen([sys.executable, "-c", SERVER, str(port)])
     try:
-        _wait(port)
+        wait(port)
         for count in counts:
             for name, way in (("plain aiohttp", plain), ("HttpAsker", ask)):
                 for processes in (1, 2):
@@ -122,7 +122,8 @@ def main(counts: Sequence[int] = (CALLS,)) -> None:
         server.wait()
 
 
-def _wait(port: int) -> None:
+def wait(port: int) -> None:
+    """Until the stand-in answers."""
     import httpx
 
     for _ in range(200):

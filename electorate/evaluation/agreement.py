@@ -15,13 +15,13 @@ from electorate.population.voters import PromptTruth
 @dataclass(frozen=True)
 class Agreement:
     """Shares in 0..1. truth_accuracy is of decisive votes; agreement of two voters on one
-    battle, with and without ties.
+    battle, with and without ties; None where every vote is a tie.
     """
 
     truth_accuracy: float | None
     tie_rate: float
     agreement: float
-    agreement_without_ties: float
+    agreement_without_ties: float | None
 
 
 # Measured on the human votes of MT-bench (Zheng et al., 2023): 1,704 votes by 33 judges.
@@ -59,8 +59,8 @@ def simulated(truths: Iterable[PromptTruth], seed: int) -> Agreement:
         float(sum_) for sum_ in total
     )
     return Agreement(
-        truth_accuracy=agreed / decided,
+        truth_accuracy=agreed / decided if decided else None,
         tie_rate=ties / battles,
         agreement=alike / battles,
-        agreement_without_ties=alike_decided / both_decided,
+        agreement_without_ties=alike_decided / both_decided if both_decided else None,
     )

@@ -378,6 +378,8 @@ def judge_line(manifest: Manifest) -> str:
     """How the simulated votes compare with people's, in one line."""
     ours = manifest["judge"]["simulated"]
     people = manifest["judge"]["people"]
+    if ours["truth_accuracy"] is None or ours["agreement_without_ties"] is None:
+        return "every vote on test prompts is a tie, so that no two of them differ"
     return (
         f"votes agree with the voter's own taste {ours['truth_accuracy']:.3f}; ties "
         f"{ours['tie_rate']:.3f} (people {people['tie_rate']}); "

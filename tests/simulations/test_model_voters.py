@@ -243,6 +243,20 @@ def test_personas_write_their_own_prompts(tmp_path: Path) -> None:
     assert all("please, number" in prompt for prompt in prompts)
 
 
+def test_a_judge_that_calls_everything_a_tie_is_no_bug(tmp_path: Path) -> None:
+    server = JudgingServer()
+    few = model_voters(personas={"size": 6}, rankings={"personas": 4, "prompts": 2})
+    config = write_config(tmp_path, server.url, voters=few, votes={"checkpoints": [5]})
+    table = pq.read_table(tmp_path / "responses.parquet")
+    alike = pa.array(["The same words for all."] * len(table))
+    place = table.schema.get_field_index("response")
+    pq.write_table(table.set_column(place, "response", alike), tmp_path / "responses.parquet")
+    done = in_process("run", config, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "every vote on test prompts is a tie" in done.stdout
+    assert "every vote on test prompts is a tie" in (tmp_path / "run" / "report.html").read_text()
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown kind": ({"voters": {"kind": "cats"}}, "'cats' is not a known kind of voters"),
     "no judge": ({"voters": {"kind": "model"}}, "voters.judges: is missing"),
