@@ -23,7 +23,7 @@ from electorate.inference import model_files
 from electorate.ratings.ties import MODELS
 from electorate.rewards import corpus, encoder, few, held_out
 from electorate.rewards.battles import Battles
-from tests.conftest import ROOT, electorate_command, run_electorate
+from tests.conftest import ROOT, electorate_command, in_process, run_electorate
 from tests.electorate.rewards.quick_folds import QuickFolds
 from tests.electorate.rewards.test_training import CONTESTANTS, PROMPTS, made
 from tests.electorate.rewards.test_training import votes as planted
@@ -167,7 +167,7 @@ def children(pid: int) -> list[str]:
 
 
 def test_a_study_of_people_with_system_b_that_is_killed_goes_on(
-    people: Path, tmp_path: Path
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pq.write_table(pq.read_table(people).slice(0, 400), tmp_path / "some.parquet")
     (tmp_path / "reward.yaml").write_text(
@@ -196,7 +196,10 @@ def test_a_study_of_people_with_system_b_that_is_killed_goes_on(
         assert time.monotonic() < deadline, "a worker outlives the study"
         time.sleep(0.1)
     written = {fold: fold.stat().st_mtime_ns for fold in folds_there}
-    done = run_electorate(*arguments, "--out", out, PYTHONPATH=quick)
+    # The rest in this process, which has everything imported.
+    monkeypatch.setattr(few, "STEPS", 16)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    done = in_process(*arguments, "--out", out)
     assert done.returncode == 0, done.stderr[-2000:]
     assert {fold: fold.stat().st_mtime_ns for fold in folds_there} == written
     assert len(list(out.glob("rewards/fold=*.parquet"))) == FOLDS
