@@ -20,6 +20,11 @@ from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 
 SYSTEM_A = "elo_offset"
+# Rows that know how a user votes, and not what it likes.
+CONTROLS = {
+    "personal_ties": "own tie rates alone",
+    "personal_decisiveness": "own decisiveness alone",
+}
 BY_TEXT = "hybrid"  # a system that reads the answers
 LOG_LOSS = (UNSEEN, "log_loss")
 PAIR_ACCURACY = (UNSEEN, "pair_accuracy")
@@ -38,6 +43,8 @@ def show(folder: RunFolder, console: Console) -> None:
     folds = f"{FOLDS} folds that share no prompt, {seeds} fold seed{'s' * (seeds > 1)}"
     _comparison(whole, f"{cast}, {folds}, ties: {manifest['ties']}", console)
     _not_converged(whole.not_converged, FOLDS * seeds, console)
+    for line in controls_lines(whole):
+        console.print(line, highlight=False, soft_wrap=True)
     if curve:
         _curve(curve, console)
     beliefs.beside(Path(manifest["votes"]), console)
@@ -101,6 +108,19 @@ def _places(folder: RunFolder) -> list[str]:
     own = [f"everybody's own ratings: {folder.people}"] if folder.people.exists() else []
     report = [f"report: {folder.report}"] if folder.report.exists() else []
     return [*own, *report, f"folder: {folder.path}"]
+
+
+def controls_lines(whole: Compared) -> list[str]:
+    """How much of System A's gain could be had without moving anybody's ranking; nothing of
+    studies that were compared before there were such rows.
+    """
+    if not set(CONTROLS) <= set(whole.gains):
+        return []
+    parts = [f"{what} {_signed(whole.gains[name][LOG_LOSS])}" for name, what in CONTROLS.items()]
+    return [
+        "what changes nobody's ranking gains in log loss over the global ranking: "
+        f"{', '.join(parts)}; System A {_signed(whole.gains[SYSTEM_A][LOG_LOSS])}"
+    ]
 
 
 def verdict(whole: Compared, curve: list[Compared]) -> str:

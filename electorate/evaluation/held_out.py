@@ -16,7 +16,7 @@ from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
 from electorate.data.votes import Votes
 from electorate.population.voters import BLOCK
-from electorate.ratings import bradley_terry, elo_online, offsets, posteriors
+from electorate.ratings import bradley_terry, decisiveness, elo_online, offsets, posteriors
 from electorate.ratings.bradley_terry import OUTCOMES, Fit
 from electorate.ratings.offsets import NotConvergedError
 from electorate.ratings.prior import Prior
@@ -80,6 +80,30 @@ class Split:
         """One that leaves a user nothing but its own tie rate. Raises NotConvergedError."""
         return offsets.fit(self.users, self.start, 1, NO_OFFSETS)
 
+    @cached_property
+    def by_decisiveness(self) -> Floats:
+        """(users, len(decisiveness.GRID)) log-likelihood of what is known of each user."""
+        train = self.train
+        weight = train.weight * _votes_a_weight(train.weight)
+        users = len(self.archetypes)
+        d = self.start.strength[train.a] - self.start.strength[train.b]
+        outcome = train.outcome_of_3
+        return decisiveness.log_likelihoods(
+            train.users, users, d, outcome, weight, self.start.eta, self.ties
+        )
+
+    @cached_property
+    def decisiveness_prior(self) -> decisiveness.Prior:
+        """Of users who voted."""
+        voted = np.bincount(self.train.users, minlength=len(self.archetypes)) > 0
+        return decisiveness.fit(self.by_decisiveness[voted])
+
+    @cached_property
+    def scores(self) -> Floats:
+        """(M,) the share of its battles that each model won, a tie being half a win."""
+        points, battles = _points(self.train, np.zeros(len(self.train), dtype=np.int64), 1)
+        return (points[0] + 1) / (battles[0] + 2)
+
 
 @dataclass(frozen=True)
 class Newcomers(Split):
@@ -109,6 +133,16 @@ class Newcomers(Split):
     def ties_prior(self) -> Prior:
         """See Split."""
         return self.others.ties_prior
+
+    @property
+    def decisiveness_prior(self) -> decisiveness.Prior:
+        """See Split."""
+        return self.others.decisiveness_prior
+
+    @property
+    def scores(self) -> Floats:
+        """See Split."""
+        return self.others.scores
 
 
 System = Callable[[Split], Floats]  # to (n, 3) odds of the test votes; may raise NotConvergedError
@@ -260,6 +294,45 @@ def personal_ties(split: Split) -> Floats:
     return _by_posteriors(split, split.ties_prior)
 
 
+def personal_decisiveness(split: Split) -> Floats:
+    """Global ratings, which each user follows more or less closely: a control that changes nobody's
+    ranking. See electorate/ratings/decisiveness.py.
+    """
+    share = decisiveness.posterior(split.by_decisiveness, split.decisiveness_prior)
+    fit = split.start
+    test = split.test
+    d = fit.strength[test.a] - fit.strength[test.b]
+    return decisiveness.odds(share, test.users, d, fit.eta, split.ties)
+
+
+def personal_score(split: Split) -> Floats:
+    """The score of ComparIA's personal boards, (points + 2 m) / (battles + 2) of a user and model
+    with m everybody's, as logits: a control that forgets whom a model met.
+    """
+    users = len(split.archetypes)
+    points, battles = _points(split.train, split.train.users, users)
+    score = (points + 2 * split.scores) / (battles + 2)
+    own = np.log(score / (1 - score))
+    test = split.test
+    d = own[test.users, test.a] - own[test.users, test.b]
+    return split.ties.probabilities(d, np.array(split.start.eta))
+
+
+def _points(votes: Votes, user: Ints, users: int) -> tuple[Floats, Floats]:
+    """(users, M) won by each model in each user's battles, a tie being half, and battles."""
+    models = len(votes.models)
+    weight = votes.weight * _votes_a_weight(votes.weight)
+    won = np.select([votes.outcome_of_3 == 0, votes.outcome_of_3 == 1], [1.0, 0.0], 0.5)
+    size = users * models
+    place_a = user * models + votes.a
+    place_b = user * models + votes.b
+    points = np.bincount(place_a, weight * won, size)
+    points += np.bincount(place_b, weight * (1 - won), size)
+    battles = np.bincount(place_a, weight, size) + np.bincount(place_b, weight, size)
+    shape = (users, models)
+    return points.astype(float).reshape(shape), battles.astype(float).reshape(shape)
+
+
 def elo_offset(split: Split) -> Floats:
     """System A: each user's own ratings and tie rate, drawn toward everyone's as strongly as the
     votes ask for.
@@ -277,6 +350,8 @@ SYSTEMS: dict[str, System] = {
     "global_bt": global_bt,
     "elo_online": elo_online_,
     "personal_ties": personal_ties,
+    "personal_decisiveness": personal_decisiveness,
+    "personal_score": personal_score,
     "elo_offset": elo_offset,
     "elo_offset_low_rank": low_rank,
 }

@@ -53,6 +53,7 @@ def write(folder: RunFolder) -> None:
         "people": _people(folder),
         "most": MOST_PEOPLE,
         "findings": human_tables.findings_lines(folder),
+        "controls": human_tables.controls_lines(human_tables.compared(folder)[0]),
         "calibration": _calibration(folder),
         "folder": folder.path,
         "by_text": human_tables.BY_TEXT in human_tables.compared(folder)[0].estimates,

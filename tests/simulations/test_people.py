@@ -135,7 +135,7 @@ def test_a_file_that_changed_meanwhile_is_another_run(
         ("evaluation.persona=coder", "evaluation.persona: people are of no archetype"),
         ("votes.pairing=active", "votes: pairing: active and stop_at_tau are for planted voters"),
         (
-            "population={archetypes: {a: {}}}",
+            "population={size: 5, archetypes: {a: {}}}",
             "population: is for planted voters, and voters.kind is",
         ),
         ("voters.votes=nowhere.csv", "nowhere.csv: no such file"),

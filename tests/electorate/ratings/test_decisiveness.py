@@ -1,0 +1,88 @@
+"""A personal decisiveness: found where people have one, and nothing where they have none."""
+
+import numpy as np
+import pytest
+
+from electorate.base.scale import Floats, Ints
+from electorate.data.votes import Votes
+from electorate.evaluation import held_out
+from electorate.ratings import decisiveness
+from electorate.ratings.ties import MODELS
+
+TIES = MODELS["davidson"]
+USERS = 60
+EACH = 60
+SYSTEMS = {
+    name: held_out.SYSTEMS[name]
+    for name in ("global_bt", "personal_decisiveness", "personal_score", "elo_offset")
+}
+
+
+def made(s: Floats, offset_sd: float = 0.0, seed: int = 0) -> Votes:
+    """Votes of people of these decisivenesses, with tastes of their own or without."""
+    random = np.random.default_rng(seed)
+    users = len(s)
+    strength = 1.5 * np.linspace(-1, 1, 6) + offset_sd * random.normal(size=(users, 6))
+    user = np.repeat(np.arange(users), EACH)
+    a = random.integers(0, 6, len(user))
+    b = (a + random.integers(1, 6, len(user))) % 6
+    d = s[user] * (strength[user, a] - strength[user, b])
+    odds = TIES.probabilities(d, np.full(len(user), -0.5))
+    outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
+    prompt = random.integers(0, 40, len(user))
+    names = tuple(f"m{i}" for i in range(6))
+    return Votes(names, a, b, outcome, np.ones(len(user)), user, prompt)
+
+
+def losses(votes: Votes) -> dict[str, float]:
+    assert votes.prompt is not None
+    fold = held_out.folds(votes.prompt, 5, 0)
+    found = held_out.predict(votes, fold, SYSTEMS, TIES)
+    at_outcome: tuple[Ints, Ints] = (np.arange(len(votes)), votes.outcome_of_3)
+    return {name: float(-np.log(one.odds[at_outcome]).mean()) for name, one in found.items()}
+
+
+def test_people_who_look_more_or_less_closely_are_told_apart_and_no_ranking_is_changed() -> None:
+    s = np.random.default_rng(1).uniform(-0.3, 2.3, USERS)
+    votes = made(s)
+    found = losses(votes)
+    assert found["personal_decisiveness"] < found["global_bt"] - 0.02
+    # System A takes it for taste, and predicts no better by that.
+    assert found["personal_decisiveness"] <= found["elo_offset"] + 0.002
+    split = held_out.Split(votes, votes, TIES)
+    share = decisiveness.posterior(split.by_decisiveness, split.decisiveness_prior)
+    assert np.corrcoef(share @ decisiveness.GRID, s)[0, 1] > 0.9
+
+
+def test_people_who_are_alike_lose_nothing_by_it() -> None:
+    found = losses(made(np.ones(USERS)))
+    assert found["personal_decisiveness"] < found["global_bt"] + 0.001
+
+
+def test_tastes_are_no_decisiveness() -> None:
+    found = losses(made(np.ones(USERS), offset_sd=1.0))
+    assert found["elo_offset"] < found["personal_decisiveness"] - 0.05
+    # It forgets whom a model met, and knows tastes all the same.
+    assert found["elo_offset"] < found["personal_score"] < found["global_bt"]
+
+
+@pytest.mark.parametrize("mean", [0.4, 1.2])
+def test_the_spread_of_users_is_found(mean: float) -> None:
+    random = np.random.default_rng(2)
+    s = random.normal(mean, 0.6, 4000)
+    precision = 30.0
+    seen = s + random.normal(size=4000) / np.sqrt(precision)
+    log_likelihood = -precision * (decisiveness.GRID - seen[:, None]) ** 2 / 2
+    prior = decisiveness.fit(log_likelihood)
+    assert prior.mean == pytest.approx(mean, abs=0.03)
+    assert prior.sd == pytest.approx(0.6, abs=0.03)
+
+
+def test_odds_are_probabilities_whoever_voted_and_however() -> None:
+    votes = made(np.array([1.0, -2.0, 4.0]))
+    for rows in (np.arange(2), np.flatnonzero(votes.outcome == 0), np.arange(len(votes))):
+        split = held_out.Split(votes.take(rows), votes, TIES)
+        for name in ("personal_decisiveness", "personal_score"):
+            odds = held_out.SYSTEMS[name](split)
+            assert np.isfinite(odds).all(), name
+            assert odds.sum(axis=1) == pytest.approx(np.ones(len(votes))), name
