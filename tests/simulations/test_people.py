@@ -1,6 +1,7 @@
 """Votes of people from the file to the verdict, the report and rankings served by name."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 
 from electorate.base.errors import ElectorateError
 from electorate.base.progress import unshown
+from electorate.commands import human
 from electorate.evaluation import people as comparison
 from electorate.online import base as bases
 from electorate.online import begin
@@ -26,6 +28,14 @@ def compared(folder: Path, **spread: float) -> RunFolder:
     made(folder / "v.parquet", users=24, each=100, **spread)
     assert cli.main(["human", str(folder / "v.parquet"), "--out", str(folder / "people")]) == 0
     return RunFolder(folder / "people")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_fold_seed() -> Iterator[None]:
+    """A fold seed instead of four: what is tested here does not hang on how many there are."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(human, "SEEDS", 1)
+        yield
 
 
 @pytest.fixture(scope="module")
