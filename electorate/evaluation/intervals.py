@@ -81,14 +81,12 @@ class Bootstrap:
     def of(self, scores: Mapping[str, Scores], rows: Ints) -> Resampled:
         """The systems' metrics over these users."""
         users = np.vstack([np.ones(len(rows)), self._users[:, rows]])
-        total = users.sum(axis=1)
         # Resamples of everybody in which none of these users is say nothing of them.
-        there = total > 0
-        users = users[there] / total[there, None]
-        prompts = np.vstack([np.ones(self._prompts.shape[1]), self._prompts])[there]
-        prompts /= prompts.sum(axis=1, keepdims=True)
+        there = users.sum(axis=1) > 0
+        prompts = np.vstack([np.ones(self._prompts.shape[1]), self._prompts])
         replicates = {
-            system: _replicates(own, rows, users, prompts) for system, own in scores.items()
+            system: _replicates(own, rows, users[there], prompts[there])
+            for system, own in scores.items()
         }
         return Resampled(replicates, len(rows), self._confidence)
 
@@ -96,20 +94,19 @@ class Bootstrap:
 def _replicates(scores: Scores, rows: Ints, users: Floats, prompts: Floats) -> dict[Key, Floats]:
     """(prompts, metric) to its value by each row of weights.
 
-    Every metric is a sum over users first, so that one product of matrices serves them all.
+    A product for each metric: in one for all, the last bits hang on how many threads share it.
 
     Args:
-        users: (resamples, users) weights, rows summing to 1.
+        users: (resamples, users) how often each is drawn.
         prompts: (resamples, prompts), the same.
     """
-    count = len(rows)
-    parts = [values[rows] for values in scores.values.values()]
-    parts.append(scores.calibration[rows].reshape(count, -1))
-    widths = np.cumsum([part.shape[1] for part in parts])
-    *by_metric, bins = np.split(users @ np.concatenate(parts, axis=1), widths[:-1], axis=1)
-    replicates = {
-        key: (own * prompts).sum(axis=1) if key[0] == UNSEEN else own[:, 0]
-        for key, own in zip(scores.values, by_metric, strict=True)
-    }
-    calibration = bins.reshape(len(bins), *scores.calibration.shape[1:])
-    return replicates | {(UNSEEN, "ece"): expected_calibration_error(calibration)}
+    total = users.sum(axis=1)
+    replicates = {}
+    for key, values in scores.values.items():
+        by_prompt = users @ values[rows] / total[:, None]
+        if key[0] == UNSEEN:
+            replicates[key] = (by_prompt * prompts).sum(axis=1) / prompts.sum(axis=1)
+        else:
+            replicates[key] = by_prompt[:, 0]
+    bins: Floats = np.tensordot(users, scores.calibration[rows], axes=1)
+    return replicates | {(UNSEEN, "ece"): expected_calibration_error(bins)}
