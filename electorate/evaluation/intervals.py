@@ -94,7 +94,7 @@ class Bootstrap:
 def _replicates(scores: Scores, rows: Ints, users: Floats, prompts: Floats) -> dict[Key, Floats]:
     """(prompts, metric) to its value by each row of weights.
 
-    A product for each metric: in one for all, the last bits hang on how many threads share it.
+    Weights are divided by at the end: of shares, what is 1 for everybody would not be 1 on average.
 
     Args:
         users: (resamples, users) how often each is drawn.
@@ -108,5 +108,5 @@ def _replicates(scores: Scores, rows: Ints, users: Floats, prompts: Floats) -> d
             replicates[key] = (by_prompt * prompts).sum(axis=1) / prompts.sum(axis=1)
         else:
             replicates[key] = by_prompt[:, 0]
-    bins: Floats = np.tensordot(users, scores.calibration[rows], axes=1)
+    bins = np.tensordot(users, scores.calibration[rows], axes=1).astype(float, copy=False)
     return replicates | {(UNSEEN, "ece"): expected_calibration_error(bins)}
