@@ -3,17 +3,14 @@ votes.
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
 
 from actors import metrics
+from actors.asking import AskingActor
 from electorate.base import checkout
-from electorate.inference.completions import Answer
-from electorate.inference.contestants import Request
-from electorate.inference.endpoints import Connection, HttpAsker
 from electorate.population import voters
 from electorate.population.tally import Counts
 from electorate.storage.places import Place
@@ -24,7 +21,7 @@ from electorate.study.cohort import Cohort
 # Votes are made again rather than calls retried: a retried call would run on a restarted actor out
 # of order.
 @ray.remote(max_restarts=-1, max_task_retries=0)
-class CohortActor:
+class CohortActor(AskingActor):
     """Many personas in one process. Any cohort can do any block, so a lost one is only slower.
 
     Its state comes from the run's folder, so a restarted actor is as good as the first.
@@ -42,13 +39,6 @@ class CohortActor:
 
     async def ping(self) -> None:
         """Answers once the actor is up."""
-
-    async def ask(
-        self, requests: Sequence[Request], reached: Mapping[str, Connection]
-    ) -> AsyncIterator[tuple[Request, Answer]]:
-        """Its personas' prompts to the contestants, answers streamed back as they come."""
-        async for answered in HttpAsker(reached).ask(requests):
-            yield answered
 
     async def vote(
         self, method: str, ranking: ActorHandle, round_: int, block: int, *arguments: Any

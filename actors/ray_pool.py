@@ -1,21 +1,18 @@
 """The work of a study on Ray: cohort actors that hold the personas, and the ranking actor."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError
 
-from actors import ray_private
+from actors.asking import RayAsker
 from actors.cohort import CohortActor
 from actors.pool import CohortPool
 from actors.ranking import RankingActor
 from electorate.base.scale import Ints
 from electorate.config.contest import Cluster
-from electorate.inference.asking import Asker, AskerLostError
-from electorate.inference.completions import Answer, CallT
-from electorate.inference.endpoints import Connection
+from electorate.inference.asking import Asker
 from electorate.ratings.bradley_terry import Fit
 from electorate.storage.run_folder import RunFolder
 from electorate.study.pool import VOTING, Work
@@ -25,8 +22,6 @@ HEAD = "node:__internal_head__"  # a resource that Ray gives to the head's node
 ON_HEAD: dict[str, Any] = {"resources": {HEAD: 0.001}}
 # So that a lost node takes as few of them as it can.
 SPREAD: dict[str, Any] = {"scheduling_strategy": "SPREAD"}
-# Answers that an actor may be ahead of the driver, which keeps them: what both lose when killed.
-UNREAD = 16
 
 
 class RayPool:
@@ -73,21 +68,3 @@ class RayPool:
         """See electorate.study.pool.Pool."""
         fits: tuple[Fit, list[Fit]] = ray.get(self._ranking.rate.remote(last_round))
         return fits
-
-
-class RayAsker:
-    """Asks from an actor."""
-
-    def __init__(self, actor: ActorHandle) -> None:
-        self._actor = actor
-
-    async def ask(
-        self, calls: Sequence[CallT], reached: Mapping[str, Connection]
-    ) -> AsyncIterator[tuple[CallT, Answer]]:
-        """See electorate.study.pool.Asker."""
-        try:
-            ask = self._actor.ask.options(**{ray_private.MOST_UNREAD: UNREAD})
-            async for reference in ask.remote(calls, reached):
-                yield await reference
-        except RayActorError as error:
-            raise AskerLostError(str(error)) from None

@@ -54,8 +54,9 @@ def of_poll(
         _refuse(served)
         yield [InProcessAsker()]
         return
+    from actors.asking import RayAsker
     from actors.judge import JudgeActor
-    from actors.ray_pool import SPREAD, RayAsker
+    from actors.ray_pool import SPREAD
     from simulations import plan
 
     with plan.on_cluster(settings, plan.of_poll(settings, served), console):

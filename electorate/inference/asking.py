@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Protocol
 
 from electorate.base.errors import ElectorateError, EndpointError, WorkLostError
@@ -182,7 +181,7 @@ class Asking:
         advance()
 
     def _write(self) -> None:
-        self._cache.put_all({key: asdict(answer) for key, answer in self._unkept.items()})
+        self._cache.put_all({key: vars(answer) for key, answer in self._unkept.items()})
         self._unkept = {}
         self._kept_at = time.monotonic()
 

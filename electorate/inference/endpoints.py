@@ -40,6 +40,7 @@ LONGEST_WAIT_S = 60.0
 # Calls begun, and not yet handed on, for each that may be in flight: one is ready for every slot,
 # and what a killed process had asked for nothing is bounded however slowly its answers are read.
 AHEAD = 2
+BATCH = 64  # answers handed on together at most
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,16 @@ class HttpAsker:
 
         Calls to one endpoint begin in their order.
         """
+        async for batch in self.batches(calls):
+            for answered in batch:
+                yield answered
+
+    async def batches(
+        self, calls: Sequence[CallT], wait_s: float = 0.0
+    ) -> AsyncIterator[list[tuple[CallT, Answer]]]:
+        """The same, up to BATCH at a time: those that came in the meantime, or within wait_s of the
+        first.
+        """
         answered = asyncio.Queue[tuple[CallT, Answer]]()
         by_model = defaultdict[str, list[CallT]](list)
         for call in calls:
@@ -187,10 +198,17 @@ class HttpAsker:
                 for model, own in by_model.items()
             ]
             try:
-                for _ in calls:
-                    call, said = await answered.get()
-                    yield call, said
-                    rooms[call.model].release()
+                left = len(calls)
+                while left:
+                    batch = [await answered.get()]
+                    if wait_s and len(batch) < left:
+                        await asyncio.sleep(wait_s)
+                    while len(batch) < BATCH and not answered.empty():
+                        batch.append(answered.get_nowait())
+                    yield batch
+                    left -= len(batch)
+                    for call, _ in batch:
+                        rooms[call.model].release()
             finally:
                 for one in begun:
                     one.cancel()

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from actors.ray_pool import UNREAD
+from actors.asking import UNREAD
 from electorate.inference.asking import KEPT_EVERY_S
 from electorate.inference.endpoints import AHEAD
 from electorate.online import base as bases
@@ -325,7 +325,7 @@ def test_a_killed_driver_and_cohort_lose_no_judgement(
     assert done.returncode == 0, done.stderr[-3000:]
     # Asked twice is at most what a killed cohort had begun and not handed on, twice what a killed
     # driver's two cohorts had, and what came in while the driver last wrote.
-    of_a_cohort = AHEAD * in_flight + UNREAD
+    of_a_cohort = (1 + UNREAD) * AHEAD * in_flight
     unkept = round(2 * in_flight * KEPT_EVERY_S / server.delay)
     assert max(server.answered.values()) <= 3
     again = sum(server.answered.values()) - len(server.answered)
