@@ -9,8 +9,14 @@ from electorate.data import prompts, run_files
 from electorate.data.features import AXES, standardise
 from electorate.population import planted
 from electorate.population.personas import Electorate
+from electorate.ratings import offsets, prompt_sample
+from electorate.ratings.bradley_terry import Fit
+from electorate.ratings.prior import Prior
+from electorate.ratings.summed import in_order
+from electorate.ratings.ties import MODELS
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
+from electorate.study.cohort import Cohort
 
 ARCHETYPES = ("coder", "academic", "creative_writer", "student", "business", "everyday")
 
@@ -49,6 +55,24 @@ def measures(of: Config) -> Floats:
 def electorate(of: Config) -> Electorate:
     """Founded on made answers."""
     return planted.plant(of, prompts.select(of), measures(of))
+
+
+def doubtful(cohort: Cohort, prior: Prior, whole: Fit) -> tuple[Prior, Prior]:
+    """The priors by all of which a user must differ; of all votes of the first round."""
+    of = cohort.voters
+    users = [cohort.user_votes(0, block, "true") for block in range(of.blocks)]
+    ties = MODELS[of.config.ratings.ties]
+    in_memory = offsets.InMemory(users, ties)
+    prompts = of.prompt_weights.shape[1]
+    scores = [prompt_sample.block_scores(one, prior, ties, prompts) for one in users]
+    return prompt_sample.doubtful(
+        prior,
+        whole,
+        in_order(in_memory.sums(prior, [], everybody=True)),
+        in_order(scores),
+        in_order(in_memory.moments(prior)),
+        of.unseen,
+    )
 
 
 def run_folder(of: Config, folder: RunFolder) -> RunFolder:

@@ -17,6 +17,7 @@ from benchmarks import made
 from electorate.base.scale import Floats
 from electorate.evaluation import findings, metrics, user_report
 from electorate.evaluation.metrics import Standing
+from electorate.evaluation.user_report import OWN
 from electorate.population import judges, personas
 from electorate.population.personas import Electorate
 from electorate.population.tally import Tally
@@ -63,7 +64,8 @@ def _found(electorate: Electorate, cohort: Cohort) -> Found:
     plain = offsets.fit(users, whole, len(electorate.archetypes))
     low_rank = offsets.with_factors(users, whole, plain, 8)
     gains = []
-    taken = [cohort.report_users(0, block, low_rank, whole.strength) for block in blocks]
+    doubtful = made.doubtful(cohort, low_rank, whole)
+    taken = [cohort.report_users(0, block, low_rank, doubtful, whole.strength) for block in blocks]
     for block in blocks:
         truth = Standing(judges.mean_utilities(electorate, personas.draw(electorate, block)))
         of_all = metrics.kendall_tau(Standing(whole.strength), truth)
@@ -73,10 +75,9 @@ def _found(electorate: Electorate, cohort: Cohort) -> Found:
         ]
         gains.append([metrics.kendall_tau(Standing(mode), truth) - of_all for mode in own])
     p, null = (
-        np.concatenate([getattr(block, name) for block in taken])
-        for name in ("null_probability", "null")
+        np.concatenate([getattr(block, name) for block in taken]) for name in ("null_draws", "null")
     )
-    said = [findings.differing(p[:, i], null[:, i], RATE) for i in range(2)]
+    said = [findings.differing(p[:, i] / OWN, null[:, i], RATE) for i in range(2)]
     return Found(
         np.concatenate(gains, axis=1),
         [s["said_to_differ"] for s in said],

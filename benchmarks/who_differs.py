@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import made
 from electorate.config.run import Config
 from electorate.data import run_files
 from electorate.evaluation import findings
-from electorate.evaluation.user_report import NULLS
+from electorate.evaluation.user_report import NULLS, OWN
 from electorate.population import planted
 from electorate.population.planted import Planted
 from electorate.population.tally import Tally
@@ -64,10 +65,11 @@ def measure(answers: Path, seed: int, heterogeneity: float) -> list[dict[str, fl
         users = offsets.InMemory([cohort.user_votes(0, block, "true") for block in blocks], ties)
         plain = offsets.fit(users, whole, len(electorate.archetypes))
         prior = offsets.with_factors(users, whole, plain, 8)
-        found = [cohort.report_users(0, block, prior, whole.strength) for block in blocks]
-    probability = np.concatenate([block.null_probability for block in found])
+        doubtful = made.doubtful(cohort, prior, whole)
+        found = [cohort.report_users(0, block, prior, doubtful, whole.strength) for block in blocks]
+    draws = np.concatenate([block.null_draws for block in found]) / OWN
     null = np.concatenate([block.null for block in found if block.null is not None])
-    return [findings.differing(probability[:, i], null[:, i], RATE) for i in range(len(NULLS))]  # type: ignore[misc]
+    return [findings.differing(draws[:, i], null[:, i], RATE) for i in range(len(NULLS))]  # type: ignore[misc]
 
 
 def main(runs: Sequence[Path]) -> None:

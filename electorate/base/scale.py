@@ -10,6 +10,7 @@ ELO_CENTRE = 1000.0
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
 
 
 def to_elo(strength: Floats) -> Floats:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 
 from electorate.base.scale import Floats, Ints
@@ -27,7 +27,7 @@ from electorate.config.run import Config
 from electorate.data import run_files
 from electorate.data import votes as votes_module
 from electorate.data.votes import Votes
-from electorate.evaluation import findings, held_out, orders, people, rating, user_ratings
+from electorate.evaluation import held_out, orders, people, rating, user_ratings
 from electorate.evaluation.people import (
     BASELINE,
     FOLDS,
@@ -46,6 +46,7 @@ from electorate.evaluation.results import (
 )
 from electorate.population import people as voters_module
 from electorate.population.people import People
+from electorate.population.voters import BLOCK
 from electorate.ratings import leaderboard, prior_file
 from electorate.ratings.offsets import NotConvergedError
 from electorate.storage import files
@@ -53,6 +54,7 @@ from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
 from electorate.study import everybody
+from electorate.study.everybody import Findings
 from electorate.study.pool import InProcessPool, Pool
 from electorate.study.systems import PriorFit
 
@@ -290,14 +292,14 @@ class PeopleStudy:
         files.write_table(folder.leaderboard, pa.Table.from_pylist([where | row for row in rows]))
         try:
             own = user_ratings.table(self.votes, self._ties)
-            first = self.votes.models[int(rated.fit.strength.argmax())]
-            self._write_findings(voters_module.of_run(folder), own, first)
+            found = self._write_findings(voters_module.of_run(folder))
         except NotConvergedError as error:
             line = f"no own ratings: {error}"
             self.run.console.print(line, highlight=False, soft_wrap=True)
             return
-        files.write_table(folder.people, own)
         models = len(self.votes.models)
+        differs = np.repeat(self._differ(found), models)
+        files.write_table(folder.people, own.append_column("differs", pa.array(differs)))
         table = orders.table(
             self.votes.models,
             rated.fit.strength,
@@ -308,13 +310,19 @@ class PeopleStudy:
         )
         files.write_table(folder.orders, table)
 
-    def _write_findings(self, voters: People, own: pa.Table, first: str) -> None:
-        """Who differs, and who votes without looking. Raises NotConvergedError.
+    def _differ(self, found: Findings) -> npt.NDArray[np.bool_]:
+        """(users,) who is said to have another first model than the global ranking."""
+        blocks = -(-len(self.votes.user_names) // BLOCK)
+        same = [
+            files.read_table(self._folder.users / f"block={block}.parquet")["p_same_first"]
+            for block in range(blocks)
+        ]
+        most = found["differ"]["first"]["most_null"]
+        differ: npt.NDArray[np.bool_] = np.concatenate(same) <= (-1.0 if most is None else most)
+        return differ
 
-        Args:
-            own: everybody's own ratings.
-            first: the global ranking's first model.
-        """
+    def _write_findings(self, voters: People) -> Findings:
+        """Who differs, and who votes without looking. Raises NotConvergedError."""
         whole, _ = self.pool.rate(0)
         fit = PriorFit(voters, self.pool, whole, 0)
         prior = fit.plain("none")
@@ -325,10 +333,8 @@ class PeopleStudy:
             of_users = prior
         with bar(self.run.console, "Rating everybody (blocks)", voters.blocks) as advance:
             found = everybody.take(voters, self.pool, whole, of_users, advance)
-        same = own.filter(pc.equal(own["model"], first))["p_first"].to_numpy()
-        rate = self._config.evaluation.false_discovery_rate
-        found["differ"] = {"first": findings.differing(same, None, rate)}
         files.write_text(self._folder.findings, json.dumps(found, indent=2) + "\n")
+        return found
 
     def _found(self, whole: Compared, curve: list[Compared], seeds: int) -> dict[str, Any]:
         """What the manifest says of the comparison."""

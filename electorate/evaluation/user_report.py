@@ -3,6 +3,7 @@ whether it truly differs from everybody's, and whether its votes look like those
 who does not look, or votes against its own taste.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -11,20 +12,21 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import gammaln, ndtri
 
-from electorate.base.scale import ELO_PER_NAT, Floats, Ints, to_elo
+from electorate.base.scale import ELO_PER_NAT, Bytes, Floats, Ints, to_elo
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
 from electorate.population.cast import Cast
 from electorate.population.tally import Counts
 from electorate.population.voters import Users, Voters
-from electorate.ratings import offsets, order_kernels, posteriors
+from electorate.ratings import order_kernels, posteriors
 from electorate.ratings.posteriors import Posterior
 from electorate.ratings.prior import Prior
 from electorate.ratings.ties import MODELS, TieModel
 from electorate.ratings.user_votes import UserVotes
 
-DRAWS = 256  # of each user's posterior, a power of two
-CAUTION = 0.8  # what is left of the factors' lengths, which are estimates, in the cautious prior
+SHARED = 32  # draws of what the users of an archetype have in common; powers of two
+OWN = 8  # draws of a user's own for each of these
+NORMALS = 4096  # draws that users take theirs from
 SAME_ORDER = 0.9  # Kendall tau with everybody's ranking from which a persona's is the same
 NULLS = (
     "order",
@@ -37,14 +39,15 @@ class BlockReport(NamedTuple):
     """n users.
 
     Attributes:
-        null_probability, null: (n, 2) by NULLS, the posterior probability and the truth, None where
-            that is not known of everybody.
+        null_draws: (n, 2, SHARED) by NULLS, in how many of OWN posterior draws of the user it is
+            true, for each draw of what users have in common.
+        null: (n, 2) the truth, None where that is not known of everybody.
         suspicion: (n,) log odds against voting by its own taste.
         conduct: (n,).
         counts: the block's votes by (conduct, suspect, a, b, outcome).
     """
 
-    null_probability: Floats
+    null_draws: Bytes
     null: Ints | None
     suspicion: Floats
     conduct: Ints
@@ -52,26 +55,34 @@ class BlockReport(NamedTuple):
 
 
 def take(
-    voters: Voters, drawn: Users, votes: Cast, prior: Prior, ranking: Floats
+    voters: Voters,
+    drawn: Users,
+    votes: Cast,
+    prior: Prior,
+    doubtful: Sequence[Prior],
+    ranking: Floats,
 ) -> tuple[pa.Table, BlockReport]:
     """The block's columns of ratings/users, and what is said of the whole population.
 
-    ranking: (M,) everybody's strengths. prior: System A's.
+    Args:
+        voters: whom the block is of.
+        drawn: the block's users.
+        votes: theirs.
+        prior: System A's.
+        doubtful: priors by all of which a user must differ; see prompt_sample.doubtful.
+        ranking: (M,) everybody's strengths.
     """
     ties = MODELS[voters.config.ratings.ties]
     own = votes.user_votes(len(drawn), drawn.archetype, voters.config.ratings.forgetting)
     at = posteriors.posterior(own, prior, ties)
-    first_share, agree = _orders(at, drawn.archetype, prior, ranking)
-    cautious = _cautious(prior)
-    _, agree_cautious = _orders(
-        posteriors.posterior(own, cautious, ties, tolerance=1e-3),
-        drawn.archetype,
-        cautious,
-        ranking,
-    )
+    first_share, _ = _orders(at, prior, ranking)
+    agree = np.zeros((len(drawn), len(NULLS), SHARED), dtype=np.uint8)
+    for one in doubtful:
+        doubted = posteriors.posterior(own, one, ties, tolerance=1e-3)
+        agree = np.maximum(agree, _orders(doubted, one, ranking)[1])
     suspicion = _suspicion(own, votes.first_shown, at, prior, ties)
     found = BlockReport(
-        np.maximum(agree, agree_cautious).astype(np.float32),
+        agree,
         _null(voters.overall_of_all(drawn), ranking),
         suspicion.astype(np.float32),
         drawn.conduct,
@@ -90,42 +101,46 @@ def _null(utility: Floats | None, ranking: Floats) -> Ints | None:
     return np.column_stack([same_order, same_first])
 
 
-def _orders(at: Posterior, label: Ints, prior: Prior, ranking: Floats) -> tuple[Floats, Floats]:
-    """See order_kernels.posterior_orders; draws are about the archetype's mean as far as it is
-    known.
+def _orders(at: Posterior, prior: Prior, ranking: Floats) -> tuple[Floats, Bytes]:
+    """(n, M) each model's share of first places, and (n, 2, SHARED) by NULLS how many of OWN draws
+    agree with `ranking`, about each draw of the archetypes' means as far as they are known.
     """
-    parameters = at.mode.shape[1]
-    own, of_mean = np.split(_normal(2 * parameters), 2)
+    size = at.mode.shape[1]
     sure = (
-        np.zeros((len(prior.mean), parameters, parameters))
+        np.zeros((len(prior.mean), size, size))
         if prior.mean_covariance is None
         else prior.mean_covariance
     )
     values, vectors = np.linalg.eigh(sure)
-    shift = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None]) @ of_mean
+    along = np.sqrt(np.maximum(values, 0.0))[:, :, None] * _of_means(len(sure), size)
     half = np.linalg.cholesky(at.covariance)
-    return order_kernels.posterior_orders(at.mode, half, own, label, shift, ranking, SAME_ORDER)
+    normal = _normal(size)
+    shift = vectors @ along
+    label = at.votes.label
+    found: tuple[Floats, Bytes] = order_kernels.posterior_orders(
+        at.mode, half, normal, label, shift, OWN, ranking, SAME_ORDER
+    )
+    return found
 
 
 @lru_cache(4)
-def _normal(parameters: int) -> Floats:
-    """(parameters, DRAWS) standard normal quasi-random draws, the same for every user."""
+def _normal(size: int) -> Floats:
+    """(size, NORMALS) standard normal quasi-random draws."""
+    return _quasi_random(size, NORMALS, 0)
+
+
+@lru_cache(4)
+def _of_means(archetypes: int, size: int) -> Floats:
+    """(archetypes, size, SHARED) the same for archetypes' means, each of its own."""
+    return np.array([_quasi_random(size, SHARED, 1 + k) for k in range(archetypes)])
+
+
+def _quasi_random(size: int, draws: int, seed: int) -> Floats:
     # Imported here, as it takes a process half a second to.
     from scipy.stats import qmc
 
-    uniform = qmc.Sobol(parameters, rng=0).random(DRAWS)
+    uniform = qmc.Sobol(size, rng=seed).random(draws)
     return np.ascontiguousarray(ndtri(uniform).T)
-
-
-def _cautious(prior: Prior) -> Prior:
-    """The prior by which nobody differs but along the factors.
-
-    What factors leave of users' spread may be taste in directions not found, or what one strength a
-    model cannot say of votes on many prompts; taken as taste it has more users differ than do. A
-    null probability is the larger of both.
-    """
-    factors = None if prior.factors is None else CAUTION * prior.factors
-    return replace(prior, sd=offsets.TAU_FLOOR, factors=factors)
 
 
 def _suspicion(
@@ -173,7 +188,8 @@ def _table(
         "user_id": drawn.user_id,
         "votes": np.bincount(votes.user, minlength=len(drawn)).astype(np.int32),
     }
-    columns |= {f"p_same_{null}": found.null_probability[:, i] for i, null in enumerate(NULLS)}
+    probability = (found.null_draws.mean(axis=2) / OWN).astype(np.float32)
+    columns |= {f"p_same_{null}": probability[:, i] for i, null in enumerate(NULLS)}
     columns |= {"suspicion": found.suspicion}
     for suffix, values in (("", rating), ("_sd", sd), ("_first", first_share)):
         columns |= {

@@ -52,6 +52,11 @@ class JudgedPersonas:
     prompt_weights: Floats
 
     @property
+    def unseen(self) -> Floats:
+        """See Voters."""
+        return 1 - self.prompt_weights[:, self.training_prompts].sum(axis=1)
+
+    @property
     def seed(self) -> int:
         """See Voters."""
         return self.config.seed

@@ -46,6 +46,11 @@ class People:
         return np.full((1, prompts), 1 / prompts)
 
     @property
+    def unseen(self) -> Floats:
+        """See Voters."""
+        return np.ones(1)
+
+    @property
     def seed(self) -> int:
         """See Voters."""
         return self.config.seed

@@ -86,6 +86,11 @@ class Electorate:
         return shares / shares.sum()
 
     @property
+    def unseen(self) -> Floats:
+        """(K,) the share of each archetype's prompts that no vote is on."""
+        return 1 - self.prompt_weights[:, self.training_prompts].sum(axis=1)
+
+    @property
     def newcomers(self) -> int:
         """How many users there are besides, whose votes nothing is fitted to."""
         settings = self.config.evaluation

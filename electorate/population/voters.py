@@ -54,6 +54,8 @@ class Voters(Protocol):
         models: how many contestants there are, M.
         training_prompts: ids of the prompts that votes are on.
         prompt_weights: (K, P) each archetype's mix of prompts; rows sum to 1.
+        unseen: (K,) the share of each archetype's prompts that no vote is on; 1 where those voted
+            on are a sample of prompts without end.
         newcomers: how many users there are besides whose votes nothing is fitted to; their ids
             begin with the block after the last.
     """
@@ -70,6 +72,11 @@ class Voters(Protocol):
 
     @property
     def prompt_weights(self) -> Floats:
+        """See Voters."""
+        ...
+
+    @property
+    def unseen(self) -> Floats:
         """See Voters."""
         ...
 

@@ -81,6 +81,21 @@ def block_moments(votes: UserVotes, prior: Prior, ties: TieModel, block: int) ->
     return Moments(np.array(crossed), information, float(each.sum()), pairs)
 
 
+def spread(moments: Moments) -> Floats:
+    """(M, M) covariance of users' offsets, about their mean over models, with what noise adds."""
+    found: Floats = _spreads(moments)[0]
+    level = np.eye(len(found)) - 1 / len(found)
+    return level @ found @ level
+
+
+def _spreads(moments: Moments) -> Floats:
+    """(1 + SIGNS, M, M) of the votes as they are, and of each draw of noise."""
+    inverse = np.linalg.pinv(moments.information / max(1.0, moments.votes), rcond=1e-6)
+    of_pair = moments.cross / max(1.0, moments.pairs)
+    found: Floats = inverse @ of_pair @ inverse
+    return found
+
+
 def factors(moments: Moments, most: int, least_sd: float) -> Floats:
     """(r, M): the directions in which users' offsets vary together, each as long as its sd in nats.
 
@@ -89,9 +104,7 @@ def factors(moments: Moments, most: int, least_sd: float) -> Floats:
     at random (parallel analysis: Horn, 1965; Hong, Sheng and Dobriban, 2020); without what noise
     added.
     """
-    inverse = np.linalg.pinv(moments.information / max(1.0, moments.votes), rcond=1e-6)
-    of_pair = moments.cross / max(1.0, moments.pairs)
-    values, vectors = np.linalg.eigh(inverse @ of_pair @ inverse)
+    values, vectors = np.linalg.eigh(_spreads(moments))
     # One eigenvalue, near zero, belongs to the common level, which votes say nothing of.
     level = int(np.abs(vectors[0].sum(axis=0)).argmax())
     others = np.delete(np.arange(values.shape[1]), level)

@@ -9,7 +9,9 @@ from math import erf
 import numpy as np
 from numba import njit
 
-from electorate.base.scale import Floats, Ints
+from electorate.base.scale import Bytes, Floats, Ints
+
+STRIDE = 7919  # draws between those of one user and the next
 
 
 @njit(cache=True, error_model="numpy")
@@ -83,50 +85,62 @@ def posterior_orders(
     normal: Floats,
     label: Ints,
     shift: Floats,
+    draws: int,
     ranking: Floats,
     least_tau: float,
-) -> tuple[Floats, Floats]:
+) -> tuple[Floats, Bytes]:
     """What posterior draws of users' rankings agree on.
 
-    mode: (n, M+1). half: (n, M+1, M+1) lower Cholesky factors of the posterior covariances. normal:
-    (M+1, draws) standard normal, the same for all users. shift: (K, M+1, draws) added to the draws
-    of users of each label. Returns (n, M) the share of draws that put each model first, and (n, 2)
-    of those that agree with `ranking` (M,): whose Kendall tau with it is at least least_tau, and
-    whose first model is the same.
+    Args:
+        mode: (n, M+1).
+        half: (n, M+1, M+1) lower Cholesky factors of the posterior covariances.
+        normal: (M+1, many) standard normal draws; which of them a user takes hangs on its row.
+        label: (n,) the users' archetypes.
+        shift: (K, M+1, S) draws of what the users of an archetype have in common, added.
+        draws: of a user for each of those.
+        ranking: (M,) everybody's strengths.
+        least_tau: Kendall tau with it from which an order is the same.
+
+    Returns:
+        (n, M) the share of draws that put each model first; and (n, 2, S) how many of `draws` have
+        the order of `ranking`, and its first model.
     """
     n, p = mode.shape
     m = p - 1
-    draws = normal.shape[1]
+    shifts = shift.shape[2]
+    columns = shifts * draws
     first_share = np.zeros((n, m))
-    agree = np.zeros((n, 2))
-    value = np.empty((p, draws))
-    most = np.empty(draws)
-    leader = np.empty(draws, np.int64)
-    concordant = np.empty(draws)
+    agree = np.zeros((n, 2, shifts), np.uint8)
+    value = np.empty((p, columns))
+    most = np.empty(columns)
+    leader = np.empty(columns, np.int64)
+    concordant = np.empty(columns)
     best = np.argmax(ranking)
     pairs = m * (m - 1) / 2
     for u in range(n):
+        begin = u * STRIDE % (normal.shape[1] - columns + 1)
         for i in range(m):
             row = value[i]
-            row[:] = mode[u, i] + shift[label[u], i]
+            for s in range(columns):
+                row[s] = mode[u, i] + shift[label[u], i, s // draws]
             for k in range(i + 1):
                 factor = half[u, i, k]
-                for s in range(draws):
-                    row[s] += factor * normal[k, s]
+                for s in range(columns):
+                    row[s] += factor * normal[k, begin + s]
         most[:] = value[0]
         leader[:] = 0
         concordant[:] = 0.0
         for i in range(1, m):
-            for s in range(draws):
+            for s in range(columns):
                 if value[i, s] > most[s]:
                     most[s] = value[i, s]
                     leader[s] = i
             for j in range(i):
                 sign = 1.0 if ranking[i] > ranking[j] else -1.0
-                for s in range(draws):
+                for s in range(columns):
                     concordant[s] += 1.0 if sign * (value[i, s] - value[j, s]) > 0 else 0.0
-        for s in range(draws):
-            first_share[u, leader[s]] += 1 / draws
-            agree[u, 0] += (2 * concordant[s] / pairs - 1 >= least_tau) / draws
-            agree[u, 1] += (leader[s] == best) / draws
+        for s in range(columns):
+            first_share[u, leader[s]] += 1 / columns
+            agree[u, 0, s // draws] += 2 * concordant[s] / pairs - 1 >= least_tau
+            agree[u, 1, s // draws] += leader[s] == best
     return first_share, agree

@@ -34,7 +34,7 @@ class ResponseCache:
 
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
         """The answers that are there, by key."""
-        found = {}
+        found: dict[str, Answer] = {}
         wanted = list(keys)
         for first in range(0, len(wanted), LOOKED_UP_TOGETHER):
             some = wanted[first : first + LOOKED_UP_TOGETHER]

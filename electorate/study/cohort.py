@@ -21,13 +21,21 @@ from electorate.population.pairing import Pairs
 from electorate.population.planted import Planted
 from electorate.population.tally import Counts
 from electorate.population.voters import BLOCK, Users, Voters
-from electorate.ratings import clustering, dependence, moments, offsets, posteriors
+from electorate.ratings import (
+    clustering,
+    dependence,
+    moments,
+    offsets,
+    posteriors,
+    prompt_sample,
+)
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.clustering import ScoreSums
 from electorate.ratings.dependence import Dependence
 from electorate.ratings.moments import Moments
 from electorate.ratings.offsets import Sums, Tries
 from electorate.ratings.prior import Prior
+from electorate.ratings.prompt_sample import PromptScores
 from electorate.ratings.ties import MODELS
 from electorate.ratings.user_votes import UserVotes
 from electorate.storage import files
@@ -156,8 +164,16 @@ class Cohort:
             self.user_votes(last_round, block, labels), prior, self._ties, block
         )
 
+    def prompt_scores(
+        self, last_round: int, block: int, labels: Labels, prior: Prior
+    ) -> PromptScores:
+        """The block's part of how far archetypes' means are known."""
+        votes = self.user_votes(last_round, block, labels)
+        prompts = self.voters.prompt_weights.shape[1]
+        return prompt_sample.block_scores(votes, prior, self._ties, prompts)
+
     def report_users(
-        self, last_round: int, block: int, prior: Prior, ranking: Floats
+        self, last_round: int, block: int, prior: Prior, doubtful: Sequence[Prior], ranking: Floats
     ) -> BlockReport:
         """Everybody in the block by System A; their ratings are written to the run's folder.
 
@@ -165,7 +181,7 @@ class Cohort:
         """
         drawn = self.voters.block(block, last_round)
         votes = self._votes(last_round, block)
-        table, found = user_report.take(self.voters, drawn, votes, prior, ranking)
+        table, found = user_report.take(self.voters, drawn, votes, prior, doubtful, ranking)
         files.write_table(self._users / f"block={block}.parquet", table)
         return found
 

@@ -7,7 +7,7 @@ import numpy as np
 from electorate.base.progress import Advance
 from electorate.base.scale import Floats, Ints, to_elo
 from electorate.evaluation import findings
-from electorate.evaluation.user_report import NULLS, SUSPECT, BlockReport
+from electorate.evaluation.user_report import NULLS, OWN, SUSPECT, BlockReport
 from electorate.population.cast import Cast
 from electorate.population.voters import (
     ADVERSARIAL,
@@ -17,11 +17,13 @@ from electorate.population.voters import (
     Users,
     Voters,
 )
-from electorate.ratings import bradley_terry, fixed_point
+from electorate.ratings import bradley_terry, fixed_point, prompt_sample
 from electorate.ratings.bradley_terry import OUTCOMES, Fit
 from electorate.ratings.prior import Prior
+from electorate.ratings.summed import in_order
 from electorate.ratings.ties import MODELS
 from electorate.study.pool import Pool
+from electorate.study.systems import OnCohorts
 
 Findings = dict[str, Any]
 
@@ -33,11 +35,12 @@ def take(voters: Voters, pool: Pool, whole: Fit, prior: Prior, advance: Advance)
     last = len(voters.config.votes.checkpoints) - 1
     work = [(last, block) for block in range(voters.blocks)]
     blocks: list[BlockReport | None] = [None] * voters.blocks
-    for block, found in pool.run("report_users", work, prior, whole.strength):
+    doubtful = _doubtful(voters, OnCohorts(pool, voters.blocks, last, "true"), whole, prior)
+    for block, found in pool.run("report_users", work, prior, doubtful, whole.strength):
         blocks[block] = found
         advance()
     everybody = [block for block in blocks if block is not None]
-    null_probability = np.concatenate([block.null_probability for block in everybody])
+    draws = np.concatenate([block.null_draws for block in everybody]) / np.float32(OWN)
     suspicion = np.concatenate([block.suspicion for block in everybody])
     conduct = np.concatenate([block.conduct for block in everybody])
     nulls = [block.null for block in everybody if block.null is not None]
@@ -45,14 +48,24 @@ def take(voters: Voters, pool: Pool, whole: Fit, prior: Prior, advance: Advance)
     rate = voters.config.evaluation.false_discovery_rate
     return {
         "differ": {
-            name: findings.differing(
-                null_probability[:, i], None if null is None else null[:, i], rate
-            )
+            name: findings.differing(draws[:, i], None if null is None else null[:, i], rate)
             for i, name in enumerate(NULLS)
         },
         "conduct": _conduct(suspicion, conduct),
         "leaderboards": _leaderboards(voters, _by_group(everybody, len(whole.strength))),
     }
+
+
+def _doubtful(voters: Voters, users: OnCohorts, whole: Fit, prior: Prior) -> tuple[Prior, Prior]:
+    """The priors by all of which a user must differ; see prompt_sample."""
+    return prompt_sample.doubtful(
+        prior,
+        whole,
+        in_order(users.sums(prior, [], everybody=True)),
+        in_order(users.prompt_scores(prior)),
+        in_order(users.moments(prior)),
+        voters.unseen,
+    )
 
 
 def ceiling(voters: Voters, people: Users, cast: Cast, prior: Prior) -> Findings:

@@ -28,6 +28,7 @@ from electorate.ratings.dependence import Dependence
 from electorate.ratings.moments import Moments
 from electorate.ratings.offsets import NotConvergedError, Sums, Tries
 from electorate.ratings.prior import Prior
+from electorate.ratings.prompt_sample import PromptScores
 from electorate.ratings.summed import in_order
 from electorate.ratings.ties import MODELS, TieModel
 from electorate.storage.run_folder import RunFolder
@@ -254,6 +255,10 @@ class OnCohorts:
     def moments(self, prior: Prior) -> list[Moments]:
         """See UserBlocks."""
         return self._map("moments", min(self.blocks, MOMENT_BLOCKS), self.labels, prior)
+
+    def prompt_scores(self, prior: Prior) -> list[PromptScores]:
+        """See prompt_sample.block_scores; of the users whose sums there are."""
+        return self._map("prompt_scores", min(self.blocks, FITTED_BLOCKS), self.labels, prior)
 
     def _map(self, method: str, blocks: int, *arguments: object) -> list[Any]:
         work = [(self.round_, block) for block in range(blocks)]

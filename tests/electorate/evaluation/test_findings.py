@@ -10,21 +10,45 @@ from electorate.ratings.ties import MODELS
 
 
 def test_discoveries_are_the_least_likely_nulls_while_their_mean_allows() -> None:
-    said = findings.discoveries(np.array([0.5, 0.0, 0.2, 0.1, 0.9]), 0.1)
+    said = findings.discoveries(np.array([[0.5], [0.0], [0.2], [0.1], [0.9]]), 0.1)
     # Means of 0, 0.05, 0.1, 0.2: the first three.
     assert list(said) == [False, True, True, True, False]
-    assert not findings.discoveries(np.array([0.3, 0.4]), 0.1).any()
-    assert findings.discoveries(np.zeros(3), 0.1).all()
+    assert not findings.discoveries(np.array([[0.3], [0.4]]), 0.1).any()
+    assert findings.discoveries(np.zeros((3, 1)), 0.1).all()
+
+
+def test_users_of_one_probability_are_said_to_differ_together() -> None:
+    null = np.array([0.0, 0.15, 0.15, 0.15, 0.8])[:, None]
+    # Two of the three alike would do by the mean alone.
+    assert findings.discoveries(null, 0.11).sum() == 1
+    assert findings.discoveries(null, 0.12).sum() == 4
+
+
+def test_an_error_that_users_share_is_not_averaged_away() -> None:
+    """For each of so many populations: one draw in five has all of one archetype wrong, which its
+    users' mean does not show.
+    """
+    draws = np.zeros((1000, 20))
+    draws[:, ::5] = 0.45
+    assert draws.mean() < 0.1
+    assert findings.discoveries(draws, 0.1).all()
+    draws[:, 1::5] = 0.45
+    draws[:, ::5] = 0.0
+    draws[:, 2::5] = 0.12
+    # Less on average than before, but more than a tenth in two draws of five.
+    assert not findings.discoveries(draws, 0.1).any()
 
 
 def test_a_calibrated_posterior_keeps_the_rate() -> None:
     random = np.random.default_rng(0)
     probability = random.beta(0.5, 0.5, 200_000)
-    found = findings.differing(probability, random.random(200_000) < probability, 0.1)
-    assert found["realised_fdr"] == pytest.approx(0.075, abs=0.005)
-    assert found["expected_fdr"] == pytest.approx(0.075, abs=1e-4)
-    nobody = findings.differing(np.ones(10), np.ones(10), 0.1)
+    found = findings.differing(probability[:, None], random.random(200_000) < probability, 0.1)
+    assert found["realised_fdr"] == pytest.approx(0.1, abs=0.005)
+    assert found["expected_fdr"] == pytest.approx(0.1, abs=1e-4)
+    assert (probability <= found["most_null"]).sum() == found["said_to_differ"]
+    nobody = findings.differing(np.ones((10, 1)), np.ones(10), 0.1)
     assert (nobody["said_to_differ"], nobody["realised_fdr"], nobody["power"]) == (0, 0.0, None)
+    assert nobody["most_null"] is None
 
 
 def test_auc_is_the_chance_that_a_positive_scores_above_a_negative() -> None:

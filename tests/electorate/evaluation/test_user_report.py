@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from electorate.evaluation import findings
-from electorate.evaluation.user_report import NULLS, BlockReport
+from electorate.evaluation.user_report import NULLS, OWN, BlockReport
 from electorate.population.tally import Tally
 from electorate.population.voters import ADVERSARIAL, BLOCK, CARELESS, CONDUCTS, SINCERE
-from electorate.ratings import fixed_point, offsets
+from electorate.ratings import fixed_point, offsets, prompt_sample
 from electorate.ratings.ties import MODELS
 from electorate.storage.run_folder import RunFolder
 from electorate.study.cohort import Cohort
@@ -45,9 +45,12 @@ def take(folder: Path, votes: int = 50, **changes: float) -> tuple[BlockReport, 
     users = offsets.InMemory([cohort.user_votes(1, 0, "true")], ties)
     plain = offsets.fit(users, whole, len(electorate.archetypes))
     prior = offsets.with_factors(users, whole, plain, 8)
-    return cohort.report_users(1, 0, prior, whole.strength), RunFolder(
-        folder
-    ).users / "block=0.parquet"
+    sums = cohort.offset_sums(1, 0, 1, "true", prior, [], True)
+    scores = cohort.prompt_scores(1, 0, "true", prior)
+    moments = cohort.moments(1, 0, "true", prior)
+    doubtful = prompt_sample.doubtful(prior, whole, sums, scores, moments, electorate.unseen)
+    found = cohort.report_users(1, 0, prior, doubtful, whole.strength)
+    return found, RunFolder(folder).users / "block=0.parquet"
 
 
 def test_every_persona_has_a_row_with_what_is_known_of_it(
@@ -63,7 +66,8 @@ def test_every_persona_has_a_row_with_what_is_known_of_it(
     assert (first.argmax(axis=1) == rating.argmax(axis=1)).mean() > 0.95
     assert np.all(table["c0_sd"].to_numpy() > 0)
     for i, null in enumerate(NULLS):
-        assert np.array_equal(table[f"p_same_{null}"].to_numpy(), found.null_probability[:, i])
+        probability = found.null_draws[:, i].mean(axis=1) / OWN
+        assert np.array_equal(table[f"p_same_{null}"].to_numpy(), probability.astype(np.float32))
 
 
 @pytest.mark.parametrize("heterogeneity", [0.0, 0.5, 1.0])
@@ -72,7 +76,7 @@ def test_no_more_false_discoveries_than_allowed(
 ) -> None:
     found, _ = taken(heterogeneity=heterogeneity)
     for i, null in enumerate(NULLS):
-        said = findings.differing(found.null_probability[:, i], found.null[:, i], 0.1)
+        said = findings.differing(found.null_draws[:, i] / OWN, found.null[:, i], 0.1)
         # Few said to differ are few to judge the rate by.
         assert said["realised_fdr"] <= 0.1 + 2 * np.sqrt(0.09 / max(1, said["said_to_differ"])), (
             null
