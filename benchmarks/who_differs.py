@@ -27,6 +27,7 @@ from electorate.ratings.ties import MODELS
 from electorate.storage.run_folder import RunFolder
 from electorate.study.cohort import Cohort
 
+Found = dict[str, float | int | None]
 SEEDS = 5
 HETEROGENEITIES = (0.5, 1.0, 2.0)
 PERSONAS = 8192
@@ -51,7 +52,7 @@ def plant(answers: Path, seed: int, heterogeneity: float) -> Planted:
     return planted.plant(config, prompts, z)
 
 
-def measure(answers: Path, seed: int, heterogeneity: float) -> list[dict[str, float]]:
+def measure(answers: Path, seed: int, heterogeneity: float) -> list[Found]:
     """For each null, what is found of one draw."""
     electorate = plant(answers, seed, heterogeneity)
     ties = MODELS[electorate.config.ratings.ties]
@@ -69,7 +70,7 @@ def measure(answers: Path, seed: int, heterogeneity: float) -> list[dict[str, fl
         found = [cohort.report_users(0, block, prior, doubtful, whole.strength) for block in blocks]
     draws = np.concatenate([block.null_draws for block in found]) / OWN
     null = np.concatenate([block.null for block in found if block.null is not None])
-    return [findings.differing(draws[:, i], null[:, i], RATE) for i in range(len(NULLS))]  # type: ignore[misc]
+    return [findings.differing(draws[:, i], null[:, i], RATE) for i in range(len(NULLS))]
 
 
 def main(runs: Sequence[Path]) -> None:
@@ -82,8 +83,8 @@ def main(runs: Sequence[Path]) -> None:
             draws = [one.result() for one in done[first : first + SEEDS]]
             for i, null in enumerate(NULLS):
                 of = [draw[i] for draw in draws]
-                realised = [float(one["realised_fdr"]) for one in of]
-                powers = [one["power"] or 0.0 for one in of]
+                realised = [float(one["realised_fdr"] or 0.0) for one in of]
+                powers = [float(one["power"] or 0.0) for one in of]
                 print(
                     f"{run.name}, H = {heterogeneity}, {null}: false discoveries "
                     f"{np.mean(realised):.1%} (at most {RATE:.0%}; "

@@ -106,41 +106,59 @@ def posterior_orders(
         the order of `ranking`, and its first model.
     """
     n, p = mode.shape
-    m = p - 1
     shifts = shift.shape[2]
     columns = shifts * draws
-    first_share = np.zeros((n, m))
+    first_share = np.zeros((n, p - 1))
     agree = np.zeros((n, 2, shifts), np.uint8)
-    value = np.empty((p, columns))
-    most = np.empty(columns)
+    value = np.empty((p - 1, columns))
     leader = np.empty(columns, np.int64)
-    concordant = np.empty(columns)
     best = np.argmax(ranking)
-    pairs = m * (m - 1) / 2
     for u in range(n):
         begin = u * STRIDE % (normal.shape[1] - columns + 1)
-        for i in range(m):
-            row = value[i]
-            for s in range(columns):
-                row[s] = mode[u, i] + shift[label[u], i, s // draws]
-            for k in range(i + 1):
-                factor = half[u, i, k]
-                for s in range(columns):
-                    row[s] += factor * normal[k, begin + s]
-        most[:] = value[0]
-        leader[:] = 0
-        concordant[:] = 0.0
-        for i in range(1, m):
-            for s in range(columns):
-                if value[i, s] > most[s]:
-                    most[s] = value[i, s]
-                    leader[s] = i
-            for j in range(i):
-                sign = 1.0 if ranking[i] > ranking[j] else -1.0
-                for s in range(columns):
-                    concordant[s] += 1.0 if sign * (value[i, s] - value[j, s]) > 0 else 0.0
+        _draw(mode[u], half[u], normal[:, begin : begin + columns], value)
+        for s in range(columns):
+            value[:, s] += shift[label[u], : p - 1, s // draws]
+        tau = _kendall_tau(value, ranking)
+        _leaders(value, leader)
         for s in range(columns):
             first_share[u, leader[s]] += 1 / columns
-            agree[u, 0, s // draws] += 2 * concordant[s] / pairs - 1 >= least_tau
+            agree[u, 0, s // draws] += tau[s] >= least_tau
             agree[u, 1, s // draws] += leader[s] == best
     return first_share, agree
+
+
+@njit(cache=True, error_model="numpy")
+def _draw(mode: Floats, half: Floats, normal: Floats, value: Floats) -> None:
+    """Fill value (M, draws) with draws of one user's strengths."""
+    for i in range(len(value)):
+        row = value[i]
+        row[:] = mode[i]
+        for k in range(i + 1):
+            factor = half[i, k]
+            for s in range(len(row)):
+                row[s] += factor * normal[k, s]
+
+
+@njit(cache=True, error_model="numpy")
+def _leaders(value: Floats, leader: Ints) -> None:
+    """Fill leader (draws,) with the highest of each column of value (M, draws)."""
+    most = value[0].copy()
+    leader[:] = 0
+    for i in range(1, len(value)):
+        for s in range(len(leader)):
+            if value[i, s] > most[s]:
+                most[s] = value[i, s]
+                leader[s] = i
+
+
+@njit(cache=True, error_model="numpy")
+def _kendall_tau(value: Floats, ranking: Floats) -> Floats:
+    """(draws,) of each column of value (M, draws) with ranking (M,)."""
+    m, draws = value.shape
+    concordant = np.zeros(draws)
+    for i in range(1, m):
+        for j in range(i):
+            sign = 1.0 if ranking[i] > ranking[j] else -1.0
+            for s in range(draws):
+                concordant[s] += 1.0 if sign * (value[i, s] - value[j, s]) > 0 else 0.0
+    return 2 * concordant / (m * (m - 1) / 2) - 1
