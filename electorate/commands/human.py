@@ -19,7 +19,6 @@ from rich.console import Console
 
 from electorate.base.scale import Floats, Ints
 from electorate.commands import human_tables
-from electorate.commands.human_tables import SYSTEM_A
 from electorate.commands.progress import bar
 from electorate.commands.stages import UnderWay, carry_out
 from electorate.config import config_file
@@ -33,6 +32,7 @@ from electorate.evaluation.people import (
     FOLDS,
     SEEDS,
     SEEDS_OF_SYSTEM_B,
+    SYSTEM_A,
     Compared,
     Predicted,
 )
@@ -148,7 +148,8 @@ class PeopleStudy:
             whole = Compared(None, *estimated, not_converged)
             curve = self._curve()
             self._write_tables([whole, *curve], predicted)
-            self._write_ratings()
+            lines = [self._write_gains(predicted), *self._write_ratings()]
+        self.run.manifest["people_lines"] = lines
         self.run.manifest.update(self._found(whole, curve, seeds))
 
     @property
@@ -281,12 +282,24 @@ class PeopleStudy:
         }
         files.write_text(folder.summary, json.dumps(values, indent=2) + "\n")
 
-    def _write_ratings(self) -> None:
+    def _write_gains(self, predicted: Predicted) -> str:
+        """Who gains from System A; in words too."""
+        gains = people.user_gains(self.votes, self.prompt, predicted)
+        rate = self._config.evaluation.false_discovery_rate
+        names = self.votes.user_names
+        cast = np.bincount(self.votes.users, minlength=len(names))
+        files.write_table(
+            self._folder.who_gains, human_tables.gains_table(gains, names, cast, rate)
+        )
+        return human_tables.gains_line(gains, rate)
+
+    def _write_ratings(self) -> list[str]:
         """The leaderboard, everybody's own ratings by System A, and what is found of everybody;
-        only the first where System A did not converge.
+        only the first where System A did not converge. How sure the first place is, in words.
         """
         folder = self._folder
         rated = rating.fit(self.votes, rating.Options(self._ties))
+        sure = rating.first_place(self.votes, rated.fit, self._ties)
         rows = leaderboard.rows(self.votes.models, rated.fit, people.CONFIDENCE)
         where = {"segment": EVERYONE, "connected": rated.fit.connected, "ties": self._ties}
         files.write_table(folder.leaderboard, pa.Table.from_pylist([where | row for row in rows]))
@@ -296,7 +309,7 @@ class PeopleStudy:
         except NotConvergedError as error:
             line = f"no own ratings: {error}"
             self.run.console.print(line, highlight=False, soft_wrap=True)
-            return
+            return sure
         models = len(self.votes.models)
         differs = np.repeat(self._differ(found), models)
         files.write_table(folder.people, own.append_column("differs", pa.array(differs)))
@@ -309,6 +322,7 @@ class PeopleStudy:
             people.CONFIDENCE,
         )
         files.write_table(folder.orders, table)
+        return sure
 
     def _differ(self, found: Findings) -> npt.NDArray[np.bool_]:
         """(users,) who is said to have another first model than the global ranking."""

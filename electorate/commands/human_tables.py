@@ -7,19 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from electorate.base.scale import Ints
 from electorate.commands import beliefs, next_step
 from electorate.config.metrics import UNSEEN
 from electorate.evaluation.intervals import Estimate, Key
-from electorate.evaluation.people import BASELINE, FOLDS, Compared, NotConverged
+from electorate.evaluation.people import BASELINE, FOLDS, SYSTEM_A, Compared, NotConverged
 from electorate.evaluation.results import NOT_CONVERGED
+from electorate.evaluation.who_gains import Gains
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 
-SYSTEM_A = "elo_offset"
 # Rows that know how a user votes, and not what it likes.
 CONTROLS = {
     "personal_ties": "own tie rates alone",
@@ -48,7 +51,7 @@ def show(folder: RunFolder, console: Console) -> None:
     if curve:
         _curve(curve, console)
     beliefs.beside(Path(manifest["votes"]), console)
-    for line in (*findings_lines(folder), *_places(folder)):
+    for line in (*manifest.get("people_lines", ()), *findings_lines(folder), *_places(folder)):
         console.print(line, highlight=False, soft_wrap=True)
     steps = [f"electorate serve {folder.path}    (these rankings over HTTP by name, and a page)"]
     if BY_TEXT not in whole.estimates:
@@ -82,6 +85,40 @@ def _estimates(rows: Sequence[Row]) -> dict[str, dict[Key, Estimate]]:
         estimate = Estimate(row["value"], row["ci_low"], row["ci_high"], row["n_users"])
         found.setdefault(row["system"], {})[row["prompts"], row["metric"]] = estimate
     return found
+
+
+def gains_line(gains: Gains, rate: float) -> str:
+    """Who gains from System A, in words.
+
+    rate: the false discovery rate of those who are said to.
+    """
+    users = len(gains.mean)
+    low = gains.overall - 1.96 * gains.overall_sd
+    high = gains.overall + 1.96 * gains.overall_sd
+    return (
+        f"{int(gains.gainers(rate).sum()):,} of {users:,} people are said to gain from System A by "
+        f"their own held-out votes, {int(gains.losers(rate).sum()):,} to lose (at most {rate:.0%} "
+        f"of either by mistake); on average {gains.overall:+.3f} [{low:+.3f}, {high:+.3f}] nats a "
+        f"vote, and people's gains are {gains.spread:.3f} apart (sd)"
+    )
+
+
+def gains_table(gains: Gains, names: Sequence[str], votes: Ints, rate: float) -> pa.Table:
+    """A row a user: gain and sd (nats a vote), p_gain, the chance that it is above 0, and what is
+    said of it.
+
+    names: (users,). votes: (users,) how many each has.
+    """
+    said = np.select([gains.gainers(rate), gains.losers(rate)], ["gains", "loses"], "not known")
+    columns = {
+        "user_id": list(names),
+        "votes": votes,
+        "gain": gains.mean,
+        "sd": gains.sd,
+        "p_gain": 1 - gains.no_gain.mean(axis=1),
+        "said": said.tolist(),
+    }
+    return pa.table(columns)
 
 
 def findings_lines(folder: RunFolder) -> list[str]:

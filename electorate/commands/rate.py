@@ -15,7 +15,7 @@ from electorate.commands import beliefs, next_step
 from electorate.data import features
 from electorate.data import votes as votes_module
 from electorate.data.votes import Votes
-from electorate.evaluation.rating import CONFIDENCE, Options, fit, win_rates
+from electorate.evaluation.rating import CONFIDENCE, Options, first_place, fit, win_rates
 from electorate.ratings import leaderboard
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.thresholds import Thresholds, Thumbs
@@ -50,6 +50,9 @@ def rate(
     )
     if votes.thumbs is not None and rated.thresholds is not None:
         _show_thresholds(votes.thumbs, rated.thresholds, console)
+    if votes.thumbs is None and not options.style and options.weigh == "votes":
+        for line in first_place(votes, rated.fit, options.ties):
+            console.print(line, highlight=False, soft_wrap=True)
     beliefs.beside(path, console)
     if rated.style is not None:
         for name, effect, sd in zip(features.STYLE, *rated.style, strict=True):

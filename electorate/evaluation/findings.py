@@ -19,11 +19,12 @@ SURE = 0.75  # of the draws of what users have in common that keep false discove
 
 def discoveries(null_draws: Floats, rate: float) -> Ints:
     """(n,) whether each user is said to differ: those of the lowest null probability, as many as
-    have at most `rate` false discoveries among them with probability SURE.
+    have at most `rate` false discoveries among them both on average (Newton et al., 2004) and with
+    probability SURE.
 
     Users share what is not known of them all, as their archetype's mean. So the false discovery
     proportion varies, and its mean alone would allow ten mistakes in ten to be made every tenth
-    time; this is control of its exceedance (Genovese and Wasserman, 2004) by the posterior.
+    time: its exceedance is controlled too (Genovese and Wasserman, 2004), by the posterior.
 
     Args:
         null_draws: (n, S) each user's probability of not differing, given each of S draws of what
@@ -38,7 +39,8 @@ def discoveries(null_draws: Floats, rate: float) -> Ints:
         kept += np.cumsum(drawn[order], dtype=float) <= most
     # Users of the same probability are said to differ together, whatever their order.
     last = np.append(np.diff(probability[order]) > 0, True)
-    enough = np.flatnonzero(last & (kept >= SURE * null_draws.shape[1]))
+    on_average = np.cumsum(probability[order]) <= most
+    enough = np.flatnonzero(last & on_average & (kept >= SURE * null_draws.shape[1]))
     said = np.zeros(len(order), dtype=bool)
     said[order[: enough[-1] + 1 if len(enough) else 0]] = True
     return said

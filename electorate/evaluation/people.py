@@ -13,9 +13,10 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
 from electorate.config.metrics import UNSEEN
 from electorate.data.votes import PROMPT, USER, Votes
-from electorate.evaluation import held_out, metrics
+from electorate.evaluation import held_out, metrics, who_gains
 from electorate.evaluation.held_out import System
 from electorate.evaluation.intervals import Estimate, Key
+from electorate.evaluation.who_gains import Gains
 from electorate.ratings.ties import MODELS
 
 FOLDS = 5
@@ -24,6 +25,8 @@ SEEDS_OF_SYSTEM_B = 1  # where System B, whose training takes minutes, is compar
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 BASELINE = "global_bt"
+SYSTEM_A = "elo_offset"
+GATED = "elo_offset_gated"  # System A for users whom other votes show to gain by it
 # Own votes of a user to whose votes nothing was fitted, while half of the votes are of users who
 # have as many.
 KNOWN = (0, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -83,14 +86,26 @@ def predict(
     """
     predicted = {name: np.empty((seeds, len(votes), 3)) for name in systems}
     not_converged = NotConverged()
-    for seed in range(seeds):
-        fold = held_out.folds(prompt, FOLDS, seed)
+    folds = [held_out.folds(prompt, FOLDS, seed) for seed in range(seeds)]
+    for seed, fold in enumerate(folds):
         for name, found in held_out.predict(votes, fold, systems, MODELS[ties]).items():
             predicted[name][seed] = found.odds
             if found.failed:
                 not_converged.setdefault(name, []).extend(found.failed)
         advance()
+    if {SYSTEM_A, BASELINE} <= set(predicted):
+        columns = (votes.outcome_of_3, votes.users, prompt, votes.weight)
+        predicted[GATED] = who_gains.gated(
+            predicted[SYSTEM_A], predicted[BASELINE], *columns, folds
+        )
     return predicted, not_converged
+
+
+def user_gains(votes: Votes, prompt: Ints, predicted: Predicted) -> Gains:
+    """How much System A gains each user over the global ranking, by held-out votes."""
+    gain = who_gains.log_gain(predicted[SYSTEM_A], predicted[BASELINE], votes.outcome_of_3)
+    users = len(votes.user_names)
+    return who_gains.posterior(who_gains.measure(gain, votes.users, prompt, votes.weight, users))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from electorate.base.scale import Floats, Ints
 from electorate.data import votes as votes_module
 from electorate.data.votes import Votes
 from electorate.ratings import bootstrap, bradley_terry, clustering, contextual, thresholds
+from electorate.ratings import first_place as first_place_module
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.contextual import Style
 from electorate.ratings.thresholds import Battles, Thresholds, Thumbs
@@ -188,3 +189,32 @@ def _clusters(votes: Votes, cluster: str | None) -> tuple[list[Ints], list[str]]
     if groups:
         notes.append(f"intervals are clustered by {' and by '.join(by)}")
     return groups, notes
+
+
+def first_place(votes: Votes, fitted: Fit, ties: str) -> list[str]:
+    """How sure the first place is, in words; nothing where a single model was rated.
+
+    fitted: the ratings of these votes, each by its weight.
+    """
+    if len(votes.models) < 2 or not len(votes):
+        return []
+    second, first = (
+        votes.models[m] for m in np.argsort(fitted.strength, kind="stable")[-2:].tolist()
+    )
+    columns = (votes.a, votes.b, votes.outcome_of_3, votes.weight)
+    flipped = first_place_module.flip(fitted, MODELS[ties], *columns)
+    if flipped is None:
+        hangs = f"{first} stays first whichever half of the votes is left out"
+    else:
+        gone = len(flipped.votes)
+        hangs = (
+            f"{first}'s first place hangs on {gone:,} of {len(votes):,} votes "
+            f"({gone / len(votes):.1%}): without them {votes.models[flipped.rival]} is ahead of it"
+        )
+    needed = first_place_module.votes_needed(fitted, len(votes))
+    if needed is None or needed <= len(votes):
+        return [hangs]
+    return [
+        f"{hangs}; about {needed - len(votes):,.0f} votes more would show its lead over {second} "
+        "(at 95%, with a chance of 80%), if that is as large as it seems"
+    ]

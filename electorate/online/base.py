@@ -87,7 +87,8 @@ class ComparedPeople:
     def erase(self, name: str) -> None:
         """Remove a person from the log, the ratings and the list of who voted."""
         folder = self.folder
-        _remove_rows(folder.people, name)
+        for place in (folder.people, folder.who_gains):
+            _remove_rows(place, name)
         if not folder.personas.exists():
             return
         personas = files.read_table(folder.personas)

@@ -51,6 +51,7 @@ def write(folder: RunFolder) -> None:
         .sort_by([("rating", "descending")])
         .to_pylist(),
         "people": _people(folder),
+        "gainers": _gainers(folder),
         "most": MOST_PEOPLE,
         "findings": human_tables.findings_lines(folder),
         "controls": human_tables.controls_lines(human_tables.compared(folder)[0]),
@@ -103,6 +104,16 @@ def _people(folder: RunFolder) -> Row | None:
     who = set(np.array(same["user_id"].to_pylist(), dtype=object)[said].tolist())
     differ = [row for row in _firsts(ratings) if row["user_id"] in who]
     return {"users": len(same), "first": best, "differ": differ, "rate": rate}
+
+
+def _gainers(folder: RunFolder) -> list[Row]:
+    """Who is said to gain or lose by System A, the largest gain first; nothing of studies that were
+    compared before there was such a table.
+    """
+    if not folder.who_gains.exists():
+        return []
+    rows = files.read_table(folder.who_gains).sort_by([("gain", "descending")]).to_pylist()
+    return [row for row in rows if row["said"] != "not known"]
 
 
 def _false_discovery_rate(folder: RunFolder) -> float:
