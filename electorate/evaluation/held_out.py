@@ -67,13 +67,18 @@ class Split:
 
     @cached_property
     def prior(self) -> Prior:
-        """System A's plain one. Raises NotConvergedError."""
+        """System A's, with users' decisiveness. Raises NotConvergedError."""
+        return offsets.with_decisiveness(self.users, self.start, self.plain_prior)
+
+    @cached_property
+    def plain_prior(self) -> Prior:
+        """System A's with offsets alike in every direction. Raises NotConvergedError."""
         return offsets.fit(self.users, self.start, int(self.archetypes.max()) + 1)
 
     @cached_property
     def low_rank_prior(self) -> Prior:
         """System A's with the directions in which users vary together. Raises NotConvergedError."""
-        return offsets.with_factors(self.users, self.start, self.prior, FACTORS)
+        return offsets.with_factors(self.users, self.start, self.plain_prior, FACTORS)
 
     @cached_property
     def ties_prior(self) -> Prior:

@@ -38,6 +38,7 @@ TAU_START = to_nats(80.0)
 TAU_FLOOR = to_nats(0.5)
 TAU_CEILING = to_nats(1000.0)
 TIE_SD_START = 0.3
+DECISIVENESS_START = 0.4
 TIE_SD_FLOOR = 0.02
 TIE_SD_CEILING = 3.0
 NEARLY_ALIKE = to_nats(20.0)
@@ -186,6 +187,25 @@ def fit(users: UserBlocks, start: Fit, kinds: int, lambda_reg: float | None = No
     if lambda_reg is not None:
         return prior
     return prior if in_order(users.moments(prior)).users_differ else replace(prior, sd=TAU_FLOOR)
+
+
+def with_decisiveness(users: UserBlocks, start: Fit, plain: Prior) -> Prior:
+    """System A's prior whose users follow the global ranking more or less closely, too:
+
+        rating_um = s_u R_m + delta_um,   s_u ~ N(1, s^2)
+
+    as one factor, s R: some look closely and some vote nearly at random, which offsets that are
+    alike in every direction can only take for tastes. s is found by the evidence. The plain prior
+    where users are alike, or where this one does not converge.
+    """
+    away = start.strength - start.strength.mean()
+    if plain.sd <= TAU_FLOOR or not np.any(away):
+        return plain
+    with_factor = replace(plain, factors=DECISIVENESS_START * away[None])
+    try:
+        return _maximise(users, start, with_factor, None)
+    except NotConvergedError:
+        return plain
 
 
 def with_factors(

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from electorate.base.scale import Floats, Ints
+from electorate.ratings import bradley_terry, first_place
+from electorate.ratings.bradley_terry import Fit
+from electorate.ratings.ties import MODELS, TieModel
+
+Columns = tuple[Ints, Ints, Ints, Floats]
+
+
+def cast(seed: int, lead: float, votes: int = 400, models: int = 4) -> Columns:
+    random = np.random.default_rng(seed)
+    strength = np.append(np.linspace(-1, 0, models - 1), lead)
+    a = random.integers(0, models, votes)
+    b = (a + random.integers(1, models, votes)) % models
+    odds = MODELS["davidson"].probabilities(strength[a] - strength[b], np.full(votes, -0.7))
+    outcome = (random.random(votes)[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
+    return a, b, outcome, np.ones(votes)
+
+
+def fit(columns: Columns, ties: TieModel, rows: Ints | None = None) -> Fit:
+    a, b, outcome, weight = columns if rows is None else tuple(one[rows] for one in columns)
+    models = int(max(columns[0].max(), columns[1].max())) + 1
+    counts = np.zeros((models, models, 3))
+    np.add.at(counts, (a, b, outcome), weight)
+    return bradley_terry.fit(counts, ties, None if bradley_terry.estimable(counts) else 1000.0)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("seed", range(4))
+def test_without_the_votes_found_another_model_is_first(name: str, seed: int) -> None:
+    ties = MODELS[name]
+    columns = cast(seed, lead=0.4)
+    whole = fit(columns, ties)
+    found = first_place.flip(whole, ties, *columns)
+    assert found is not None
+    assert whole.strength.argmax() == found.first
+    kept = np.setdiff1d(np.arange(400), found.votes)
+    assert fit(columns, ties, kept).strength.argmax() == found.rival != found.first
+    # The first-order approximation is near, and one vote fewer is not enough.
+    assert len(found.votes) == pytest.approx(found.approximate, abs=3, rel=0.3)
+    fewer = np.setdiff1d(np.arange(400), found.votes[:-1])
+    assert fit(columns, ties, fewer).strength.argmax() == found.first
+
+
+def test_no_smaller_set_is_easily_found() -> None:
+    """Random sets of the same size, and the votes that the first model won, do not do it."""
+    ties = MODELS["davidson"]
+    columns = cast(1, lead=0.5)
+    whole = fit(columns, ties)
+    found = first_place.flip(whole, ties, *columns)
+    assert found is not None
+    random = np.random.default_rng(0)
+    for _ in range(100):
+        gone = random.choice(400, len(found.votes), replace=False)
+        kept = np.setdiff1d(np.arange(400), gone)
+        assert fit(columns, ties, kept).strength.argmax() == found.first
+
+
+def test_a_first_place_beyond_doubt_hangs_on_no_half_of_the_votes() -> None:
+    ties = MODELS["davidson"]
+    columns = cast(0, lead=6.0, votes=300)
+    assert first_place.flip(fit(columns, ties), ties, *columns) is None
+
+
+def test_heavy_votes_are_fewer() -> None:
+    ties = MODELS["davidson"]
+    a, b, outcome, weight = cast(2, lead=0.4)
+    heavy = weight.copy()
+    winning = ((a == 3) & (outcome == 0)) | ((b == 3) & (outcome == 1))
+    heavy[np.flatnonzero(winning)[:5]] = 20.0
+    columns = (a, b, outcome, heavy)
+    found = first_place.flip(fit(columns, ties), ties, *columns)
+    light = first_place.flip(fit((a, b, outcome, weight), ties), ties, a, b, outcome, weight)
+    assert found is not None
+    assert light is not None
+    kept = np.setdiff1d(np.arange(400), found.votes)
+    assert fit(columns, ties, kept).strength.argmax() != found.first
+    assert set(np.flatnonzero(winning)[:5]) & set(found.votes.tolist())
+
+
+def test_votes_needed_give_the_power_they_promise() -> None:
+    """As many votes as said show the lead in about 80% of draws."""
+    ties = MODELS["davidson"]
+    many = fit(cast(0, lead=0.4, votes=100_000), ties)
+    needed = first_place.votes_needed(many, 100_000)
+    assert needed is not None
+    shown = []
+    for seed in range(200):
+        own = fit(cast(seed, lead=0.4, votes=round(needed)), ties)
+        second, first = np.argsort(many.strength)[-2:]
+        of = own.covariance
+        error = np.sqrt(of[first, first] + of[second, second] - 2 * of[first, second])
+        shown.append((own.strength[first] - own.strength[second]) / error > 1.96)
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.08)
