@@ -34,6 +34,7 @@ from electorate.evaluation.people import (
     SEEDS_OF_SYSTEM_B,
     SYSTEM_A,
     Compared,
+    Curve,
     Predicted,
 )
 from electorate.evaluation.results import (
@@ -147,7 +148,7 @@ class PeopleStudy:
             estimated = people.estimates(self.votes, self.prompt, predicted)
             whole = Compared(None, *estimated, not_converged)
             curve = self._curve()
-            self._write_tables([whole, *curve], predicted)
+            self._write_tables([whole, *curve.points], predicted)
             lines = [self._write_gains(predicted), *self._write_ratings()]
         self.run.manifest["people_lines"] = lines
         self.run.manifest.update(self._found(whole, curve, seeds))
@@ -242,7 +243,7 @@ class PeopleStudy:
             if self._fold(number).exists()
         }
 
-    def _curve(self) -> list[Compared]:
+    def _curve(self) -> Curve:
         """The learning curve of users to whose votes nothing was fitted; none for fewer users than
         FOLDS.
         """
@@ -250,7 +251,7 @@ class PeopleStudy:
         if users < FOLDS:
             line = f"no learning curve: {users} users; at least {FOLDS} are needed, one a fold"
             self.run.console.print(line, highlight=False)
-            return []
+            return Curve([], {})
         fits = len(people.newcomer_folds(self.votes))
         with bar(self.run.console, "Predicting for new users (fits)", fits) as advance:
             return people.learning_curve(self.votes, self.prompt, self._ties, advance)
@@ -350,7 +351,7 @@ class PeopleStudy:
         files.write_text(self._folder.findings, json.dumps(found, indent=2) + "\n")
         return found
 
-    def _found(self, whole: Compared, curve: list[Compared], seeds: int) -> dict[str, Any]:
+    def _found(self, whole: Compared, curve: Curve, seeds: int) -> dict[str, Any]:
         """What the manifest says of the comparison."""
         of = self._config.people
         if of is None:
@@ -359,6 +360,7 @@ class PeopleStudy:
             "ties": self._ties,
             "not_converged": whole.not_converged,
             "verdict": human_tables.verdict(whole, curve),
+            "ahead": human_tables.ahead_line(curve),
             "votes": str(Path(of.votes).absolute()),
             "sha256": of.sha256,
             "rows": len(self.votes),

@@ -17,7 +17,15 @@ from electorate.base.scale import Ints
 from electorate.commands import beliefs, next_step
 from electorate.config.metrics import UNSEEN
 from electorate.evaluation.intervals import Estimate, Key
-from electorate.evaluation.people import BASELINE, FOLDS, SYSTEM_A, Compared, NotConverged
+from electorate.evaluation.people import (
+    BASELINE,
+    FOLDS,
+    LOG_LOSS,
+    SYSTEM_A,
+    Compared,
+    Curve,
+    NotConverged,
+)
 from electorate.evaluation.results import NOT_CONVERGED
 from electorate.evaluation.who_gains import Gains
 from electorate.storage import files
@@ -29,7 +37,6 @@ CONTROLS = {
     "personal_decisiveness": "own decisiveness alone",
 }
 BY_TEXT = "hybrid"  # a system that reads the answers
-LOG_LOSS = (UNSEEN, "log_loss")
 PAIR_ACCURACY = (UNSEEN, "pair_accuracy")
 Row = dict[str, Any]
 
@@ -50,6 +57,8 @@ def show(folder: RunFolder, console: Console) -> None:
         console.print(line, highlight=False, soft_wrap=True)
     if curve:
         _curve(curve, console)
+    if manifest.get("ahead"):
+        console.print(manifest["ahead"], highlight=False, soft_wrap=True)
     beliefs.beside(Path(manifest["votes"]), console)
     for line in (*manifest.get("people_lines", ()), *findings_lines(folder), *_places(folder)):
         console.print(line, highlight=False, soft_wrap=True)
@@ -160,7 +169,7 @@ def controls_lines(whole: Compared) -> list[str]:
     ]
 
 
-def verdict(whole: Compared, curve: list[Compared]) -> str:
+def verdict(whole: Compared, curve: Curve) -> str:
     """Whether System A predicts better than the global ranking, by how much, from when on."""
     gain = whole.gains[SYSTEM_A][LOG_LOSS]
     by = f"log loss {_signed(gain)}"
@@ -182,16 +191,35 @@ def verdict(whole: Compared, curve: list[Compared]) -> str:
     return f"Yes: {better}{picked}{_since(curve)}"
 
 
-def _since(curve: list[Compared]) -> str:
+def ahead_line(curve: Curve) -> str | None:
+    """What more votes of a new user would bring, extrapolated, in words; None where the curve is
+    too short.
+    """
+    if not curve.ahead:
+        return None
+    gains = [f"{_signed(gain)} after {k:,}" for k, gain in curve.ahead.items()]
+    return (
+        f"extrapolated, System A's gain for a new user is {', '.join(gains)} votes of their own "
+        "(log loss; below 0 is better)"
+    )
+
+
+def _since(curve: Curve) -> str:
     """From how many votes of their own on a new user gains, for good."""
-    known = [one.known or 0 for one in curve]
+    known = [one.known or 0 for one in curve.points]
     if not known:
         return ""
-    without = [k for k, one in zip(known, curve, strict=True) if not _gains(one)]
+    without = [k for k, one in zip(known, curve.points, strict=True) if not _gains(one)]
     since = [k for k in known if not without or k > without[-1]]
-    if not since:
-        return f". A new user gains nothing yet by {known[-1]} votes of their own"
-    return f". A new user gains from {since[0]} votes of their own on"
+    if since:
+        return f". A new user gains from {since[0]} votes of their own on"
+    yet = f". A new user gains nothing yet by {known[-1]} votes of their own"
+    if not curve.ahead:
+        return yet
+    further = [k for k, gain in curve.ahead.items() if gain.ci_high < 0]
+    if further:
+        return f"{yet}; extrapolated, from about {further[0]:,} on"
+    return f"{yet}, nor, extrapolated, surely by {max(curve.ahead):,}"
 
 
 def _gains(one: Compared) -> bool:

@@ -13,7 +13,7 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
 from electorate.config.metrics import UNSEEN
 from electorate.data.votes import PROMPT, USER, Votes
-from electorate.evaluation import held_out, metrics, who_gains
+from electorate.evaluation import extrapolation, held_out, metrics, who_gains
 from electorate.evaluation.held_out import System
 from electorate.evaluation.intervals import Estimate, Key
 from electorate.evaluation.who_gains import Gains
@@ -31,6 +31,8 @@ GATED = "elo_offset_gated"  # System A for users whom other votes show to gain b
 # have as many.
 KNOWN = (0, 2, 5, 10, 20, 50, 100, 200, 500)
 MANY_VOTES = 20_000
+AHEAD = (2, 5, 10)  # times the last point of a learning curve, to which it is extrapolated
+LOG_LOSS = (UNSEEN, "log_loss")
 OF_NEWCOMERS = ("global_bt", "elo_online", "elo_offset", "elo_offset_low_rank")
 Predicted = dict[str, Floats]  # system to (seeds, votes, 3)
 NotConverged = dict[str, list[str]]  # system to why folds have the global ranking's odds
@@ -130,6 +132,19 @@ class Compared:
         return "seen" if self.known is None else "unseen"
 
 
+@dataclass(frozen=True)
+class Curve:
+    """A new user's learning curve.
+
+    Attributes:
+        points: by how many of its own votes are known.
+        ahead: System A's gain in log loss after more votes than there are, extrapolated; by votes.
+    """
+
+    points: list[Compared]
+    ahead: dict[int, Estimate]
+
+
 def newcomer_folds(votes: Votes) -> list[tuple[int, int]]:
     """The folds of users and of prompts whose votes the learning curve predicts: all where votes
     are few, and each once where one split of either says enough.
@@ -141,7 +156,7 @@ def newcomer_folds(votes: Votes) -> list[tuple[int, int]]:
 
 def learning_curve(
     votes: Votes, prompt: Ints, ties: str, advance: Callable[[], None] = lambda: None
-) -> list[Compared]:
+) -> Curve:
     """How well systems predict a new user by how many of the user's votes they know. They are
     fitted to other users' votes on other prompts.
 
@@ -157,12 +172,22 @@ def learning_curve(
     rows = np.flatnonzero(np.isfinite(found[known[0]][BASELINE].odds).all(axis=1))
     some = votes.take(rows)
     of = np.unique(prompt[rows], return_inverse=True)[1]
+    users = len(np.unique(some.users))
     points = []
+    gains = []
     for k, by_system in found.items():
         predicted = {name: said.odds[None, rows] for name, said in by_system.items()}
         failed = {name: list(said.failed) for name, said in by_system.items() if said.failed}
-        points.append(Compared(k, *estimates(some, of, predicted), failed))
-    return points
+        drawn = replicates(some, of, predicted)
+        points.append(Compared(k, *summarised(drawn, users), failed))
+        gains.append(drawn[SYSTEM_A][LOG_LOSS] - drawn[BASELINE][LOG_LOSS])
+    ahead = [known[-1] * times for times in AHEAD]
+    further = extrapolation.extrapolate(known, np.column_stack(gains), ahead)
+    if further is None:
+        return Curve(points, {})
+    return Curve(
+        points, {k: _summary(values, users) for k, values in zip(ahead, further.T, strict=True)}
+    )
 
 
 def known_votes(votes: Votes) -> tuple[int, ...]:
@@ -179,27 +204,37 @@ def estimates(
     """Each system's metrics, and their differences to the baseline's, with bootstrap intervals
     over prompts.
     """
+    return summarised(replicates(votes, prompt, predicted), len(np.unique(votes.users)))
+
+
+def replicates(votes: Votes, prompt: Ints, predicted: Predicted) -> dict[str, dict[Key, Floats]]:
+    """System to metric to (1 + RESAMPLES,): by all prompts, and by each resample of them."""
     prompts = int(prompt.max()) + 1
-    users = len(np.unique(votes.users))
     drawn = resampling.times(generator(0, Stream.BOOTSTRAP), prompts, RESAMPLES)
     times = np.vstack([np.ones(prompts), drawn])
-    replicates = {name: _replicates(votes, said, prompt, times) for name, said in predicted.items()}
+    return {name: _replicates(votes, said, prompt, times) for name, said in predicted.items()}
 
-    def summarise(values: Floats) -> Estimate:
-        low, high = resampling.interval(values[1:], CONFIDENCE)
-        return Estimate(float(values[0]), low, high, users)
 
+def summarised(
+    drawn: Mapping[str, Mapping[Key, Floats]], users: int
+) -> tuple[dict[str, dict[Key, Estimate]], dict[str, dict[Key, Estimate]]]:
+    """See `estimates`. users: how many the replicates rest on."""
     own = {
-        name: {key: summarise(values) for key, values in by_key.items()}
-        for name, by_key in replicates.items()
+        name: {key: _summary(values, users) for key, values in by_key.items()}
+        for name, by_key in drawn.items()
     }
-    base = replicates[BASELINE]
+    base = drawn[BASELINE]
     gains = {
-        name: {key: summarise(values - base[key]) for key, values in by_key.items()}
-        for name, by_key in replicates.items()
+        name: {key: _summary(values - base[key], users) for key, values in by_key.items()}
+        for name, by_key in drawn.items()
         if name != BASELINE
     }
     return own, gains
+
+
+def _summary(values: Floats, users: int) -> Estimate:
+    low, high = resampling.interval(values[1:], CONFIDENCE)
+    return Estimate(float(values[0]), low, high, users)
 
 
 def calibration_sums(votes: Votes, predicted: Predicted) -> dict[str, Floats]:
