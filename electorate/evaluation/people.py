@@ -100,6 +100,8 @@ def predict(
         predicted[GATED] = who_gains.gated(
             predicted[SYSTEM_A], predicted[BASELINE], *columns, folds
         )
+        if SYSTEM_A in not_converged:
+            not_converged[GATED] = not_converged[SYSTEM_A]
     return predicted, not_converged
 
 

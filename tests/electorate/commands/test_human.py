@@ -81,6 +81,23 @@ def test_what_people_differ_in_is_found_and_nothing_else(tmp_path: Path) -> None
     )
 
 
+def test_who_differs_gains_and_who_does_not_is_left_the_global_ranking(tmp_path: Path) -> None:
+    """Half of the people have tastes of their own; the others vote by everybody's ranking."""
+    made(tmp_path / "alike.parquet", users=20)
+    made(tmp_path / "tastes.parquet", users=20, offset_sd=1.5)
+    alike, tastes = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("alike", "tastes"))
+    own = tastes.set_column(0, "judge", pa.array(np.array(tastes["judge"]) + 20))
+    pq.write_table(pa.concat_tables([alike, own]), tmp_path / "v.parquet")
+    found = losses(tmp_path / "v.parquet", tmp_path / "out")
+    gains = pq.read_table(tmp_path / "out" / "who_gains.parquet").to_pandas()
+    differs = gains["user_id"].astype(int) >= 20
+    assert gains["gain"][differs].mean() > gains["gain"][~differs].mean() + 0.03
+    assert (gains["said"][differs] == "gains").mean() > 0.6
+    assert (gains["said"] == "loses").sum() <= 2
+    assert found["elo_offset_gated"] < found["global_bt"] - 0.02
+    assert found["elo_offset_gated"] < found["elo_offset"] + 0.005
+
+
 def test_folds_share_no_prompt_and_every_vote_is_held_out_once() -> None:
     prompt = np.random.default_rng(1).integers(0, 23, 500)
     fold = held_out.folds(prompt, 5, seed=2)
@@ -120,7 +137,14 @@ def test_the_folder_holds_a_runs_tables(tmp_path: Path, capsys: pytest.CaptureFi
         "pair_accuracy",
         "ece",
     }
-    assert set(metrics["system"].to_pylist()) == set(held_out.SYSTEMS)
+    assert set(metrics["system"].to_pylist()) == {*held_out.SYSTEMS, people.GATED}
+    gains = pq.read_table(tmp_path / "out" / "who_gains.parquet")
+    assert gains["user_id"].to_pylist() == [str(user) for user in range(8)]
+    assert gains["votes"].to_pylist() == [40] * 8
+    assert set(gains["said"].to_pylist()) <= {"gains", "loses", "not known"}
+    printed = capsys.readouterr().out
+    assert "of 8 people are said to gain from System A" in printed
+    assert "first place hangs on" in printed
     assert pq.read_table(tmp_path / "out" / "predictions.parquet").num_rows == 320
     assert all(
         row["ci_low"] <= row["value"] <= row["ci_high"]
