@@ -1,6 +1,6 @@
-"""What one may conclude from files of people's votes: every system on votes held out, of users whose
-other votes are known and of new users by how many of theirs are; and the null, in which users swap
-their votes on each prompt, so that nothing personal is left to learn.
+"""What one may conclude from files of people's votes: every system on votes held out, of users
+whose other votes are known and of new users by how many of theirs are; and the null, in which users
+swap their votes on each prompt, so that nothing personal is left to learn.
 
 Printed as the tables of docs/people.md.
 """

@@ -22,6 +22,7 @@ RATE_EXAMPLES = """examples:
   electorate rate votes.csv
   electorate rate votes.parquet --ties half --cluster none --anchor gpt-4-0613=1163 --out board.csv
   electorate rate battles.parquet --style --weigh pairs
+  electorate rate people.parquet --judged judge.parquet
 """
 HUMAN = """Do personal rankings beat the global one for these people? A verdict, by how much, from
 how many votes of a new user on, and for whom.
@@ -92,6 +93,15 @@ def add_rate(commands: "Commands[argparse.ArgumentParser]") -> None:
         "votes", type=here, metavar="VOTES", help="a .csv, .jsonl, .json or .parquet file"
     )
     _add_fitting(rate)
+    rate.add_argument(
+        "--judged",
+        type=here,
+        metavar="FILE",
+        help=(
+            "a model's votes on many battles, corrected by people's where both judged the same one "
+            "(both files need prompt_id)"
+        ),
+    )
     rate.add_argument(
         "--anchor",
         metavar="MODEL=RATING",

@@ -96,7 +96,7 @@ def rate(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.evaluation.rating import Options
 
     options = Options(chosen.ties, chosen.cluster, chosen.intervals, chosen.weigh, chosen.style)
-    rate(chosen.votes, options, chosen.anchor, chosen.out, console)
+    rate(chosen.votes, options, chosen.anchor, chosen.out, console, chosen.judged)
 
 
 def human(chosen: argparse.Namespace, console: Console) -> None:

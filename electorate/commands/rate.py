@@ -15,6 +15,7 @@ from electorate.commands import beliefs, next_step
 from electorate.data import features
 from electorate.data import votes as votes_module
 from electorate.data.votes import Votes
+from electorate.evaluation import judged as judged_module
 from electorate.evaluation.rating import CONFIDENCE, Options, first_place, fit, win_rates
 from electorate.ratings import leaderboard
 from electorate.ratings.bradley_terry import Fit
@@ -26,16 +27,29 @@ Row = dict[str, Any]
 
 
 def rate(
-    path: Path, options: Options, anchor: str | None, out: Path | None, console: Console
+    path: Path,
+    options: Options,
+    anchor: str | None,
+    out: Path | None,
+    console: Console,
+    judged: Path | None = None,
 ) -> None:
     """Print the leaderboard of a vote file, best first, and write it to `out` if that is given.
+
+    judged: a file of a model's votes, to be rated beside people's.
 
     Raises ElectorateError for what the user can put right; what was left out is said.
     """
     _check(options, path, out)
-    votes, set_aside = votes_module.read(path, options.style, thumbs=True)
-    _show_left_out(votes, set_aside, console)
-    rated = fit(votes, options)
+    if judged is None:
+        votes, set_aside = votes_module.read(path, options.style, thumbs=True)
+        _show_left_out(votes, set_aside, console)
+        rated = fit(votes, options)
+    else:
+        _check_plain(options)
+        votes, of_model, set_aside = judged_module.read(path, judged)
+        _show_left_out(votes, set_aside, console)
+        rated, _ = judged_module.rate(votes, of_model, options.ties)
     for note in rated.notes:
         console.print(note, highlight=False, soft_wrap=True)
     shift = 0.0 if anchor is None else _shift(anchor, votes.models, rated.fit)
@@ -50,7 +64,7 @@ def rate(
     )
     if votes.thumbs is not None and rated.thresholds is not None:
         _show_thresholds(votes.thumbs, rated.thresholds, console)
-    if votes.thumbs is None and not options.style and options.weigh == "votes":
+    if (judged, votes.thumbs, options.style, options.weigh) == (None, None, False, "votes"):
         for line in first_place(votes, rated.fit, options.ties):
             console.print(line, highlight=False, soft_wrap=True)
     beliefs.beside(path, console)
@@ -86,6 +100,17 @@ def _check(options: Options, path: Path, out: Path | None) -> None:
         tables.check_writable(out)
         if out.resolve() == path.resolve():
             raise ElectorateError(f"--out {out}: is the file of votes itself; give another")
+
+
+def _check_plain(options: Options) -> None:
+    """Refuse what is not possible with --judged."""
+    plain = Options(options.ties)
+    for name in ("cluster", "intervals", "weigh", "style"):
+        if getattr(options, name) != getattr(plain, name):
+            raise ElectorateError(
+                f"--{name}: not with --judged, whose intervals are clustered by prompt; leave one "
+                "out"
+            )
 
 
 def _show_left_out(votes: Votes, set_aside: list[SetAside], console: Console) -> None:
