@@ -97,8 +97,8 @@ def _said(found: Powered, votes: int) -> str:
         return f"the model {what}: these are the ratings by people's votes alone"
     return (
         f"{found.paired:,} of the model's votes are on battles that people judged, "
-        f"{found.others:,} on others, which count for {found.weight:.2f} of what people's would: intervals are as "
-        f"narrow as those of {found.worth:.2f} times as many votes of people "
+        f"{found.others:,} on others, which count for {found.weight:.2f} of what people's would: "
+        f"intervals are as narrow as those of {found.worth:.2f} times as many votes of people "
         f"({(found.worth - 1) * votes:+,.0f}). This holds where the battles that people judged are "
         "a random sample of all"
     )

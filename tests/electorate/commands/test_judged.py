@@ -1,5 +1,6 @@
 """`rate --judged`: people's votes and a model's in two files."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,9 @@ def test_both_files_make_one_board(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.main(["rate", str(of_people), "--out", str(tmp_path / "alone.csv")]) == 0
     width = {}
     for name in ("board", "alone"):
-        rows = [line.split(",") for line in (tmp_path / f"{name}.csv").read_text().splitlines()]
-        low, high = (rows[0].index(end) for end in ("ci_low", "ci_high"))
-        width[name] = np.mean([float(row[high]) - float(row[low]) for row in rows[1:]])
+        with (tmp_path / f"{name}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        width[name] = np.mean([float(row["ci_high"]) - float(row["ci_low"]) for row in rows])
     assert width["board"] < 0.97 * width["alone"]
 
 
