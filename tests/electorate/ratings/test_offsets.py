@@ -186,3 +186,23 @@ def test_more_users_than_the_climb_is_on_move_the_means_and_it_converges(
     ]
     assert errors[0] == pytest.approx(errors[1], rel=0.1)
     assert ELO_PER_NAT * np.abs(some.mean[:, :-1] - whole.mean[:, :-1]).max() < 12
+
+
+@pytest.mark.parametrize("ties", MODELS)
+@pytest.mark.parametrize("outcomes", [(27, 9, 0), (1, 0, 0), (0, 0, 40), (300, 300, 0)])
+def test_the_mode_of_a_user_who_never_or_always_ties_is_reached(
+    ties: str, outcomes: tuple[int, int, int]
+) -> None:
+    """Rao-Kupper's information on its tie parameter is half of the curvature there or less, so that
+    full Newton steps went to and fro: LLMFAO's people had the global ranking in all folds.
+    """
+    outcome = np.repeat([0, 1, 2], outcomes)
+    n = len(outcome)
+    random = np.random.default_rng(0)
+    a = random.integers(0, 6, n)
+    b = (a + random.integers(1, 6, n)) % 6
+    votes = UserVotes(1, np.zeros(1, int), np.zeros(n, int), a, b, outcome)
+    for mean in (-2.0, -0.4, 0.5):
+        for tie_sd in (0.3, 0.75, 3.0):
+            prior = Prior(np.append(np.linspace(-1, 1, 6), mean)[None], 0.6, tie_sd)
+            assert posteriors.posterior(votes, prior, MODELS[ties]).converged.all()
