@@ -169,6 +169,7 @@ def checks_by_people(panel: Panel, material: Material, people: Votes) -> list[Ch
         [Battles(np.full(len(fought), i), fought.prompt, fought.a, fought.b) for i in range(each)]
     )
     two_people = validity.two_agree(battle, outcome)[0]
+    people_alpha = validity.alpha(battle, outcome)[0]
     length = _longer(fought, texts)
     won = np.where(outcome == 2, np.nan, (outcome == 0) == (length[battle] > 0))
     longer_wins = float(np.nanmean(won)) if not np.isnan(won).all() else 0.5
@@ -180,9 +181,9 @@ def checks_by_people(panel: Panel, material: Material, people: Votes) -> list[Ch
         of_each = judged.odds.reshape(each, len(fought), 3)
         together, _ = verdicts.panel([Judged(odds, odds, np.zeros(len(odds))) for odds in of_each])
         found += validity.with_people(name, together, battle, outcome)
-        found += validity.diversity(
-            name, np.tile(np.arange(len(fought)), each), verdicts.choice(judged.odds), two_people
-        )
+        by_persona = np.tile(np.arange(len(fought)), each), verdicts.choice(judged.odds)
+        found += validity.diversity(name, *by_persona, two_people)
+        found += validity.reliability(name, *by_persona, people_alpha)
         found += validity.verbosity(
             f"{name}, people's battles", together, length, np.arange(len(fought)), longer_wins
         )

@@ -131,6 +131,43 @@ def diversity(judge: str, battle: Ints, outcome: Ints, people: float | None) -> 
     ]
 
 
+def reliability(judge: str, battle: Ints, outcome: Ints, people: float) -> list[Check]:
+    """Krippendorff's alpha of a judge's personas, beside people's on the same battles: 1 where all
+    personas agree on every battle, 0 where they agree as chance has it.
+    """
+    there = outcome >= 0
+    value, n, interval = alpha(battle[there], outcome[there])
+    if n < FEWEST:
+        return []
+    name = "personas agree, Krippendorff's alpha"
+    return [Check(name, judge, value, *interval, n, people, "people", band(value, *interval))]
+
+
+def alpha(battle: Ints, outcome: Ints) -> tuple[float, int, tuple[float, float]]:
+    """Krippendorff's alpha for nominal outcomes (Krippendorff, 2011), how many battles have two,
+    and its interval over battles. NaN where all outcomes of all of them are the same.
+
+    Unlike the share of pairs that agree, it is not raised by an outcome that everybody gives often.
+    """
+    _, of = np.unique(battle, return_inverse=True)
+    counts = np.zeros((int(of.max(initial=-1)) + 1, 3))
+    np.add.at(counts, (of, outcome), 1)
+    counts = counts[counts.sum(axis=1) > 1]
+    if not len(counts):
+        return float("nan"), 0, (float("nan"), float("nan"))
+    total = counts.sum(axis=1)
+    disagree = (total**2 - (counts**2).sum(axis=1)) / (total - 1)
+
+    def statistic(weight: Floats) -> float:
+        shares = weight @ counts
+        cast = shares.sum()
+        expected = (cast**2 - (shares**2).sum()) / (cast - 1)
+        return float(1 - (weight @ disagree) / expected) if expected > 0 else float("nan")
+
+    value, low, high = _interval(statistic, np.arange(len(counts)))
+    return value, len(counts), (low, high)
+
+
 def two_agree(battle: Ints, outcome: Ints) -> tuple[float, int, tuple[float, float]]:
     """The chance that two outcomes of one battle are equal, how many battles have two, and its
     interval over battles.

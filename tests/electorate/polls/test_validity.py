@@ -116,3 +116,31 @@ def test_too_few_say_nothing() -> None:
     assert validity.agreement("x", "j", np.full(6, -1), np.zeros(6, dtype=int), np.arange(6)) == []
     assert validity.with_people("j", none, np.arange(6), np.zeros(6, dtype=int)) == []
     assert validity.verbosity("j", none, np.ones(6), np.arange(6), None) == []
+
+
+def test_alpha_is_krippendorffs() -> None:
+    """The nominal example of Krippendorff (2011): two observers of ten units, alpha 0.095."""
+    one = [0, 1, 0, 0, 0, 0, 0, 0, 1, 0]
+    other = [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]
+    battle = np.tile(np.arange(10), 2)
+    value, n, (low, high) = validity.alpha(battle, np.array([*one, *other]))
+    assert value == pytest.approx(0.095, abs=5e-4)
+    assert n == 10
+    assert low < value < high
+    # Units that one observer saw alone add nothing.
+    more = np.append(battle, [10, 11])
+    assert validity.alpha(more, np.array([*one, *other, 0, 1]))[0] == pytest.approx(value)
+
+
+def test_alpha_is_not_raised_by_an_outcome_that_all_give_often() -> None:
+    random = np.random.default_rng(0)
+    battle = np.tile(np.arange(3000), 2)
+    outcome = (random.random(6000) < 0.05).astype(int)
+    assert validity.two_agree(battle, outcome)[0] > 0.85
+    assert abs(validity.alpha(battle, outcome)[0]) < 0.1
+    (check,) = validity.reliability("j", battle, outcome, people=0.3)
+    assert check.says == "no better than chance"
+    agreed = np.tile(random.integers(0, 3, 3000), 2)
+    (check,) = validity.reliability("j", battle, agreed, people=0.3)
+    assert (check.value, check.says) == (1.0, "almost perfect")
+    assert validity.reliability("j", np.arange(9), np.zeros(9, int), people=0.3) == []
