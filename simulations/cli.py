@@ -120,7 +120,7 @@ def _human(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.commands.human import human
     from simulations.report import finished
 
-    folder = human(chosen.votes, chosen.out, chosen.ties, chosen.reward, console)
+    folder = human(chosen.votes, chosen.out, chosen.ties, chosen.reward, console, chosen.by)
     finished.write(folder)
     finished.show(folder, console)
 

@@ -175,6 +175,11 @@ def add_human(commands: "Commands[argparse.ArgumentParser]") -> None:
         help="a config whose reward section names a model: adds System B",
     )
     human.add_argument(
+        "--by",
+        metavar="COLUMN",
+        help="a column of VOTES, such as a language or a topic: System A's gain by its values too",
+    )
+    human.add_argument(
         "--ties",
         choices=tuple(ties.MODELS),
         default=ties.DEFAULT,

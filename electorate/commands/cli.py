@@ -104,7 +104,7 @@ def human(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.commands import human_tables
     from electorate.commands.human import human
 
-    folder = human(chosen.votes, chosen.out, chosen.ties, chosen.reward, console)
+    folder = human(chosen.votes, chosen.out, chosen.ties, chosen.reward, console, chosen.by)
     human_tables.show(folder, console)
 
 

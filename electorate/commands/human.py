@@ -62,19 +62,27 @@ from electorate.study.systems import PriorFit
 OUTCOMES = ("a", "b", "tie")
 
 
-def human(path: Path, out: Place, ties: str, reward: Path | None, console: Console) -> RunFolder:
+def human(
+    path: Path,
+    out: Place,
+    ties: str,
+    reward: Path | None,
+    console: Console,
+    by: str | None = None,
+) -> RunFolder:
     """Predict each vote from votes on other prompts, in this process. Returns the folder.
 
     Args:
         path: a file of votes; rows that are no votes are counted and left out.
         reward: a config whose reward section says what System B reads the answers with; None: no
             System B.
+        by: a column by whose values gains are told too.
 
     Raises:
         ElectorateError: what the user can put right.
     """
     content: dict[str, Any] = {
-        "voters": {"kind": "people", "votes": str(path)},
+        "voters": {"kind": "people", "votes": str(path), "by": by},
         "ratings": {"ties": ties},
         "cluster": {"cohorts": 0},
     }
@@ -113,7 +121,8 @@ def read(config: Config, console: Console) -> Given:
     if config.people is None:
         raise ValueError("a config whose voters are no people")
     path = Path(config.people.votes)
-    votes, set_aside = votes_module.read(path, texts=config.reward is not None)
+    texts = config.reward is not None
+    votes, set_aside = votes_module.read(path, texts=texts, by=config.people.by)
     for line in votes_module.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
     prompt = people.prompts(votes, str(path))
@@ -149,6 +158,7 @@ class PeopleStudy:
             whole = Compared(None, *estimated, not_converged)
             curve = self._curve()
             self._write_tables([whole, *curve.points], predicted)
+            self._write_groups(predicted)
             lines = [self._write_gains(predicted), *self._write_ratings()]
         self.run.manifest["people_lines"] = lines
         self.run.manifest.update(self._found(whole, curve, seeds))
@@ -282,6 +292,13 @@ class PeopleStudy:
             for name, by_key in compared[0].estimates.items()
         }
         files.write_text(folder.summary, json.dumps(values, indent=2) + "\n")
+
+    def _write_groups(self, predicted: Predicted) -> None:
+        """System A's gains by the values of the column that the config names."""
+        if self.votes.group is None:
+            return
+        found = people.group_gains(self.votes, self.prompt, predicted)
+        files.write_table(self._folder.by_group, human_tables.groups_table(found))
 
     def _write_gains(self, predicted: Predicted) -> str:
         """Who gains from System A; in words too."""

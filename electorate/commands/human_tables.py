@@ -3,7 +3,7 @@ new user.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,15 @@ CONTROLS = {
 }
 BY_TEXT = "hybrid"  # a system that reads the answers
 PAIR_ACCURACY = (UNSEEN, "pair_accuracy")
+GROUPS = pa.schema(
+    [
+        ("group", pa.string()),
+        ("votes", pa.int64()),
+        ("users", pa.int64()),
+        ("metric", pa.string()),
+        *((name, pa.float64()) for name in ("value", "ci_low", "ci_high")),
+    ]
+)
 Row = dict[str, Any]
 
 
@@ -60,7 +69,12 @@ def show(folder: RunFolder, console: Console) -> None:
     if manifest.get("ahead"):
         console.print(manifest["ahead"], highlight=False, soft_wrap=True)
     beliefs.beside(Path(manifest["votes"]), console)
-    for line in (*manifest.get("people_lines", ()), *findings_lines(folder), *_places(folder)):
+    for line in (
+        *groups_lines(folder),
+        *manifest.get("people_lines", ()),
+        *findings_lines(folder),
+        *_places(folder),
+    ):
         console.print(line, highlight=False, soft_wrap=True)
     steps = [f"electorate serve {folder.path}    (these rankings over HTTP by name, and a page)"]
     if BY_TEXT not in whole.estimates:
@@ -110,6 +124,39 @@ def gains_line(gains: Gains, rate: float) -> str:
         f"of either by mistake); on average {gains.overall:+.3f} [{low:+.3f}, {high:+.3f}] nats a "
         f"vote, and people's gains are {gains.spread:.3f} apart (sd)"
     )
+
+
+def groups_table(found: Mapping[str, tuple[int, int, dict[Key, Estimate]]]) -> pa.Table:
+    """A row a value and metric: System A's gain over the global ranking, the most votes first."""
+    rows = [
+        {
+            "group": group,
+            "votes": votes,
+            "users": users,
+            "metric": metric,
+            "value": gain.value,
+            "ci_low": gain.ci_low,
+            "ci_high": gain.ci_high,
+        }
+        for group, (votes, users, gains) in found.items()
+        for (_, metric), gain in gains.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=GROUPS)
+
+
+def groups_lines(folder: RunFolder) -> list[str]:
+    """The gains in log loss by the values of a column, in words; nothing where none was named."""
+    if not folder.by_group.exists():
+        return []
+    rows = [
+        row for row in files.read_table(folder.by_group).to_pylist() if row["metric"] == "log_loss"
+    ]
+    return [
+        f"{row['group']}: {row['value']:+.4f} [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}] over "
+        f"the global ranking in log loss ({row['votes']:,} votes of {row['users']:,} people)"
+        for row in rows
+        if row["metric"] == "log_loss"
+    ]
 
 
 def gains_table(gains: Gains, names: Sequence[str], votes: Ints, rate: float) -> pa.Table:

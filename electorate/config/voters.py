@@ -47,6 +47,11 @@ class PeopleVoters(VoterSettings):
             "for System B prompt, response_a, response_b too"
         ),
     )
+    by: str | None = Field(
+        None,
+        min_length=1,
+        description="a column of the file, such as a language or a topic: gains by its values too",
+    )
     sha256: str = Field("", description="of the file; this and the rest are set by a run")
     models: tuple[str, ...] = Field((), description="that the votes are about")
     users: int = Field(0, ge=0, description="how many cast them")

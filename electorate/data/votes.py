@@ -31,6 +31,7 @@ UNKNOWN = -2
 WEIGHTS = 1e-9, 1e9
 WRONG_WEIGHT = "weight not a number from 1e-9 to 1e9"
 MAX_MODELS = 2000
+NO_VALUE = "(none)"
 MOST_SHOWN = 5  # of winners that say nothing
 Encoded = tuple[list[str], Ints]  # distinct values, and each row's place among them
 
@@ -55,10 +56,11 @@ class Votes(Columns):
     """n votes as columns. a, b: indices into models; outcome: 0 A, 1 B, 2 tie, 3 both bad; user and
     prompt: codes, or none. style: (n, len(features.STYLE)) measures of A's answer less B's, or
     none. texts: of prompts and answers, or none. user_names: by the users' codes. thumbs: votes on
-    one answer alone, which are beside the n, or none; their users and models are the same.
+    one answer alone, which are beside the n, or none; their users and models are the same. group:
+    codes of the values of a column that was asked for, or none; group_names: by these codes.
     """
 
-    WHOLE = frozenset({"models", "user_names", "thumbs"})
+    WHOLE = frozenset({"models", "user_names", "thumbs", "group_names"})
 
     models: tuple[str, ...]
     a: Ints
@@ -71,6 +73,8 @@ class Votes(Columns):
     texts: Texts | None = None
     user_names: tuple[str, ...] = ()
     thumbs: Thumbs | None = None
+    group: Ints | None = None
+    group_names: tuple[str, ...] = ()
 
     @property
     def outcome_of_3(self) -> Ints:
@@ -98,20 +102,25 @@ class Votes(Columns):
 
 
 def read(
-    path: Path, style: bool = False, texts: bool = False, thumbs: bool = False
+    path: Path,
+    style: bool = False,
+    texts: bool = False,
+    thumbs: bool = False,
+    by: str | None = None,
 ) -> tuple[Votes, list[SetAside]]:
     """The votes of a CSV, JSON Lines, JSON or Parquet file, and the rows that are none, each
     with a reason.
 
     style: measure the answers too, which the file must have as response_a and response_b. texts:
     keep them, and the prompts. thumbs: take rows with a model_a, no model_b and `up` or `down` as
-    winner too.
+    winner too. by: a column whose values votes are grouped by.
 
     Raises ElectorateError if the file cannot be read, lacks a column, or no row of it is a vote.
     """
     needed = (*REQUIRED, *(TEXTS if style or texts else ()), *((ASKED,) if texts else ()))
-    rows = tables.read(path, needed, (*USER, *PROMPT, WEIGHT))
-    return _some(*of_rows(rows, thumbs), str(path))
+    grouping = () if by is None else (by,)
+    rows = tables.read(path, (*needed, *grouping), (*USER, *PROMPT, WEIGHT))
+    return _some(*of_rows(rows, thumbs, by), str(path))
 
 
 def _some(votes: Votes, set_aside: list[SetAside], origin: str) -> tuple[Votes, list[SetAside]]:
@@ -140,7 +149,9 @@ def of_table(table: pa.Table, thumbs: bool = False) -> tuple[Votes, list[SetAsid
     return _some(*of_rows(rows, thumbs), "votes")
 
 
-def of_rows(rows: Rows, thumbs: bool = False) -> tuple[Votes, list[SetAside]]:
+def of_rows(
+    rows: Rows, thumbs: bool = False, by: str | None = None
+) -> tuple[Votes, list[SetAside]]:
     """The votes among the rows of a table, and the rows that are none.
 
     Text is looked at once for each distinct value.
@@ -161,6 +172,10 @@ def of_rows(rows: Rows, thumbs: bool = False) -> tuple[Votes, list[SetAside]]:
     texts = _texts(encoded)
     names = tuple(models)
     votes = Votes(names, a, b, outcome, weight, user, prompt, style, texts, user_names)
+    if by is not None:
+        values, of = encoded[by]
+        group = np.where(of == MISSING, len(values), of)
+        votes = replace(votes, group=group, group_names=(*values, NO_VALUE))
     up = _look_up([winners.THUMBS.get(text.strip().lower(), UNKNOWN) for text in said], winner)
     is_thumb = (a != MISSING) & (b == MISSING) & (up >= 0)
     reasons = _reasons(votes, is_thumb, encoded)

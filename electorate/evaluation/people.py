@@ -31,6 +31,8 @@ GATED = "elo_offset_gated"  # System A for users whom other votes show to gain b
 # have as many.
 KNOWN = (0, 2, 5, 10, 20, 50, 100, 200, 500)
 MANY_VOTES = 20_000
+FEWEST_OF_GROUP = 20  # votes
+MOST_GROUPS = 30
 AHEAD = (2, 5, 10)  # times the last point of a learning curve, to which it is extrapolated
 LOG_LOSS = (UNSEEN, "log_loss")
 OF_NEWCOMERS = ("global_bt", "elo_online", "elo_offset", "elo_offset_low_rank")
@@ -103,6 +105,29 @@ def predict(
         if SYSTEM_A in not_converged:
             not_converged[GATED] = not_converged[SYSTEM_A]
     return predicted, not_converged
+
+
+def group_gains(
+    votes: Votes, prompt: Ints, predicted: Predicted
+) -> dict[str, tuple[int, int, dict[Key, Estimate]]]:
+    """System A's gains over the global ranking by the values of the column that votes are grouped
+    by: value to votes, users and gains. Those with the most votes, of at least FEWEST_OF_GROUP.
+    """
+    if votes.group is None:
+        return {}
+    size = np.bincount(votes.group, minlength=len(votes.group_names))
+    found = {}
+    for group in np.argsort(-size, kind="stable")[:MOST_GROUPS].tolist():
+        rows = np.flatnonzero(votes.group == group)
+        of = np.unique(prompt[rows], return_inverse=True)[1]
+        if len(rows) < FEWEST_OF_GROUP or int(of.max()) == 0:
+            continue
+        own = {name: predicted[name][:, rows] for name in (BASELINE, SYSTEM_A)}
+        some = votes.take(rows)
+        _, gains = estimates(some, of, own)
+        users = len(np.unique(some.users))
+        found[votes.group_names[group]] = (len(rows), users, gains[SYSTEM_A])
+    return found
 
 
 def user_gains(votes: Votes, prompt: Ints, predicted: Predicted) -> Gains:

@@ -39,6 +39,7 @@ class RunFolder:
         self.findings = path / "findings.json"
         self.metrics = path / "metrics.parquet"
         self.gains = path / "gains.parquet"
+        self.by_group = path / "gains_by_group.parquet"
         self.who_gains = path / "who_gains.parquet"
         self.calibration = path / "calibration.parquet"
         self.orders = path / "ratings" / "orders.parquet"

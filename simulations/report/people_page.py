@@ -52,6 +52,7 @@ def write(folder: RunFolder) -> None:
         .to_pylist(),
         "people": _people(folder),
         "gainers": _gainers(folder),
+        "groups": human_tables.groups_lines(folder),
         "most": MOST_PEOPLE,
         "findings": human_tables.findings_lines(folder),
         "controls": human_tables.controls_lines(human_tables.compared(folder)[0]),

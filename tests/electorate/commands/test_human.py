@@ -83,19 +83,47 @@ def test_what_people_differ_in_is_found_and_nothing_else(tmp_path: Path) -> None
 
 def test_who_differs_gains_and_who_does_not_is_left_the_global_ranking(tmp_path: Path) -> None:
     """Half of the people have tastes of their own; the others vote by everybody's ranking."""
-    made(tmp_path / "alike.parquet", users=20)
-    made(tmp_path / "tastes.parquet", users=20, offset_sd=1.5)
+    made(tmp_path / "alike.parquet", users=12)
+    made(tmp_path / "tastes.parquet", users=12, offset_sd=1.5)
     alike, tastes = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("alike", "tastes"))
-    own = tastes.set_column(0, "judge", pa.array(np.array(tastes["judge"]) + 20))
+    own = tastes.set_column(0, "judge", pa.array(np.array(tastes["judge"]) + 12))
     pq.write_table(pa.concat_tables([alike, own]), tmp_path / "v.parquet")
     found = losses(tmp_path / "v.parquet", tmp_path / "out")
     gains = pq.read_table(tmp_path / "out" / "who_gains.parquet").to_pandas()
-    differs = gains["user_id"].astype(int) >= 20
+    differs = gains["user_id"].astype(int) >= 12
     assert gains["gain"][differs].mean() > gains["gain"][~differs].mean() + 0.03
     assert (gains["said"][differs] == "gains").mean() > 0.6
     assert (gains["said"] == "loses").sum() <= 2
     assert found["elo_offset_gated"] < found["global_bt"] - 0.02
     assert found["elo_offset_gated"] < found["elo_offset"] + 0.005
+
+
+def test_gains_are_told_by_any_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """People who have tastes of their own in one language alone."""
+    made(tmp_path / "alike.parquet", users=10)
+    made(tmp_path / "tastes.parquet", users=10, offset_sd=1.5)
+    parts = []
+    for i, (name, language) in enumerate((("alike", "en"), ("tastes", "fr"))):
+        table = pq.read_table(tmp_path / f"{name}.parquet")
+        table = table.set_column(0, "judge", pa.array(np.array(table["judge"]) + 10 * i))
+        values = [language] * (table.num_rows - 30) + [None] * 30
+        parts.append(table.append_column("language", pa.array(values)))
+    votes = tmp_path / "v.parquet"
+    pq.write_table(pa.concat_tables(parts), votes)
+    losses(votes, tmp_path / "out", "--by", "language")
+    assert "fr: -" in capsys.readouterr().out
+    rows = pq.read_table(tmp_path / "out" / "gains_by_group.parquet").to_pylist()
+    by = {row["group"]: row for row in rows if row["metric"] == "log_loss"}
+    assert {group: row["votes"] for group, row in by.items()} == {
+        "en": 770,
+        "fr": 770,
+        "(none)": 60,
+    }
+    assert by["fr"]["users"] == 10
+    assert by["fr"]["ci_high"] < 0
+    assert by["fr"]["value"] < by["en"]["value"] - 0.03
+    assert cli.main(["human", str(votes), "--by", "topic", "--out", str(tmp_path / "no")]) == 2
+    assert "has no column 'topic'" in capsys.readouterr().err
 
 
 def test_folds_share_no_prompt_and_every_vote_is_held_out_once() -> None:
