@@ -8,6 +8,8 @@ those that cohorts run.
 """
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +24,10 @@ from electorate.population import judges, personas
 from electorate.population.personas import Electorate
 from electorate.population.tally import Tally
 from electorate.ratings import offsets, posteriors
+from electorate.ratings.bradley_terry import Fit
+from electorate.ratings.prior import Prior
 from electorate.ratings.ties import MODELS
+from electorate.ratings.user_votes import UserVotes
 from electorate.storage.run_folder import RunFolder
 from electorate.study.cohort import Cohort
 
@@ -32,74 +37,106 @@ RATE = 0.1
 DAVIDSON = MODELS["davidson"]
 
 
-class Found(NamedTuple):
-    """gains: (2, n) of elo_offset and elo_offset_low_rank over global_bt, by persona. said, false:
-    (2,) by user_report.NULLS.
-    """
+class Draw(NamedTuple):
+    """A population's votes, and System A's fits to them."""
 
-    gains: Floats
-    said: list[int]
+    electorate: Electorate
+    cohort: Cohort
+    whole: Fit
+    plain: Prior
+    low_rank: Prior
+
+    def votes(self, block: int) -> UserVotes:
+        """A block's."""
+        return self.cohort.user_votes(0, block, "true")
+
+
+class Said(NamedTuple):
+    """How many are said to differ, and the share of them that do not; by user_report.NULLS."""
+
+    found: list[int]
     false: list[float]
 
 
-def found(
+@contextmanager
+def drawn(
     seed: int, heterogeneity: float, size: int = 3000, contestants: int = 6, votes: int = 50
-) -> Found:
-    """After so many votes a persona."""
+) -> Iterator[Draw]:
+    """A population after so many votes a persona."""
     electorate = made.electorate(
         made.config(size, contestants, [votes], seed, heterogeneity=heterogeneity)
     )
     with tempfile.TemporaryDirectory() as folder:
-        return _found(electorate, Cohort(electorate, RunFolder(Path(folder))))
+        cohort = Cohort(electorate, RunFolder(Path(folder)))
+        tally = Tally(electorate)
+        blocks = range(electorate.blocks)
+        for block in blocks:
+            tally.ingest(0, block, cohort.judge(0, block))
+        whole, _ = tally.rate(0, DAVIDSON, 1000.0)
+        users = offsets.InMemory(
+            [cohort.user_votes(0, block, "true") for block in blocks], DAVIDSON
+        )
+        plain = offsets.fit(users, whole, len(electorate.archetypes))
+        low_rank = offsets.with_factors(users, whole, plain, 8)
+        yield Draw(electorate, cohort, whole, plain, low_rank)
 
 
-def _found(electorate: Electorate, cohort: Cohort) -> Found:
-    tally = Tally(electorate)
-    blocks = range(electorate.blocks)
-    for block in blocks:
-        tally.ingest(0, block, cohort.judge(0, block))
-    whole, _ = tally.rate(0, DAVIDSON, 1000.0)
-
-    users = offsets.InMemory([cohort.user_votes(0, block, "true") for block in blocks], DAVIDSON)
-    plain = offsets.fit(users, whole, len(electorate.archetypes))
-    low_rank = offsets.with_factors(users, whole, plain, 8)
-    gains = []
-    doubtful = made.doubtful(cohort, low_rank, whole)
-    taken = [cohort.report_users(0, block, low_rank, doubtful, whole.strength) for block in blocks]
-    for block in blocks:
-        truth = Standing(judges.mean_utilities(electorate, personas.draw(electorate, block)))
-        of_all = metrics.kendall_tau(Standing(whole.strength), truth)
+def gains(of: Draw) -> Floats:
+    """(2, n) of elo_offset and elo_offset_low_rank over global_bt in Kendall tau, by persona."""
+    found = []
+    for block in range(of.electorate.blocks):
+        people = personas.draw(of.electorate, block)
+        truth = Standing(judges.mean_utilities(of.electorate, people))
+        of_all = metrics.kendall_tau(Standing(of.whole.strength), truth)
         own = [
-            posteriors.posterior(cohort.user_votes(0, block, "true"), p, DAVIDSON).mode[:, :-1]
-            for p in (plain, low_rank)
+            posteriors.posterior(of.votes(block), prior, DAVIDSON).mode[:, :-1]
+            for prior in (of.plain, of.low_rank)
         ]
-        gains.append([metrics.kendall_tau(Standing(mode), truth) - of_all for mode in own])
-    p, null = (
-        np.concatenate([getattr(block, name) for block in taken]) for name in ("null_draws", "null")
-    )
-    said = [findings.differing(p[:, i] / OWN, null[:, i], RATE) for i in range(2)]
-    return Found(
-        np.concatenate(gains, axis=1),
-        [s["said_to_differ"] for s in said],
-        [s["realised_fdr"] for s in said],
+        found.append([metrics.kendall_tau(Standing(mode), truth) - of_all for mode in own])
+    return np.concatenate(found, axis=1)
+
+
+def said(of: Draw) -> Said:
+    """Who is said to differ."""
+    doubtful = made.doubtful(of.cohort, of.low_rank, of.whole)
+    ranking = of.whole.strength
+    blocks = [
+        of.cohort.report_users(0, block, of.low_rank, doubtful, ranking)
+        for block in range(of.electorate.blocks)
+    ]
+    draws = np.concatenate([block.null_draws for block in blocks]) / OWN
+    null = np.concatenate([block.null for block in blocks if block.null is not None])
+    told = [findings.differing(draws[:, i], null[:, i], RATE) for i in range(2)]
+    return Said(
+        [int(one["said_to_differ"] or 0) for one in told],
+        [float(one["realised_fdr"] or 0.0) for one in told],
     )
 
 
 def gain(seed: int, heterogeneity: float) -> float:
     """Mean over personas of tau(elo_offset) - tau(global_bt) after 50 votes."""
-    return float(found(seed, heterogeneity).gains[0].mean())
+    with drawn(seed, heterogeneity) as of:
+        return float(gains(of)[0].mean())
+
+
+def both(
+    seed: int, heterogeneity: float, size: int = 3000, contestants: int = 6
+) -> tuple[Floats, Said]:
+    """The gains in a population, and who is said to differ in it."""
+    with drawn(seed, heterogeneity, size, contestants) as of:
+        return gains(of), said(of)
 
 
 def main(seeds: int = 20) -> None:
     """Print the null beside its bounds, and the false discoveries beside their rate."""
-    null = [found(seed, 0.0) for seed in range(seeds)]
+    null = [both(seed, 0.0) for seed in range(seeds)]
     print(
         f"null (heterogeneity 0), gain over global_bt in Kendall tau, {seeds} seeds x 3,000 "
         "personas x 50 votes:"
     )
     for i, system in enumerate(("elo_offset", "elo_offset_low_rank")):
-        means = np.array([one.gains[i].mean() for one in null])
-        errors = np.array([one.gains[i].std() / np.sqrt(one.gains.shape[1]) for one in null])
+        means = np.array([own[i].mean() for own, _ in null])
+        errors = np.array([own[i].std() / np.sqrt(own.shape[1]) for own, _ in null])
         inside = BOUNDS[0] <= means.mean() <= BOUNDS[1]
         clear = int((means > 1.96 * errors + 1e-12).sum())
         print(
@@ -112,23 +149,23 @@ def main(seeds: int = 20) -> None:
         f"personas said to differ by mistake, at most {RATE:.0%} allowed (24 contestants, 8,192 "
         "personas, 50 votes, 2 seeds):"
     )
-    in_order, first = (sum(one.said[i] for one in null) for i in range(2))
+    in_order, first = (sum(told.found[i] for _, told in null) for i in range(2))
     print(
         f"  heterogeneity 0 (the seeds above): {in_order} said to differ in order, {first} in "
         "first model"
     )
     for heterogeneity in (0.5, 1.0):
-        both = [found(seed, heterogeneity, 8192, 24) for seed in range(2)]
+        told = [both(seed, heterogeneity, 8192, 24)[1] for seed in range(2)]
         for i, name in enumerate(user_report.NULLS):
-            said = sum(one.said[i] for one in both)
-            false = sum(one.said[i] * one.false[i] for one in both) / max(1, said)
+            count = sum(one.found[i] for one in told)
+            false = sum(one.found[i] * one.false[i] for one in told) / max(1, count)
             print(
-                f"  heterogeneity {heterogeneity:g}, {name}: {said:,} said to differ, {false:.1%} "
+                f"  heterogeneity {heterogeneity:g}, {name}: {count:,} said to differ, {false:.1%} "
                 "of them by mistake"
             )
-    differing = [found(seed, 1.0).gains.mean(axis=1) for seed in range(5)]
+    differing = [both(seed, 1.0)[0].mean(axis=1) for seed in range(5)]
     for i, system in enumerate(("elo_offset", "elo_offset_low_rank")):
-        own = [gains[i] for gains in differing]
+        own = [one[i] for one in differing]
         print(
             f"heterogeneity 1, 5 seeds, {system}: mean {np.mean(own):+.4f}, from {min(own):+.4f} "
             f"to {max(own):+.4f}"
