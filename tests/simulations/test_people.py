@@ -207,6 +207,7 @@ def test_their_rankings_are_served_by_name_and_erased(
     assert store.fact("version") == version + 1
     assert "17" not in store.users().name
     assert "17" not in pq.read_table(folder.people)["user_id"].to_pylist()
+    assert "17" not in pq.read_table(folder.who_gains)["user_id"].to_pylist()
     assert "17" not in pq.read_table(folder.personas)["name"].to_pylist()
     whole = people.votes_of_run(differing)
     kept = people.votes_of_run(folder)
