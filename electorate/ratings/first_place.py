@@ -43,63 +43,111 @@ def flip(fit: Fit, ties: TieModel, a: Ints, b: Ints, outcome: Ints, weight: Floa
         a, b, outcome, weight: (votes,); outcome 0 A, 1 B, 2 tie.
     """
     strength = fit.strength
+    alike = _Alike.of(len(strength), a, b, outcome, weight)
     first, *rivals = np.argsort(-strength, kind="stable")[: 1 + RIVALS].tolist()
-    of = ties.derivatives(strength[a] - strength[b], np.array(fit.eta), outcome)
+    difference = strength[alike.a] - strength[alike.b]
+    of = ties.derivatives(difference, np.array(fit.eta), alike.outcome)
     inverse = np.linalg.pinv(fit.information)
     candidates = []
     for rival in rivals:
         toward = inverse[first] - inverse[rival]
-        effect = weight * (of.d * (toward[a] - toward[b]) + of.eta * toward[-1])
+        along = of.d * (toward[alike.a] - toward[alike.b]) + of.eta * toward[-1]
+        effect = alike.weight * along
         order = np.argsort(-effect, kind="stable")
-        enough = np.flatnonzero(np.cumsum(effect[order]) > strength[first] - strength[rival])
-        if len(enough):
-            candidates.append((int(enough[0]) + 1, rival, order))
+        fewest = _approximate(effect[order], alike.votes[order], strength[first] - strength[rival])
+        if fewest is not None:
+            candidates.append((fewest, rival, order))
     best: Flip | None = None
     for approximate, rival, order in sorted(candidates, key=lambda one: one[:2])[:TRIED]:
-        refits = _Refits(ties, len(strength), a[order], b[order], outcome[order], weight[order])
-        votes = refits.fewest(first, approximate)
+        votes = _fewest(alike, order, first, approximate, ties)
         if votes is not None and (best is None or votes < len(best.votes)):
-            best = Flip(first, rival, order[:votes], approximate)
+            best = Flip(first, rival, alike.rows(order, votes), approximate)
     return best
 
 
 @dataclass(frozen=True)
-class _Refits:
-    """Fits to what is left of votes when the first of them are gone."""
+class _Alike:
+    """Votes that are alike, and so have the same effect, as one row with how many they are.
 
-    ties: TieModel
+    models: how many there are. a, b, outcome, weight, votes: (rows,). row: (votes,) of each vote.
+    """
+
     models: int
     a: Ints
     b: Ints
     outcome: Ints
     weight: Floats
+    votes: Ints
+    row: Ints
 
-    def fewest(self, first: int, approximate: int) -> int | None:
-        """How many have to go until `first` is first no more, by bisection about the approximation,
-        to half a per cent; None if more than half.
-        """
-        low = 0
-        high = approximate
-        while high <= len(self.a) // 2 and self._leader(high) == first:
-            low = high
-            high = max(high + 1, round(1.2 * high))
-        if high > len(self.a) // 2:
-            return None
-        while high - low > max(1, high // 200):
-            middle = (low + high) // 2
-            if self._leader(middle) == first:
-                low = middle
-            else:
-                high = middle
-        return high
+    @classmethod
+    def of(cls, models: int, a: Ints, b: Ints, outcome: Ints, weight: Floats) -> "_Alike":
+        """Of votes (n,)."""
+        weights, heavy = np.unique(weight, return_inverse=True)
+        code = ((heavy * models + a) * models + b) * OUTCOMES + outcome
+        codes, row, votes = np.unique(code, return_inverse=True, return_counts=True)
+        rest, outcome = np.divmod(codes, OUTCOMES)
+        rest, b = np.divmod(rest, models)
+        heavy, a = np.divmod(rest, models)
+        return cls(models, a, b, outcome, weights[heavy], votes, row)
 
-    def _leader(self, gone: int) -> int:
-        """The first model without so many votes."""
+    def without(self, order: Ints, gone: int) -> Floats:
+        """(M, M, 3) the votes that are left when the first so many in this order are gone."""
+        in_order = self.votes[order]
+        before = np.cumsum(in_order) - in_order
+        left = np.empty(len(order))
+        left[order] = in_order - np.clip(gone - before, 0, in_order)
         cell = (self.a * self.models + self.b) * OUTCOMES + self.outcome
-        counts = np.bincount(cell[gone:], self.weight[gone:], self.models**2 * OUTCOMES)
-        counts = counts.reshape(self.models, self.models, OUTCOMES)
+        counts = np.bincount(cell, left * self.weight, self.models**2 * OUTCOMES)
+        return counts.reshape(self.models, self.models, OUTCOMES).astype(float, copy=False)
+
+    def rows(self, order: Ints, count: int) -> Ints:
+        """The first so many votes in this order."""
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        found: Ints = np.argsort(place[self.row], kind="stable")[:count]
+        return found
+
+
+def _approximate(effect: Floats, votes: Ints, distance: float) -> int | None:
+    """How many votes it takes to go the distance, by their effects, the largest first; None if all
+    of them do not.
+    """
+    gone = np.cumsum(effect * votes)
+    enough = np.flatnonzero(gone > distance)
+    if not len(enough):
+        return None
+    last = int(enough[0])
+    before = float(gone[last] - effect[last] * votes[last])
+    whole = int(votes[:last].sum())
+    return whole + max(1, int(np.ceil((distance - before) / effect[last])))
+
+
+def _fewest(alike: _Alike, order: Ints, first: int, approximate: int, ties: TieModel) -> int | None:
+    """How many have to go until `first` is first no more, by bisection about the approximation, to
+    half a per cent; None if more than half.
+    """
+
+    def leader(gone: int) -> int:
+        counts = alike.without(order, gone)
         prior_sd = None if bradley_terry.estimable(counts) else PRIOR_SD
-        return int(bradley_terry.fit(counts, self.ties, prior_sd).strength.argmax())
+        return int(bradley_terry.fit(counts, ties, prior_sd).strength.argmax())
+
+    low = 0
+    high = approximate
+    half = int(alike.votes.sum()) // 2
+    while high <= half and leader(high) == first:
+        low = high
+        high = max(high + 1, round(1.2 * high))
+    if high > half:
+        return None
+    while high - low > max(1, high // 200):
+        middle = (low + high) // 2
+        if leader(middle) == first:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def votes_needed(fit: Fit, votes: float) -> float | None:
