@@ -165,19 +165,12 @@ class RaoKupper:
         info_a = has_a * a * (1 - a)
         info_b = has_b * b * (1 - b)
         tie_curvature = tied * growth * (growth - 2)
-        slope = t * (tied * growth - has_a * (1 - a) - has_b * (1 - b))
-        info_dd = info_a + info_b
-        info_de = t * (info_b - info_a)
-        # In the logarithm of the threshold a tie far from expected has no curvature, or a negative
-        # one: as much is kept as leaves the vote's information positive.
-        info_ee = t**2 * (info_dd + tie_curvature) - slope
-        least = info_de**2 / np.maximum(info_dd, 1e-300)
         return Derivatives(
             d=has_a * (1 - a) - has_b * (1 - b),
-            eta=slope,
-            info_dd=info_dd,
-            info_de=info_de,
-            info_ee=np.maximum(info_ee, least),
+            eta=t * (tied * growth - has_a * (1 - a) - has_b * (1 - b)),
+            info_dd=info_a + info_b,
+            info_de=t * (info_b - info_a),
+            info_ee=t**2 * (info_a + info_b + tie_curvature),
         )
 
 

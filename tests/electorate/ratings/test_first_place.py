@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from electorate.base.scale import Floats, Ints
+from electorate.data.votes import Votes
+from electorate.evaluation import rating
 from electorate.ratings import bradley_terry, first_place
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.ties import MODELS, TieModel
@@ -56,6 +60,38 @@ def test_no_smaller_set_is_easily_found() -> None:
         gone = random.choice(400, len(found.votes), replace=False)
         kept = np.setdiff1d(np.arange(400), gone)
         assert fit(columns, ties, kept).strength.argmax() == found.first
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(sorted(MODELS)),
+    st.sampled_from([(0,), (1,), (2,), (0, 1), (0, 1, 2)]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_votes_are_rated_and_their_first_place_is_told(
+    seed: int, ties: str, outcomes: tuple[int, ...], weighted: bool, lopsided: bool
+) -> None:
+    """All ties, no ties, all won, disconnected, of any weight: no crash, and no NaN is printed."""
+    random = np.random.default_rng(seed)
+    models = int(random.integers(2, 7))
+    votes = int(random.integers(1, 60))
+    a = random.integers(0, models, votes)
+    b = (a + random.integers(1, models, votes)) % models
+    outcome = np.array(outcomes)[random.integers(0, len(outcomes), votes)]
+    if lopsided:
+        outcome = np.where(outcome == 2, 2, (a > b).astype(np.int64))
+    seen, place = np.unique([a, b], return_inverse=True)
+    a, b = place.reshape(2, votes)
+    weight = np.exp(2 * random.normal(size=votes)) if weighted else np.ones(votes)
+    names = tuple(f"m{m}" for m in seen)
+    of = Votes(names, a, b, outcome, weight, None, None)
+    rated = rating.fit(of, rating.Options(ties))
+    assert np.isfinite(rated.fit.strength).all()
+    for line in rating.first_place(of, rated.fit, ties):
+        assert "nan" not in line
+        assert "inf" not in line
 
 
 def test_a_first_place_beyond_doubt_hangs_on_no_half_of_the_votes() -> None:

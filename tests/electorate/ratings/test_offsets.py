@@ -194,7 +194,7 @@ def test_the_mode_of_a_user_who_never_or_always_ties_is_reached(
     ties: str, outcomes: tuple[int, int, int]
 ) -> None:
     """Rao-Kupper's information on its tie parameter is half of the curvature there or less, so that
-    full Newton steps went to and fro: LLMFAO's people had the global ranking in all folds.
+    full Newton steps went to and fro, and LLMFAO's people had the global ranking in most folds.
     """
     outcome = np.repeat([0, 1, 2], outcomes)
     n = len(outcome)
