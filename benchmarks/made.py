@@ -1,5 +1,11 @@
 """What several benchmarks need: an electorate over made answers, and who its blocks' votes are."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 
 from electorate.base.scale import Floats
@@ -7,17 +13,23 @@ from electorate.config.config_file import dump
 from electorate.config.run import Config
 from electorate.data import prompts, run_files
 from electorate.data.features import AXES, standardise
+from electorate.evaluation import findings
+from electorate.evaluation.user_report import NULLS, OWN
 from electorate.population import planted
 from electorate.population.personas import Electorate
+from electorate.population.planted import Planted
+from electorate.population.tally import Tally
 from electorate.ratings import offsets, prompt_sample
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.prior import Prior
 from electorate.ratings.summed import in_order
 from electorate.ratings.ties import MODELS
+from electorate.ratings.user_votes import UserVotes
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from electorate.study.cohort import Cohort
 
+Said = dict[str, float | int | None]  # what findings.differing returns
 ARCHETYPES = ("coder", "academic", "creative_writer", "student", "business", "everyday")
 
 
@@ -52,9 +64,50 @@ def measures(of: Config) -> Floats:
     )
 
 
-def electorate(of: Config) -> Electorate:
+def electorate(of: Config) -> Planted:
     """Founded on made answers."""
     return planted.plant(of, prompts.select(of), measures(of))
+
+
+class Fitted(NamedTuple):
+    """A population's votes, and System A's fits to them."""
+
+    electorate: Electorate
+    cohort: Cohort
+    whole: Fit
+    plain: Prior
+    low_rank: Prior
+
+    def votes(self, block: int) -> UserVotes:
+        """A block's."""
+        return self.cohort.user_votes(0, block, "true")
+
+    def said(self, rate: float) -> list[Said]:
+        """Who is said to differ at a false discovery rate, by user_report.NULLS."""
+        priors = doubtful(self.cohort, self.low_rank, self.whole)
+        blocks = [
+            self.cohort.report_users(0, block, self.low_rank, priors, self.whole.strength)
+            for block in range(self.electorate.blocks)
+        ]
+        draws = np.concatenate([block.null_draws for block in blocks]) / OWN
+        null = np.concatenate([block.null for block in blocks if block.null is not None])
+        return [findings.differing(draws[:, i], null[:, i], rate) for i in range(len(NULLS))]
+
+
+@contextmanager
+def fitted(of: Planted) -> Iterator[Fitted]:
+    """The first round's votes of a population, cast and fitted in this process."""
+    ties = MODELS[of.config.ratings.ties]
+    with tempfile.TemporaryDirectory() as folder:
+        cohort = Cohort(of, RunFolder(Path(folder)))
+        tally = Tally(of)
+        for block in range(of.blocks):
+            tally.ingest(0, block, cohort.judge(0, block))
+        whole, _ = tally.rate(0, ties, of.config.ratings.prior_sd)
+        votes = [cohort.user_votes(0, block, "true") for block in range(of.blocks)]
+        users = offsets.InMemory(votes, ties)
+        plain = offsets.fit(users, whole, len(of.archetypes))
+        yield Fitted(of, cohort, whole, plain, offsets.with_factors(users, whole, plain, 8))
 
 
 def doubtful(cohort: Cohort, prior: Prior, whole: Fit) -> tuple[Prior, Prior]:

@@ -7,29 +7,18 @@ stay under the nominal rate at any heterogeneity. In one process, on made answer
 those that cohorts run.
 """
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from contextlib import AbstractContextManager
 
 import numpy as np
 
 from benchmarks import made
+from benchmarks.made import Fitted, Said
 from electorate.base.scale import Floats
-from electorate.evaluation import findings, metrics, user_report
+from electorate.evaluation import metrics, user_report
 from electorate.evaluation.metrics import Standing
-from electorate.evaluation.user_report import OWN
 from electorate.population import judges, personas
-from electorate.population.personas import Electorate
-from electorate.population.tally import Tally
-from electorate.ratings import offsets, posteriors
-from electorate.ratings.bradley_terry import Fit
-from electorate.ratings.prior import Prior
+from electorate.ratings import posteriors
 from electorate.ratings.ties import MODELS
-from electorate.ratings.user_votes import UserVotes
-from electorate.storage.run_folder import RunFolder
-from electorate.study.cohort import Cohort
 
 BOUNDS = (-0.005, 0.002)
 SIGNIFICANT = 3
@@ -37,51 +26,15 @@ RATE = 0.1
 DAVIDSON = MODELS["davidson"]
 
 
-class Draw(NamedTuple):
-    """A population's votes, and System A's fits to them."""
-
-    electorate: Electorate
-    cohort: Cohort
-    whole: Fit
-    plain: Prior
-    low_rank: Prior
-
-    def votes(self, block: int) -> UserVotes:
-        """A block's."""
-        return self.cohort.user_votes(0, block, "true")
-
-
-class Said(NamedTuple):
-    """How many are said to differ, and the share of them that do not; by user_report.NULLS."""
-
-    found: list[int]
-    false: list[float]
-
-
-@contextmanager
 def drawn(
     seed: int, heterogeneity: float, size: int = 3000, contestants: int = 6, votes: int = 50
-) -> Iterator[Draw]:
+) -> AbstractContextManager[Fitted]:
     """A population after so many votes a persona."""
-    electorate = made.electorate(
-        made.config(size, contestants, [votes], seed, heterogeneity=heterogeneity)
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        cohort = Cohort(electorate, RunFolder(Path(folder)))
-        tally = Tally(electorate)
-        blocks = range(electorate.blocks)
-        for block in blocks:
-            tally.ingest(0, block, cohort.judge(0, block))
-        whole, _ = tally.rate(0, DAVIDSON, 1000.0)
-        users = offsets.InMemory(
-            [cohort.user_votes(0, block, "true") for block in blocks], DAVIDSON
-        )
-        plain = offsets.fit(users, whole, len(electorate.archetypes))
-        low_rank = offsets.with_factors(users, whole, plain, 8)
-        yield Draw(electorate, cohort, whole, plain, low_rank)
+    config = made.config(size, contestants, [votes], seed, heterogeneity=heterogeneity)
+    return made.fitted(made.electorate(config))
 
 
-def gains(of: Draw) -> Floats:
+def gains(of: Fitted) -> Floats:
     """(2, n) of elo_offset and elo_offset_low_rank over global_bt in Kendall tau, by persona."""
     found = []
     for block in range(of.electorate.blocks):
@@ -96,23 +49,6 @@ def gains(of: Draw) -> Floats:
     return np.concatenate(found, axis=1)
 
 
-def said(of: Draw) -> Said:
-    """Who is said to differ."""
-    doubtful = made.doubtful(of.cohort, of.low_rank, of.whole)
-    ranking = of.whole.strength
-    blocks = [
-        of.cohort.report_users(0, block, of.low_rank, doubtful, ranking)
-        for block in range(of.electorate.blocks)
-    ]
-    draws = np.concatenate([block.null_draws for block in blocks]) / OWN
-    null = np.concatenate([block.null for block in blocks if block.null is not None])
-    told = [findings.differing(draws[:, i], null[:, i], RATE) for i in range(2)]
-    return Said(
-        [int(one["said_to_differ"] or 0) for one in told],
-        [float(one["realised_fdr"] or 0.0) for one in told],
-    )
-
-
 def gain(seed: int, heterogeneity: float) -> float:
     """Mean over personas of tau(elo_offset) - tau(global_bt) after 50 votes."""
     with drawn(seed, heterogeneity) as of:
@@ -121,10 +57,14 @@ def gain(seed: int, heterogeneity: float) -> float:
 
 def both(
     seed: int, heterogeneity: float, size: int = 3000, contestants: int = 6
-) -> tuple[Floats, Said]:
-    """The gains in a population, and who is said to differ in it."""
+) -> tuple[Floats, list[Said]]:
+    """The gains in a population, and who is said to differ in it, by user_report.NULLS."""
     with drawn(seed, heterogeneity, size, contestants) as of:
-        return gains(of), said(of)
+        return gains(of), of.said(RATE)
+
+
+def _count(said: Said) -> int:
+    return int(said["said_to_differ"] or 0)
 
 
 def main(seeds: int = 20) -> None:
@@ -149,7 +89,7 @@ def main(seeds: int = 20) -> None:
         f"personas said to differ by mistake, at most {RATE:.0%} allowed (24 contestants, 8,192 "
         "personas, 50 votes, 2 seeds):"
     )
-    in_order, first = (sum(told.found[i] for _, told in null) for i in range(2))
+    in_order, first = (sum(_count(told[i]) for _, told in null) for i in range(2))
     print(
         f"  heterogeneity 0 (the seeds above): {in_order} said to differ in order, {first} in "
         "first model"
@@ -157,8 +97,9 @@ def main(seeds: int = 20) -> None:
     for heterogeneity in (0.5, 1.0):
         told = [both(seed, heterogeneity, 8192, 24)[1] for seed in range(2)]
         for i, name in enumerate(user_report.NULLS):
-            count = sum(one.found[i] for one in told)
-            false = sum(one.found[i] * one.false[i] for one in told) / max(1, count)
+            count = sum(_count(one[i]) for one in told)
+            mistakes = sum(_count(one[i]) * float(one[i]["realised_fdr"] or 0) for one in told)
+            false = mistakes / max(1, count)
             print(
                 f"  heterogeneity {heterogeneity:g}, {name}: {count:,} said to differ, {false:.1%} "
                 "of them by mistake"

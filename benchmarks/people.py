@@ -23,6 +23,7 @@ SHOWN = (5, 10, 20, 50)
 TIES = "davidson"
 DRAWS = 20
 MOST_FALSE = 3  # of DRAWS
+RATE = 0.1
 PAIRS = (LOG_LOSS[0], "pair_accuracy")
 NULL = (BASELINE, SYSTEM_A)
 
@@ -82,12 +83,17 @@ def null(path: Path, ties: bool, draws: int = DRAWS) -> None:
     votes, prompt = read(path, ties)
     systems = {name: held_out.SYSTEMS[name] for name in NULL}
     found = dict[str, list[Estimate]]()
+    gainers = 0
+    losers = 0
     for seed in range(draws):
         swapped = shuffled(votes, prompt, seed)
         predicted, _ = people.predict(swapped, prompt, TIES, systems, seeds=1)
         _, gains = people.estimates(swapped, prompt, predicted)
         for name, gain in gains.items():
             found.setdefault(name, []).append(gain[LOG_LOSS])
+        by_user = people.user_gains(swapped, prompt, predicted)
+        gainers += int(by_user.gainers(RATE).sum())
+        losers += int(by_user.losers(RATE).sum())
     kind = "" if ties else ", without ties"
     for name in (SYSTEM_A, GATED):
         own = found[name]
@@ -98,6 +104,11 @@ def null(path: Path, ties: bool, draws: int = DRAWS) -> None:
             f"{clear} of {draws} (at most {MOST_FALSE})",
             flush=True,
         )
+    print(
+        f"null, {path.stem}{kind}: {gainers} users said to gain and {losers} to lose, of "
+        f"{draws * len(votes.user_names):,}",
+        flush=True,
+    )
 
 
 def main(paths: Sequence[Path]) -> None:

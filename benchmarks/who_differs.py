@@ -6,7 +6,6 @@ System A is fitted to their votes, and who differs is said at a nominal false di
 """
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -15,19 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import made
+from benchmarks.made import Said
 from electorate.config.run import Config
 from electorate.data import run_files
-from electorate.evaluation import findings
-from electorate.evaluation.user_report import NULLS, OWN
+from electorate.evaluation.user_report import NULLS
 from electorate.population import planted
 from electorate.population.planted import Planted
-from electorate.population.tally import Tally
-from electorate.ratings import offsets
-from electorate.ratings.ties import MODELS
 from electorate.storage.run_folder import RunFolder
-from electorate.study.cohort import Cohort
 
-Found = dict[str, float | int | None]
 SEEDS = 5
 HETEROGENEITIES = (0.5, 1.0, 2.0)
 PERSONAS = 8192
@@ -52,25 +46,10 @@ def plant(answers: Path, seed: int, heterogeneity: float) -> Planted:
     return planted.plant(config, prompts, z)
 
 
-def measure(answers: Path, seed: int, heterogeneity: float) -> list[Found]:
+def measure(answers: Path, seed: int, heterogeneity: float) -> list[Said]:
     """For each null, what is found of one draw."""
-    electorate = plant(answers, seed, heterogeneity)
-    ties = MODELS[electorate.config.ratings.ties]
-    with tempfile.TemporaryDirectory() as place:
-        cohort = Cohort(electorate, RunFolder(Path(place)))
-        tally = Tally(electorate)
-        blocks = range(electorate.blocks)
-        for block in blocks:
-            tally.ingest(0, block, cohort.judge(0, block))
-        whole, _ = tally.rate(0, ties, electorate.config.ratings.prior_sd)
-        users = offsets.InMemory([cohort.user_votes(0, block, "true") for block in blocks], ties)
-        plain = offsets.fit(users, whole, len(electorate.archetypes))
-        prior = offsets.with_factors(users, whole, plain, 8)
-        doubtful = made.doubtful(cohort, prior, whole)
-        found = [cohort.report_users(0, block, prior, doubtful, whole.strength) for block in blocks]
-    draws = np.concatenate([block.null_draws for block in found]) / OWN
-    null = np.concatenate([block.null for block in found if block.null is not None])
-    return [findings.differing(draws[:, i], null[:, i], RATE) for i in range(len(NULLS))]
+    with made.fitted(plant(answers, seed, heterogeneity)) as of:
+        return of.said(RATE)
 
 
 def main(runs: Sequence[Path]) -> None:

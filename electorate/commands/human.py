@@ -159,8 +159,8 @@ class PeopleStudy:
             curve = self._curve()
             self._write_tables([whole, *curve.points], predicted)
             self._write_groups(predicted)
-            lines = [self._write_gains(predicted), *self._write_ratings()]
-        self.run.manifest["people_lines"] = lines
+            self.run.manifest["who_gains"] = self._write_gains(predicted)
+            self.run.manifest["first_place"] = self._write_ratings()
         self.run.manifest.update(self._found(whole, curve, seeds))
 
     @property
@@ -365,6 +365,8 @@ class PeopleStudy:
             of_users = prior
         with bar(self.run.console, "Rating everybody (blocks)", voters.blocks) as advance:
             found = everybody.take(voters, self.pool, whole, of_users, advance)
+        # Of many models no order is sure enough to be told from another's.
+        found["differ"] = {"first": found["differ"]["first"]}
         files.write_text(self._folder.findings, json.dumps(found, indent=2) + "\n")
         return found
 

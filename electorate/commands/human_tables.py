@@ -27,7 +27,7 @@ from electorate.evaluation.people import (
     NotConverged,
 )
 from electorate.evaluation.results import NOT_CONVERGED
-from electorate.evaluation.who_gains import Gains
+from electorate.evaluation.who_gains import MATTERS, Gains
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 
@@ -69,12 +69,9 @@ def show(folder: RunFolder, console: Console) -> None:
     if manifest.get("ahead"):
         console.print(manifest["ahead"], highlight=False, soft_wrap=True)
     beliefs.beside(Path(manifest["votes"]), console)
-    for line in (
-        *groups_lines(folder),
-        *manifest.get("people_lines", ()),
-        *findings_lines(folder),
-        *_places(folder),
-    ):
+    gains = [manifest["who_gains"]] if "who_gains" in manifest else []
+    found = [*groups_lines(folder), *gains, *manifest.get("first_place", ())]
+    for line in (*found, *findings_lines(folder), *_places(folder)):
         console.print(line, highlight=False, soft_wrap=True)
     steps = [f"electorate serve {folder.path}    (these rankings over HTTP by name, and a page)"]
     if BY_TEXT not in whole.estimates:
@@ -119,9 +116,10 @@ def gains_line(gains: Gains, rate: float) -> str:
     low = gains.overall - 1.96 * gains.overall_sd
     high = gains.overall + 1.96 * gains.overall_sd
     return (
-        f"{int(gains.gainers(rate).sum()):,} of {users:,} people are said to gain from System A by "
-        f"their own held-out votes, {int(gains.losers(rate).sum()):,} to lose (at most {rate:.0%} "
-        f"of either by mistake); on average {gains.overall:+.3f} [{low:+.3f}, {high:+.3f}] nats a "
+        f"{int(gains.gainers(rate).sum()):,} of {users:,} people are said to gain {MATTERS} nats a "
+        f"vote or more from System A by their own held-out votes, "
+        f"{int(gains.losers(rate).sum()):,} to lose as much (at most {rate:.0%} of either by "
+        f"mistake); on average {gains.overall:+.3f} [{low:+.3f}, {high:+.3f}] nats a "
         f"vote, and people's gains are {gains.spread:.3f} apart (sd)"
     )
 
@@ -160,8 +158,8 @@ def groups_lines(folder: RunFolder) -> list[str]:
 
 
 def gains_table(gains: Gains, names: Sequence[str], votes: Ints, rate: float) -> pa.Table:
-    """A row a user: gain and sd (nats a vote), p_gain, the chance that it is above 0, and what is
-    said of it.
+    """A row a user: gain and sd (nats a vote), p_gain, the chance that it is MATTERS or more, and
+    what is said of it.
 
     names: (users,). votes: (users,) how many each has.
     """

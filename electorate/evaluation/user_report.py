@@ -75,11 +75,13 @@ def take(
     ties = MODELS[voters.config.ratings.ties]
     own = votes.user_votes(len(drawn), drawn.archetype, voters.config.ratings.forgetting)
     at = posteriors.posterior(own, prior, ties)
-    first_share, _ = _orders(at, prior, ranking)
+    first_share = order_kernels.first_shares(*_draws(at, prior), OWN)
     agree = np.zeros((len(drawn), len(NULLS), SHARED), dtype=np.uint8)
     for one in doubtful:
         doubted = posteriors.posterior(own, one, ties, tolerance=1e-3)
-        agree = np.maximum(agree, _orders(doubted, one, ranking)[1])
+        draws = _draws(doubted, one)
+        told = order_kernels.posterior_orders(*draws, OWN, ranking, SAME_ORDER)
+        agree = np.maximum(agree, told)
     suspicion = _suspicion(own, votes.first_shown, at, prior, ties)
     found = BlockReport(
         agree,
@@ -101,9 +103,9 @@ def _null(utility: Floats | None, ranking: Floats) -> Ints | None:
     return np.column_stack([same_order, same_first])
 
 
-def _orders(at: Posterior, prior: Prior, ranking: Floats) -> tuple[Floats, Bytes]:
-    """(n, M) each model's share of first places, and (n, 2, SHARED) by NULLS how many of OWN draws
-    agree with `ranking`, about each draw of the archetypes' means as far as they are known.
+def _draws(at: Posterior, prior: Prior) -> tuple[Floats, Floats, Floats, Ints, Floats]:
+    """What order_kernels draw users' strengths from, about draws of the archetypes' means as far as
+    they are known.
     """
     size = at.mode.shape[1]
     sure = (
@@ -113,14 +115,9 @@ def _orders(at: Posterior, prior: Prior, ranking: Floats) -> tuple[Floats, Bytes
     )
     values, vectors = np.linalg.eigh(sure)
     along = np.sqrt(np.maximum(values, 0.0))[:, :, None] * _of_means(len(sure), size)
-    half = np.linalg.cholesky(at.covariance)
-    normal = _normal(size)
-    shift = vectors @ along
-    label = at.votes.label
-    found: tuple[Floats, Bytes] = order_kernels.posterior_orders(
-        at.mode, half, normal, label, shift, OWN, ranking, SAME_ORDER
-    )
-    return found
+    half = np.linalg.cholesky(at.covariance).astype(float, copy=False)
+    shift: Floats = vectors @ along
+    return at.mode, half, _normal(size), at.votes.label, shift
 
 
 @lru_cache(4)

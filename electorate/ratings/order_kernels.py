@@ -88,8 +88,8 @@ def posterior_orders(
     draws: int,
     ranking: Floats,
     least_tau: float,
-) -> tuple[Floats, Bytes]:
-    """What posterior draws of users' rankings agree on.
+) -> Bytes:
+    """How many posterior draws of users' rankings agree with everybody's.
 
     Args:
         mode: (n, M+1).
@@ -102,41 +102,59 @@ def posterior_orders(
         least_tau: Kendall tau with it from which an order is the same.
 
     Returns:
-        (n, M) the share of draws that put each model first; and (n, 2, S) how many of `draws` have
-        the order of `ranking`, and its first model.
+        (n, 2, S) how many of `draws` have the order of `ranking`, and its first model.
     """
     n, p = mode.shape
     shifts = shift.shape[2]
     columns = shifts * draws
-    first_share = np.zeros((n, p - 1))
     agree = np.zeros((n, 2, shifts), np.uint8)
     value = np.empty((p - 1, columns))
     leader = np.empty(columns, np.int64)
     best = np.argmax(ranking)
     for u in range(n):
-        begin = u * STRIDE % (normal.shape[1] - columns + 1)
-        _draw(mode[u], half[u], normal[:, begin : begin + columns], value)
-        for s in range(columns):
-            value[:, s] += shift[label[u], : p - 1, s // draws]
+        _draw(u, mode, half, normal, shift[label[u]], value)
         tau = _kendall_tau(value, ranking)
         _leaders(value, leader)
         for s in range(columns):
-            first_share[u, leader[s]] += 1 / columns
             agree[u, 0, s // draws] += tau[s] >= least_tau
             agree[u, 1, s // draws] += leader[s] == best
-    return first_share, agree
+    return agree
 
 
 @njit(cache=True, error_model="numpy")
-def _draw(mode: Floats, half: Floats, normal: Floats, value: Floats) -> None:
-    """Fill value (M, draws) with draws of one user's strengths."""
+def first_shares(
+    mode: Floats, half: Floats, normal: Floats, label: Ints, shift: Floats, draws: int
+) -> Floats:
+    """(n, M) the share of posterior draws that put each model first; see posterior_orders."""
+    n, p = mode.shape
+    columns = shift.shape[2] * draws
+    share = np.zeros((n, p - 1))
+    value = np.empty((p - 1, columns))
+    leader = np.empty(columns, np.int64)
+    for u in range(n):
+        _draw(u, mode, half, normal, shift[label[u]], value)
+        _leaders(value, leader)
+        for s in range(columns):
+            share[u, leader[s]] += 1 / columns
+    return share
+
+
+@njit(cache=True, error_model="numpy")
+def _draw(
+    user: int, mode: Floats, half: Floats, normal: Floats, shift: Floats, value: Floats
+) -> None:
+    """Fill value (M, S x draws) with draws of a user's strengths, about shift (M+1, S)."""
+    columns = value.shape[1]
+    draws = columns // shift.shape[1]
+    begin = user * STRIDE % (normal.shape[1] - columns + 1)
     for i in range(len(value)):
         row = value[i]
-        row[:] = mode[i]
+        for s in range(columns):
+            row[s] = mode[user, i] + shift[i, s // draws]
         for k in range(i + 1):
-            factor = half[i, k]
-            for s in range(len(row)):
-                row[s] += factor * normal[k, s]
+            factor = half[user, i, k]
+            for s in range(columns):
+                row[s] += factor * normal[k, begin + s]
 
 
 @njit(cache=True, error_model="numpy")

@@ -68,6 +68,20 @@ def test_where_nobody_gains_nobody_is_said_to() -> None:
     assert said <= 3
 
 
+def test_gains_too_small_to_matter_are_none_however_sure() -> None:
+    """As with LLMFAO's people whose votes are swapped: System A's odds are a little off the global
+    ones, in the same direction for all of a user's votes, and 51 of 64 were said to gain or lose.
+    """
+    random = np.random.default_rng(0)
+    user = np.repeat(np.arange(64), 80)
+    side = np.where(np.arange(64) % 2 == 0, 1e-3, -1e-3)
+    gain = side[user] + 1e-4 * random.normal(size=len(user))
+    own = found(gain, user, random.integers(0, 13, len(user)), users=64)
+    assert np.abs(own.mean / own.sd).min() > 2
+    assert not own.gainers(0.1).any()
+    assert not own.losers(0.1).any()
+
+
 def test_the_gate_is_no_worse_than_the_global_ranking_where_a_system_loses() -> None:
     """A personal system that harms half of the users."""
     random = np.random.default_rng(0)

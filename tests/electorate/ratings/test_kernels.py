@@ -89,9 +89,9 @@ def test_posterior_orders_are_those_of_the_draws() -> None:
     label = np.arange(USERS) % 2
     shift = 0.3 * RANDOM.normal(size=(2, MODELS + 1, 16))
     each = 4
-    first, agree = order_kernels.posterior_orders(
-        mode, half, normal, label, shift, each, ranking, 0.6
-    )
+    of = (mode, half, normal, label, shift, each)
+    first = order_kernels.first_shares(*of)
+    agree = order_kernels.posterior_orders(*of, ranking, 0.6)
     for u in range(USERS):
         begin = u * order_kernels.STRIDE % (500 - 64 + 1)
         own = normal[:, begin : begin + 64]
