@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 
 from electorate.base.errors import ElectorateError
-from electorate.base.scale import Ints
 from electorate.data import votes as votes_module
 from electorate.data.votes import PROMPT, REQUIRED, WEIGHT, Votes
 from electorate.evaluation.rating import Rated
 from electorate.ratings import bradley_terry, prediction_powered
-from electorate.ratings.prediction_powered import Cast, Powered
+from electorate.ratings.prediction_powered import Powered
 from electorate.ratings.ties import MODELS
+from electorate.ratings.user_votes import UserVotes
 from electorate.storage import tables
 from electorate.storage.tables import SetAside
 
@@ -73,21 +73,25 @@ def rate(people: Votes, model: Votes, ties: str) -> tuple[Rated, Powered]:
             "people's votes alone rate these models only by a prior (some models only won, only "
             "lost, or never met the rest), so a model's votes cannot be corrected by them"
         )
-    cast = _cast(people)
-    prompts = len(np.unique(cast.prompt))
+    prompts = 0 if people.prompt is None else len(np.unique(people.prompt))
     if prompts < FEWEST_PROMPTS:
         raise ElectorateError(
             f"people's votes are on {prompts} prompts; at least {FEWEST_PROMPTS} are needed to see "
             "how far the model's votes follow them"
         )
     alone = bradley_terry.fit(counts, MODELS[ties], None)
-    found = prediction_powered.rate(cast, _cast(model), alone, MODELS[ties])
+    found = prediction_powered.rate(
+        _as_one_users(people), _as_one_users(model), alone, MODELS[ties]
+    )
     return Rated(found.fit, [_said(found, len(people))]), found
 
 
-def _cast(votes: Votes) -> Cast:
-    prompt: Ints = np.zeros(len(votes), dtype=np.int64) if votes.prompt is None else votes.prompt
-    return Cast(votes.a, votes.b, votes.outcome_of_3, votes.weight, prompt)
+def _as_one_users(votes: Votes) -> UserVotes:
+    """Whose votes they are makes no difference here."""
+    one = np.zeros(1, dtype=np.int64)
+    user = np.zeros(len(votes), dtype=np.int64)
+    columns = (votes.a, votes.b, votes.outcome_of_3, votes.weight, votes.prompt)
+    return UserVotes(1, one, user, *columns)
 
 
 def _said(found: Powered, votes: int) -> str:

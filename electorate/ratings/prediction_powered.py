@@ -14,34 +14,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from electorate.base.columns import Columns
 from electorate.base.scale import Floats, Ints
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.clustering import scores_at
 from electorate.ratings.ties import TieModel
+from electorate.ratings.user_votes import UserVotes
 
 STEPS = 200
 MOST_MODELS = 2**16
 CONVERGED = 1e-9  # nats
-
-
-@dataclass(frozen=True)
-class Cast(Columns):
-    """a, b, outcome, prompt: (n,). weight: (n,)."""
-
-    a: Ints
-    b: Ints
-    outcome: Ints
-    weight: Floats
-    prompt: Ints
-
-    @property
-    def battle(self) -> Ints:
-        """(n,) the same number for votes on the same two responses to a prompt."""
-        low = np.minimum(self.a, self.b)
-        high = np.maximum(self.a, self.b)
-        found: Ints = (self.prompt * MOST_MODELS + low) * MOST_MODELS + high
-        return found
 
 
 @dataclass(frozen=True)
@@ -61,33 +42,41 @@ class Powered:
     others: int
 
 
-def rate(people: Cast, model: Cast, fit: Fit, ties: TieModel) -> Powered:
+def battles(votes: UserVotes) -> Ints:
+    """(votes,) the same number for votes on the same two responses to a prompt."""
+    low = np.minimum(votes.a, votes.b)
+    high = np.maximum(votes.a, votes.b)
+    found: Ints = (_prompts(votes) * MOST_MODELS + low) * MOST_MODELS + high
+    return found
+
+
+def rate(people: UserVotes, model: UserVotes, fit: Fit, ties: TieModel) -> Powered:
     """Ratings by people's votes and a model's.
 
     Args:
-        people, model: the votes of each.
+        people, model: the votes of each, on known prompts; whose they are makes no difference.
         fit: of people's votes alone, by maximum likelihood.
         ties: its tie model.
     """
     models = len(fit.strength)
-    judged = np.isin(model.battle, people.battle)
+    judged = np.isin(battles(model), battles(people))
     others = model.take(np.flatnonzero(~judged))
     paired = _beside(people, model)
     if not len(others.a) or not len(paired.a):
         return Powered(fit, 0.0, 1.0, len(paired.a), len(others.a))
     parts = (_mean(people, 1.0), _mean(others, 1.0), _mean(paired, -1.0))
-    prompts = 1 + max(int(part.prompt.max()) for part in parts)
+    prompts = 1 + max(int(_prompts(part).max()) for part in parts)
 
-    def sums(parameters: Floats, part: Cast) -> Floats:
+    def sums(parameters: Floats, part: UserVotes) -> Floats:
         """(prompts, M+1) of the scores."""
-        columns = (part.a, part.b, part.outcome, part.weight)
+        columns = (part.a, part.b, part.outcome, part.weights)
         of_votes = scores_at(parameters[:-1], parameters[-1], ties, *columns)
-        rows = (np.ones(len(part.a)), (part.prompt, np.arange(len(part.a))))
+        rows = (np.ones(len(part.a)), (_prompts(part), np.arange(len(part.a))))
         found: Floats = (csr_matrix(rows, (prompts, len(part.a))) @ of_votes).toarray()
         return found
 
     start = np.append(fit.strength, fit.eta)
-    inverse = np.linalg.pinv(fit.information / people.weight.sum(), rcond=1e-10)
+    inverse = np.linalg.pinv(fit.information / people.weights.sum(), rcond=1e-10)
     own = sums(start, parts[0])
     change = sums(start, parts[1]) + sums(start, parts[2])
     together = np.einsum("pi,ij,pj->", own @ inverse, np.eye(models + 1), change @ inverse)
@@ -110,24 +99,29 @@ def rate(people: Cast, model: Cast, fit: Fit, ties: TieModel) -> Powered:
     return Powered(powered, weight, worth, len(paired.a), len(others.a))
 
 
-def _beside(people: Cast, model: Cast) -> Cast:
+def _prompts(votes: UserVotes) -> Ints:
+    if votes.prompt is None:
+        raise ValueError("votes on unknown prompts have no battles in common")
+    return votes.prompt
+
+
+def _beside(people: UserVotes, model: UserVotes) -> UserVotes:
     """The model's votes on the battles of people's votes, each as often and by as much as people
     voted on it.
     """
-    battle = model.battle
-    known, of_model = np.unique(battle, return_inverse=True)
-    place = np.minimum(np.searchsorted(known, people.battle), max(len(known) - 1, 0))
-    there = known[place] == people.battle if len(known) else np.zeros(len(people.a), dtype=bool)
-    by_people = np.bincount(place[there], people.weight[there], len(known))
-    by_model = np.bincount(of_model, model.weight, len(known))
-    share = (by_people / np.maximum(by_model, 1e-12))[of_model] if len(known) else model.weight
-    found = replace(model, weight=model.weight * share)
-    return found.take(np.flatnonzero(found.weight > 0))
+    wanted = battles(people)
+    known, of_model = np.unique(battles(model), return_inverse=True)
+    place = np.searchsorted(known, wanted)
+    there = np.isin(wanted, known)
+    by_people = np.bincount(place[there], people.weights[there], len(known))
+    by_model = np.bincount(of_model, model.weights, len(known))
+    weight = model.weights * (by_people / by_model)[of_model]
+    return replace(model, weight=weight).take(np.flatnonzero(weight > 0))
 
 
-def _mean(votes: Cast, sign: float) -> Cast:
+def _mean(votes: UserVotes, sign: float) -> UserVotes:
     """The votes by weights that sum to `sign`."""
-    return replace(votes, weight=sign * votes.weight / votes.weight.sum())
+    return replace(votes, weight=sign * votes.weights / votes.weights.sum())
 
 
 def _covariance(by_prompt: Floats, inverse: Floats) -> Floats:

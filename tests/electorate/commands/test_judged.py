@@ -1,6 +1,7 @@
 """`rate --judged`: people's votes and a model's in two files."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ import pytest
 
 from electorate.commands import cli
 from electorate.evaluation import judged
-from electorate.ratings.prediction_powered import Cast
+from electorate.ratings.prediction_powered import battles
+from electorate.ratings.user_votes import UserVotes
 from tests.electorate.ratings.test_prediction_powered import drawn
 
 WINNER = np.array(["model_a", "model_b", "tie"])
 
 
-def write(path: Path, votes: Cast, prompt: str = "prompt_id") -> Path:
+def write(path: Path, votes: UserVotes, prompt: str = "prompt_id") -> Path:
     columns = {
         "model_a": [f"m{m}" for m in votes.a],
         "model_b": [f"m{m}" for m in votes.b],
@@ -35,7 +37,7 @@ def test_both_files_make_one_board(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.main(["rate", str(of_people), "--judged", str(of_model), "--out", str(out)]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "400 votes, 6 models" in printed
-    shared = int(np.isin(model.battle, people.battle).sum())
+    shared = int(np.isin(battles(model), battles(people)).sum())
     assert f"{shared} of the model's votes are on battles that people judged" in printed
     assert "times as many votes of people" in printed
     board = out.read_text().splitlines()
@@ -67,7 +69,7 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     of_model = write(tmp_path / "model.parquet", model)
     nameless = pq.read_table(of_model).drop_columns(["prompt_id"])
     pq.write_table(nameless, tmp_path / "nameless.parquet")
-    nobody = pq.read_table(of_model).set_column(2, "winner", pa.array(["?"] * len(model)))
+    nobody = pq.read_table(of_model).set_column(2, "winner", pa.array(["?"] * len(model.a)))
     pq.write_table(nobody, tmp_path / "nobody.parquet")
     few = write(tmp_path / "few.parquet", people.take(people.prompt < 6))
     for options, expected in (
@@ -85,7 +87,7 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_no_battle_in_common_is_said(tmp_path: Path) -> None:
     people, model = drawn(0, "good")
-    elsewhere = Cast(model.a, model.b, model.outcome, model.weight, model.prompt + 1000)
+    elsewhere = replace(model, prompt=model.prompt + 1000)
     files = (
         write(tmp_path / "people.parquet", people),
         write(tmp_path / "model.parquet", elsewhere),

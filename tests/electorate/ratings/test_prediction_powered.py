@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from electorate.base.scale import Floats
+from electorate.base.scale import Floats, Ints
 from electorate.ratings import bradley_terry, prediction_powered
 from electorate.ratings.bradley_terry import Fit
-from electorate.ratings.prediction_powered import Cast, Powered
+from electorate.ratings.prediction_powered import Powered, battles
 from electorate.ratings.ties import MODELS
+from electorate.ratings.user_votes import UserVotes
 
 TIES = MODELS["davidson"]
 N = 6
@@ -15,12 +18,17 @@ PEOPLE = 400
 BATTLES = 6000
 
 
-def votes(random: np.random.Generator, difference: Floats) -> np.ndarray:
+def votes(random: np.random.Generator, difference: Floats) -> Ints:
     odds = TIES.probabilities(difference, np.full(len(difference), -1.0))
     return (random.random(len(difference))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
 
 
-def drawn(seed: int, judge: str) -> tuple[Cast, Cast]:
+def cast(a: Ints, b: Ints, outcome: Ints, prompt: Ints) -> UserVotes:
+    nobody = np.zeros(len(a), dtype=np.int64)
+    return UserVotes(1, np.zeros(1, dtype=np.int64), nobody, a, b, outcome, None, prompt)
+
+
+def drawn(seed: int, judge: str) -> tuple[UserVotes, UserVotes]:
     """People's votes on some battles at random, and a model's on all of them. Responses differ from
     prompt to prompt; a good judge sees that, and favours the first model too much.
     """
@@ -34,14 +42,12 @@ def drawn(seed: int, judge: str) -> tuple[Cast, Cast]:
     biased = d + 1.0 * ((a == 0).astype(float) - (b == 0))
     of_model = votes(random, 2 * biased if judge == "good" else np.zeros(BATTLES))
     asked = random.choice(BATTLES, PEOPLE, replace=False)
-    ones = np.ones(BATTLES)
-    people = Cast(a, b, of_people, ones, prompt).take(asked)
-    return people, Cast(a, b, of_model, ones, prompt)
+    return cast(a, b, of_people, prompt).take(asked), cast(a, b, of_model, prompt)
 
 
-def fit(of: Cast) -> Fit:
+def fit(of: UserVotes) -> Fit:
     counts = np.zeros((N, N, 3))
-    np.add.at(counts, (of.a, of.b, of.outcome), of.weight)
+    np.add.at(counts, (of.a, of.b, of.outcome), of.weights)
     return bradley_terry.fit(counts, TIES, None)
 
 
@@ -50,7 +56,7 @@ def truth() -> Floats:
     everybody = [drawn(seed, "coin")[0] for seed in range(400)]
     counts = np.zeros((N, N, 3))
     for of in everybody:
-        np.add.at(counts, (of.a, of.b, of.outcome), of.weight)
+        np.add.at(counts, (of.a, of.b, of.outcome), of.weights)
     return bradley_terry.fit(counts, TIES, None).strength
 
 
@@ -113,8 +119,8 @@ def test_without_battles_in_common_or_beyond_it_is_people_s_votes() -> None:
     people, model = drawn(0, "good")
     alone = fit(people)
     for other in (
-        model.take(np.flatnonzero(np.isin(model.battle, people.battle))),
-        model.take(np.flatnonzero(~np.isin(model.battle, people.battle))),
+        model.take(np.flatnonzero(np.isin(battles(model), battles(people)))),
+        model.take(np.flatnonzero(~np.isin(battles(model), battles(people)))),
     ):
         powered = prediction_powered.rate(people, other, alone, TIES)
         assert powered.weight == 0
@@ -124,11 +130,9 @@ def test_without_battles_in_common_or_beyond_it_is_people_s_votes() -> None:
 def test_order_and_sides_mean_nothing() -> None:
     people, model = drawn(3, "good")
     one = prediction_powered.rate(people, model, fit(people), TIES)
-    rows = np.random.default_rng(0).permutation(len(model))
+    rows = np.random.default_rng(0).permutation(len(model.a))
     turned = model.take(rows)
-    swapped = Cast(
-        turned.b, turned.a, np.array([1, 0, 2])[turned.outcome], turned.weight, turned.prompt
-    )
+    swapped = replace(turned, a=turned.b, b=turned.a, outcome=np.array([1, 0, 2])[turned.outcome])
     other = prediction_powered.rate(people, swapped, fit(people), TIES)
     assert other.fit.strength == pytest.approx(one.fit.strength, abs=1e-7)
     assert other.weight == pytest.approx(one.weight, abs=1e-9)
