@@ -122,7 +122,7 @@ def read(config: Config, console: Console) -> Given:
         raise ValueError("a config whose voters are no people")
     path = Path(config.people.votes)
     texts = config.reward is not None
-    votes, set_aside = votes_module.read(path, texts=texts, by=config.people.by)
+    votes, set_aside = votes_module.read(path, texts=texts, by=config.people.by, measured=True)
     for line in votes_module.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
     prompt = people.prompts(votes, str(path))
@@ -317,7 +317,9 @@ class PeopleStudy:
         """
         folder = self._folder
         rated = rating.fit(self.votes, rating.Options(self._ties))
-        sure = rating.first_place(self.votes, rated.fit, self._ties)
+        sure = rating.first_place(self.votes, rated, self._ties)
+        if rated.first is not None:
+            sure = [rating.position_line(*rated.first), *sure]
         rows = leaderboard.rows(self.votes.models, rated.fit, people.CONFIDENCE)
         where = {"segment": EVERYONE, "connected": rated.fit.connected, "ties": self._ties}
         files.write_table(folder.leaderboard, pa.Table.from_pylist([where | row for row in rows]))

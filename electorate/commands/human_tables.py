@@ -35,6 +35,7 @@ from electorate.storage.run_folder import RunFolder
 CONTROLS = {
     "personal_ties": "own tie rates alone",
     "personal_decisiveness": "own decisiveness alone",
+    "personal_position": "own position bias alone",
 }
 BY_TEXT = "hybrid"  # a system that reads the answers
 PAIR_ACCURACY = (UNSEEN, "pair_accuracy")
@@ -205,9 +206,10 @@ def controls_lines(whole: Compared) -> list[str]:
     """How much of System A's gain could be had without moving anybody's ranking; nothing of
     studies that were compared before there were such rows.
     """
-    if not set(CONTROLS) <= set(whole.gains):
+    there = {name: what for name, what in CONTROLS.items() if name in whole.gains}
+    if not there:
         return []
-    parts = [f"{what} {_signed(whole.gains[name][LOG_LOSS])}" for name, what in CONTROLS.items()]
+    parts = [f"{what} {_signed(whole.gains[name][LOG_LOSS])}" for name, what in there.items()]
     return [
         "what changes nobody's ranking gains in log loss over the global ranking: "
         f"{', '.join(parts)}; System A {_signed(whole.gains[SYSTEM_A][LOG_LOSS])}"

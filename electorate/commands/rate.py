@@ -16,7 +16,7 @@ from electorate.data import features
 from electorate.data import votes as votes_module
 from electorate.data.votes import Votes
 from electorate.evaluation import judged as judged_module
-from electorate.evaluation.rating import CONFIDENCE, Options, first_place, fit, win_rates
+from electorate.evaluation.rating import CONFIDENCE, Options, first_place, fit, position_line, win_rates
 from electorate.ratings import leaderboard
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.thresholds import Thresholds, Thumbs
@@ -64,10 +64,12 @@ def rate(
     )
     if votes.thumbs is not None and rated.thresholds is not None:
         _show_thresholds(votes.thumbs, rated.thresholds, console)
-    if (judged, votes.thumbs, options.style, options.weigh) == (None, None, False, "votes"):
-        for line in first_place(votes, rated.fit, options.ties):
+    if (judged, votes.thumbs, options.weigh) == (None, None, "votes"):
+        for line in first_place(votes, rated, options.ties):
             console.print(line, highlight=False, soft_wrap=True)
     beliefs.beside(path, console)
+    if rated.first is not None:
+        console.print(position_line(*rated.first), highlight=False, soft_wrap=True)
     if rated.style is not None:
         for name, effect, sd in zip(features.STYLE, *rated.style, strict=True):
             console.print(

@@ -3,7 +3,7 @@ and a weight.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,12 +24,14 @@ REQUIRED = ("model_a", "model_b", "winner")
 USER = ("user_id", "judge")
 PROMPT = ("prompt_id", "question_id")
 WEIGHT = "weight"
+FIRST = "first_shown"
 TEXTS = ("response_a", "response_b")
 ASKED = "prompt"
 MISSING = -1
 UNKNOWN = -2
 WEIGHTS = 1e-9, 1e9
 WRONG_WEIGHT = "weight not a number from 1e-9 to 1e9"
+WRONG_FIRST = f"{FIRST} not model_a, model_b or empty"
 MAX_MODELS = 2000
 NO_VALUE = "(none)"
 MOST_SHOWN = 5  # of winners that say nothing
@@ -58,6 +60,7 @@ class Votes(Columns):
     none. texts: of prompts and answers, or none. user_names: by the users' codes. thumbs: votes on
     one answer alone, which are beside the n, or none; their users and models are the same. group:
     codes of the values of a column that was asked for, or none; group_names: by these codes.
+    first: (n,) 0 where A was shown first, 1 where B was, MISSING where it is not known, or none.
     """
 
     WHOLE = frozenset({"models", "user_names", "thumbs", "group_names"})
@@ -75,6 +78,14 @@ class Votes(Columns):
     thumbs: Thumbs | None = None
     group: Ints | None = None
     group_names: tuple[str, ...] = ()
+    first: Ints | None = None
+
+    @property
+    def side(self) -> Floats:
+        """(n,) +1 where A was shown first, -1 where B was, 0 where it is not known."""
+        if self.first is None:
+            return np.zeros(len(self))
+        return np.select([self.first == 0, self.first == 1], [1.0, -1.0], 0.0)
 
     @property
     def outcome_of_3(self) -> Ints:
@@ -107,20 +118,23 @@ def read(
     texts: bool = False,
     thumbs: bool = False,
     by: str | None = None,
+    measured: bool = False,
 ) -> tuple[Votes, list[SetAside]]:
     """The votes of a CSV, JSON Lines, JSON or Parquet file, and the rows that are none, each
     with a reason.
 
     style: measure the answers too, which the file must have as response_a and response_b. texts:
     keep them, and the prompts. thumbs: take rows with a model_a, no model_b and `up` or `down` as
-    winner too. by: a column whose values votes are grouped by.
+    winner too. by: a column whose values votes are grouped by. measured: measure the answers where
+    the file has them; votes without are taken all the same.
 
     Raises ElectorateError if the file cannot be read, lacks a column, or no row of it is a vote.
     """
     needed = (*REQUIRED, *(TEXTS if style or texts else ()), *((ASKED,) if texts else ()))
     grouping = () if by is None else (by,)
-    rows = tables.read(path, (*needed, *grouping), (*USER, *PROMPT, WEIGHT))
-    return _some(*of_rows(rows, thumbs, by), str(path))
+    optional = (*USER, *PROMPT, WEIGHT, FIRST, *(TEXTS if measured else ()))
+    rows = tables.read(path, (*needed, *grouping), optional)
+    return _some(*of_rows(rows, thumbs, by, needed), str(path))
 
 
 def _some(votes: Votes, set_aside: list[SetAside], origin: str) -> tuple[Votes, list[SetAside]]:
@@ -145,14 +159,18 @@ def of_table(table: pa.Table, thumbs: bool = False) -> tuple[Votes, list[SetAsid
     Raises:
         ElectorateError: it lacks a column, or no row is a vote.
     """
-    rows = tables.of_table(table, REQUIRED, (*USER, *PROMPT, WEIGHT))
+    rows = tables.of_table(table, REQUIRED, (*USER, *PROMPT, WEIGHT, FIRST))
     return _some(*of_rows(rows, thumbs), "votes")
 
 
 def of_rows(
-    rows: Rows, thumbs: bool = False, by: str | None = None
+    rows: Rows,
+    thumbs: bool = False,
+    by: str | None = None,
+    needed: Sequence[str] = REQUIRED,
 ) -> tuple[Votes, list[SetAside]]:
-    """The votes among the rows of a table, and the rows that are none.
+    """The votes among the rows of a table, and the rows that are none: those without a value in a
+    column that is needed, too.
 
     Text is looked at once for each distinct value.
     """
@@ -171,14 +189,17 @@ def of_rows(
     style = _style(encoded)
     texts = _texts(encoded)
     names = tuple(models)
-    votes = Votes(names, a, b, outcome, weight, user, prompt, style, texts, user_names)
+    first = _first_shown(encoded, models, a, b)
+    votes = Votes(
+        names, a, b, outcome, weight, user, prompt, style, texts, user_names, first=first
+    )
     if by is not None:
         values, of = encoded[by]
         group = np.where(of == MISSING, len(values), of)
         votes = replace(votes, group=group, group_names=(*values, NO_VALUE))
     up = _look_up([winners.THUMBS.get(text.strip().lower(), UNKNOWN) for text in said], winner)
     is_thumb = (a != MISSING) & (b == MISSING) & (up >= 0)
-    reasons = _reasons(votes, is_thumb, encoded)
+    reasons = _reasons(votes, is_thumb, encoded, needed)
     if not thumbs:
         reasons["a thumb on one answer, which `rate` alone takes"] = is_thumb
     bad = np.zeros(len(a), dtype=bool)
@@ -191,7 +212,10 @@ def of_rows(
 
 
 def _reasons(
-    votes: Votes, is_thumb: npt.NDArray[np.bool_], encoded: Mapping[str, Encoded]
+    votes: Votes,
+    is_thumb: npt.NDArray[np.bool_],
+    encoded: Mapping[str, Encoded],
+    needed: Sequence[str],
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Which rows are no votes, by the reason; of several reasons the first one counts."""
     said, winner = encoded[REQUIRED[2]]
@@ -199,8 +223,9 @@ def _reasons(
     texts = {
         f"without {name}": (encoded[name][1] == MISSING) & ~is_thumb
         for name in (*TEXTS, ASKED)
-        if name in encoded
+        if name in needed
     }
+    unknown = np.zeros(len(votes), dtype=bool) if votes.first is None else votes.first == UNKNOWN
     return {
         "without model_a": votes.a == MISSING,
         "without model_b": (votes.b == MISSING) & ~is_thumb,
@@ -208,6 +233,7 @@ def _reasons(
         **_unknown_winners(said, winner, np.where(is_thumb, 0, votes.outcome)),
         "a model against itself": votes.a == votes.b,
         WRONG_WEIGHT: ~((weight >= WEIGHTS[0]) & (weight <= WEIGHTS[1])),
+        WRONG_FIRST: unknown,
         **texts,
     }
 
@@ -233,6 +259,24 @@ def _outcomes(models: list[str], a: Ints, b: Ints, said: list[str], winner: Ints
     return np.where(outcome == UNKNOWN, other, outcome)
 
 
+def _first_shown(
+    encoded: Mapping[str, Encoded], models: Sequence[str], a: Ints, b: Ints
+) -> Ints | None:
+    """(n,) which answer was shown first, by side or by the model's name; UNKNOWN for what says
+    neither. None without the column.
+    """
+    if FIRST not in encoded:
+        return None
+    values, codes = encoded[FIRST]
+    sides = [winners.SIDES.get(text.strip().lower(), UNKNOWN) for text in values]
+    place = {model: i for i, model in enumerate(models)}
+    side = _look_up(sides, codes)
+    named = _look_up([place.get(text.strip(), UNKNOWN) for text in values], codes)
+    by_name = np.where(named == a, 0, np.where(named == b, 1, side))
+    first: Ints = np.where(named >= 0, by_name, side)
+    return first
+
+
 def _unknown_winners(
     said: list[str], winner: Ints, outcome: Ints
 ) -> dict[str, npt.NDArray[np.bool_]]:
@@ -248,8 +292,8 @@ def _unknown_winners(
 
 
 def _style(encoded: Mapping[str, Encoded]) -> Floats | None:
-    """(n, F) how much more of each measure of style A's answer has than B's; None without the
-    answers.
+    """(n, F) how much more of each measure of style A's answer has than B's, 0 where either is
+    missing; None without the answers.
     """
     if not all(name in encoded for name in TEXTS):
         return None
@@ -260,7 +304,8 @@ def _style(encoded: Mapping[str, Encoded]) -> Floats | None:
         ]
         for texts, codes in (encoded[name] for name in TEXTS)
     )
-    return of_a - of_b
+    both = (encoded[TEXTS[0]][1] != MISSING) & (encoded[TEXTS[1]][1] != MISSING)
+    return np.where(both[:, None], of_a - of_b, 0.0)
 
 
 def _texts(encoded: Mapping[str, Encoded]) -> Texts | None:

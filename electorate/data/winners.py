@@ -24,7 +24,8 @@ SPELLINGS = OUTCOMES | {
     "b>>a": 1,
 }
 
-
+# Which answer was shown first; 0 and 1 as a run's own log has it.
+SIDES = {"model_a": 0, "model_b": 1, "a": 0, "b": 1, "0": 0, "1": 1}
 # A vote on one answer alone, which has no second model.
 THUMBS = {"down": 0, "up": 1}
 

@@ -14,11 +14,20 @@ import numpy as np
 
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
+from electorate.data.features import STYLE
 from electorate.data.votes import Votes
 from electorate.population.voters import BLOCK
-from electorate.ratings import bradley_terry, decisiveness, elo_online, offsets, posteriors
+from electorate.ratings import (
+    bradley_terry,
+    elo_online,
+    neighbours,
+    offsets,
+    personal_coefficient,
+    posteriors,
+)
 from electorate.ratings.bradley_terry import OUTCOMES, Fit
 from electorate.ratings.offsets import NotConvergedError
+from electorate.ratings.personal_coefficient import Line
 from electorate.ratings.prior import Prior
 from electorate.ratings.ties import TieModel
 from electorate.ratings.user_votes import UserVotes
@@ -27,7 +36,9 @@ PRIOR_SD_ELO = 1000.0
 NO_OFFSETS = 1e6  # a pull toward the global ratings that leaves a user nothing but its own tie rate
 K_FACTOR = 16.0
 FACTORS = 4
+LENGTH = list(STYLE).index("length")
 LOG = logging.getLogger("electorate.held_out")
+LineOf = Callable[[Votes, Fit], Line]  # what a personal coefficient moves
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 
 
@@ -85,23 +96,24 @@ class Split:
         """One that leaves a user nothing but its own tie rate. Raises NotConvergedError."""
         return offsets.fit(self.users, self.start, 1, NO_OFFSETS)
 
-    @cached_property
-    def by_decisiveness(self) -> Floats:
-        """(users, len(decisiveness.GRID)) log-likelihood of what is known of each user."""
+    def by_coefficient(self, line_of: LineOf) -> Floats:
+        """(users, len(GRID)) log-likelihood of what is known of each user at each coefficient."""
         train = self.train
         weight = train.weight * _votes_a_weight(train.weight)
-        users = len(self.archetypes)
-        d = self.start.strength[train.a] - self.start.strength[train.b]
-        outcome = train.outcome_of_3
-        return decisiveness.log_likelihoods(
-            train.users, users, d, outcome, weight, self.start.eta, self.ties
+        return personal_coefficient.log_likelihoods(
+            train.users,
+            len(self.archetypes),
+            line_of(train, self.start),
+            train.outcome_of_3,
+            weight,
+            self.start.eta,
+            self.ties,
         )
 
-    @cached_property
-    def decisiveness_prior(self) -> decisiveness.Prior:
-        """Of users who voted."""
+    def coefficient_prior(self, line_of: LineOf, first: float) -> personal_coefficient.Prior:
+        """Of the users who voted. first: a sensible mean."""
         voted = np.bincount(self.train.users, minlength=len(self.archetypes)) > 0
-        return decisiveness.fit(self.by_decisiveness[voted])
+        return personal_coefficient.fit(self.by_coefficient(line_of)[voted], first)
 
     @cached_property
     def scores(self) -> Floats:
@@ -139,10 +151,9 @@ class Newcomers(Split):
         """See Split."""
         return self.others.ties_prior
 
-    @property
-    def decisiveness_prior(self) -> decisiveness.Prior:
-        """See Split."""
-        return self.others.decisiveness_prior
+    def coefficient_prior(self, line_of: LineOf, first: float) -> personal_coefficient.Prior:
+        """The others'."""
+        return self.others.coefficient_prior(line_of, first)
 
     @property
     def scores(self) -> Floats:
@@ -301,13 +312,64 @@ def personal_ties(split: Split) -> Floats:
 
 def personal_decisiveness(split: Split) -> Floats:
     """Global ratings, which each user follows more or less closely: a control that changes nobody's
-    ranking. See electorate/ratings/decisiveness.py.
+    ranking.
     """
-    share = decisiveness.posterior(split.by_decisiveness, split.decisiveness_prior)
+    return _by_coefficient(split, _along_the_ratings, first=1.0)
+
+
+def personal_position(split: Split) -> Floats:
+    """Global ratings, and each user's own bias for the answer shown first: a control that changes
+    nobody's ranking.
+    """
+    return _by_coefficient(split, _along_the_place, first=0.0)
+
+
+def personal_length(split: Split) -> Floats:
+    """Global ratings, and each user's own taste for longer answers: a control that knows nothing
+    else of what a user likes.
+    """
+    return _by_coefficient(split, _along_the_length, first=0.0)
+
+
+def _along_the_ratings(votes: Votes, fit: Fit) -> Line:
+    return Line(np.zeros(len(votes)), _global_difference(votes, fit))
+
+
+def _along_the_place(votes: Votes, fit: Fit) -> Line:
+    return Line(_global_difference(votes, fit), votes.side)
+
+
+def _along_the_length(votes: Votes, fit: Fit) -> Line:
+    if votes.style is None:
+        raise ValueError("votes whose answers were not measured")
+    return Line(_global_difference(votes, fit), votes.style[:, LENGTH])
+
+
+def _global_difference(votes: Votes, fit: Fit) -> Floats:
+    difference: Floats = fit.strength[votes.a] - fit.strength[votes.b]
+    return difference
+
+
+def _by_coefficient(split: Split, line_of: LineOf, first: float) -> Floats:
+    """The odds by one coefficient a user. first: a sensible mean of them."""
+    prior = split.coefficient_prior(line_of, first)
+    share = personal_coefficient.posterior(split.by_coefficient(line_of), prior)
+    line = line_of(split.test, split.start)
+    return personal_coefficient.odds(share, split.test.users, line, split.start.eta, split.ties)
+
+
+def nearest_neighbours(split: Split) -> Floats:
+    """Global ratings, moved toward the votes of the users most alike: a control that fits nothing.
+    See electorate/ratings/neighbours.py.
+    """
     fit = split.start
+    train = split.train
     test = split.test
-    d = fit.strength[test.a] - fit.strength[test.b]
-    return decisiveness.odds(share, test.users, d, fit.eta, split.ties)
+    weight = train.weight * _votes_a_weight(train.weight)
+    columns = (train.users, train.a, train.b, train.outcome_of_3, weight)
+    own = neighbours.rate(fit, len(split.archetypes), *columns, split.ties)
+    difference = own[test.users, test.a] - own[test.users, test.b]
+    return split.ties.probabilities(difference, np.array(fit.eta))
 
 
 def personal_score(split: Split) -> Floats:
@@ -356,10 +418,25 @@ SYSTEMS: dict[str, System] = {
     "elo_online": elo_online_,
     "personal_ties": personal_ties,
     "personal_decisiveness": personal_decisiveness,
+    "personal_position": personal_position,
+    "personal_length": personal_length,
     "personal_score": personal_score,
+    "nearest_neighbours": nearest_neighbours,
     "elo_offset": elo_offset,
     "elo_offset_low_rank": low_rank,
 }
+
+
+def systems_for(votes: Votes) -> dict[str, System]:
+    """Those that these votes say enough for: which answer stood first, and how long both are, not
+    every file knows.
+    """
+    known = dict(SYSTEMS)
+    if not votes.side.any():
+        del known["personal_position"]
+    if votes.style is None or not votes.style[:, LENGTH].any():
+        del known["personal_length"]
+    return known
 
 
 def _by_posteriors(split: Split, prior: Prior) -> Floats:

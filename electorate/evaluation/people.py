@@ -77,7 +77,7 @@ def predict(
     votes: Votes,
     prompt: Ints,
     ties: str,
-    systems: Mapping[str, System] = held_out.SYSTEMS,
+    systems: Mapping[str, System] | None = None,
     seeds: int = SEEDS,
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[Predicted, NotConverged]:
@@ -85,9 +85,11 @@ def predict(
 
     Args:
         prompt: (n,) of each vote, as `prompts` returns it.
+        systems: None: all that the votes say enough for.
         seeds: how many fold seeds.
         advance: called after each fold seed.
     """
+    systems = held_out.systems_for(votes) if systems is None else systems
     predicted = {name: np.empty((seeds, len(votes), 3)) for name in systems}
     not_converged = NotConverged()
     folds = [held_out.folds(prompt, FOLDS, seed) for seed in range(seeds)]

@@ -24,6 +24,10 @@ LEANS_ON_PRIOR = (
 NOT_LINKED = (
     "votes do not link all models: the distance between the parts comes from the prior alone"
 )
+POSITION_LEFT = (
+    "which answer was shown first is not held equal, as intervals by resampling or thumbs are asked "
+    "for"
+)
 CLUSTERS = ("prompt", "user", "both", "none")
 
 
@@ -43,13 +47,15 @@ class Options:
 @dataclass(frozen=True)
 class Rated:
     """notes: what a reader has to know. draws: bootstrapped strengths, or none. style: effects
-    of style, or none. thresholds: that thumbs were given against, or none.
+    of style, or none. first: what being shown first is worth, and its standard error, Elo points,
+    or none. thresholds: that thumbs were given against, or none.
     """
 
     fit: Fit
     notes: list[str]
     draws: Floats | None = None
     style: Style | None = None
+    first: tuple[float, float] | None = None
     thresholds: Thresholds | None = None
 
 
@@ -94,6 +100,8 @@ def fit(votes: Votes, options: Options) -> Rated:
     groups, note = _clusters(votes, options.cluster)
     notes += note
     if options.intervals == "bootstrap":
+        if votes.side.any():
+            notes.append(POSITION_LEFT)
         draws = bootstrap.strengths(
             votes.battle, votes.weight, groups, len(votes.models), ties, PRIOR_SD_ELO
         )
@@ -105,14 +113,40 @@ def fit(votes: Votes, options: Options) -> Rated:
             draws,
         )
     columns = (votes.a, votes.b, votes.outcome_of_3, votes.weight)
-    if votes.style is not None:
-        controlled, style = contextual.fit(
-            fitted, *columns, votes.style, ties, prior_sd, groups or [np.arange(len(votes))]
+    contrast = _contrast(votes, options)
+    if contrast.shape[1]:
+        controlled, effects = contextual.fit(
+            fitted, *columns, contrast, ties, prior_sd, groups or [np.arange(len(votes))]
         )
-        return Rated(controlled, notes, style=style)
+        return _held_equal(votes, options, controlled, notes, effects)
     if groups:
         fitted = replace(fitted, covariance=clustering.covariance(fitted, ties, *columns, groups))
     return Rated(fitted, notes)
+
+
+def _contrast(votes: Votes, options: Options) -> Floats:
+    """(n, F) what is held equal: the answers' style, if that is asked for, and which was shown
+    first, where the file knows.
+    """
+    columns = list[Floats]()
+    if options.style and votes.style is not None:
+        columns.append(votes.style)
+    if votes.side.any():
+        columns.append(votes.side[:, None])
+    return np.hstack(columns) if columns else np.empty((len(votes), 0))
+
+
+def _held_equal(
+    votes: Votes, options: Options, fitted: Fit, notes: list[str], effects: Style
+) -> Rated:
+    """What was rated, with the effects of what was held equal; see _contrast."""
+    first = None
+    if votes.side.any():
+        # Of a standard deviation, to of being first rather than in no known place.
+        unit = float(np.sqrt((votes.side**2).mean()))
+        first = (float(effects.effect[-1]) / unit, float(effects.sd[-1]) / unit)
+        effects = Style(effects.effect[:-1], effects.sd[:-1])
+    return Rated(fitted, notes, style=effects if options.style else None, first=first)
 
 
 def _with_thumbs(votes: Votes, thumbs: Thumbs, options: Options) -> Rated:
@@ -122,7 +156,7 @@ def _with_thumbs(votes: Votes, thumbs: Thumbs, options: Options) -> Rated:
             raise ElectorateError(
                 f"{name}: with thumbs among the votes only {default} is possible; leave it out"
             )
-    notes = list[str]()
+    notes = [POSITION_LEFT] if votes.side.any() else []
     weight = votes.by_battle(votes.weight)
     prior_sd = None
     if not thresholds.estimable(weight, thumbs):
@@ -191,13 +225,23 @@ def _clusters(votes: Votes, cluster: str | None) -> tuple[list[Ints], list[str]]
     return groups, notes
 
 
-def first_place(votes: Votes, fitted: Fit, ties: str) -> list[str]:
-    """How sure the first place is, in words; nothing where a single model was rated.
+def position_line(effect: float, sd: float) -> str:
+    """What being shown first is worth, in words. effect, sd: Elo points."""
+    low = effect - 1.96 * sd
+    high = effect + 1.96 * sd
+    found = "no bias is seen" if low <= 0 <= high else "a position bias, held equal in the ratings"
+    return f"being shown first is worth {effect:+.1f} Elo [{low:+.1f}, {high:+.1f}]: {found}"
 
-    fitted: the ratings of these votes, each by its weight.
+
+def first_place(votes: Votes, rated: Rated, ties: str) -> list[str]:
+    """How sure the first place is, in words; nothing where a single model was rated, or ratings
+    hold style or position equal, whose refits are not foretold.
+
+    rated: these votes, each by its weight.
     """
-    if len(votes.models) < 2 or not len(votes):
+    if len(votes.models) < 2 or not len(votes) or rated.style or rated.first:
         return []
+    fitted = rated.fit
     second, first = (
         votes.models[m] for m in np.argsort(fitted.strength, kind="stable")[-2:].tolist()
     )

@@ -172,6 +172,7 @@ def vote_log_rows(votes: Votes, prompt: Ints, block: int) -> pa.Table:
     step = np.arange(len(rows)) - np.searchsorted(user, user)
     judge = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int8)), [JUDGE])
     unknown = pa.nulls(len(rows), pa.float32())
+    first = np.full(len(rows), -1) if votes.first is None else votes.first[rows]
     return pa.table(
         {
             "user_id": pa.array(user, pa.int64()),
@@ -179,7 +180,7 @@ def vote_log_rows(votes: Votes, prompt: Ints, block: int) -> pa.Table:
             "model_a": pa.array(votes.a[rows], pa.int16()),
             "model_b": pa.array(votes.b[rows], pa.int16()),
             "outcome": pa.array(votes.outcome[rows], pa.int8()),
-            "first_shown": pa.nulls(len(rows), pa.int8()),
+            "first_shown": pa.array(first, pa.int8(), mask=first < 0),
             "p_a": unknown,
             "p_b": unknown,
             "p_tie": unknown,
@@ -203,4 +204,5 @@ def votes_of_run(folder: RunFolder) -> Votes:
         column(table, "user_id"),
         column(table, "prompt_id"),
         user_names=people.names,
+        first=column(table, "first_shown"),
     )

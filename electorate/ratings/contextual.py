@@ -1,8 +1,8 @@
 """Style control: Bradley-Terry ratings with the style of the answers held equal (Li, Angelopoulos
-and Chiang, 2024).
+and Chiang, 2024), or which of them was shown first.
 
     logit P(a beats b) = theta_a - theta_b + beta . x,   x = (style of a's answer - style of b's) /
-    its sd over votes
+    its root mean square over votes
 
 The penalty on beta is a prior in Elo points a standard deviation, so it means the same in any unit
 of a measure, for any number of votes and beside any prior on the ratings.
@@ -26,7 +26,7 @@ ITERATIONS = 50
 
 
 class Style(NamedTuple):
-    """effect, sd: (F,) Elo points that one standard deviation more of each measure is worth, and
+    """effect, sd: (F,) Elo points that one root mean square more of each measure is worth, and
     their standard errors.
     """
 
@@ -52,7 +52,8 @@ def fit(
     each, see clustering.py.
     """
     models = len(start.strength)
-    spread = contrast.std(axis=0)
+    # About 0 and not about the mean, as what is A and what is B means nothing.
+    spread = np.sqrt((contrast**2).mean(axis=0))
     x = np.divide(contrast, spread, out=np.zeros_like(contrast), where=spread > 0)
     design = _design(a, b, x, models)
     parameters = np.concatenate([start.strength, np.zeros(x.shape[1]), [start.eta]])

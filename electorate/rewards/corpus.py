@@ -128,7 +128,6 @@ def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:
     answers = texts.tokenise(tokenizer, asked, said, max_tokens)
     place_a, place_b = np.split(place.ravel(), 2)
     label = np.zeros(int(user.max()) + 1, dtype=np.int64)
-    side = np.ones(len(votes))
     battles = Battles(
         label,
         user,
@@ -137,7 +136,7 @@ def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:
         votes.b,
         place_a,
         place_b,
-        side,
+        votes.side,
         votes.outcome_of_3,
         votes.weight,
     )

@@ -128,8 +128,11 @@ class VoteLog:
             if name in votes.column_names and len(votes):
                 ends = pc.min_max(votes[name]).as_py()
                 missing = votes[name].null_count
-                if name == "first_shown" and missing == len(votes):
-                    continue  # not known, where both orders were judged
+                if name == "first_shown" and missing:
+                    # Not known, as where both orders were judged, or not of these votes.
+                    if missing == len(votes):
+                        continue
+                    missing = 0
                 if missing or ends["min"] < 0 or ends["max"] >= allowed:
                     return (
                         f"{name} must be from 0 to {allowed - 1}, not from {ends['min']} to "

@@ -67,7 +67,8 @@ def test_a_damaged_vote_file_is_named(tmp_path: Path, damage: str) -> None:
         ("model_a", 77, "model_a must be from 0 to 5, not from 0 to 77"),
         ("model_b", -1, "model_b must be from 0 to 5, not from -1"),
         ("outcome", 9, "outcome must be from 0 to 3"),
-        ("first_shown", None, "with 1 missing"),
+        ("outcome", None, "with 1 missing"),
+        ("first_shown", 2, "first_shown must be from 0 to 1"),
         ("model_b", "same", "a model is set against itself"),
     ],
 )

@@ -7,7 +7,7 @@ from benchmarks import worlds
 from electorate.base.scale import Floats, Ints
 from electorate.data.votes import Votes
 from electorate.evaluation import held_out
-from electorate.ratings import decisiveness
+from electorate.ratings import personal_coefficient
 from electorate.ratings.ties import MODELS
 
 TIES = MODELS["davidson"]
@@ -51,8 +51,10 @@ def test_people_who_look_more_or_less_closely_are_told_apart_and_no_ranking_is_c
     # System A takes it for taste, and predicts no better by that.
     assert found["personal_decisiveness"] <= found["elo_offset"] + 0.002
     split = held_out.Split(votes, votes, TIES)
-    share = decisiveness.posterior(split.by_decisiveness, split.decisiveness_prior)
-    assert np.corrcoef(share @ decisiveness.GRID, s)[0, 1] > 0.9
+    line_of = held_out._along_the_ratings
+    prior = split.coefficient_prior(line_of, 1.0)
+    share = personal_coefficient.posterior(split.by_coefficient(line_of), prior)
+    assert np.corrcoef(share @ personal_coefficient.GRID, s)[0, 1] > 0.9
 
 
 def test_people_who_are_alike_lose_nothing_by_it() -> None:
@@ -73,8 +75,8 @@ def test_the_spread_of_users_is_found(mean: float) -> None:
     s = random.normal(mean, 0.6, 4000)
     precision = 30.0
     seen = s + random.normal(size=4000) / np.sqrt(precision)
-    log_likelihood = -precision * (decisiveness.GRID - seen[:, None]) ** 2 / 2
-    prior = decisiveness.fit(log_likelihood)
+    log_likelihood = -precision * (personal_coefficient.GRID - seen[:, None]) ** 2 / 2
+    prior = personal_coefficient.fit(log_likelihood)
     assert prior.mean == pytest.approx(mean, abs=0.03)
     assert prior.sd == pytest.approx(0.6, abs=0.03)
 
