@@ -135,11 +135,7 @@ class ModelVoting:
             panel = self._panel(personas, np.arange(first))
             material = _material(personas, panel, texts)
             polled = polling.votes(panel, material, fought, self.judging.modes)
-            checks = polling.checks_of_votes(polled, material)
-            checks += polling.checks_by_repeats(panel, material, polled)
-            checks += polling.checks_by_pleas(panel, material, polled)
-            if self.people is not None:
-                checks += polling.checks_by_people(panel, material, self.people)
+            checks = polling.checks(panel, material, polled, self.people)
             if personas.models <= MOST_RANKED:
                 strength = self.pool.rate(rounds[-1])[0].strength
                 for one in polling.rankings(panel, material):

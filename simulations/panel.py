@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from electorate.config.contest import Contest, content_key
+from electorate.config.contest import Contest, Contestant, content_key
 from electorate.config.engines import asked
-from electorate.config.judging import Judging
+from electorate.config.judging import Judging, ModelJudge
 from electorate.inference.asking import Asking
 from electorate.inference.completions import Call
-from electorate.polls import reading, wording
+from electorate.polls import judge_bias, reading, wording
 from electorate.polls.cards import Card
 from electorate.polls.reading import Reading, Unread
 from electorate.polls.wording import Attempt, Question
@@ -24,6 +24,7 @@ class Panel:
         asking: asks the models.
 
     Attributes:
+        contestants: whose answers are judged.
         unread: how many answers could not be used, by kind, put right later or not.
         lost: questions without a reading at the end, by kind.
     """
@@ -33,6 +34,7 @@ class Panel:
     ) -> None:
         self.judging = judging
         self.seed = contest.seed
+        self.contestants = contest.contestants
         self.cards = cards
         self.unread = Counter[str]()
         self.lost = Counter[str]()
@@ -56,6 +58,15 @@ class Panel:
             pending = following
             what = f"{what}, again"
         return [found[i] for i in range(len(questions))]
+
+    def family(self, judge: ModelJudge) -> str:
+        """What the names of models of the judge's family begin with."""
+        return judge_bias.family(judge.family or judge.model)
+
+    def is_kin(self, judge: ModelJudge, contestant: Contestant) -> bool:
+        """Whether the two are one model or of one family."""
+        name = contestant.arena_name or contestant.name
+        return contestant.model == judge.model or judge_bias.family(name) == self.family(judge)
 
     def _again(self, said: Reading | Unread, attempt: Attempt) -> Attempt | None:
         """How to ask again, if that helps; what could not be read is counted."""

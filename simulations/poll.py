@@ -104,10 +104,7 @@ def _stages(this: Sitting, personas: Sequence[Card], people: Votes | None) -> No
     material = Material(personas, texts, usable, prompt_set.ids("test"), names)
     polled = _vote(this, panel, material)
     with this.way.stage("checks"):
-        checks = polling.checks_of_votes(polled, material)
-        checks += polling.checks_by_repeats(panel, material, polled)
-        checks += polling.checks_by_pleas(panel, material, polled)
-        checks += [] if people is None else polling.checks_by_people(panel, material, people)
+        checks = polling.checks(panel, material, polled, people)
     with this.way.stage("rankings"):
         ranked = polling.rankings(panel, material) if len(names) <= MOST_RANKED else []
     board = poll_tables.write_leaderboard(this.folder)

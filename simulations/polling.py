@@ -3,7 +3,7 @@ of both.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -14,7 +14,8 @@ from electorate.config.judging import ModelJudge
 from electorate.data import votes as votes_module
 from electorate.data.conversations import plain
 from electorate.data.votes import Votes
-from electorate.polls import battles, truth, validity, verdicts
+from electorate.evaluation import rating
+from electorate.polls import battles, judge_bias, truth, validity, verdicts
 from electorate.polls.battles import Battles, Texts
 from electorate.polls.cards import Card
 from electorate.polls.validity import Check
@@ -50,9 +51,45 @@ class Polled:
     both_bad: Floats
 
 
+@dataclass(frozen=True)
+class PeoplesBattles:
+    """Battles that people voted on.
+
+    Attributes:
+        battle, outcome: (n,) of every vote on them: which battle, and 0 A, 1 B, 2 tie.
+        fought: the battles, as a persona is asked of them.
+        texts: prompt and the two responses of each.
+        models: (battles, 2) which models A and B are.
+        names: of the models.
+        strength: (M,) of the models by all votes, nats.
+    """
+
+    battle: Ints
+    outcome: Ints
+    fought: Battles
+    texts: Texts
+    models: Ints
+    names: tuple[str, ...]
+    strength: Floats
+
+
 def label(judge: ModelJudge, mode: str) -> str:
     """A judge in a mode, as reports call it."""
     return f"{judge.name}, {mode}"
+
+
+def checks(panel: Panel, material: Material, polled: Polled, people: Votes | None) -> list[Check]:
+    """How far the judges can be believed, in all ways but their rankings.
+
+    people: votes with texts that the judges are compared with, if there are any.
+    """
+    return [
+        *checks_of_votes(polled, material),
+        *checks_by_families(panel, polled),
+        *checks_by_repeats(panel, material, polled),
+        *checks_by_pleas(panel, material, polled),
+        *([] if people is None else checks_by_people(panel, material, people)),
+    ]
 
 
 def votes(panel: Panel, material: Material, fought: Battles, modes: Sequence[str]) -> Polled:
@@ -80,11 +117,40 @@ def checks_of_votes(polled: Polled, material: Material) -> list[Check]:
     for name, judged in polled.judged.items():
         found += validity.swap_consistency(name, judged, persona)
         found += validity.verbosity(name, judged.odds, length, persona, None)
+        fought = (polled.battles.a, polled.battles.b, verdicts.choice(judged.odds))
+        found += judge_bias.length(
+            name, judge_bias.length_effect(*fought, length, persona), len(length)
+        )
     for one, other in combinations(polled.judged, 2):
         first, second = (verdicts.choice(polled.judged[name].odds) for name in (one, other))
         found += validity.agreement(
             "agreement of judges", f"{one} and {other}", first, second, persona
         )
+    return found
+
+
+def checks_by_families(panel: Panel, polled: Polled) -> list[Check]:
+    """Whether judges favour contestants of their own family more than judges of others do."""
+    mode = panel.judging.modes[0]
+    fought = polled.battles
+    found = list[Check]()
+    for judge in panel.judging.judges:
+        others = [
+            polled.judged[label(other, mode)].odds
+            for other in panel.judging.judges
+            if panel.family(other) != panel.family(judge)
+        ]
+        if others:
+            own = np.array([panel.is_kin(judge, one) for one in panel.contestants], dtype=np.int64)
+            name = label(judge, mode)
+            found += judge_bias.own_family(
+                name,
+                verdicts.choice(polled.judged[name].odds),
+                own[fought.a] - own[fought.b],
+                judge_bias.said(others),
+                fought.persona,
+                "other judges",
+            )
     return found
 
 
@@ -161,33 +227,51 @@ def checks_by_people(panel: Panel, material: Material, people: Votes) -> list[Ch
     """
     if people.texts is None:
         return []
-    battle, fought, outcome, texts = _battles_of(
-        people, people.texts, panel.judging.checks.people_battles, panel.seed
-    )
+    theirs = _battles_of(people, people.texts, panel.judging.checks.people_battles, panel.seed)
     each = min(panel.judging.checks.people_personas, len(material.cards))
+    fought = theirs.fought
     asked = Battles.joined(
         [Battles(np.full(len(fought), i), fought.prompt, fought.a, fought.b) for i in range(each)]
     )
-    two_people = validity.two_agree(battle, outcome)[0]
-    people_alpha = validity.alpha(battle, outcome)[0]
-    length = _longer(fought, texts)
-    won = np.where(outcome == 2, np.nan, (outcome == 0) == (length[battle] > 0))
-    longer_wins = float(np.nanmean(won)) if not np.isnan(won).all() else 0.5
-    found = list[Check]()
     mode = panel.judging.modes[0]
+    found = list[Check]()
     for judge in panel.judging.judges:
-        name = label(judge, mode)
-        judged = _judge(panel, judge, mode, asked, texts, f"Judging people's battles ({name})")
-        of_each = judged.odds.reshape(each, len(fought), 3)
-        together, _ = verdicts.panel([Judged(odds, odds, np.zeros(len(odds))) for odds in of_each])
-        found += validity.with_people(name, together, battle, outcome)
-        by_persona = np.tile(np.arange(len(fought)), each), verdicts.choice(judged.odds)
-        found += validity.diversity(name, *by_persona, two_people)
-        found += validity.reliability(name, *by_persona, people_alpha)
-        found += validity.verbosity(
-            f"{name}, people's battles", together, length, np.arange(len(fought)), longer_wins
-        )
+        what = f"Judging people's battles ({label(judge, mode)})"
+        judged = _judge(panel, judge, mode, asked, theirs.texts, what)
+        found += _beside_people(panel, judge, label(judge, mode), judged, theirs)
     return found
+
+
+def _beside_people(
+    panel: Panel, judge: ModelJudge, name: str, judged: Judged, theirs: PeoplesBattles
+) -> list[Check]:
+    """The checks of what a judge says, each persona in turn, of battles that people voted on."""
+    battle = theirs.battle
+    outcome = theirs.outcome
+    longer = _longer(theirs.fought, theirs.texts)
+    battles_ = len(theirs.fought)
+    of_each = judged.odds.reshape(-1, battles_, 3)
+    together, _ = verdicts.panel([Judged(odds, odds, np.zeros(len(odds))) for odds in of_each])
+    numbers = np.arange(battles_)
+    by_persona = np.tile(numbers, len(of_each)), verdicts.choice(judged.odds)
+    won = np.where(outcome == 2, np.nan, (outcome == 0) == (longer[battle] > 0))
+    longer_wins = float(np.nanmean(won)) if not np.isnan(won).all() else 0.5
+    on_theirs = f"{name}, people's battles"
+    said_together = verdicts.choice(together)
+    a, b = theirs.models.T
+    by_people = judge_bias.length_effect(a[battle], b[battle], outcome, longer[battle], battle)
+    by_judge = judge_bias.length_effect(a, b, said_together, longer, numbers)
+    said = judge_bias.said_by_people(battle, outcome, theirs.models, theirs.strength)
+    own = np.array([judge_bias.family(model) == panel.family(judge) for model in theirs.names])
+    side = own[a].astype(np.int64) - own[b]
+    return [
+        *validity.with_people(name, together, battle, outcome),
+        *validity.diversity(name, *by_persona, validity.two_agree(battle, outcome)[0]),
+        *validity.reliability(name, *by_persona, validity.alpha(battle, outcome)[0]),
+        *validity.verbosity(on_theirs, together, longer, numbers, longer_wins),
+        *judge_bias.length(on_theirs, by_judge, battles_, by_people),
+        *judge_bias.own_family(on_theirs, said_together, side, said, numbers, "people"),
+    ]
 
 
 @dataclass(frozen=True)
@@ -256,28 +340,36 @@ def _longer(fought: Battles, texts: Texts) -> Floats:
     )
 
 
-def _battles_of(
-    people: Votes, texts: votes_module.Texts, wanted: int, seed: int
-) -> tuple[Ints, Battles, Ints, Texts]:
-    """Some of the battles people voted on.
-
-    Returns, of every vote on them, which battle and the outcome; the battles; their texts.
-    """
+def _battles_of(people: Votes, texts: votes_module.Texts, wanted: int, seed: int) -> PeoplesBattles:
+    """Some of the battles people voted on."""
     low = np.minimum(texts.a, texts.b)
     high = np.maximum(texts.a, texts.b)
     different = np.column_stack([texts.prompt, low, high])
-    unique, of = np.unique(different, axis=0, return_inverse=True)
+    unique, first_vote, of = np.unique(different, axis=0, return_index=True, return_inverse=True)
     kept = _some(len(unique), wanted, seed, 3)
     place = np.full(len(unique), -1)
     place[kept] = np.arange(len(kept))
     rows = np.flatnonzero(place[of.ravel()] >= 0)
     outcome = people.outcome_of_3[rows]
-    turned = texts.a[rows] != low[rows]
-    outcome = np.where(turned & (outcome < 2), 1 - outcome, outcome)
+    turned = texts.a != low
+    outcome = np.where(turned[rows] & (outcome < 2), 1 - outcome, outcome)
     shown = Texts(
         [plain(texts.prompts[p]) for p, _, _ in unique[kept]],
         [[plain(texts.responses[a]), plain(texts.responses[b])] for _, a, b in unique[kept]],
     )
     first = np.zeros(len(kept), dtype=np.int64)
     n = np.arange(len(kept))
-    return place[of.ravel()][rows], Battles(first, n, first, first + 1), outcome, shown
+    models = np.where(
+        turned[:, None],
+        np.column_stack([people.b, people.a]),
+        np.column_stack([people.a, people.b]),
+    )[first_vote[kept]]
+    return PeoplesBattles(
+        place[of.ravel()][rows],
+        outcome,
+        Battles(first, n, first, first + 1),
+        shown,
+        models,
+        people.models,
+        rating.fit(replace(people, first=None), rating.Options(cluster="none")).fit.strength,
+    )

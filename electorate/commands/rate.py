@@ -16,7 +16,15 @@ from electorate.data import features
 from electorate.data import votes as votes_module
 from electorate.data.votes import Votes
 from electorate.evaluation import judged as judged_module
-from electorate.evaluation.rating import CONFIDENCE, Options, first_place, fit, position_line, win_rates
+from electorate.evaluation.rating import (
+    CONFIDENCE,
+    Options,
+    Rated,
+    first_place,
+    fit,
+    position_line,
+    win_rates,
+)
 from electorate.ratings import leaderboard
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.thresholds import Thresholds, Thumbs
@@ -68,6 +76,16 @@ def rate(
         for line in first_place(votes, rated, options.ties):
             console.print(line, highlight=False, soft_wrap=True)
     beliefs.beside(path, console)
+    _show_held_equal(rated, console)
+    if out:
+        board = pa.Table.from_pylist(rows)
+        tables.write(out, tables.for_spreadsheets(board) if out.suffix == ".csv" else board)
+        console.print(f"leaderboard: {out}", highlight=False, soft_wrap=True)
+    _tell_next(path, votes, console)
+
+
+def _show_held_equal(rated: Rated, console: Console) -> None:
+    """What position and style are worth, where ratings hold them equal."""
     if rated.first is not None:
         console.print(position_line(*rated.first), highlight=False, soft_wrap=True)
     if rated.style is not None:
@@ -77,11 +95,6 @@ def rate(
                 f"{1.96 * sd:.1f})",
                 highlight=False,
             )
-    if out:
-        board = pa.Table.from_pylist(rows)
-        tables.write(out, tables.for_spreadsheets(board) if out.suffix == ".csv" else board)
-        console.print(f"leaderboard: {out}", highlight=False, soft_wrap=True)
-    _tell_next(path, votes, console)
 
 
 def _tell_next(path: Path, votes: Votes, console: Console) -> None:

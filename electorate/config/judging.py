@@ -34,6 +34,14 @@ class ModelJudge(Section):
 
     name: Name
     model: Name = Field(description="a key of models")
+    family: str | None = Field(
+        None,
+        min_length=1,
+        description=(
+            "how the names of models of its family begin, such as `gpt`; null: the first letters "
+            "of `model`"
+        ),
+    )
     window: int = Field(
         8192,
         ge=256,

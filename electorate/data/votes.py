@@ -190,9 +190,7 @@ def of_rows(
     texts = _texts(encoded)
     names = tuple(models)
     first = _first_shown(encoded, models, a, b)
-    votes = Votes(
-        names, a, b, outcome, weight, user, prompt, style, texts, user_names, first=first
-    )
+    votes = Votes(names, a, b, outcome, weight, user, prompt, style, texts, user_names, first=first)
     if by is not None:
         values, of = encoded[by]
         group = np.where(of == MISSING, len(values), of)

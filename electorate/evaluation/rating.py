@@ -13,7 +13,7 @@ from electorate.ratings import first_place as first_place_module
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.contextual import Style
 from electorate.ratings.thresholds import Battles, Thresholds, Thumbs
-from electorate.ratings.ties import DEFAULT, MODELS
+from electorate.ratings.ties import DEFAULT, MODELS, TieModel
 
 PRIOR_SD_ELO = 1000.0
 CONFIDENCE = 0.95
@@ -25,8 +25,8 @@ NOT_LINKED = (
     "votes do not link all models: the distance between the parts comes from the prior alone"
 )
 POSITION_LEFT = (
-    "which answer was shown first is not held equal, as intervals by resampling or thumbs are asked "
-    "for"
+    "which answer was shown first is not held equal where intervals are by resampling or votes are "
+    "thumbs"
 )
 CLUSTERS = ("prompt", "user", "both", "none")
 
@@ -100,18 +100,7 @@ def fit(votes: Votes, options: Options) -> Rated:
     groups, note = _clusters(votes, options.cluster)
     notes += note
     if options.intervals == "bootstrap":
-        if votes.side.any():
-            notes.append(POSITION_LEFT)
-        draws = bootstrap.strengths(
-            votes.battle, votes.weight, groups, len(votes.models), ties, PRIOR_SD_ELO
-        )
-        covariance = np.zeros_like(fitted.covariance)
-        covariance[:-1, :-1] = np.cov(draws.T)
-        return Rated(
-            replace(fitted, covariance=covariance),
-            [*notes, f"intervals by {len(draws)} resamples"],
-            draws,
-        )
+        return _by_resampling(votes, ties, fitted, groups, notes)
     columns = (votes.a, votes.b, votes.outcome_of_3, votes.weight)
     contrast = _contrast(votes, options)
     if contrast.shape[1]:
@@ -122,6 +111,21 @@ def fit(votes: Votes, options: Options) -> Rated:
     if groups:
         fitted = replace(fitted, covariance=clustering.covariance(fitted, ties, *columns, groups))
     return Rated(fitted, notes)
+
+
+def _by_resampling(
+    votes: Votes, ties: TieModel, fitted: Fit, groups: list[Ints], notes: list[str]
+) -> Rated:
+    """The ratings with intervals by resampled votes."""
+    if votes.side.any():
+        notes = [*notes, POSITION_LEFT]
+    draws = bootstrap.strengths(
+        votes.battle, votes.weight, groups, len(votes.models), ties, PRIOR_SD_ELO
+    )
+    covariance = np.zeros_like(fitted.covariance)
+    covariance[:-1, :-1] = np.cov(draws.T)
+    notes = [*notes, f"intervals by {len(draws)} resamples"]
+    return Rated(replace(fitted, covariance=covariance), notes, draws)
 
 
 def _contrast(votes: Votes, options: Options) -> Floats:

@@ -124,20 +124,17 @@ class VoteLog:
             "outcome": 4,
             "first_shown": 2,
         }
-        for name, allowed in limits.items():
-            if name in votes.column_names and len(votes):
-                ends = pc.min_max(votes[name]).as_py()
-                missing = votes[name].null_count
-                if name == "first_shown" and missing:
-                    # Not known, as where both orders were judged, or not of these votes.
-                    if missing == len(votes):
-                        continue
-                    missing = 0
-                if missing or ends["min"] < 0 or ends["max"] >= allowed:
-                    return (
-                        f"{name} must be from 0 to {allowed - 1}, not from {ends['min']} to "
-                        f"{ends['max']} with {missing} missing"
-                    )
+        there = [name for name in limits if name in votes.column_names and len(votes)]
+        for name in there:
+            ends = pc.min_max(votes[name]).as_py()
+            # Which was first is not known where both orders were judged, or of some people's votes.
+            missing = 0 if name == "first_shown" else votes[name].null_count
+            known = votes[name].null_count < len(votes)
+            if missing or (known and (ends["min"] < 0 or ends["max"] >= limits[name])):
+                return (
+                    f"{name} must be from 0 to {limits[name] - 1}, not from {ends['min']} to "
+                    f"{ends['max']} with {missing} missing"
+                )
         if {"model_a", "model_b"} <= set(votes.column_names) and pc.any(
             pc.equal(votes["model_a"], votes["model_b"])
         ).as_py():

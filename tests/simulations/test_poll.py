@@ -59,8 +59,8 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 else f"model_{'ab'[len(texts[1]) > len(texts[0])]}"
             )
             names = {
-                "model_a": f"m{a}",
-                "model_b": f"m{b}",
+                "model_a": f"{'wxyz'[a]}{a}",
+                "model_b": f"{'wxyz'[b]}{b}",
                 "winner": winner,
                 "user_id": f"person {person}",
                 "prompt_id": str(p),
@@ -231,6 +231,7 @@ def test_judges_are_held_against_people(
         rankings={"personas": 0},
         modes=["verdict"],
         battles=4,
+        judges=[{"name": "j", "model": "judge", "family": "z"}],
     )
     done = in_process("poll", config, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -248,6 +249,12 @@ def test_judges_are_held_against_people(
     assert (
         checks["the longer answer wins", "j, verdict, people's battles"]["beside_what"] == "people"
     )
+    own = checks["its own family, log odds, beside people", "j, verdict, people's battles"]
+    assert own["beside_what"] == "no self-preference"
+    assert 5 <= own["n"] < 25
+    length = "twice the words, log odds, models' strength held equal"
+    assert checks[length, "j, verdict"]["beside_what"] == "no bias"
+    assert checks[length, "j, verdict, people's battles"]["beside_what"] == "people"
 
 
 def test_every_failure_is_counted_put_right_and_never_a_tie(

@@ -143,9 +143,7 @@ def of_camps(apart: float, seed: int = 0) -> Votes:
     odds = TIES.probabilities(strength[user, a] - strength[user, b], np.full(len(user), -1.0))
     outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
     names = tuple(f"m{i}" for i in range(8))
-    return Votes(
-        names, a, b, outcome, np.ones(len(user)), user, random.integers(0, 40, len(user))
-    )
+    return Votes(names, a, b, outcome, np.ones(len(user)), user, random.integers(0, 40, len(user)))
 
 
 def test_neighbours_tell_camps_and_nothing_where_there_are_none() -> None:
