@@ -35,6 +35,9 @@ class Stream(IntEnum):
     POLL = 24
     POLL_CHECKS = 25
     TOP = 26
+    ANSWER_QUALITY = 27
+    MODEL_TASTE = 28
+    CALIBRATION = 29
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

@@ -29,6 +29,19 @@ class Archetype(Section):
     )
 
 
+class Likeness(Section):
+    """How like a population is to the people whose votes it was fitted to."""
+
+    votes: str = Field(description="the file of their votes")
+    distance: float = Field(
+        ge=0,
+        description=(
+            "by how much shares of votes, such as of ties, are off on average where these personas "
+            "vote on the people's battles"
+        ),
+    )
+
+
 class Population(Section):
     """Who votes, and how much they differ."""
 
@@ -68,6 +81,22 @@ class Population(Section):
     axes: tuple[str, ...] | None = Field(
         None, min_length=1, description="taste axes that personas differ on; null: all of them"
     )
+    model_taste: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="sd of personal taste for a contestant whatever it answers, nats",
+    )
+    answer_quality: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="sd of what one response is worth more than its contestant's others, nats",
+    )
+    strength: dict[str, float] | None = Field(
+        None,
+        description="contestant to its strength, nats; null: what the Chatbot Arena rates it at",
+    )
     common_taste: dict[str, float] | None = Field(
         None,
         description=(
@@ -77,6 +106,9 @@ class Population(Section):
     )
     archetypes: dict[Name, Archetype] = Field(
         min_length=1, description="archetype id to its distribution"
+    )
+    likeness: Likeness | None = Field(
+        None, description="whose votes it was fitted to, as `calibrate` writes it; null: nobody's"
     )
 
     @model_validator(mode="after")
@@ -93,6 +125,15 @@ class Judge(Section):
     """The taste judge: how a persona's utilities become a vote."""
 
     decisiveness: float = Field(2.0, gt=0, le=100, description="logits a nat of utility (d)")
+    decisiveness_spread: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description=(
+            "sd over personas of the logarithm of how closely they follow strengths; null: 0.3 "
+            "population.heterogeneity"
+        ),
+    )
     tie_threshold: float = Field(
         0.8, ge=0, le=20, description="median half-width of the tie zone, logits"
     )

@@ -130,7 +130,9 @@ class Tastes:
             self.rated.archetype
         ]
         taste = np.einsum("nd,nmd->nm", self.rated.mode[:, 1:-2], z)
-        return self.rated.mode[:, :1] * self.electorate.strength + taste
+        quality = self.electorate.prompt_weights @ self.electorate.quality
+        worth = self.electorate.strength + quality[self.rated.archetype]
+        return self.rated.mode[:, :1] * worth + taste
 
     def on(self, prompt: int) -> Prediction:
         """See System.
@@ -141,7 +143,10 @@ class Tastes:
         decisiveness = self.electorate.config.judge.decisiveness
         # (M, D+1): what a model's utility on this prompt is linear in.
         design = decisiveness * np.column_stack(
-            [self.electorate.strength, self.electorate.z[prompt]]
+            [
+                self.electorate.strength + self.electorate.quality[prompt],
+                self.electorate.z[prompt],
+            ]
         )
         mode = self.rated.mode[:, :-2]
         covariance = self.rated.covariance[:, :-2, :-2]

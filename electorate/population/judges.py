@@ -64,8 +64,10 @@ class Ballots(Columns):
 def utilities(electorate: Electorate, personas: Personas, prompts: Ints) -> Floats:
     """(n, len(prompts), M) utility of every answer to these prompts, in logits of the judge."""
     taste = np.einsum("nd,pmd->npm", personas.taste, electorate.z[prompts], optimize=True)
-    strength = personas.strength_scale[:, None, None] * electorate.strength
-    return electorate.config.judge.decisiveness * (strength + taste)
+    worth = electorate.strength + electorate.quality[prompts]
+    strength = personas.strength_scale[:, None, None] * worth
+    own = taste + personas.model_taste[:, None, :]
+    return electorate.config.judge.decisiveness * (strength + own)
 
 
 def mean_utilities(electorate: Electorate, personas: Personas) -> Floats:
@@ -74,8 +76,10 @@ def mean_utilities(electorate: Electorate, personas: Personas) -> Floats:
     """
     z = np.einsum("kp,pmd->kmd", electorate.prompt_weights, electorate.z)
     taste = np.einsum("nd,nmd->nm", personas.taste, z[personas.archetype])
-    strength = personas.strength_scale[:, None] * electorate.strength
-    return electorate.config.judge.decisiveness * (strength + taste)
+    quality = electorate.prompt_weights @ electorate.quality
+    worth = electorate.strength + quality[personas.archetype]
+    strength = personas.strength_scale[:, None] * worth
+    return electorate.config.judge.decisiveness * (strength + (taste + personas.model_taste))
 
 
 def vote_probabilities(
@@ -141,34 +145,52 @@ def vote(
     if pairs is None:
         # Drawn for a whole block, so that a user's pairs do not hang on how many others there are.
         pairs = pairing.uniform(random, (BLOCK, votes), contestants).take(slice(n))
-    a = pairs.a
-    b = pairs.b
-    first = pairs.first_shown
     prompt = _draw_prompts(electorate, personas.archetype, where[:n])
 
-    strength = electorate.strength[a] - electorate.strength[b]
-    contrast = electorate.z[prompt, a] - electorate.z[prompt, b]
-    # Without BLAS (optimize=False), so that the sum is the same on any machine's thread count.
-    taste = np.einsum("nvd,nd->nv", contrast, personas.taste, optimize=False)
-    sign, lapse = _conduct(electorate, personas)
-    difference = (
-        electorate.config.judge.decisiveness
-        * sign[:, None]
-        * (personas.strength_scale[:, None] * strength + taste)
-    )
-    shift = np.where(first == 0, 1.0, -1.0) * personas.position_bias[:, None]
-    probabilities = vote_probabilities(
-        difference, personas.tie_threshold[:, None], shift, lapse[:, None]
-    )
+    difference, probabilities = on_battles(electorate, personas, prompt, pairs)
     outcome = (luck[:n] >= probabilities[..., A]).astype(np.int64) + (
         luck[:n] >= probabilities[..., : B + 1].sum(-1)
     )
     below = electorate.config.judge.both_bad_below
     if below is not None:
         outcome[
-            (outcome == TIE) & _both_below(electorate, personas, prompt, a, difference, below)
+            (outcome == TIE) & _both_below(electorate, personas, prompt, pairs.a, difference, below)
         ] = BOTH_BAD
     return Ballots(prompt, pairs, probabilities, outcome)
+
+
+def on_battles(
+    electorate: Electorate, personas: Personas, prompt: Ints, pairs: Pairs
+) -> tuple[Floats, Floats]:
+    """How each persona would vote on battles of its own, n personas by v battles.
+
+    Args:
+        prompt: (n, v).
+        pairs: of shape (n, v).
+
+    Returns:
+        (n, v) utility of A less B's, in logits, and (n, v, 3) probabilities of A, B and tie.
+    """
+    a = pairs.a
+    b = pairs.b
+    worth_a = electorate.strength[a] + electorate.quality[prompt, a]
+    worth_b = electorate.strength[b] + electorate.quality[prompt, b]
+    contrast = electorate.z[prompt, a] - electorate.z[prompt, b]
+    # Without BLAS (optimize=False), so that the sum is the same on any machine's thread count.
+    taste = np.einsum("nvd,nd->nv", contrast, personas.taste, optimize=False)
+    rows = np.arange(len(personas))[:, None]
+    own = taste + (personas.model_taste[rows, a] - personas.model_taste[rows, b])
+    sign, lapse = _conduct(electorate, personas)
+    difference = (
+        electorate.config.judge.decisiveness
+        * sign[:, None]
+        * (personas.strength_scale[:, None] * (worth_a - worth_b) + own)
+    )
+    shift = np.where(pairs.first_shown == 0, 1.0, -1.0) * personas.position_bias[:, None]
+    probabilities = vote_probabilities(
+        difference, personas.tie_threshold[:, None], shift, lapse[:, None]
+    )
+    return difference, probabilities
 
 
 def _both_below(
@@ -183,7 +205,9 @@ def _both_below(
     sign = _conduct(electorate, personas)[0][:, None]
     decisiveness = electorate.config.judge.decisiveness
     taste = np.einsum("nvd,nd->nv", electorate.z[prompt, a], personas.taste, optimize=False)
-    of_a = decisiveness * (personas.strength_scale[:, None] * electorate.strength[a] + taste)
+    worth = electorate.strength[a] + electorate.quality[prompt, a]
+    own = taste + personas.model_taste[np.arange(len(personas))[:, None], a]
+    of_a = decisiveness * (personas.strength_scale[:, None] * worth + own)
     of_b = of_a - sign * difference
     bad: Ints = np.maximum(of_a, of_b) < below
     return bad

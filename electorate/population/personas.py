@@ -2,10 +2,11 @@
 
 Utility of model m's answer to prompt x, in nats:
 
-    U_u(x, m) = s_u * theta_m + w_u . z(x, m),   log s_u ~ N(0, (0.3 H)^2)
+    U_u(x, m) = s_u * (theta_m + q(x, m)) + w_u . z(x, m) + v_um,   log s_u ~ N(0, (0.3 H)^2)
     w_u = common_taste + archetype_taste_k + personal_sd * eps_u,   eps_u ~ N(0, I)
 
-Where tastes drift, eps_u is redrawn in part before each round: eps <- sqrt(1 - drift^2) eps + drift
+q, what a response is worth to all, and v, a personal taste for a model, are 0 but where the config
+has a spread of them. Where tastes drift, eps_u is redrawn in part before each round: eps <- sqrt(1 - drift^2) eps + drift
 N(0, I). The shared parts are planted once a run, in electorate/population/planted.py.
 """
 
@@ -33,13 +34,15 @@ from electorate.population.voters import (
 class Electorate:
     """Everything that all personas share; small enough to be sent to every cohort.
 
-    strength: (M,) nats, mean 0. z: (P, M, D) standardised measures of each answer.
+    strength: (M,) nats, mean 0. quality: (P, M) nats, what each answer is worth more than its
+    model's strength. z: (P, M, D) standardised measures of each answer.
     prompt_weights: (K, P) each archetype's mix of prompts, rows sum to 1.
     archetype_taste: (K, D) and common_taste: (D,) in nats; personal_sd: (D,) in nats.
     """
 
     config: Config
     strength: Floats
+    quality: Floats
     z: Floats
     training_prompts: Ints
     prompt_weights: Floats
@@ -75,6 +78,12 @@ class Electorate:
         return -(-self.size // BLOCK)
 
     @property
+    def decisiveness_sd(self) -> float:
+        """Over personas, of the logarithm of how closely they follow strengths."""
+        spread = self.config.judge.decisiveness_spread
+        return 0.3 * self.population.heterogeneity if spread is None else spread
+
+    @property
     def archetypes(self) -> tuple[str, ...]:
         """Archetype ids, in the order of their indices."""
         return self.config.archetypes
@@ -105,12 +114,13 @@ class Electorate:
 
 @dataclass(frozen=True)
 class Personas(Users):
-    """Planted personas as columns. n rows; D taste axes. conduct: SINCERE, CARELESS or
-    ADVERSARIAL.
+    """Planted personas as columns. n rows; D taste axes; model_taste: (n, M) nats. conduct:
+    SINCERE, CARELESS or ADVERSARIAL.
     """
 
     strength_scale: Floats
     taste: Floats
+    model_taste: Floats
     tie_threshold: Floats
     position_bias: Floats
 
@@ -162,14 +172,27 @@ def draw(electorate: Electorate, block: int, round_: int = 0) -> Personas:
     return Personas(
         user_id=block * BLOCK + np.arange(n),
         archetype=archetype,
-        strength_scale=np.exp(0.3 * electorate.population.heterogeneity * normal[:, 0]),
+        strength_scale=np.exp(electorate.decisiveness_sd * normal[:, 0]),
         taste=electorate.common_taste
         + electorate.archetype_taste[archetype]
         + electorate.personal_sd * own,
+        model_taste=_draw_model_taste(electorate, block)[:n],
         tie_threshold=judge.tie_threshold * np.exp(judge.tie_threshold_spread * normal[:, 1]),
         position_bias=judge.position_bias_sd * normal[:, 2],
         conduct=_draw_conduct(electorate, block),
     )
+
+
+def _draw_model_taste(electorate: Electorate, block: int) -> Floats:
+    """(BLOCK, M) nats."""
+    spread = electorate.population.model_taste
+    shape = (BLOCK, electorate.models)
+    if spread == 0:
+        return np.zeros(shape)
+    drawn: Floats = spread * generator(electorate.seed, Stream.MODEL_TASTE, block).standard_normal(
+        shape
+    )
+    return drawn
 
 
 def _draw_conduct(electorate: Electorate, block: int) -> Ints:

@@ -8,7 +8,7 @@ that the personal part's sd over users and within-prompt answers is H times the 
 strength theta.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,6 +130,7 @@ def plant(config: Config, prompts: PromptSet, z: Floats) -> Planted:
     return Planted(
         config=config,
         strength=strength,
+        quality=_answer_quality(config, z.shape[:2]),
         z=z,
         training_prompts=prompts.ids("train"),
         prompt_weights=_prompt_weights(population, prompts, archetypes),
@@ -140,9 +141,11 @@ def plant(config: Config, prompts: PromptSet, z: Floats) -> Planted:
 
 
 def plant_strength(config: Config) -> Floats:
-    """(M,) strengths in nats with mean 0: the Arena's style-controlled rating, or a draw where
-    it has none.
+    """(M,) strengths in nats with mean 0: as the config has them, else the Arena's style-controlled
+    rating, or a draw where it has none.
     """
+    if config.population is not None and config.population.strength is not None:
+        return _given_strength(config, config.population.strength)
     rated = arena.ratings([c.arena_name for c in config.contestants], "style_control")
     drawn = PLANTED_STRENGTH_SD * generator(config.seed, Stream.PLANTED_STRENGTH).standard_normal(
         len(rated)
@@ -152,6 +155,27 @@ def plant_strength(config: Config) -> Floats:
     strength = np.where(known, (rated - centre) * to_nats(1.0), drawn)
     centred: Floats = strength - strength.mean()
     return centred
+
+
+def _given_strength(config: Config, given: Mapping[str, float]) -> Floats:
+    """(M,) the strengths that the config has, about their mean."""
+    names = config.contestant_names
+    if missing := [name for name in names if name not in given]:
+        raise ElectorateError(
+            f"population.strength: lacks the contestant {missing[0]!r}; each needs a value, or null "
+            "for the Chatbot Arena's"
+        )
+    strength = np.array([given[name] for name in names])
+    return strength - strength.mean()
+
+
+def _answer_quality(config: Config, shape: tuple[int, ...]) -> Floats:
+    """(P, M) nats."""
+    spread = _population(config).answer_quality
+    if spread == 0:
+        return np.zeros(shape)
+    drawn: Floats = spread * generator(config.seed, Stream.ANSWER_QUALITY).standard_normal(shape)
+    return drawn
 
 
 def _archetype_tastes(population: Population, shares: Floats, seed: int) -> Floats:

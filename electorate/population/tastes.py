@@ -6,8 +6,8 @@ drawn from, and learns each user's own tastes from its votes: the mode and Lapla
 
     beta_u = (s_u, w_u, position bias, tie parameter)
 
-under the judge's own model (Rao-Kupper on d (s theta + w.z)) and its planted prior, but that log
-s_u is taken as s_u normal and lapses are left out of the likelihood.
+under the judge's own model (Rao-Kupper on d (s (theta + q) + w.z)) and its planted prior, but that
+log s_u is taken as s_u normal, and lapses and tastes for models as such are left out.
 """
 
 from dataclasses import dataclass
@@ -87,7 +87,7 @@ def _prior(electorate: Electorate, archetype: Ints) -> tuple[Floats, Floats]:
     )
     sd = np.array(
         [
-            0.3 * electorate.population.heterogeneity,
+            electorate.decisiveness_sd,
             *electorate.personal_sd,
             judge.position_bias_sd,
             judge.tie_threshold_spread,
@@ -98,7 +98,8 @@ def _prior(electorate: Electorate, archetype: Ints) -> tuple[Floats, Floats]:
 
 def _design(electorate: Electorate, battles: Battles) -> Floats:
     """(n, v, D+2): what each vote's logit is linear in."""
-    strength = electorate.strength[battles.a] - electorate.strength[battles.b]
+    worth = electorate.strength + electorate.quality
+    strength = worth[battles.prompt, battles.a] - worth[battles.prompt, battles.b]
     contrast = electorate.z[battles.prompt, battles.a] - electorate.z[battles.prompt, battles.b]
     decisiveness = electorate.config.judge.decisiveness
     first = np.where(battles.first_shown == 0, 1.0, -1.0)
