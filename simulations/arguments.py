@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from electorate.commands.arguments import add_human, add_import, add_rate, here, listed
+from electorate.commands.arguments import (
+    add_calibrate,
+    add_human,
+    add_import,
+    add_rate,
+    here,
+    listed,
+)
 from electorate.config.engines import ENGINES
 from electorate.config.metrics import METRICS
 from electorate.config.modes import MODES
@@ -165,6 +172,7 @@ def parser() -> argparse.ArgumentParser:
     _add_poll(commands)
     add_rate(commands)
     add_human(commands)
+    add_calibrate(commands)
     _add_predict(commands)
     add_import(commands)
     _add_serve(commands)

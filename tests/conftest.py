@@ -53,6 +53,8 @@ SLOW_FIXTURES = {"ray_cluster", "two_raylets", "engine", "served", "store"}
 SLOW = (
     "tests/actors",
     "tests/cluster/test_session.py",
+    "tests/electorate/calibration",
+    "tests/electorate/commands/test_calibrate.py",
     "tests/electorate/commands/test_human.py",
     "tests/electorate/online/test_counts.py",
     "tests/electorate/online/test_store.py",

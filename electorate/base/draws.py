@@ -38,6 +38,7 @@ class Stream(IntEnum):
     ANSWER_QUALITY = 27
     MODEL_TASTE = 28
     CALIBRATION = 29
+    TIES_OF_PROMPTS = 30
 
 
 def generator(seed: int, stream: Stream, block: int = 0, round_: int = 0) -> np.random.Generator:

@@ -37,6 +37,20 @@ converge is marked * and uses the global ranking.
 DIR gets report.html, metrics.parquet, gains.parquet (differences to global_bt), summary.json,
 predictions.parquet, ratings/leaderboard.parquet and ratings/people.parquet (everybody's own
 ratings); `serve DIR` ranks for these people by name."""
+CALIBRATE = """Fit simulated voters to people's votes, so that they agree, tie and repeat as those
+people do: how strong their tastes are, for models and for style, how closely they follow the
+ranking, how good single responses are, and where ties begin.
+
+Statistics of people's votes stand beside those of simulated voters on the same battles. The file
+that is written is a run's config, with the people's prompts and responses: `run` then says what
+personal rankings would give such users, however many.
+
+columns of VOTES: model_a, model_b, winner, user_id (or judge), prompt, response_a, response_b;
+optionally first_shown."""
+CALIBRATE_EXAMPLES = """examples:
+  electorate calibrate votes.parquet --out population.yaml
+  electorate run population.yaml --cohorts 0
+"""
 IMPORT = """Convert a public data set to votes.parquet (for `rate`) and responses.parquet (for
 `engine: recorded`). Rows that cannot be used go to set_aside.jsonl with the reason."""
 INSTALLED = """examples:
@@ -60,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(dest="command", required=True)
     add_rate(commands)
     add_human(commands)
+    add_calibrate(commands)
     add_import(commands)
     return whole
 
@@ -184,6 +199,32 @@ def add_human(commands: "Commands[argparse.ArgumentParser]") -> None:
         choices=tuple(ties.MODELS),
         default=ties.DEFAULT,
         help="tie model (default %(default)s)",
+    )
+
+
+def add_calibrate(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """Add `calibrate`."""
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="simulated voters that vote as the people of a file do",
+        description=CALIBRATE,
+        epilog=CALIBRATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    calibrate.add_argument(
+        "votes", type=here, metavar="VOTES", help="a .csv, .jsonl, .json or .parquet file"
+    )
+    calibrate.add_argument(
+        "--out",
+        type=here,
+        default=Path("population.yaml"),
+        metavar="FILE",
+        help="the config to write (default %(default)s); the responses go beside it",
+    )
+    calibrate.add_argument(
+        "--by",
+        metavar="COLUMN",
+        help="a column of VOTES whose values are the archetypes (default: one for all)",
     )
 
 

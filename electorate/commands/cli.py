@@ -108,6 +108,13 @@ def human(chosen: argparse.Namespace, console: Console) -> None:
     human_tables.show(folder, console)
 
 
+def calibrate(chosen: argparse.Namespace, console: Console) -> None:
+    """See `calibrate.py`."""
+    from electorate.commands.calibrate import calibrate
+
+    calibrate(chosen.votes, chosen.out, chosen.by, console)
+
+
 def import_(chosen: argparse.Namespace, console: Console) -> None:
     """See `electorate.importers.registry`."""
     from electorate.importers import registry
@@ -123,4 +130,9 @@ def import_(chosen: argparse.Namespace, console: Console) -> None:
         )
 
 
-COMMANDS: dict[str, Command] = {"rate": rate, "human": human, "import": import_}
+COMMANDS: dict[str, Command] = {
+    "rate": rate,
+    "human": human,
+    "calibrate": calibrate,
+    "import": import_,
+}

@@ -140,6 +140,9 @@ class Judge(Section):
     tie_threshold_spread: float = Field(
         0.3, ge=0, le=3, description="sd of its logarithm over personas"
     )
+    tie_threshold_of_prompts: float = Field(
+        0.0, ge=0, le=3, description="sd of its logarithm over prompts, the same for all personas"
+    )
     position_bias_sd: float = Field(
         0.2, ge=0, le=10, description="sd over personas, logits for the answer shown first"
     )

@@ -71,6 +71,7 @@ LEXICAL: dict[str, Callable[[Text], float]] = {
     "enthusiasm": lambda text: text.raw.count("!") / max(1, len(text.words)),
 }
 AXES = (*STYLE, *LEXICAL)
+FURTHEST = 4.0  # sd; what is further is taken for it
 
 
 def measure(texts: Sequence[str]) -> Floats:
@@ -93,4 +94,4 @@ def standardise(raw: Floats) -> Floats:
     centred = raw - raw.mean(axis=1, keepdims=True)
     sd = np.sqrt((centred**2).mean(axis=(0, 1)))
     scaled = np.divide(centred, sd, out=np.zeros_like(centred), where=sd > 1e-12)
-    return np.clip(scaled, -4.0, 4.0)
+    return np.clip(scaled, -FURTHEST, FURTHEST)

@@ -157,7 +157,7 @@ class Tastes:
         bias_variance = self.rated.covariance[:, -2, -2, None]
         shrink = 1 / np.sqrt(1 + np.pi / 8 * (variance + bias_variance))
         d = strength[:, a] - strength[:, b]
-        threshold = np.exp(self.rated.mode[:, -1:])
+        threshold = self.electorate.tie_scale[prompt] * np.exp(self.rated.mode[:, -1:])
         lapse = self.electorate.config.judge.lapse_rate
         first, second = (
             vote_probabilities(d * shrink, threshold * shrink, sign * bias * shrink, lapse)

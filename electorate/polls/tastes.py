@@ -242,44 +242,64 @@ def population(
     fitted: Fitted, segments: Sequence[str], shares: Floats, z: Floats
 ) -> Mapping[str, Any]:
     """The `population` section of a run whose planted tastes are like the fitted ones, but for
-    its size.
+    its size. Personal tastes count only where they told held-out votes better.
 
-    Personal tastes count only where they told held-out votes better. shares: (K,) of the segments;
-    z: (P, M, D) measures of answers. heterogeneity is the ratio of spreads in logits that a run's
-    is: personal taste utility over strength.
+    shares: (K,) of the segments; z: (P, M, D) measures of answers.
     """
-    common = shares @ fitted.shared.taste
-    taste = fitted.shared.taste - common
     sigma = fitted.sigma if fitted.own_wins else 0.0
+    every = np.arange(len(AXES))
+    return section(fitted.shared.strength, fitted.shared.taste, sigma, every, segments, shares, z)
+
+
+def section(
+    strength: Floats,
+    taste: Floats,
+    sigma: float,
+    axes: Ints,
+    segments: Sequence[str],
+    shares: Floats,
+    z: Floats,
+) -> dict[str, Any]:
+    """The `population` section of a run with these planted tastes, but for its size.
+
+    heterogeneity is the ratio of spreads in logits that a run's is: personal taste utility over
+    strength.
+
+    Args:
+        strength: (M,) in logits.
+        taste: (K, D) mean tastes of the segments, in logits a standard deviation.
+        sigma: sd of a persona's departure from its segment, on each of the axes.
+        axes: places of those that personas differ on.
+        shares: (K,) of the segments.
+        z: (P, M, D) measures of answers.
+    """
+    common = shares @ taste
+    differ = np.isin(np.arange(len(AXES)), axes)
+    apart = (taste - common) * differ
     between = float(
-        np.einsum("k,pmk->", shares, np.einsum("pmd,kd->pmk", z, taste) ** 2) / z[..., 0].size
+        np.einsum("k,pmk->", shares, np.einsum("pmd,kd->pmk", z, apart) ** 2) / z[..., 0].size
     )
-    within = sigma**2 * float((z**2).sum(axis=-1).mean())
-    strength = float(fitted.shared.strength.std())
+    within = sigma**2 * float((z[..., axes] ** 2).sum(axis=-1).mean())
+    spread = float(strength.std())
     rho = between / (between + within) if between + within > 0 else 0.5
     # A run scales tastes so that personal ones have unit variance; segments' are given in that
     # unit.
     unit = (
         sigma / np.sqrt(1 - rho) * np.sqrt(rho)
         if 0.0 < rho < 1.0
-        else float(np.sqrt((taste**2).mean())) or 1.0
+        else float(np.sqrt((apart**2).mean())) or 1.0
     )
+    heterogeneity = float(np.sqrt(between + within) / spread) if spread > 0 else 0.0
     return {
-        "heterogeneity": round(
-            min(10.0, float(np.sqrt(between + within) / strength)) if strength > 0 else 0.0, 4
-        ),
+        "heterogeneity": round(min(10.0, heterogeneity), 4),
         "archetype_share": round(rho, 4),
-        "common_taste": {
-            axis: round(float(value), 4) for axis, value in zip(AXES, common, strict=True)
-        },
+        "common_taste": _by_axis(common),
         "archetypes": {
-            segment: {
-                "share": round(float(share), 6),
-                "taste": {
-                    axis: round(float(value / max(unit, 1e-9)), 4)
-                    for axis, value in zip(AXES, own, strict=True)
-                },
-            }
-            for segment, share, own in zip(segments, shares, taste, strict=True)
+            segment: {"share": round(float(share), 6), "taste": _by_axis(own / max(unit, 1e-9))}
+            for segment, share, own in zip(segments, shares, apart, strict=True)
         },
     }
+
+
+def _by_axis(values: Floats) -> dict[str, float]:
+    return {axis: round(float(value), 4) for axis, value in zip(AXES, values, strict=True)}

@@ -101,13 +101,13 @@ def vote_probabilities(
 
 
 def expected_probabilities(
-    electorate: Electorate, personas: Personas, difference: Floats
+    electorate: Electorate, personas: Personas, difference: Floats, prompt: int
 ) -> Floats:
-    """(n, ..., 3) vote probabilities averaged over which answer is shown first. difference: (n,
-    ...).
+    """(n, ..., 3) vote probabilities on a prompt, averaged over which answer is shown first.
+    difference: (n, ...).
     """
     column = (len(personas),) + (1,) * (difference.ndim - 1)
-    threshold = personas.tie_threshold.reshape(column)
+    threshold = personas.tie_threshold.reshape(column) * electorate.tie_scale[prompt]
     shift = personas.position_bias.reshape(column)
     seen, lapse = _conduct(electorate, personas)
     difference = difference * seen.reshape(column)
@@ -187,9 +187,8 @@ def on_battles(
         * (personas.strength_scale[:, None] * (worth_a - worth_b) + own)
     )
     shift = np.where(pairs.first_shown == 0, 1.0, -1.0) * personas.position_bias[:, None]
-    probabilities = vote_probabilities(
-        difference, personas.tie_threshold[:, None], shift, lapse[:, None]
-    )
+    threshold = personas.tie_threshold[:, None] * electorate.tie_scale[prompt]
+    probabilities = vote_probabilities(difference, threshold, shift, lapse[:, None])
     return difference, probabilities
 
 

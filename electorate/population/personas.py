@@ -6,12 +6,13 @@ Utility of model m's answer to prompt x, in nats:
     w_u = common_taste + archetype_taste_k + personal_sd * eps_u,   eps_u ~ N(0, I)
 
 q, what a response is worth to all, and v, a personal taste for a model, are 0 but where the config
-has a spread of them. Where tastes drift, eps_u is redrawn in part before each round: eps <- sqrt(1 - drift^2) eps + drift
-N(0, I). The shared parts are planted once a run, in electorate/population/planted.py.
+has a spread of them. Where tastes drift, eps_u is redrawn in part before each round:
+eps <- sqrt(1 - drift^2) eps + drift N(0, I). The shared parts are planted once a run, in
+electorate/population/planted.py.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +36,8 @@ class Electorate:
     """Everything that all personas share; small enough to be sent to every cohort.
 
     strength: (M,) nats, mean 0. quality: (P, M) nats, what each answer is worth more than its
-    model's strength. z: (P, M, D) standardised measures of each answer.
+    model's strength. tie_scale: (P,) what tie thresholds are multiplied by on each prompt. z:
+    (P, M, D) standardised measures of each answer.
     prompt_weights: (K, P) each archetype's mix of prompts, rows sum to 1.
     archetype_taste: (K, D) and common_taste: (D,) in nats; personal_sd: (D,) in nats.
     """
@@ -43,6 +45,7 @@ class Electorate:
     config: Config
     strength: Floats
     quality: Floats
+    tie_scale: Floats
     z: Floats
     training_prompts: Ints
     prompt_weights: Floats
@@ -181,6 +184,11 @@ def draw(electorate: Electorate, block: int, round_: int = 0) -> Personas:
         position_bias=judge.position_bias_sd * normal[:, 2],
         conduct=_draw_conduct(electorate, block),
     )
+
+
+def with_taste(personas: Personas, taste: Floats) -> Personas:
+    """The same personas with other tastes, (n, D) nats."""
+    return replace(personas, taste=taste)
 
 
 def _draw_model_taste(electorate: Electorate, block: int) -> Floats:

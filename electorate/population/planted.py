@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
@@ -51,7 +52,8 @@ class Planted(Electorate):
         for prompt in prompts:
             utility = judges.utilities(self, drawn, np.array([prompt]))[:, 0]
             difference = utility[:, a] - utility[:, b]
-            yield PromptTruth(utility, judges.expected_probabilities(self, drawn, difference))
+            odds = judges.expected_probabilities(self, drawn, difference, int(prompt))
+            yield PromptTruth(utility, odds)
 
     def truth_prompts(self, test: Ints) -> Ints:
         """See Voters."""
@@ -131,6 +133,7 @@ def plant(config: Config, prompts: PromptSet, z: Floats) -> Planted:
         config=config,
         strength=strength,
         quality=_answer_quality(config, z.shape[:2]),
+        tie_scale=_tie_scale(config, len(z)),
         z=z,
         training_prompts=prompts.ids("train"),
         prompt_weights=_prompt_weights(population, prompts, archetypes),
@@ -162,20 +165,36 @@ def _given_strength(config: Config, given: Mapping[str, float]) -> Floats:
     names = config.contestant_names
     if missing := [name for name in names if name not in given]:
         raise ElectorateError(
-            f"population.strength: lacks the contestant {missing[0]!r}; each needs a value, or null "
-            "for the Chatbot Arena's"
+            f"population.strength: lacks the contestant {missing[0]!r}; each needs a value, "
+            "or null for the Chatbot Arena's"
         )
     strength = np.array([given[name] for name in names])
     return strength - strength.mean()
 
 
 def _answer_quality(config: Config, shape: tuple[int, ...]) -> Floats:
-    """(P, M) nats."""
+    """(P, M) nats; of each contestant's 0 on average, as its strength is what they have in
+    common.
+    """
     spread = _population(config).answer_quality
     if spread == 0:
         return np.zeros(shape)
-    drawn: Floats = spread * generator(config.seed, Stream.ANSWER_QUALITY).standard_normal(shape)
-    return drawn
+    drawn = generator(config.seed, Stream.ANSWER_QUALITY).standard_normal(shape)
+    about = drawn - drawn.mean(axis=0)
+    scaled: Floats = spread * about * np.sqrt(shape[0] / max(1, shape[0] - 1))
+    return scaled
+
+
+def _tie_scale(config: Config, prompts: int) -> Floats:
+    """(P,) what tie thresholds are multiplied by: even quantiles of a log-normal in a random order,
+    so that few prompts have as many ties as many.
+    """
+    spread = config.judge.tie_threshold_of_prompts
+    if spread == 0:
+        return np.ones(prompts)
+    order = generator(config.seed, Stream.TIES_OF_PROMPTS).permutation(prompts)
+    scale: Floats = np.exp(spread * norm.ppf((order + 0.5) / prompts))
+    return scale
 
 
 def _archetype_tastes(population: Population, shares: Floats, seed: int) -> Floats:

@@ -52,11 +52,15 @@ def rate(electorate: Electorate, battles: Battles) -> TasteRatings:
     mean, precision = _prior(electorate, battles.archetype)
     design = _design(electorate, battles)
     ties = RaoKupper()
+    wider = np.log(electorate.tie_scale[battles.prompt])
 
     def derivatives(at: Floats) -> tuple[Floats, Floats]:
         difference = np.einsum("nvp,np->nv", design, at[:, :-1])
         of = Derivatives(
-            *(battles.cast * x for x in ties.derivatives(difference, at[:, -1:], battles.outcome))
+            *(
+                battles.cast * x
+                for x in ties.derivatives(difference, at[:, -1:] + wider, battles.outcome)
+            )
         )
         score = np.concatenate(
             [np.einsum("nvp,nv->np", design, of.d), of.eta.sum(axis=1, keepdims=True)], axis=1

@@ -238,6 +238,7 @@ def _lines(
         "newcomer_lines": summary.newcomer_lines(folder),
         "reward_lines": summary.reward_lines(folder),
         "judge_line": summary.judge_line(manifest),
+        "likeness_lines": summary.likeness_lines(config),
         "judging_lines": summary.judging_lines(manifest),
     }
 

@@ -71,6 +71,7 @@ def show(folder: RunFolder, console: Console) -> None:
         *findings_lines(read_findings(folder)),
         *_arena_lines(folder, config, values),
         judge_line(manifest),
+        *likeness_lines(config),
     ]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
@@ -372,6 +373,22 @@ def _differ_lines(differ: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"({of['nominal_fdr']:.0%} allowed){power}"
         )
     return lines
+
+
+def likeness_lines(config: Config) -> list[str]:
+    """How like people the simulated voters are; nothing where voters are not planted."""
+    if config.population is None:
+        return []
+    likeness = config.population.likeness
+    if likeness is None:
+        return [
+            "these voters are fitted to nobody's votes; `electorate calibrate VOTES` fits them to "
+            "people's"
+        ]
+    return [
+        f"these voters are fitted to {likeness.votes}: on the people's battles, shares of their "
+        f"votes are off by {likeness.distance:.3f} on average"
+    ]
 
 
 def judge_line(manifest: Manifest) -> str:

@@ -67,7 +67,7 @@ def test_scores_are_what_each_user_and_prompt_says_one_by_one(electorate: Electo
         )
         tau = metrics.kendall_tau(Standing(own[user]), Standing(utility))
         assert found.values[UNSEEN, "kendall_tau"][user, p] == pytest.approx(tau)
-        true = judges.expected_probabilities(electorate, one, (utility[a] - utility[b])[None])[0]
+        true = judges.expected_probabilities(electorate, one, (utility[a] - utility[b])[None], 0)[0]
         said = MODELS["davidson"].probabilities(own[user][a] - own[user][b], np.array(-0.5))
         assert found.values[UNSEEN, "log_loss"][user, p] == pytest.approx(
             -(true * np.log(said)).sum(-1).mean()

@@ -81,7 +81,7 @@ def test_the_careless_vote_evenly_and_the_adversarial_against_their_taste() -> N
         own = (people.conduct == conduct)[:, None] & (np.abs(difference) > 1e-9)
         assert np.all(sign * (odds[..., 0] - odds[..., 1])[own] * difference[own] > 0)
     # What is expected of a system is to foresee their votes, not their taste.
-    truth = judges.expected_probabilities(electorate, people, difference)
+    truth = judges.expected_probabilities(electorate, people, difference, 0)
     assert truth == pytest.approx(odds)
 
 

@@ -103,7 +103,7 @@ def test_its_rankings_and_odds_come_to_the_truth() -> None:
     prompt = int(of.training_prompts[0])
     utility = judges.utilities(of, people, np.array([prompt]))[:, 0]
     a, b = pair_indices(len(of.strength))
-    true = judges.expected_probabilities(of, people, utility[:, a] - utility[:, b])
+    true = judges.expected_probabilities(of, people, utility[:, a] - utility[:, b], 0)
     on = said.on(prompt)
     assert on.odds.sum(axis=-1) == pytest.approx(1)
     flat = np.broadcast_to(true.mean(axis=(0, 1)), true.shape)

@@ -1,0 +1,1 @@
+"""Planted populations fitted to people's votes."""
