@@ -30,7 +30,7 @@ NULL = (BASELINE, SYSTEM_A)
 
 def read(path: Path, ties: bool) -> tuple[Votes, Ints]:
     """A file's votes, with or without ties, and their prompts counted from 0."""
-    votes, _ = votes_module.read(path)
+    votes, _ = votes_module.read(path, measured=True)
     if not ties:
         votes = votes.take(np.flatnonzero(votes.outcome < 2))
     return votes, people.prompts(votes, str(path))

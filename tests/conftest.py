@@ -10,6 +10,8 @@ import secrets
 TOKEN = secrets.token_hex(32)
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 os.environ.pop("RAY_ADDRESS", None)
+# A process more for each training, which waits for a cloud to take its machine away.
+os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
 # For the object stores of this machine that tests start, which take any.
 os.environ |= {
     "AWS_ACCESS_KEY_ID": "test",

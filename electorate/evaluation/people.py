@@ -23,6 +23,7 @@ FOLDS = 5
 SEEDS = 4  # in which prompts are dealt into folds
 SEEDS_OF_SYSTEM_B = 1  # where System B, whose training takes minutes, is compared too
 RESAMPLES = 1000
+AT_ONCE = 50  # resamples
 CONFIDENCE = 0.95
 BASELINE = "global_bt"
 SYSTEM_A = "elo_offset"
@@ -231,17 +232,58 @@ def estimates(
     votes: Votes, prompt: Ints, predicted: Predicted
 ) -> tuple[dict[str, dict[Key, Estimate]], dict[str, dict[Key, Estimate]]]:
     """Each system's metrics, and their differences to the baseline's, with bootstrap intervals
-    over prompts.
+    over people and prompts.
     """
     return summarised(replicates(votes, prompt, predicted), len(np.unique(votes.users)))
 
 
 def replicates(votes: Votes, prompt: Ints, predicted: Predicted) -> dict[str, dict[Key, Floats]]:
-    """System to metric to (1 + RESAMPLES,): by all prompts, and by each resample of them."""
-    prompts = int(prompt.max()) + 1
-    drawn = resampling.times(generator(0, Stream.BOOTSTRAP), prompts, RESAMPLES)
-    times = np.vstack([np.ones(prompts), drawn])
-    return {name: _replicates(votes, said, prompt, times) for name, said in predicted.items()}
+    """System to metric to (1 + RESAMPLES,): by all votes, and by each resample of users and of
+    prompts.
+    """
+    drawn = Resamples.of(votes.users, prompt)
+    return {name: _replicates(votes, said, drawn) for name, said in predicted.items()}
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Users and prompts drawn anew, each by themselves, as other people on other prompts would have
+    it: a vote counts as often as its user times as often as its prompt (the pigeonhole bootstrap:
+    Owen, 2007). The first counts every vote once.
+
+    Attributes:
+        cell: (n,) of each vote, the pair of its user and prompt.
+        user, prompt: (cells,) places in `users` and `prompts`.
+        users, prompts: (1 + RESAMPLES, ...) how often each is drawn.
+    """
+
+    cell: Ints
+    user: Ints
+    prompt: Ints
+    users: Ints
+    prompts: Ints
+
+    @classmethod
+    def of(cls, user: Ints, prompt: Ints) -> "Resamples":
+        """Of votes (n,) by these users on these prompts."""
+        users, by_user = np.unique(user, return_inverse=True)
+        prompts, by_prompt = np.unique(prompt, return_inverse=True)
+        pairs, cell = np.unique(by_user * len(prompts) + by_prompt, return_inverse=True)
+        random = generator(0, Stream.BOOTSTRAP)
+        drawn = [resampling.times(random, len(of), RESAMPLES) for of in (users, prompts)]
+        once = [np.vstack([np.ones(of.shape[1], dtype=of.dtype), of]) for of in drawn]
+        return cls(cell.astype(np.int64), *divmod(pairs, len(prompts)), *once)
+
+    def sums(self, values: Floats) -> Floats:
+        """(1 + RESAMPLES, k) of values (n, k) over the votes of each resample."""
+        cells = np.zeros((len(self.user), values.shape[1]))
+        np.add.at(cells, self.cell, values)
+        found = np.empty((len(self.users), values.shape[1]))
+        for first in range(0, len(self.users), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            times = self.users[some][:, self.user] * self.prompts[some][:, self.prompt]
+            found[some] = times @ cells
+        return found
 
 
 def summarised(
@@ -278,36 +320,27 @@ def calibration_sums(votes: Votes, predicted: Predicted) -> dict[str, Floats]:
     }
 
 
-def _replicates(votes: Votes, said: Floats, prompt: Ints, times: Floats) -> dict[Key, Floats]:
-    """(1 + resamples,) of each metric, by how often each prompt is drawn; votes by their weight,
-    fold seeds averaged.
-    """
+def _replicates(votes: Votes, said: Floats, drawn: Resamples) -> dict[Key, Floats]:
+    """(1 + RESAMPLES,) of each metric; votes by their weight, fold seeds averaged."""
     true = np.eye(3)[votes.outcome_of_3]
-    prompts = times.shape[1]
     at_true = np.take_along_axis(said, votes.outcome_of_3[None, :, None], axis=2)[..., 0]
     by_vote = {
         "log_loss": -np.log(np.maximum(at_true, 1e-12)).mean(axis=0),
         "brier": ((said - true) ** 2).sum(axis=2).mean(axis=0),
         "accuracy": (said.argmax(axis=2) == votes.outcome_of_3).mean(axis=0),
     }
-    total = times @ np.bincount(prompt, votes.weight, prompts)
-    found = {
-        (UNSEEN, name): times @ np.bincount(prompt, votes.weight * value, prompts) / total
-        for name, value in by_vote.items()
-    }
-    found |= _pair_accuracy(votes, said, prompt, times)
-    bins = (
-        sum(metrics.calibration_sums(one[:, None], true[:, None]) for one in said)
-        * votes.weight[:, None, None]
-    )
-    of_prompt = np.zeros((prompts, *bins.shape[1:]))
-    np.add.at(of_prompt, prompt, bins)
-    resampled: Floats = np.tensordot(times, of_prompt, axes=1).astype(float, copy=False)
+    weighted = [votes.weight, *(votes.weight * value for value in by_vote.values())]
+    total, *sums = drawn.sums(np.column_stack(weighted)).T
+    found = {(UNSEEN, name): _share(of, total) for name, of in zip(by_vote, sums, strict=True)}
+    found |= _pair_accuracy(votes, said, drawn)
+    bins = np.sum([metrics.calibration_sums(one[:, None], true[:, None]) for one in said], axis=0)
+    flat = (bins * votes.weight[:, None, None]).reshape(len(votes), -1)
+    resampled = drawn.sums(flat).reshape(-1, *bins.shape[1:])
     return found | {(UNSEEN, "ece"): metrics.expected_calibration_error(resampled)}
 
 
-def _pair_accuracy(votes: Votes, said: Floats, prompt: Ints, times: Floats) -> dict[Key, Floats]:
-    """(1 + resamples,) the share of decisive votes whose winner the system ranked higher, equal
+def _pair_accuracy(votes: Votes, said: Floats, drawn: Resamples) -> dict[Key, Floats]:
+    """(1 + RESAMPLES,) the share of decisive votes whose winner the system ranked higher, equal
     ones half: how often a router that follows it serves what the user would have chosen.
     """
     outcome = votes.outcome_of_3
@@ -317,12 +350,10 @@ def _pair_accuracy(votes: Votes, said: Floats, prompt: Ints, times: Floats) -> d
     ahead = np.where(outcome == 0, 1.0, -1.0) * (said[..., 0] - said[..., 1])
     right = ((np.sign(ahead) + 1) / 2).mean(axis=0)
     weight = votes.weight * decisive
-    prompts = times.shape[1]
-    total = times @ np.bincount(prompt, weight, prompts)
-    share = times @ np.bincount(prompt, weight * right, prompts)
-    # A resample without a decisive vote says nothing of it.
-    return {
-        (UNSEEN, "pair_accuracy"): np.divide(
-            share, total, out=np.full_like(share, share[0] / total[0]), where=total > 0
-        )
-    }
+    total, share = drawn.sums(np.column_stack([weight, weight * right])).T
+    return {(UNSEEN, "pair_accuracy"): _share(share, total)}
+
+
+def _share(of: Floats, total: Floats) -> Floats:
+    """of / total; a resample without such votes says nothing, and has what all votes say."""
+    return np.divide(of, total, out=np.full_like(of, of[0] / total[0]), where=total > 0)
