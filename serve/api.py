@@ -20,7 +20,9 @@ from electorate.base.errors import (
     RequestError,
     UnknownNameError,
 )
+from serve import gateway as gateway_module
 from serve import manage, reads, schemas, writes
+from serve.gateway import Gateway
 from serve.schemas import Problem
 from serve.security import Gate, Guard, Refused
 from serve.service import Service
@@ -39,14 +41,18 @@ STATUS = {UnknownNameError: 404, ConflictError: 409, LimitError: 403, RequestErr
 REFUSALS = (400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 
 
-def build(service: Service, settings: Settings, gate: Gate) -> FastAPI:
-    """The application over a replica's snapshot."""
+def build(
+    service: Service, settings: Settings, gate: Gate, gateway: Gateway | None = None
+) -> FastAPI:
+    """The application over a replica's snapshot. gateway: None where no contestants are asked."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.start()
         yield
         await service.stop()
+        if gateway is not None:
+            await gateway.stop()
 
     refusals: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in REFUSALS}
     app = FastAPI(
@@ -62,7 +68,8 @@ def build(service: Service, settings: Settings, gate: Gate) -> FastAPI:
     _problems(app)
     app.include_router(reads.routes(service, gate, settings.costs))
     app.include_router(writes.routes(service, gate))
-    app.include_router(manage.routes(service, gate))
+    app.include_router(manage.routes(service, gate, [] if gateway is None else gateway.models))
+    app.include_router(gateway_module.routes(service, gate, gateway))
     _operations(app, service, gate)
     _documents(app)
     app.mount("/", StaticFiles(directory=PAGE, html=True))

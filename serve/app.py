@@ -9,11 +9,14 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig, HTTPOptions
 from ray.serve.handle import DeploymentHandle
 
 from electorate.base.errors import ElectorateError
+from electorate.config import config_file
+from electorate.config.contest import Contest
 from electorate.online import base as bases
 from electorate.online.counts import Caps
 from electorate.online.rankings import PromptSystem
-from serve import api, loopback
+from serve import answer_ids, api, loopback, upstreams
 from serve.follower import Follower
+from serve.gateway import Gateway
 from serve.live import Live
 from serve.reader import TextReader
 from serve.security import Gate, read_keys
@@ -48,6 +51,9 @@ def app(settings: Settings) -> Application:
     base = bases.of_folder(folder)
     reads_texts = base.run is not None and PromptSystem.of(base.run) is not None
     live = _live(settings, base)
+    contest = _contest(settings, base)
+    if contest is not None:
+        upstreams.of_contest(contest, settings.contestants_url)
     if settings.absolute_keys is not None:
         read_keys(settings.absolute_keys)
     caps = Caps(settings.user_cap, settings.key_cap)
@@ -81,7 +87,8 @@ def app(settings: Settings) -> Application:
         reader = handle("Reader") if reads_texts else None
         base = bases.of_folder(folder)
         follower = Follower(base, handle("Writer"), reader, live, settings.max_lag_s)
-        return api.build(follower, settings, Gate(settings.absolute_keys, settings.rate))
+        gate = Gate(settings.absolute_keys, settings.rate)
+        return api.build(follower, settings, gate, _gateway(settings, contest, base))
 
     scaling = AutoscalingConfig(
         min_replicas=settings.min_replicas,
@@ -113,3 +120,17 @@ def _live(settings: Settings, base: bases.Base) -> Live | None:
             "a reward section"
         )
     return Live(base.run.voters.config, settings.contestants_url)
+
+
+def _contest(settings: Settings, base: bases.Base) -> Contest | None:
+    """Whose contestants answer chat completions. Raises ElectorateError for what is none."""
+    if settings.contestants is not None:
+        return config_file.load_contestants(settings.contestants.expanduser().absolute())
+    return base.run.voters.config if settings.live and base.run is not None else None
+
+
+def _gateway(settings: Settings, contest: Contest | None, base: bases.Base) -> Gateway | None:
+    if contest is None:
+        return None
+    reached = upstreams.of_contest(contest, settings.contestants_url)
+    return Gateway(reached, answer_ids.secret(base.folder), settings.explore)

@@ -10,8 +10,8 @@ from serve.security import Gate
 from serve.service import Service
 
 
-def routes(service: Service, gate: Gate) -> APIRouter:
-    """All of them."""
+def routes(service: Service, gate: Gate, asked: list[schemas.OpenAIModel]) -> APIRouter:
+    """All of them. asked: what the gateway's clients may ask for."""
     router = APIRouter()
 
     @router.get("/v1/models", dependencies=[gate.may("read")])
@@ -28,6 +28,7 @@ def routes(service: Service, gate: Gate) -> APIRouter:
                 for name in snapshot.models
                 if name
             ],
+            data=asked,
         )
 
     @router.post("/v1/models")

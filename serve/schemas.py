@@ -14,8 +14,9 @@ def _usable_in_paths(name: str) -> str:
     return name
 
 
+LONGEST_NAME = 128
 Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
+    str, StringConstraints(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 UserId = Annotated[Name, AfterValidator(_usable_in_paths)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
@@ -90,11 +91,22 @@ class Model(Wire):
     votes: int = Field(description="battles it was in, by weight")
 
 
+class OpenAIModel(Wire):
+    """What a chat completion may ask for, as OpenAI's clients read it."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "electorate"
+
+
 class Models(Wire):
-    """All of them."""
+    """All of them, and what the gateway's clients may ask for."""
 
     version: Version
     models: list[Model]
+    object: Literal["list"] = "list"
+    data: list[OpenAIModel] = Field(description="of the gateway; none without contestants")
 
 
 class NewModel(Wire):
@@ -279,3 +291,26 @@ class Health(Wire):
     """Whether it can answer."""
 
     status: Literal["ok"]
+
+
+class OpenAIError(Wire):
+    """What went wrong, as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: int | None = None
+
+
+class OpenAIProblem(Wire):
+    """What went wrong, as OpenAI's clients read it."""
+
+    error: OpenAIError
+
+
+class Feedback(Wire):
+    """Which of two answers to one user was better."""
+
+    better: Text = Field(description="x-electorate-id of the better answer")
+    worse: Text = Field(description="x-electorate-id of the other one")
+    tie: bool = Field(False, description="neither was better")

@@ -25,7 +25,7 @@ from serve.settings import Settings
 
 LOG = logging.getLogger("ray.serve")
 REVOKED_S = 1.0  # at most, until a key that was taken out of its file is refused
-Permission = Literal["read", "vote", "erase", "manage"]
+Permission = Literal["read", "vote", "chat", "erase", "manage"]
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 ANYBODY = "anybody"
 BEARER = HTTPBearer(

@@ -59,6 +59,22 @@ class Settings(BaseModel):
         pattern=r"^https?://[^\s/]+",
         description="where the run's vLLM models are served, up to and including /v1; for live",
     )
+    contestants: Path | None = Field(
+        None,
+        description=(
+            "a config whose models and contestants answer /v1/chat/completions; none: with `live` "
+            "the run's, else nobody"
+        ),
+    )
+    explore: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description=(
+            "share of chat completions that go to a contestant drawn by the chance that it is the "
+            "user's best, so that the ranking keeps learning"
+        ),
+    )
     costs: dict[str, float] = Field(
         {},
         description=(

@@ -446,10 +446,31 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="ask the run's contestants for rankings with `live: true`; starts its vLLM models too",
     )
+    _add_gateway(serving)
     serving.add_argument(
         "--address",
         metavar="ADDRESS",
         help="a Ray cluster's; default: a Ray of its own on this machine",
+    )
+
+
+def _add_gateway(serving: argparse.ArgumentParser) -> None:
+    """Who answers chat completions."""
+    serving.add_argument(
+        "--contestants",
+        type=here,
+        metavar="FILE",
+        help=(
+            "a config, such as configs/endpoints.yaml, whose contestants answer "
+            "/v1/chat/completions, each user by the best for it"
+        ),
+    )
+    serving.add_argument(
+        "--explore",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of chat completions that try another contestant (default 0)",
     )
 
 

@@ -161,6 +161,8 @@ def _serve(chosen: argparse.Namespace, console: Console) -> None:
         keys=chosen.keys,
         models=chosen.models,
         live=chosen.live,
+        contestants=chosen.contestants,
+        explore=chosen.explore,
         hosts=serving.names_of(chosen.host),
     )
     serving.serve(settings, chosen.host, chosen.port, chosen.address, console)

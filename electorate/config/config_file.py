@@ -43,6 +43,22 @@ def load_as(kind: type[ContestT], path: Place, settings: Iterable[str] = ()) -> 
     return validated(kind, content, str(path))
 
 
+def load_contestants(path: Place) -> Contest:
+    """The models and contestants of a config; what else it has is not read.
+
+    Raises:
+        ElectorateError: it cannot be read, or names no contestants.
+    """
+    content = _read_yaml(path)
+    parts: dict[str, Any] = {
+        name: content[name] for name in ("models", "contestants") if name in content
+    }
+    found = validated(Contest, parts, str(path))
+    if not found.contestants:
+        raise ElectorateError(f"{path}: contestants: at least 2 are needed")
+    return found
+
+
 def load_reward(path: Path) -> tuple[Reward, Path]:
     """The reward section of a YAML config, which may be all there is in it, and the folder of
     converted models. Raises as `load` does.

@@ -1,0 +1,69 @@
+"""Which contestant a request goes to: by a user's ranking, its price, and now and then by chance,
+so that the ranking keeps learning.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from electorate.online.rankings import Entry
+
+PER = 1000.0  # requests that a rate of money is about
+
+
+class Choice(NamedTuple):
+    """Whom to ask.
+
+    Attributes:
+        order: contestants, the chosen one first, then the best of the rest: who is asked where
+            those before fail.
+        probability: with which the first one was chosen.
+        explored: whether by chance.
+    """
+
+    order: tuple[str, ...]
+    probability: float
+    explored: bool
+
+
+def choose(
+    ranking: Sequence[Entry],
+    names: Sequence[str],
+    costs: Mapping[str, float],
+    rate: float,
+    explore: float,
+    random: np.random.Generator,
+) -> Choice:
+    """The contestant with the highest rating less what it costs; in a share of requests one drawn
+    by the chance that it is the user's best (Thompson sampling: Thompson, 1933).
+
+    Args:
+        ranking: the user's; contestants without a place in it come last.
+        names: the contestants that can be asked, at least one.
+        costs: USD that a request to each is expected to cost; 0 where it is not known.
+        rate: Elo points that a USD in 1,000 requests is worth.
+        explore: the share of requests.
+    """
+    there = {entry.model: entry for entry in ranking if entry.model in set(names)}
+    worth = {
+        name: entry.rating - rate * PER * costs.get(name, 0.0) for name, entry in there.items()
+    }
+    best = [*sorted(worth, key=lambda name: -worth[name]), *(n for n in names if n not in there)]
+    chance = _chances(best, there)
+    # Both always drawn, so that one draw does not shift the next.
+    by_chance = random.random() < explore
+    drawn = best[int(random.choice(len(best), p=chance))]
+    first = drawn if by_chance else best[0]
+    probability = explore * float(chance[best.index(first)]) + (1 - explore) * (first == best[0])
+    return Choice((first, *(n for n in best if n != first)), probability, by_chance)
+
+
+def _chances(names: Sequence[str], there: Mapping[str, Entry]) -> np.ndarray:
+    """(len(names),) that each is the user's best; those without a rating as likely as even chance
+    has it.
+    """
+    even = 1 / len(names)
+    chance = np.array([there[name].p_top1 if name in there else even for name in names])
+    total = chance.sum()
+    return chance / total if total > 0 else np.full(len(names), even)

@@ -1,0 +1,354 @@
+"""An OpenAI-compatible gateway: conversations go to the contestant that suits the user.
+
+What a contestant answers passes unchanged, streamed or not, tools and errors too; headers say who
+answered and why. One that cannot be reached, is too slow, pushes back or fails is passed over for
+the next best.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import aiohttp
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from electorate.base.errors import ElectorateError, RequestError
+from electorate.online import routing
+from electorate.online.rankings import Ranking
+from electorate.online.routing import Choice
+from electorate.online.snapshot import Snapshot
+from electorate.online.store import Batch, Vote
+from electorate.rewards.store import PROMPT_HEAD
+from serve import answer_ids, schemas
+from serve.security import Gate, Refused
+from serve.service import Service
+from serve.upstreams import Upstream
+
+LOG = logging.getLogger("ray.serve")
+ROUTER = "electorate"
+COST = "cost:"
+CONNECT_S = 5.0
+PASSED_OVER = (408, 429)  # and all of 500 and above
+NOBODY = ""
+PRINTABLE = "".join(chr(letter) for letter in range(32, 127) if chr(letter) != "%")
+
+
+class Gateway:
+    """Of one replica.
+
+    Args:
+        upstreams: the contestants by name.
+        key: that ids of answers are signed with.
+        explore: the share of requests that go to a contestant drawn by chance.
+    """
+
+    def __init__(self, upstreams: Mapping[str, Upstream], key: bytes, explore: float) -> None:
+        self.upstreams = upstreams
+        self._key = key
+        self._explore = explore
+        self._random = np.random.default_rng()
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def models(self) -> list[schemas.OpenAIModel]:
+        """What a client may ask for."""
+        return [schemas.OpenAIModel(id=name) for name in (ROUTER, *self.upstreams)]
+
+    async def chat(self, service: Service, body: Mapping[str, Any]) -> Response:
+        """The answer to a chat completion request.
+
+        Raises:
+            RequestError: it is none, or names no model of the gateway.
+            Refused: no contestant answers.
+        """
+        user = _user(body)
+        name = body.get("model")
+        if isinstance(name, str) and name in self.upstreams:
+            found = _Found(Choice((name,), 1.0, False), "asked for", "")
+        else:
+            found = await self._route(service, body, user, _rate(name, [*self.upstreams]))
+        return await self._first_to_answer(found, body, user)
+
+    def vote(self, given: schemas.Feedback) -> Vote:
+        """Feedback on two answers as a vote.
+
+        Raises:
+            RequestError: an id is none of this gateway's, or they say nothing of two contestants.
+        """
+        better = answer_ids.read(self._key, given.better, "better")
+        worse = answer_ids.read(self._key, given.worse, "worse")
+        if better.user != worse.user:
+            raise RequestError("worse: another user's answer; compare two answers to one user")
+        if better.model == worse.model:
+            raise RequestError(f"worse: both answers are {better.model}'s, which tells nothing")
+        if better.user == NOBODY:
+            raise RequestError("better: nobody's answer; give `user` where you ask for it")
+        pair = "\0".join(sorted((better.nonce, worse.nonce)))
+        number = hashlib.sha256(pair.encode()).hexdigest()[:32]
+        outcome = 2 if given.tie else 0
+        return Vote(f"answers-{number}", better.user, better.model, worse.model, outcome)
+
+    async def stop(self) -> None:
+        """After the last request."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _route(
+        self, service: Service, body: Mapping[str, Any], user: str, rate: float
+    ) -> "_Found":
+        """By the user's ranking, on the prompt where something here reads prompts."""
+        snapshot = await service.snapshot(0)
+        open_ = [name for name, upstream in self.upstreams.items() if upstream.is_open]
+        names = [name for name in open_ or self.upstreams if name not in snapshot.retired]
+        if not names:
+            raise Refused(503, "every contestant is retired")
+        rated = [name for name in names if name in snapshot.ranked]
+        prompt = _last_words(body["messages"])
+        letters = sum(len(str(message.get("content", ""))) for message in body["messages"])
+        costs = {name: self.upstreams[name].cost(letters) for name in names}
+        ranking = await _ranking(service, snapshot, user, prompt, rated) if rated else None
+        entries = () if ranking is None else ranking.ranking
+        choice = routing.choose(entries, names, costs, rate, self._explore, self._random)
+        if ranking is None:
+            return _Found(choice, "no votes yet", str(snapshot.version))
+        return _Found(choice, ranking.system, f"{ranking.version}/{snapshot.version}")
+
+    async def _first_to_answer(
+        self, found: "_Found", body: Mapping[str, Any], user: str
+    ) -> Response:
+        """The answer of the first contestant in order that gives one."""
+        why = ""
+        for place, name in enumerate(found.choice.order):
+            upstream = self.upstreams[name]
+            last = place == len(found.choice.order) - 1
+            try:
+                said = await self._ask(upstream, body)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                upstream.failed()
+                why = f"{name}: {type(error).__name__}"
+                LOG.warning("passed over: %s", why)
+                continue
+            if (said.status in PASSED_OVER or said.status >= 500) and not last:
+                upstream.failed()
+                why = f"{name}: HTTP {said.status}"
+                LOG.warning("passed over: %s", why)
+                said.release()
+                continue
+            probability = found.choice.probability if place == 0 else 0.0
+            headers = found.headers(name, why)
+            headers["x-electorate-id"] = answer_ids.write(self._key, user, name, probability)
+            return await _passed_on(said, upstream, headers)
+        raise Refused(503, f"no contestant answered; the last one: {why}", 1)
+
+    async def _ask(self, upstream: Upstream, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
+        """A contestant's response, whose head is there and whose body may still come."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        to = upstream.connection
+        headers = {"Authorization": f"Bearer {to.api_key}"} if to.api_key else {}
+        return await self._session.post(
+            f"{to.base_url}/chat/completions",
+            json=upstream.body(body),
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_S, sock_read=to.timeout_s
+            ),
+            allow_redirects=False,
+        )
+
+
+class _Found:
+    """A choice and what it rests on."""
+
+    def __init__(self, choice: Choice, system: str, version: str) -> None:
+        self.choice = choice
+        self._system = system
+        self._version = version
+
+    def headers(self, name: str, passed_over: str) -> dict[str, str]:
+        """That say who answers and why."""
+        first = name == self.choice.order[0]
+        why = "explored" if self.choice.explored else "best"
+        headers = {
+            "x-electorate-model": name,
+            "x-electorate-system": self._system,
+            "x-electorate-version": self._version,
+            "x-electorate-why": why if first else f"passed over {passed_over}",
+            "x-electorate-probability": f"{self.choice.probability if first else 0.0:.6g}",
+        }
+        # A header holds ASCII alone; a name in another script is percent-encoded.
+        return {key: quote(value, safe=PRINTABLE) for key, value in headers.items()}
+
+
+def routes(service: Service, gate: Gate, gateway: Gateway | None) -> APIRouter:
+    """All of them. gateway: None where no contestants were given."""
+    router = APIRouter()
+
+    @router.post(
+        "/v1/chat/completions",
+        dependencies=[gate.may("chat")],
+        responses={status: {"model": schemas.OpenAIProblem} for status in (400, 502, 503)},
+    )
+    async def chat(request: Request) -> Response:
+        """As OpenAI's; `model` is `electorate`, `electorate/cost:RATE` or a contestant's name."""
+        try:
+            return await _there(gateway).chat(service, _body(await request.body()))
+        except RequestError as error:
+            return _problem(400, str(error))
+        except Refused as error:
+            return _problem(error.status, error.why)
+
+    @router.post("/v1/feedback")
+    async def feedback(
+        given: schemas.Feedback, key: Annotated[str, gate.may("vote")]
+    ) -> schemas.Done:
+        """Which of two answers to a user was better; counts as a vote of the user's."""
+        taken = await service.vote(Batch(key, [_there(gateway).vote(given)]))
+        return schemas.Done(version=taken.version)
+
+    return router
+
+
+def _there(gateway: Gateway | None) -> Gateway:
+    if gateway is None:
+        raise RequestError(
+            "no contestants can be asked here; start `serve` with --contestants FILE, or --live"
+        )
+    return gateway
+
+
+def _body(content: bytes) -> dict[str, Any]:
+    """A chat completion request. Raises RequestError if it is none."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        raise RequestError("the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise RequestError("the body is not a JSON object")
+    messages = body.get("messages")
+    if not (
+        isinstance(messages, list)
+        and messages
+        and all(isinstance(message, dict) for message in messages)
+    ):
+        raise RequestError("messages: a list of at least one message is needed")
+    return body
+
+
+def _user(body: Mapping[str, Any]) -> str:
+    user = body.get("user") or NOBODY
+    if not isinstance(user, str) or len(user) > schemas.LONGEST_NAME:
+        raise RequestError(f"user: a text of at most {schemas.LONGEST_NAME} letters is needed")
+    return user
+
+
+def _rate(model: object, names: Sequence[str]) -> float:
+    """The rate of money in `electorate/cost:RATE`. Raises RequestError for what is no model."""
+    if model == ROUTER:
+        return 0.0
+    name, _, rest = str(model).partition("/")
+    if name == ROUTER and rest.startswith(COST):
+        try:
+            rate = float(rest.removeprefix(COST))
+        except ValueError:
+            rate = float("nan")
+        if 0 <= rate < float("inf"):
+            return rate
+        raise RequestError(f"model: {model!r}: the rate is no number from 0 on")
+    known = ", ".join([ROUTER, f"{ROUTER}/{COST}RATE", *names])
+    raise RequestError(f"model: {model!r} is not one; there are {known}")
+
+
+def _last_words(messages: Sequence[Mapping[str, Any]]) -> str:
+    """What the user said last, as far as it is text."""
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            content = message.get("content")
+            if isinstance(content, str):
+                return content
+            parts = content if isinstance(content, list) else []
+            texts = [str(part.get("text", "")) for part in parts if isinstance(part, dict)]
+            return "\n".join(filter(None, texts))
+    return ""
+
+
+async def _ranking(
+    service: Service, snapshot: Snapshot, user: str, prompt: str, names: list[str]
+) -> Ranking:
+    """On the prompt where that can be told, else over all prompts."""
+    rankings = service.rankings
+    whose = (snapshot, user or None)
+    contestants = {snapshot.models[place] for place in rankings.contestants.tolist()}
+    if prompt and rankings.by_prompt is not None and set(names) <= contestants:
+        if (stored := rankings.prompt(prompt)) is not None:
+            return rankings.on_stored(*whose, stored, None, names)
+        try:
+            ahead = await service.read_prompt(prompt)
+        except (ElectorateError, Refused) as error:
+            LOG.warning("a prompt was not read: %s", error)
+            ahead = None
+        if ahead is not None:
+            form = PROMPT_HEAD
+            return rankings.on_answers(*whose, form, ahead, rankings.contestants, None, names)
+    return rankings.of_user(*whose, None, names)
+
+
+async def _passed_on(
+    said: aiohttp.ClientResponse, upstream: Upstream, headers: dict[str, str]
+) -> Response:
+    """A contestant's response as the client gets it."""
+    kind = said.headers.get("content-type", "application/json")
+    if kind.startswith("text/event-stream"):
+        return StreamingResponse(
+            _chunks(said, upstream), said.status, headers=headers, media_type=kind
+        )
+    try:
+        content = await said.read()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        upstream.failed()
+        why = f"{upstream.contestant.name} broke off: {type(error).__name__}"
+        return _problem(502, why, headers)
+    if said.status < 500 and said.status not in PASSED_OVER:
+        upstream.answered(_tokens(content))
+    else:
+        upstream.failed()
+    return Response(content, said.status, headers, media_type=kind)
+
+
+async def _chunks(said: aiohttp.ClientResponse, upstream: Upstream) -> AsyncIterator[bytes]:
+    """The stream as it comes; one that breaks off ends with an error that clients read."""
+    try:
+        async for chunk in said.content.iter_any():
+            yield chunk
+        upstream.answered()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        upstream.failed()
+        why = f"{upstream.contestant.name} broke off: {type(error).__name__}"
+        LOG.warning("%s", why)
+        yield f"\n\ndata: {json.dumps(_error(why, 502))}\n\n".encode()
+    finally:
+        said.close()
+
+
+def _tokens(content: bytes) -> int | None:
+    """Of an answer, by the contestant's own count; None where it tells none."""
+    try:
+        tokens = json.loads(content)["usage"]["completion_tokens"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return tokens if isinstance(tokens, int) and tokens >= 0 else None
+
+
+def _problem(status: int, said: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """As OpenAI's clients read it."""
+    return JSONResponse(_error(said, status), status, dict(headers or {}))
+
+
+def _error(said: str, status: int) -> dict[str, Any]:
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return {"error": {"message": said, "type": kind, "param": None, "code": status}}

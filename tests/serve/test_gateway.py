@@ -1,0 +1,375 @@
+"""The gateway over real HTTP: who is asked, what passes unchanged, and what happens to contestants
+that fail.
+"""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openai
+import pytest
+from fastapi.testclient import TestClient
+
+from electorate.base.errors import RequestError
+from electorate.config.contest import Contest
+from electorate.online import base as bases
+from electorate.online import routing
+from electorate.online.rankings import Entry
+from serve import answer_ids, api, upstreams
+from serve.gateway import Gateway
+from serve.security import Gate, add_key
+from serve.settings import Settings
+from tests.electorate.online.finished import finished_run
+from tests.serve.local import LocalService
+
+NAMES = [f"c{i}" for i in range(6)]
+ASK = [{"role": "user", "content": "Which river is longest?"}]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as an OpenAI-compatible server; a contestant's name is in its model's."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        server: Upstreams = self.server  # type: ignore[assignment]
+        name = body["model"].removeprefix("model-")
+        server.asked.append((name, body))
+        behaviour = server.behaviour.get(name, "")
+        if behaviour == "slow":
+            time.sleep(3.0)
+        if behaviour.isdigit():
+            self._send(int(behaviour), {"error": {"message": "no", "code": int(behaviour)}})
+        elif body.get("stream"):
+            self._stream(name, behaviour == "breaks off")
+        else:
+            tool = {"id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+            message = {"role": "assistant", "content": name, "tool_calls": [tool]}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            self._send(200, {"id": "x", "choices": [choice], "usage": {"completion_tokens": 3}})
+
+    def _send(self, status: int, content: dict[str, Any]) -> None:
+        encoded = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(encoded)))
+        self.end_headers()
+        self.wfile.write(encoded)
+
+    def _stream(self, name: str, broken: bool) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for word in (name, "flows", "far"):
+            choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
+            chunk = f"data: {json.dumps({'id': 'x', 'choices': [choice]})}\n\n".encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            self.wfile.flush()
+            if broken:
+                self.close_connection = True
+                return
+        end = b"data: [DONE]\n\n"
+        self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(end), end))
+
+    def log_message(self, *_: object) -> None: ...
+
+
+class Upstreams(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.behaviour = dict[str, str]()
+        self.asked = list[tuple[str, dict[str, Any]]]()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def contest(self, timeout_s: float = 1.0) -> Contest:
+        url = f"http://127.0.0.1:{self.server_port}/v1"
+        models = {
+            f"m{name}": {
+                "engine": "openai",
+                "base_url": url,
+                "model": f"model-{name}",
+                "timeout_s": timeout_s,
+                "price": {"input": 1.0, "output": 10.0 * i},
+            }
+            for i, name in enumerate(NAMES)
+        }
+        contestants = [{"name": name, "model": f"m{name}"} for name in NAMES]
+        contestants[2]["system"] = "Be brief."
+        return Contest.model_validate({"models": models, "contestants": contestants})
+
+
+@pytest.fixture
+def server() -> Iterator[Upstreams]:
+    found = Upstreams()
+    yield found
+    found.shutdown()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory.mktemp("run")).path
+
+
+class Serving:
+    """The application in this process, and the parts a test looks into."""
+
+    def __init__(self, run: Path, folder: Path, server: Upstreams, explore: float = 0.0) -> None:
+        self.service = LocalService(replace(bases.of_folder(run), folder=folder))
+        reached = upstreams.of_contest(server.contest(), None)
+        self.gateway = Gateway(reached, answer_ids.secret(folder), explore)
+        settings = Settings(hosts=None)
+        self.app = api.build(self.service, settings, Gate(None, 10_000), self.gateway)
+
+
+@pytest.fixture
+def serving(run: Path, tmp_path: Path, server: Upstreams) -> Serving:
+    return Serving(run, tmp_path / "online", server)
+
+
+@pytest.fixture
+def client(serving: Serving) -> Iterator[TestClient]:
+    with TestClient(serving.app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def asked(client: TestClient, **changes: Any) -> Any:
+    return client.post(
+        "/v1/chat/completions", json={"model": "electorate", "messages": ASK, **changes}
+    )
+
+
+def best_of(client: TestClient, user: str) -> list[str]:
+    ranking = client.get(f"/v1/users/{user}/ranking").json()["ranking"]
+    return [entry["model"] for entry in ranking]
+
+
+def test_a_users_request_goes_to_its_best_and_says_so(
+    client: TestClient, server: Upstreams
+) -> None:
+    firsts = set()
+    for user in map(str, range(40)):
+        said = asked(client, user=user)
+        assert said.status_code == 200
+        best = best_of(client, user)[0]
+        assert said.headers["x-electorate-model"] == best
+        assert said.headers["x-electorate-system"] == "elo_offset"
+        assert said.headers["x-electorate-why"] == "best"
+        assert said.headers["x-electorate-probability"] == "1"
+        assert said.json()["choices"][0]["message"]["content"] == best
+        firsts.add(best)
+    assert len(firsts) > 1  # users differ
+    assert all("user" not in body for _, body in server.asked)
+    nobody = asked(client)
+    assert nobody.headers["x-electorate-system"] == "global_bt"
+
+
+def test_what_a_client_asks_and_gets_passes_unchanged(
+    client: TestClient, server: Upstreams
+) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    parts = [{"role": "user", "content": [{"type": "text", "text": "Look"}]}]
+    said = asked(client, model="c1", tools=tools, messages=parts, temperature=0.1, seed=5)
+    name, body = server.asked[-1]
+    assert name == "c1"
+    assert (body["tools"], body["messages"], body["seed"]) == (tools, parts, 5)
+    assert (body["temperature"], body["top_p"], body["max_tokens"]) == (0.1, 1.0, 512)
+    assert said.json()["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "f"
+    asked(client, model="c2", max_completion_tokens=9)
+    body = server.asked[-1][1]
+    assert body["messages"] == [{"role": "system", "content": "Be brief."}, *ASK]
+    assert "max_tokens" not in body
+    server.behaviour["c1"] = "400"
+    refused = asked(client, model="c1")
+    assert refused.status_code == 400
+    assert refused.json() == {"error": {"message": "no", "code": 400}}
+
+
+def test_it_works_with_openais_client_streamed_or_not(client: TestClient) -> None:
+    there = openai.OpenAI(base_url=f"{client.base_url}/v1", api_key="none", http_client=client)
+    assert [model.id for model in there.models.list()] == ["electorate", *NAMES]
+    messages: Any = ASK
+    whole = there.chat.completions.create(model="electorate", messages=messages, user="3")
+    assert whole.choices[0].message.content == best_of(client, "3")[0]
+    parts = there.chat.completions.create(
+        model="electorate", messages=messages, user="3", stream=True
+    )
+    words = [part.choices[0].delta.content for part in parts]
+    assert words == [best_of(client, "3")[0], "flows", "far"]
+    with pytest.raises(openai.BadRequestError, match="there are electorate, electorate/cost:RATE"):
+        there.chat.completions.create(model="nobody", messages=messages)
+
+
+@pytest.mark.parametrize("behaviour", ["500", "503", "429", "slow"])
+def test_a_contestant_that_fails_is_passed_over_and_left_alone_after_several(
+    serving: Serving, client: TestClient, server: Upstreams, behaviour: str
+) -> None:
+    first, second, *_ = best_of(client, "7")
+    server.behaviour[first] = behaviour
+    for _ in range(upstreams.FAILURES):
+        said = asked(client, user="7")
+        assert said.status_code == 200
+        assert said.headers["x-electorate-model"] == second
+        assert said.headers["x-electorate-why"].startswith(f"passed over {first}: ")
+        assert said.headers["x-electorate-probability"] == "0"
+    tried = Counter(name for name, _ in server.asked)[first]
+    assert tried == upstreams.FAILURES
+    assert asked(client, user="7").headers["x-electorate-why"] == "best"
+    assert Counter(name for name, _ in server.asked)[first] == tried
+    # And is tried again, once, when its time is over.
+    upstream = serving.gateway.upstreams[first]
+    upstream.alone_until = 0.0
+    server.behaviour[first] = ""
+    assert asked(client, user="7").headers["x-electorate-model"] == first
+    assert upstream.failures == 0
+
+
+def test_where_nobody_answers_that_is_said(client: TestClient, server: Upstreams) -> None:
+    server.behaviour |= dict.fromkeys(NAMES, "500")
+    said = asked(client, user="7")
+    assert said.status_code == 500  # the last one's own words
+    assert said.json()["error"]["message"] == "no"
+    server.shutdown()
+    server.server_close()
+    gone = asked(client, user="7")
+    assert gone.status_code == 503
+    assert "no contestant answered" in gone.json()["error"]["message"]
+
+
+def test_a_stream_that_breaks_off_ends_with_an_error(client: TestClient, server: Upstreams) -> None:
+    server.behaviour |= dict.fromkeys(NAMES, "breaks off")
+    said = asked(client, user="7", stream=True)
+    events = [line.removeprefix("data: ") for line in said.text.splitlines() if line]
+    assert json.loads(events[0])["choices"][0]["delta"]["content"] == best_of(client, "7")[0]
+    assert "broke off" in json.loads(events[-1])["error"]["message"]
+
+
+def test_a_rate_of_money_buys_cheaper_answers(client: TestClient) -> None:
+    dear = [asked(client, user=str(u)).headers["x-electorate-model"] for u in range(40)]
+    cheap = [
+        asked(client, user=str(u), model="electorate/cost:1000000").headers["x-electorate-model"]
+        for u in range(40)
+    ]
+    assert set(cheap) == {"c0"}  # the cheapest, whatever it is worth
+    assert set(dear) != {"c0"}
+    for wrong in ("electorate/cost:", "electorate/cost:-1", "electorate/cost:nan", "electorate/x"):
+        assert asked(client, model=wrong).status_code == 400
+
+
+def test_feedback_is_a_vote_and_moves_the_users_next_answer(
+    run: Path, tmp_path: Path, server: Upstreams
+) -> None:
+    serving = Serving(run, tmp_path / "online", server)
+    with TestClient(serving.app) as client:
+        before = asked(client, user="newcomer").headers["x-electorate-model"]
+        other = next(name for name in NAMES if name != before)
+        for _ in range(60):
+            worse = asked(client, user="newcomer", model=before).headers["x-electorate-id"]
+            better = asked(client, user="newcomer", model=other).headers["x-electorate-id"]
+            said = client.post("/v1/feedback", json={"better": better, "worse": worse})
+            assert said.status_code == 200
+            again = client.post("/v1/feedback", json={"better": better, "worse": worse})
+            assert again.json()["version"] >= said.json()["version"]
+        assert best_of(client, "newcomer").index(other) < best_of(client, "newcomer").index(before)
+        assert client.get("/v1/users/newcomer/ranking").json()["votes"] == 60
+        now = asked(client, user="newcomer")
+        assert now.headers["x-electorate-system"] == "elo_offset"
+        assert now.headers["x-electorate-model"] != before
+
+
+def test_only_ids_of_its_own_answers_to_one_user_are_feedback(client: TestClient) -> None:
+    one, other = (
+        asked(client, user="al", model=m).headers["x-electorate-id"] for m in ("c0", "c1")
+    )
+    same = asked(client, user="al", model="c0").headers["x-electorate-id"]
+    bo = asked(client, user="bo", model="c1").headers["x-electorate-id"]
+    nobody = [asked(client, model=m).headers["x-electorate-id"] for m in ("c0", "c1")]
+    content, _, signature = one.partition(".")
+    for better, worse, said in (
+        (one, "x.y", "worse: is no id"),
+        (f"{content}x.{signature}", other, "better: is no id"),
+        (one, bo, "another user's answer"),
+        (one, same, "both answers are c0's"),
+        (*nobody, "nobody's answer"),
+    ):
+        found = client.post("/v1/feedback", json={"better": better, "worse": worse})
+        assert found.status_code == 400
+        assert said in found.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{", b'{"model": "electorate"}', b'{"model": "electorate", "messages": []}',
+     b'{"model": "electorate", "messages": [1]}', b'{"model": [], "messages": [{}]}',
+     b'{"model": "electorate", "messages": [{}], "user": 5}'],
+)  # fmt: skip
+def test_what_is_no_request_is_one_line(client: TestClient, content: bytes) -> None:
+    said = client.post("/v1/chat/completions", content=content)
+    assert said.status_code == 400
+    assert said.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_chat_takes_a_key_that_may(run: Path, tmp_path: Path, server: Upstreams) -> None:
+    keys = tmp_path / "keys.json"
+    may = {p: add_key(keys, p, (p,)) for p in ("chat", "read")}  # type: ignore[arg-type]
+    serving = Serving(run, tmp_path / "online", server)
+    app = api.build(serving.service, Settings(hosts=None), Gate(keys, 1000), serving.gateway)
+    with TestClient(app) as client:
+        for name, expected in (("chat", 200), ("read", 403)):
+            client.headers["authorization"] = f"Bearer {may[name]}"
+            assert asked(client).status_code == expected
+
+
+def test_without_contestants_it_says_what_to_give(run: Path, tmp_path: Path) -> None:
+    service = LocalService(replace(bases.of_folder(run), folder=tmp_path / "online"))
+    with TestClient(api.build(service, Settings(hosts=None), Gate(None, 1000))) as client:
+        assert "--contestants FILE" in asked(client).json()["error"]["message"]
+        assert client.get("/v1/models").json()["data"] == []
+
+
+def entries(*chances: float) -> list[Entry]:
+    return [Entry(i + 1, NAMES[i], 1000.0 - 10 * i, 900, 1100, p) for i, p in enumerate(chances)]
+
+
+def test_exploration_draws_by_the_chance_of_being_best_and_says_its_probability() -> None:
+    random = np.random.default_rng(0)
+    ranking = entries(0.7, 0.2, 0.1)
+    found = [routing.choose(ranking, NAMES[:3], {}, 0.0, 0.5, random) for _ in range(4000)]
+    share = Counter(choice.order[0] for choice in found)
+    told = {choice.order[0]: choice.probability for choice in found}
+    assert told == pytest.approx({"c0": 0.5 + 0.35, "c1": 0.1, "c2": 0.05})
+    for name, probability in told.items():
+        assert share[name] / 4000 == pytest.approx(probability, abs=0.02)
+    assert all(sorted(choice.order) == NAMES[:3] for choice in found)
+
+
+def test_contestants_that_nobody_rated_come_last_and_are_tried_by_chance() -> None:
+    random = np.random.default_rng(0)
+    best = routing.choose(entries(0.6, 0.4), ["new", "c1", "c0"], {}, 0.0, 0.0, random)
+    assert best == (("c0", "c1", "new"), 1.0, False)
+    found = [
+        routing.choose(entries(0.6, 0.4), ["new", "c0"], {}, 0.0, 1.0, random) for _ in range(99)
+    ]
+    assert {choice.order[0] for choice in found} == {"new", "c0"}
+    alone = routing.choose([], ["new"], {}, 0.0, 0.3, random)
+    assert alone.probability == pytest.approx(1.0)
+
+
+def test_an_id_is_read_by_the_same_folders_key_alone(tmp_path: Path) -> None:
+    key = answer_ids.secret(tmp_path / "a")
+    assert answer_ids.secret(tmp_path / "a") == key
+    text = answer_ids.write(key, "ál", "c1", 0.25)
+    found = answer_ids.read(key, text, "better")
+    assert (found.user, found.model, found.probability) == ("ál", "c1", 0.25)
+    with pytest.raises(RequestError, match="better: is no id"):
+        answer_ids.read(answer_ids.secret(tmp_path / "b"), text, "better")
