@@ -6,6 +6,7 @@ The coverage study, which takes longest, is its own command.
 from benchmarks import (
     asking,
     endpoint,
+    gateway,
     judging,
     leaderboards,
     many_models,
@@ -32,6 +33,7 @@ if __name__ == "__main__":
         judging,
         asking,
         endpoint,
+        gateway,
         many_users,
         population,
         raylets,

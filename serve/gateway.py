@@ -33,6 +33,7 @@ LOG = logging.getLogger("ray.serve")
 ROUTER = "electorate"
 COST = "cost:"
 CONNECT_S = 5.0
+KEPT = 10_000  # rankings
 PASSED_OVER = (408, 429)  # and all of 500 and above
 NOBODY = ""
 PRINTABLE = "".join(chr(letter) for letter in range(32, 127) if chr(letter) != "%")
@@ -53,6 +54,8 @@ class Gateway:
         self._explore = explore
         self._random = np.random.default_rng()
         self._session: aiohttp.ClientSession | None = None
+        self._version = -1
+        self._known = dict[tuple[str, ...], Ranking]()
 
     @property
     def models(self) -> list[schemas.OpenAIModel]:
@@ -111,12 +114,29 @@ class Gateway:
         prompt = _last_words(body["messages"])
         letters = sum(len(str(message.get("content", ""))) for message in body["messages"])
         costs = {name: self.upstreams[name].cost(letters) for name in names}
-        ranking = await _ranking(service, snapshot, user, prompt, rated) if rated else None
+        ranking = None
+        if rated:
+            ranking = await _on_prompt(service, snapshot, user, prompt, rated)
+            ranking = ranking or self._of_user(service, snapshot, user, rated)
         entries = () if ranking is None else ranking.ranking
         choice = routing.choose(entries, names, costs, rate, self._explore, self._random)
         if ranking is None:
             return _Found(choice, "no votes yet", str(snapshot.version))
-        return _Found(choice, ranking.system, f"{ranking.version}/{snapshot.version}")
+        versions = filter(None, [ranking.version, str(snapshot.version)])
+        return _Found(choice, ranking.system, "/".join(versions))
+
+    def _of_user(
+        self, service: Service, snapshot: Snapshot, user: str, names: list[str]
+    ) -> Ranking:
+        """Over all prompts; kept until there are other votes, as it takes milliseconds."""
+        if snapshot.version != self._version or len(self._known) >= KEPT:
+            self._known.clear()
+            self._version = snapshot.version
+        key = (user, *names)
+        if key not in self._known:
+            found = service.rankings.of_user(snapshot, user or None, None, names)
+            self._known[key] = found
+        return self._known[key]
 
     async def _first_to_answer(
         self, found: "_Found", body: Mapping[str, Any], user: str
@@ -277,25 +297,25 @@ def _last_words(messages: Sequence[Mapping[str, Any]]) -> str:
     return ""
 
 
-async def _ranking(
+async def _on_prompt(
     service: Service, snapshot: Snapshot, user: str, prompt: str, names: list[str]
-) -> Ranking:
-    """On the prompt where that can be told, else over all prompts."""
+) -> Ranking | None:
+    """The user's ranking on a prompt; None where nothing here reads prompts, or that fails."""
     rankings = service.rankings
     whose = (snapshot, user or None)
     contestants = {snapshot.models[place] for place in rankings.contestants.tolist()}
-    if prompt and rankings.by_prompt is not None and set(names) <= contestants:
-        if (stored := rankings.prompt(prompt)) is not None:
-            return rankings.on_stored(*whose, stored, None, names)
-        try:
-            ahead = await service.read_prompt(prompt)
-        except (ElectorateError, Refused) as error:
-            LOG.warning("a prompt was not read: %s", error)
-            ahead = None
-        if ahead is not None:
-            form = PROMPT_HEAD
-            return rankings.on_answers(*whose, form, ahead, rankings.contestants, None, names)
-    return rankings.of_user(*whose, None, names)
+    if not prompt or rankings.by_prompt is None or not set(names) <= contestants:
+        return None
+    if (stored := rankings.prompt(prompt)) is not None:
+        return rankings.on_stored(*whose, stored, None, names)
+    try:
+        ahead = await service.read_prompt(prompt)
+    except (ElectorateError, Refused) as error:
+        LOG.warning("a prompt was not read: %s", error)
+        return None
+    if ahead is None:
+        return None
+    return rankings.on_answers(*whose, PROMPT_HEAD, ahead, rankings.contestants, None, names)
 
 
 async def _passed_on(

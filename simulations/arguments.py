@@ -122,6 +122,7 @@ there. /openapi.json describes the API. On a cluster use `serve run serve.app:ap
 SERVE_EXAMPLES = """examples:
   electorate serve runs/quickstart
   electorate serve runs/reward --live
+  electorate serve runs/people --contestants configs/endpoints.yaml
   electorate keys keys.json my-app --may read,vote
   electorate serve runs/quickstart --host 0.0.0.0 --keys keys.json
 """

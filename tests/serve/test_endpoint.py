@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
+import openai
 import psutil
 import pytest
 import yaml
@@ -26,13 +28,26 @@ from serve import proxy
 from tests.conftest import BIN, ROOT, electorate_command, free_port
 from tests.electorate.online.finished import finished_run
 from tests.serve.served import Served
+from tests.serve.upstreams import Upstreams
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(finished_run(tmp_path_factory.mktemp("run")).path).start()
+def contestants() -> Iterator[Upstreams]:
+    found = Upstreams()
+    yield found
+    found.shutdown()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, contestants: Upstreams) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("run")
+    file = folder / "contestants.yaml"
+    content = contestants.contest().model_dump(mode="json", include={"models", "contestants"})
+    file.write_text(yaml.safe_dump(content))
+    run = finished_run(folder / "finished").path
+    served = Served(run, arguments=("--contestants", file)).start()
     yield served
     served.stop()
 
@@ -91,6 +106,35 @@ def test_a_persona_is_picked_and_its_vote_moves_both_boards(page: Page) -> None:
     assert after != before
     expect(page.locator("#status")).to_contain_text("Taken: ")
     expect(page.locator("#a")).not_to_have_text(shown_a)
+
+
+def test_chat_completions_go_to_the_users_best_and_feedback_is_kept(
+    served: Served, contestants: Upstreams
+) -> None:
+    client = openai.OpenAI(base_url=f"{served.url}/v1", api_key="none")
+    ranking = httpx.get(f"{served.url}/v1/users/5/ranking").json()["ranking"]
+    best = ranking[0]["model"]
+    ask: Any = [{"role": "user", "content": "Which river is longest?"}]
+    stream = client.chat.completions.create(model="electorate", user="5", messages=ask, stream=True)
+    assert [part.choices[0].delta.content for part in stream] == [best, "flows", "far"]
+    contestants.behaviour[best] = "500"
+    raw = client.chat.completions.with_raw_response.create
+    other = raw(model="electorate", user="5", messages=ask)
+    assert other.headers["x-electorate-model"] == ranking[1]["model"]
+    assert other.headers["x-electorate-why"].startswith(f"passed over {best}: HTTP 500")
+    contestants.behaviour.clear()
+    first = raw(model=best, user="5", messages=ask)
+    said = httpx.post(
+        f"{served.url}/v1/feedback",
+        json={
+            "better": other.headers["x-electorate-id"],
+            "worse": first.headers["x-electorate-id"],
+        },
+    )
+    assert said.status_code == 200
+    version = said.json()["version"]
+    own = httpx.get(f"{served.url}/v1/users/5/ranking?min_version={version}").json()
+    assert own["votes"] == 31
 
 
 def test_by_keyboard_alone_and_on_a_phone(page: Page) -> None:
@@ -342,7 +386,7 @@ def test_what_cannot_be_served_is_one_line(tmp_path: Path) -> None:
         (["serve", tmp_path / "new", "--keys", tmp_path / "x"], "not a file of keys"),
         (
             ["keys", tmp_path / "keys.json", "app", "--may", "read,write"],
-            "'write' is not a permission; allowed are read, vote, erase",
+            "'write' is not a permission; allowed are read, vote, chat, erase",
         ),
     ):
         process = electorate_command(*arguments)
