@@ -382,7 +382,7 @@ def likeness_lines(config: Config) -> list[str]:
     likeness = config.population.likeness
     if likeness is None:
         return [
-            "these voters are fitted to nobody's votes; `electorate calibrate VOTES` fits them to "
+            "these voters are fitted to nobody's votes; electorate calibrate VOTES fits them to "
             "people's"
         ]
     return [
