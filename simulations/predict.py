@@ -140,7 +140,8 @@ def _votes(rows: list[Row], train: Path) -> Votes:
         raise ElectorateError(
             f"{train}: battles on {len(prompts)} prompts; at least {MIN_PROMPTS} are needed"
         )
-    return replace(votes, prompt=prompt)
+    # These files have the response on the left, which is read first, as A.
+    return replace(votes, prompt=prompt, first=np.zeros(len(votes), dtype=np.int64))
 
 
 def _synthetic(
