@@ -16,6 +16,7 @@ import aiohttp
 import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import TypeAdapter, ValidationError
 
 from electorate.base.errors import ElectorateError, RequestError
 from electorate.online import routing
@@ -36,6 +37,7 @@ CONNECT_S = 5.0
 KEPT = 10_000  # rankings
 PASSED_OVER = (408, 429)  # and all of 500 and above
 NOBODY = ""
+USER = TypeAdapter(schemas.UserId)
 PRINTABLE = "".join(chr(letter) for letter in range(32, 127) if chr(letter) != "%")
 
 
@@ -106,10 +108,10 @@ class Gateway:
     ) -> "_Found":
         """By the user's ranking, on the prompt where something here reads prompts."""
         snapshot = await service.snapshot(0)
-        open_ = [name for name, upstream in self.upstreams.items() if upstream.is_open]
-        names = [name for name in open_ or self.upstreams if name not in snapshot.retired]
-        if not names:
+        there = [name for name in self.upstreams if name not in snapshot.retired]
+        if not there:
             raise Refused(503, "every contestant is retired")
+        names = [name for name in there if self.upstreams[name].is_open] or there
         rated = [name for name in names if name in snapshot.ranked]
         prompt = _last_words(body["messages"])
         letters = sum(len(str(message.get("content", ""))) for message in body["messages"])
@@ -246,8 +248,8 @@ def _body(content: bytes) -> dict[str, Any]:
     """A chat completion request. Raises RequestError if it is none."""
     try:
         body = json.loads(content)
-    except ValueError:
-        raise RequestError("the body is not JSON") from None
+    except (ValueError, RecursionError):
+        raise RequestError("the body is not JSON, or nested too deeply") from None
     if not isinstance(body, dict):
         raise RequestError("the body is not a JSON object")
     messages = body.get("messages")
@@ -261,9 +263,14 @@ def _body(content: bytes) -> dict[str, Any]:
 
 
 def _user(body: Mapping[str, Any]) -> str:
-    user = body.get("user") or NOBODY
-    if not isinstance(user, str) or len(user) > schemas.LONGEST_NAME:
-        raise RequestError(f"user: a text of at most {schemas.LONGEST_NAME} letters is needed")
+    """Who asks, by an id that may vote. Raises RequestError for what is none."""
+    given = body.get("user")
+    if given in (None, NOBODY):
+        return NOBODY
+    try:
+        user: str = USER.validate_python(given, strict=True)
+    except ValidationError as error:
+        raise RequestError(f"user: {error.errors()[0]['msg']}") from None
     return user
 
 

@@ -14,9 +14,8 @@ def _usable_in_paths(name: str) -> str:
     return name
 
 
-LONGEST_NAME = 128
 Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")
+    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 UserId = Annotated[Name, AfterValidator(_usable_in_paths)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200_000)]

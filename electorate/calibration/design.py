@@ -1,5 +1,6 @@
 """People's battles as planted personas can fight them again: who, on what, between which models."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -185,7 +186,16 @@ def _archetypes(votes: Votes, present: Ints) -> tuple[Ints, tuple[str, ...]]:
     counts = np.zeros((int(votes.users.max()) + 1, len(votes.group_names)))
     np.add.at(counts, (votes.users, votes.group), 1)
     used, of = np.unique(counts[present].argmax(axis=1), return_inverse=True)
-    return of.astype(np.int64), tuple(votes.group_names[value] for value in used)
+    return of.astype(np.int64), _as_ids([votes.group_names[value] for value in used])
+
+
+def _as_ids(values: Sequence[str]) -> tuple[str, ...]:
+    """Values of a column as a config may have them for ids, each different."""
+    found = dict[str, None]()
+    for place, value in enumerate(values):
+        plain_id = re.sub(r"[^A-Za-z0-9]+", "-", value).strip("-")[:60] or "value"
+        found[f"{plain_id}-{place}" if plain_id in found else plain_id] = None
+    return tuple(found)
 
 
 def _measures(responses: Sequence[str], answer: Ints) -> Floats:

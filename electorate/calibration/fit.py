@@ -40,7 +40,7 @@ SPREAD = len(COMPONENTS)
 TIES = SPREAD + 1
 
 
-# What is told of a fit, in the config's names.
+# What is told of each component of a fit.
 TOLD = {
     "model_taste": "taste for models as such, sd over voters in logits",
     "tastes": "taste for a measure of style, sd over voters in logits a standard deviation",
@@ -115,7 +115,7 @@ class Calibrated:
 def fit(design: Design, advance: Callable[[], None] = lambda: None) -> Calibrated:
     """The population that votes most like these people.
 
-    advance: called after each of PASSES + CHECKED / SIMULATIONS parts, rounded up, at most.
+    advance: called after each of at most PASSES passes, and after the last simulations.
     """
     at = moments.shared(design)
     axes = moments.telling_axes(design, at)

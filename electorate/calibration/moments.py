@@ -126,6 +126,9 @@ def kernels(design: Design, at: Global, axes: Ints) -> Kernels:
             quality += float((alike**2 * told).sum())
             same = apart & (np.abs(alike) == 2)
             of_prompts += float(at.tie_information[some] @ same @ at.tie_information[rows])
+    if not (design.outcome == 2).any():
+        # Where nobody ties, what voters call a tie is not told.
+        return Kernels(axes, of_users, quality, 0.0, 0.0)
     return Kernels(axes, of_users, quality, ties, of_prompts)
 
 

@@ -24,6 +24,7 @@ from electorate.commands import next_step
 from electorate.commands.progress import bar
 from electorate.config import config_file
 from electorate.config.run import Config
+from electorate.data import recorded
 from electorate.data import votes as votes_module
 from electorate.data.prompts import MIN_PROMPTS
 from electorate.storage import files, tables
@@ -93,11 +94,11 @@ def _tell_left_out(
 
 
 def _tell_next(taste: float, found: Calibrated, out: Path, console: Console) -> None:
-    low, high = found.interval("model_taste")
+    tastes = {f"{value:.2g}": None for value in sorted((taste, *found.interval("model_taste")))}
     next_step.tell(
         console,
         f"electorate run {out} --cohorts 0    (what would personal rankings give such users?)",
-        f"electorate sweep {out} --over population.model_taste={low:.2g},{taste:.2g},{high:.2g} "
+        f"electorate sweep {out} --over population.model_taste={','.join(tastes)} "
         f"--out runs/{out.stem}    (how much of that hangs on the fit?)",
         f"electorate run {out} --set population.size=1000000    (a million of them)",
     )
@@ -116,10 +117,12 @@ def run_config(
     sections = fit_module.sections(design, found.at, found.taste, found.axes, found.parameters)
     strength = sections["population"]["strength"]
     names = [design.models[m] for m in models]
+    # A contestant is called as a config may call it.
+    given = {recorded.as_name(name): strength[name] for name in names}
     population = {
         "size": SIZE,
         **sections["population"],
-        "strength": {name: strength[name] for name in names},
+        "strength": given,
         "likeness": {"votes": votes, "distance": round(found.distance, 4)},
     }
     return {
@@ -135,7 +138,7 @@ def run_config(
 
 
 def _contestants(design: Design, models: Ints) -> list[Mapping[str, str]]:
-    return [{"name": design.models[m], "model": "recorded"} for m in models]
+    return [{"name": recorded.as_name(design.models[m]), "model": "recorded"} for m in models]
 
 
 def _responses(design: Design, prompts: Ints, models: Ints) -> pa.Table:

@@ -77,7 +77,7 @@ def with_contestants(config: ContestT) -> ContestT:
     if not config.contestants:
         everyone = [
             {
-                "name": _as_name(model),
+                "name": as_name(model),
                 "model": name,
                 "recorded_as": model,
                 "arena_name": recording.arena_names.get(model),
@@ -136,6 +136,6 @@ def prompts(config: Contest) -> list[dict[str, str]]:
     ]
 
 
-def _as_name(model: str) -> str:
+def as_name(model: str) -> str:
     """A model's name as a contestant may have it."""
     return " ".join(visible(model).split())[:128].strip()

@@ -231,7 +231,9 @@ def test_only_ids_of_its_own_answers_to_one_user_are_feedback(client: TestClient
     "content",
     [b"", b"[]", b"{", b'{"model": "electorate"}', b'{"model": "electorate", "messages": []}',
      b'{"model": "electorate", "messages": [1]}', b'{"model": [], "messages": [{}]}',
-     b'{"model": "electorate", "messages": [{}], "user": 5}'],
+     b'{"model": "electorate", "messages": [{}], "user": 5}',
+     b'{"model": "electorate", "messages": [{}], "user": "a/.."}',
+     b'{"model": "electorate", "messages": [{}], "user": "\\ud800"}', b"[" * 100_000],
 )  # fmt: skip
 def test_what_is_no_request_is_one_line(client: TestClient, content: bytes) -> None:
     said = client.post("/v1/chat/completions", content=content)

@@ -100,6 +100,7 @@ def test_votes_without_ties_are_fitted_by_voters_who_never_tie() -> None:
     assert not (votes.outcome == 2).any()
     found = fit.fit(votes)
     assert found.parameters.threshold == 0.0
+    assert found.value("tie_threshold") == found.value("ties_of_prompts") == 0.0
     assert sum(inside(found)) >= len(inside(found)) - 1
 
 
