@@ -94,6 +94,22 @@ def test_a_users_request_goes_to_its_best_and_says_so(
     assert nobody.headers["x-electorate-system"] == "global_bt"
 
 
+def test_the_prompt_counts_where_something_here_reads_prompts(
+    tmp_path: Path, server: Upstreams
+) -> None:
+    run = finished_run(tmp_path / "run", reward=True).path
+    serving = Serving(run, tmp_path / "online", server)
+    known = next(iter(serving.service.rankings._prompts))
+    with TestClient(serving.app) as client:
+        for content, system in ((known, "hybrid"), ("told", "prompt_head"), ("x", "elo_offset")):
+            said = asked(client, user="3", messages=[{"role": "user", "content": content}])
+            assert said.headers["x-electorate-system"] == system
+        given = {"user_id": "3", "prompt": known}
+        best = client.post("/v1/rankings", json=given).json()["ranking"][0]["model"]
+        said = asked(client, user="3", messages=[{"role": "user", "content": known}])
+        assert said.headers["x-electorate-model"] == best
+
+
 def test_what_a_client_asks_and_gets_passes_unchanged(
     client: TestClient, server: Upstreams
 ) -> None:
