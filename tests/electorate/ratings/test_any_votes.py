@@ -138,7 +138,7 @@ def test_a_fit_that_does_not_converge_gives_the_global_ranking_and_says_so(
     fold = held_out.folds(votes.prompt, 5, 0)
     monkeypatch.setattr(offsets, "PASSES", 1)
     ties = MODELS["davidson"]
-    found = held_out.predict(votes, fold, held_out.SYSTEMS, ties)
+    found = held_out.predict(votes, fold, held_out.systems_for(votes), ties)
     assert len(found["elo_offset"].failed) == len(found["elo_offset_low_rank"].failed) == 5
     assert not found["elo_online"].failed
     assert "did not converge in 1 passes" in found["elo_offset"].failed[0]

@@ -89,7 +89,7 @@ def test_any_votes_are_rated_and_their_first_place_is_told(
     of = Votes(names, a, b, outcome, weight, None, None)
     rated = rating.fit(of, rating.Options(ties))
     assert np.isfinite(rated.fit.strength).all()
-    for line in rating.first_place(of, rated.fit, ties):
+    for line in rating.first_place(of, rated, ties):
         assert "nan" not in line
         assert "inf" not in line
 
