@@ -47,15 +47,16 @@ def app(settings: Settings) -> Application:
 
     Raises ElectorateError for what cannot be served.
     """
-    folder = settings.absolute_folder
+    settings = settings.resolved()
+    folder = settings.folder
     base = bases.of_folder(folder)
     reads_texts = base.run is not None and PromptSystem.of(base.run) is not None
     live = _live(settings, base)
     contest = _contest(settings, base)
     if contest is not None:
         upstreams.of_contest(contest, settings.contestants_url)
-    if settings.absolute_keys is not None:
-        read_keys(settings.absolute_keys)
+    if settings.keys is not None:
+        read_keys(settings.keys)
     caps = Caps(settings.user_cap, settings.key_cap)
     rules = Rules(read_models(settings.models), settings.models_per_key, caps)
     # One writer, and never two: the next waits for the lock on the store that the last one held.
@@ -87,7 +88,7 @@ def app(settings: Settings) -> Application:
         reader = handle("Reader") if reads_texts else None
         base = bases.of_folder(folder)
         follower = Follower(base, handle("Writer"), reader, live, settings.max_lag_s)
-        gate = Gate(settings.absolute_keys, settings.rate)
+        gate = Gate(settings.keys, settings.rate)
         return api.build(follower, settings, gate, _gateway(settings, contest, base))
 
     scaling = AutoscalingConfig(

@@ -29,9 +29,9 @@ class Gallery:
 
     @cached_property
     def segments(self) -> list[Segment]:
-        """Each with its first personas."""
+        """Each with its first personas, where a run has any."""
         if self._run is None:
-            return []
+            return [Segment(name=name, personas=[]) for name in self._names]
         label = self._run.segments(np.arange(min(self._personas, LOOKED_AT)))
         own = [np.flatnonzero(label == k)[:PERSONAS].tolist() for k in range(len(self._names))]
         return [

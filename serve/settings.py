@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from electorate.base.errors import ElectorateError
+from electorate.online import begin
 from electorate.online.counts import KEY_CAP, USER_CAP
 from electorate.online.models import MAX_MODELS
 from electorate.online.store import MODELS_PER_KEY
@@ -23,7 +24,20 @@ class Settings(BaseModel):
 
     folder: Path = Field(
         Path(DEFAULT_FOLDER),
-        description="a finished run's folder, or a new one to begin with no votes",
+        description=(
+            "a finished run's folder, a file of votes, an import's folder, or a new folder to "
+            "begin with no votes"
+        ),
+    )
+    out: Path | None = Field(
+        None,
+        description=(
+            "for a file of votes, the folder that votes online are kept in; none: one by its name "
+            "in runs/served"
+        ),
+    )
+    by: str | None = Field(
+        None, description="for a file of votes, the column whose values are its users' segments"
     )
     keys: Path | None = Field(
         None,
@@ -100,15 +114,18 @@ class Settings(BaseModel):
     max_ongoing: int = Field(256, ge=1, description="requests a replica works on at once")
     max_queued: int = Field(1024, ge=1, description="requests that may wait; above, 429")
 
-    @property
-    def absolute_folder(self) -> Path:
-        """As replicas on any node see it; of a relative one the place that the command ran in."""
-        return self.folder.expanduser().absolute()
+    def resolved(self) -> "Settings":
+        """The same with absolute paths, as replicas on any node see them, and with the folder that
+        is made for a file of votes in the file's place. Relative paths are from the place that the
+        command ran in.
 
-    @property
-    def absolute_keys(self) -> Path | None:
-        """See absolute_folder."""
-        return None if self.keys is None else self.keys.expanduser().absolute()
+        Raises:
+            ElectorateError: see begin.folder_of.
+        """
+        out = None if self.out is None else self.out.expanduser().absolute()
+        folder = begin.folder_of(self.folder.expanduser().absolute(), out, self.by)
+        keys = None if self.keys is None else self.keys.expanduser().absolute()
+        return self.model_copy(update={"folder": folder, "keys": keys, "out": None, "by": None})
 
 
 def read_models(path: Path | None) -> tuple[str, ...]:

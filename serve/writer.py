@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from electorate.base.errors import ElectorateError, RequestError
+from electorate.base.progress import unshown
 from electorate.online import base as bases
-from electorate.online import voters
+from electorate.online import begin, voters
 from electorate.online.counter import Counter
 from electorate.online.counts import Caps
 from electorate.online.handover import Outbox
@@ -62,6 +63,7 @@ class Writer:
     def __init__(self, folder: Path, rules: Rules) -> None:
         base = bases.of_folder(folder)
         self._store = base.open_store(rules.declared, rules.models_per_key)
+        begin.take_in(base, self._store, unshown)
         self._counter = Counter(base, self._store, rules.caps)
         self._outbox = Outbox(base.folder / "snapshots")
         self._threads = {part: ThreadPoolExecutor(1, part) for part in ("store", "rate", "refresh")}

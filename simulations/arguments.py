@@ -116,11 +116,16 @@ COMPARE_EXAMPLES = """examples:
 """
 SERVE = """Serve personal rankings over HTTP, take votes, and show both on a page at /.
 
-A vote is acknowledged once it is on disk, in DIR/online; after a restart the endpoint goes on from
-there. /openapi.json describes the API. On a cluster use `serve run serve.app:app folder=DIR` or
-`serve deploy configs/serve.yaml`."""
+FROM is the folder of a finished run, a file of votes (as `rate` takes it, with columns user_id and
+prompt_id where it has them), the folder of an import, or a new folder to begin with nothing. People
+are ranked for by the ids that their votes have.
+
+A vote is acknowledged once it is on disk, in the folder's online/, or of a file in
+runs/served/NAME; after a restart the endpoint goes on from there. /openapi.json describes the API.
+On a cluster use `serve run serve.app:app folder=FROM` or `serve deploy configs/serve.yaml`."""
 SERVE_EXAMPLES = """examples:
   electorate serve runs/quickstart
+  electorate serve votes.parquet --by country
   electorate serve runs/reward --live
   electorate serve runs/people --contestants configs/endpoints.yaml
   electorate keys keys.json my-app --may read,vote
@@ -424,7 +429,7 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     serving = commands.add_parser(
         "serve",
-        help="the ranking endpoint and its page, over a finished run or over nothing yet",
+        help="the ranking endpoint and its page, over a run, a file of votes or nothing yet",
         description=SERVE,
         epilog=SERVE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -432,8 +437,19 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     serving.add_argument(
         "folder",
         type=here,
+        metavar="FROM",
+        help="a finished run's folder, a file of votes, an import's folder, or a new folder",
+    )
+    serving.add_argument(
+        "--out",
+        type=here,
         metavar="DIR",
-        help="a finished run's folder, or a new one to begin with no votes",
+        help="for a file of votes: where online votes are kept (default runs/served/NAME)",
+    )
+    serving.add_argument(
+        "--by",
+        metavar="COLUMN",
+        help="for a file of votes: the column whose values are the users' segments",
     )
     serving.add_argument(
         "--host",

@@ -158,6 +158,8 @@ def _serve(chosen: argparse.Namespace, console: Console) -> None:
 
     settings = Settings(
         folder=chosen.folder,
+        out=chosen.out,
+        by=chosen.by,
         keys=chosen.keys,
         models=chosen.models,
         live=chosen.live,

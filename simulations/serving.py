@@ -24,6 +24,7 @@ from serve.contestants import ContestantsApp
 from serve.ports import LOOPBACK, require_free
 from serve.security import PERMISSIONS, Permission, add_key, read_keys
 from serve.settings import LOOPBACK_NAMES, Settings, read_models
+from simulations.served import Served
 
 HOLDER_S = 0.5  # between looks whether a folder is free
 
@@ -39,7 +40,8 @@ def serve(settings: Settings, host: str, port: int, address: str | None, console
             "give --keys FILE"
         )
     # Before Ray starts, which takes seconds.
-    base = bases.of_folder(settings.absolute_folder)
+    settings = settings.resolved()
+    base = bases.of_folder(settings.folder)
     if settings.keys is not None:
         read_keys(settings.keys)
     declared = read_models(settings.models)
@@ -55,6 +57,7 @@ def serve(settings: Settings, host: str, port: int, address: str | None, console
         return
     with closing(base.open_store(declared, settings.models_per_key)) as opened:
         begin.take_in(base, opened, partial(bar, console))
+        served = Served.of(base, opened)
     # On a Ray that runs already, Serve may have the port for this too.
     if address is None and "RAY_ADDRESS" not in os.environ:
         require_free(host, port)
@@ -66,7 +69,7 @@ def serve(settings: Settings, host: str, port: int, address: str | None, console
         with connected(address, *needed):
             # Ray has put its own in their place, which print a stack trace.
             _stop_on_signals(stop, console)
-            _serve(settings, host, port, models, base, stop, console)
+            _serve(settings, host, port, models, base, served, stop, console)
 
 
 def _serve(
@@ -75,6 +78,7 @@ def _serve(
     port: int,
     models: dict[str, VllmModel],
     base: Base,
+    served: Served,
     stop: threading.Event,
     console: Console,
 ) -> None:
@@ -84,9 +88,12 @@ def _serve(
     if contestants:
         settings = settings.model_copy(update={"contestants_url": contestants.url})
     app.start(settings, host, port)
-    proxy.wait(f"http://{LOOPBACK if _is_everywhere(host) else host}:{port}", stop)
+    url = f"http://{LOOPBACK if _is_everywhere(host) else host}:{port}"
+    proxy.wait(url, stop)
     if not stop.is_set():
-        _say(console, f"serving {settings.absolute_folder} at http://{host}:{port}/ (Ctrl-C stops)")
+        _say(console, f"serving {settings.folder} at http://{host}:{port}/ (Ctrl-C stops)")
+        _say(console, served.in_words())
+        _say(console, "\n".join(["to try:", *served.requests(url, settings)]))
     if contestants:
         _wait_for_engines(contestants, stop, console)
     stop.wait()

@@ -5,25 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
 from electorate.data import run_files
-from electorate.data import votes as votes_module
 from electorate.data.prompts import PromptSet
-from electorate.data.votes import Votes
+from electorate.online.given import KIND, ComparedPeople, GivenVotes, VotesFile, remove_rows
 from electorate.online.store import MODELS_PER_KEY, VoteStore, without
-from electorate.population import people
 from electorate.population import voters as voters_module
 from electorate.population.voters import BLOCK, Voters
 from electorate.ratings import prior_file
 from electorate.ratings.prior import Prior
 from electorate.ratings.ties import DEFAULT, MODELS, Name, TieModel
 from electorate.rewards import store as reward_store
-from electorate.storage import files
-from electorate.storage.places import Place
-from electorate.storage.run_folder import Manifest, RunFolder
+from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
 
 ONLINE = "online"
@@ -55,64 +50,20 @@ class Run:
 
 
 @dataclass(frozen=True)
-class ComparedPeople:
-    """People whose votes a run compared. manifest: of its folder."""
-
-    folder: RunFolder
-    manifest: Manifest
-
-    @property
-    def ties(self) -> Name:
-        """The tie model they were compared with."""
-        ties: str = self.manifest["ties"]
-        return ties
-
-    def votes(self) -> Votes:
-        """Their votes, from the run's log; where `human` kept none, as it once did, from the file
-        that was compared.
-
-        Raises:
-            ElectorateError: the file is gone, or is another one by now.
-        """
-        if self.folder.votes.exists():
-            return people.votes_of_run(self.folder)
-        place = Path(self.manifest["votes"])
-        if not place.exists() or files.sha256(place) != self.manifest["sha256"]:
-            raise ElectorateError(
-                f"{place}: the votes that {self.folder.path} was made of are gone or changed; put "
-                "the file back, or run `human` again"
-            )
-        return votes_module.read(place)[0]
-
-    def erase(self, name: str) -> None:
-        """Remove a person from the log, the ratings and the list of who voted."""
-        folder = self.folder
-        for place in (folder.people, folder.who_gains):
-            _remove_rows(place, name)
-        if not folder.personas.exists():
-            return
-        personas = files.read_table(folder.personas)
-        for number in personas.filter(pc.equal(personas["name"], name))["user_id"].to_pylist():
-            of_run = people.of_run(folder)
-            block = number // BLOCK
-            without(VoteLog(folder.votes, of_run.config.contestant_names), 0, block, number)
-            for place in (folder.personas, folder.users / f"block={block}.parquet"):
-                _remove_rows(place, number)
-
-
-@dataclass(frozen=True)
 class Base:
     """folder: where online votes are kept. run: None where everything is still to be collected.
-    people: whose votes a run compared, and the online ones begin with; None: nobody.
+    given: votes of people that the online ones begin with; None: there are none.
     """
 
     folder: Path
     run: Run | None
-    people: "ComparedPeople | None" = None
+    given: GivenVotes | None = None
 
     @property
     def segments(self) -> tuple[str, ...]:
-        """The run's archetypes."""
+        """The run's archetypes, or the groups of people that are known."""
+        if self.given is not None:
+            return self.given.segments
         return self.run.voters.archetypes if self.run else ()
 
     @property
@@ -123,15 +74,15 @@ class Base:
     @property
     def prompts(self) -> int:
         """How many prompts votes may be on, so that those on one are known to be."""
-        if self.people is not None:
-            return int(self.people.manifest["prompts"])
+        if self.given is not None:
+            return self.given.prompts
         return len(self.run.prompts) if self.run else 0
 
     @property
     def ties_name(self) -> Name:
         """The tie model of every rating."""
-        if self.people is not None:
-            return self.people.ties
+        if self.given is not None:
+            return self.given.ties
         return self.run.voters.config.ratings.ties if self.run else DEFAULT
 
     @property
@@ -159,8 +110,8 @@ class Base:
 
         What was trained on them is stale from then on.
         """
-        if self.people is not None:
-            self.people.erase(name)
+        if self.given is not None:
+            self.given.erase(name)
             return []
         run = self.run
         if run is None or number >= self.personas:
@@ -171,18 +122,8 @@ class Base:
         if any(len(votes) for votes in gone):
             reward_store.mark_stale(run.folder)
         for place in (run.folder.personas, run.folder.users / f"block={block}.parquet"):
-            _remove_rows(place, number)
+            remove_rows(place, number)
         return gone
-
-
-def _remove_rows(place: Place, user: int | str) -> None:
-    """Rewrite a table without a user's rows, if it is there and has any."""
-    if not place.exists():
-        return
-    table = files.read_table(place)
-    kept = table.filter(pc.not_equal(table["user_id"], user))
-    if len(kept) < len(table):
-        files.write_table(place, kept)
 
 
 def of_folder(path: Path) -> Base:
@@ -193,8 +134,7 @@ def of_folder(path: Path) -> Base:
     """
     if path.exists() and not path.is_dir():
         raise ElectorateError(
-            f"{path}: is a file, and a folder is served: give the --out of a run, or a new folder "
-            "to begin with nothing; `rate` and `human` read files of votes"
+            f"{path}: is a file; give the --out of a run, or a new folder to begin with nothing"
         )
     folder = RunFolder(path)
     if not folder.manifest.exists():
@@ -206,6 +146,8 @@ def of_folder(path: Path) -> Base:
         return Base(path / ONLINE, None)
     manifest = folder.read_manifest()
     kind = manifest.get("kind", "run")
+    if kind == KIND:
+        return Base(path / ONLINE, None, VotesFile(manifest))
     if kind in ("run", "human") and manifest["status"] != "complete":
         raise ElectorateError(
             f"{path}: the run is {manifest['status']}; finish it with --resume, then serve it"

@@ -1,17 +1,90 @@
-"""Votes of compared people, taken into the store that their rankings are served from."""
+"""What is served, and the votes that it begins with, taken into the store."""
 
+from pathlib import Path
+
+from electorate.base.errors import ElectorateError
 from electorate.base.progress import Bar
+from electorate.base.scale import Ints
+from electorate.data import votes as votes_module
 from electorate.data.votes import Votes
-from electorate.online.base import Base
+from electorate.online.base import ONLINE, Base
+from electorate.online.given import KIND, segment_of_users, segments_of
 from electorate.online.store import NO_PROMPT, Batch, Vote, VoteStore
+from electorate.ratings.ties import DEFAULT
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
 
 KEY = "human"  # that the votes are said to come from
 AT_ONCE = 1000
 DONE = "votes-taken"
+IMPORTED = "votes.parquet"  # of a folder that `import` wrote
+SERVED = Path("runs/served")
+
+
+def folder_of(path: Path, out: Path | None = None, by: str | None = None) -> Path:
+    """The folder to serve: `path` itself, or where it is a file of votes, or a folder that
+    `import` wrote, one that is made for it.
+
+    Args:
+        path: a run's folder, a new one, an import's, or a file of votes.
+        out: for a file of votes, the folder that is made; None: one by its name in runs/served.
+        by: for a file of votes, the column whose values are its users' segments.
+
+    Raises:
+        ElectorateError: the file holds no votes or cannot be read, the folder serves something
+            else, or `out` or `by` is given without a file.
+    """
+    imported = path / IMPORTED
+    is_import = not RunFolder(path).manifest.exists() and imported.exists()
+    file = imported if is_import else path
+    if not file.is_file():
+        for name, value in (("--out", out), ("--by", by)):
+            if value is not None:
+                raise ElectorateError(
+                    f"{name} {value}: is for a file of votes; {path} is a folder, which has its own"
+                )
+        return path
+    folder = out or (SERVED / (path.name if is_import else path.stem)).absolute()
+    _claim(RunFolder(folder), file.absolute(), by)
+    return folder
+
+
+def _claim(folder: RunFolder, file: Path, by: str | None) -> None:
+    """Make a folder for a file of votes, or find that it is the file's already."""
+    digest = files.sha256(file)
+    if folder.manifest.exists():
+        manifest = folder.read_manifest()
+        if manifest.get("kind") != KIND:
+            raise ElectorateError(f"--out {folder.path}: holds a run; give another folder")
+        if manifest["sha256"] != digest or manifest["by"] != by:
+            raise ElectorateError(
+                f"--out {folder.path}: serves {manifest['votes']} as it was when it began"
+                f"{'' if manifest['by'] is None else ', by ' + manifest['by']}; give another "
+                f"folder, or serve {folder.path} and send new votes to POST /v1/votes"
+            )
+        return
+    if isinstance(folder.path, Path) and (folder.path / ONLINE).exists():
+        raise ElectorateError(f"--out {folder.path}: holds online votes; give another folder")
+    folder.require_empty()
+    votes, _ = votes_module.read(file, by=by)
+    if by is not None and votes.user is None:
+        raise ElectorateError(f"--by {by}: {file} has no column user_id, whose segments it names")
+    prompt = votes.prompt
+    folder.write_manifest(
+        {
+            "kind": KIND,
+            "votes": str(file),
+            "sha256": digest,
+            "by": by,
+            "segments": list(segments_of(votes)),
+            "prompts": 0 if prompt is None else int(prompt.max(initial=-1)) + 1,
+            "ties": DEFAULT,
+        }
+    )
 
 
 def take_in(base: Base, store: VoteStore, bar: Bar) -> None:
-    """Take the votes of the base's people into the store, once.
+    """Take the votes that the base was given into the store, once.
 
     What was begun and stopped is finished: a vote is known by its row in the file. A user who was
     erased since does not come back, as this is done before anybody can be.
@@ -20,14 +93,15 @@ def take_in(base: Base, store: VoteStore, bar: Bar) -> None:
         ElectorateError: the file of votes is gone or changed.
     """
     done = base.folder / DONE
-    if base.people is None or done.exists():
+    if base.given is None or done.exists():
         return
-    votes = base.people.votes()
+    votes = base.given.votes()
+    segment = segment_of_users(votes, base.given.segments)
     for name in sorted(set(votes.models) - set(store.models.names)):
         store.add_model(name, KEY)
     with bar("Taking votes in", len(votes), 0) as advance:
         for first in range(0, len(votes), AT_ONCE):
-            batch = _batch(votes, first, min(first + AT_ONCE, len(votes)))
+            batch = _batch(votes, segment, first, min(first + AT_ONCE, len(votes)))
             (taken,) = store.add([batch])
             if isinstance(taken, Exception):
                 raise taken
@@ -35,18 +109,28 @@ def take_in(base: Base, store: VoteStore, bar: Bar) -> None:
     done.touch()
 
 
-def _batch(votes: Votes, first: int, last: int) -> Batch:
+def _batch(votes: Votes, segment: Ints, first: int, last: int) -> Batch:
     users = votes.users
     prompt = votes.prompt
+    second = votes.side < 0
     rows = [
         Vote(
             id=str(row),
-            user=votes.user_names[users[row]],
+            user=_name_of(votes, row),
             model_a=votes.models[votes.a[row]],
             model_b=votes.models[votes.b[row]],
             outcome=int(votes.outcome[row]),
+            first_shown=int(second[row]),
             prompt=NO_PROMPT if prompt is None else int(prompt[row]),
+            segment=int(segment[users[row]]),
         )
         for row in range(first, last)
     ]
     return Batch(KEY, rows)
+
+
+def _name_of(votes: Votes, row: int) -> str:
+    """Who cast a vote; where the file names nobody, somebody who cast no other."""
+    if votes.user is None:
+        return f"(row {row + 1}, unnamed)"
+    return votes.user_names[votes.user[row]]

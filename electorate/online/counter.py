@@ -80,12 +80,16 @@ class Reading:
 class Spread:
     """How users differ, of the first of them. votes, models: how many there were when it was asked.
 
-    prior : System A's, None where there is none yet. sums : of each fit's scores.
+    prior: System A's, by segment and last of users without one; None where there is none yet.
+    centre: (M + 1,) the strengths and tie parameter of everybody that it was fitted from. shares:
+    (K + 1,) of those users by segment. sums: of each fit's scores.
     """
 
     votes: int = 0
     models: int = 0
     prior: Prior | None = None
+    centre: Floats = field(default_factory=lambda: np.empty(0))
+    shares: Floats = field(default_factory=lambda: np.ones(1))
     sums: Sequence[ScoreSums] = ()
 
 
@@ -281,11 +285,29 @@ class Counter:
             level = float(fits[0].strength[: run.prior.models].mean())
             prior = priors.with_models(run.prior, more - level)
             return prior, priors.without_label(prior, run.shares)
-        found = self._spread.prior
-        if found is None:
+        return self._priors_of_spread(fits[0])
+
+    def _priors_of_spread(self, everyone: Fit) -> tuple[Prior | None, Prior | None]:
+        """Of who was asked how users differ, about everybody's ratings as they are now."""
+        spread = self._spread
+        if spread.prior is None:
             return None, None
-        centre = np.append(fits[0].strength, fits[0].eta)[None]
-        return None, replace(found, mean=centre, mean_covariance=fits[0].covariance[None])
+        centre = np.append(everyone.strength, everyone.eta)
+        covariance = np.tile(everyone.covariance, (len(spread.shares), 1, 1))
+        mean = np.tile(centre, (len(spread.shares), 1))
+        found = replace(spread.prior, mean=mean, mean_covariance=covariance)
+        if len(spread.shares) == 1:
+            return None, found
+        if len(centre) == len(spread.centre):
+            mean = centre + spread.prior.mean - spread.centre
+            found = replace(spread.prior, mean=mean)
+        within = found.mean_covariance
+        by_segment = replace(
+            found,
+            mean=found.mean[:-1],
+            mean_covariance=None if within is None else within[:-1],
+        )
+        return by_segment, priors.without_label(found, spread.shares)
 
     def is_due(self) -> bool:
         """Whether votes have grown so much that how users differ should be asked again."""
@@ -308,11 +330,13 @@ class Counter:
         if last is None or state is None or not last.fits:
             return
         own, number = self._first_votes(state)
-        prior = self._spread.prior
-        if self.base.run is None:
-            prior = self._fitted_prior(own, len(number), last.fits[0]) or prior
+        spread = self._spread
+        if self.base.run is None and len(number):
+            spread = self._fitted_spread(own, self._segments(number, state), last.fits[0])
         sums = self._score_sums(own, number, state, last.fits)
-        self._spread = Spread(self._votes_rated(), len(last.models), prior, sums)
+        self._spread = replace(
+            spread, votes=self._votes_rated(), models=len(last.models), sums=sums
+        )
 
     def _first_votes(self, state: State) -> tuple[Cast, Ints]:
         """Votes of the first users, who become 0, 1, ..., and their numbers."""
@@ -326,13 +350,20 @@ class Counter:
         parts = [Cast.of(log.read(r, 0, COLUMNS), 0, r) for r in range(run.rounds) if log.has(r, 0)]
         return Cast.by_user(parts), number
 
-    def _fitted_prior(self, own: Cast, users: int, whole: Fit) -> Prior | None:
-        votes = own.user_votes(users, np.zeros(users, dtype=np.int64), forgetting=1.0)
+    def _fitted_spread(self, own: Cast, segment: Ints, everyone: Fit) -> Spread:
+        """How users (n,) of these segments differ; as it was found before where that does not
+        converge.
+        """
+        votes = own.user_votes(len(segment), segment, forgetting=1.0)
+        groups = len(self.base.segments) + 1
         try:
-            return offsets.fit(offsets.InMemory([votes], self.base.ties), whole, 1)
+            prior = offsets.fit(offsets.InMemory([votes], self.base.ties), everyone, groups)
         except NotConvergedError as error:
             LOG.warning("users keep the ranking they had: %s", error)
-            return None
+            return self._spread
+        shares = np.bincount(segment, minlength=groups) / len(segment)
+        centre = np.append(everyone.strength, everyone.eta)
+        return Spread(prior=prior, centre=centre, shares=shares)
 
     def _score_sums(
         self, own: Cast, number: Ints, state: State, fits: Sequence[Fit]

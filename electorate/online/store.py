@@ -336,6 +336,12 @@ class VoteStore:
         return found
 
     @property
+    def votes(self) -> int:
+        """How many are kept, in the log or not."""
+        query = "SELECT (SELECT count(*) FROM votes) + (SELECT total(votes) FROM rounds)"
+        return int(self._db.execute(query).fetchone()[0])
+
+    @property
     def keys(self) -> dict[int, str]:
         """The names of keys that sent votes; none for those from before keys were kept."""
         return dict(self._db.execute("SELECT key, name FROM keys").fetchall())

@@ -1,0 +1,184 @@
+"""Votes that were there before anybody voted online, which the endpoint begins with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow.compute as pc
+
+from electorate.base.errors import ElectorateError
+from electorate.base.scale import Ints
+from electorate.data import votes as votes_module
+from electorate.data.votes import NO_VALUE, Votes
+from electorate.online.store import NO_SEGMENT, without
+from electorate.population import people
+from electorate.population.voters import BLOCK
+from electorate.ratings.ties import Name
+from electorate.storage import files
+from electorate.storage.places import Place
+from electorate.storage.run_folder import Manifest, RunFolder
+from electorate.storage.vote_log import VoteLog
+
+KIND = "votes"  # of the manifest of a folder that serves a file of votes
+
+
+class GivenVotes(Protocol):
+    """People's votes that are taken into the store once, and rated with those that come online."""
+
+    @property
+    def ties(self) -> Name:
+        """The tie model that they are rated by."""
+        ...
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts they are on."""
+        ...
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """Groups that their users are of; none where nothing says so."""
+        ...
+
+    def votes(self) -> Votes:
+        """All of them. Raises ElectorateError where they are gone or changed."""
+        ...
+
+    def erase(self, name: str) -> None:
+        """Remove a user from whatever keeps these votes beside the store."""
+        ...
+
+
+@dataclass(frozen=True)
+class ComparedPeople:
+    """People whose votes a run compared. manifest: of its folder."""
+
+    folder: RunFolder
+    manifest: Manifest
+
+    @property
+    def ties(self) -> Name:
+        """The tie model they were compared with."""
+        ties: Name = self.manifest["ties"]
+        return ties
+
+    @property
+    def prompts(self) -> int:
+        """See GivenVotes."""
+        return int(self.manifest["prompts"])
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """None: they were compared as one population."""
+        return ()
+
+    def votes(self) -> Votes:
+        """Their votes, from the run's log; where `human` kept none, as it once did, from the file
+        that was compared.
+
+        Raises:
+            ElectorateError: the file is gone, or is another one by now.
+        """
+        if self.folder.votes.exists():
+            return people.votes_of_run(self.folder)
+        place = Path(self.manifest["votes"])
+        if not _is_unchanged(place, self.manifest):
+            raise ElectorateError(
+                f"{place}: the votes that {self.folder.path} was made of are gone or changed; put "
+                "the file back, or run `human` again"
+            )
+        return votes_module.read(place)[0]
+
+    def erase(self, name: str) -> None:
+        """Remove a person from the log, the ratings and the list of who voted."""
+        folder = self.folder
+        for place in (folder.people, folder.who_gains):
+            remove_rows(place, name)
+        if not folder.personas.exists():
+            return
+        personas = files.read_table(folder.personas)
+        for number in personas.filter(pc.equal(personas["name"], name))["user_id"].to_pylist():
+            of_run = people.of_run(folder)
+            block = number // BLOCK
+            without(VoteLog(folder.votes, of_run.config.contestant_names), 0, block, number)
+            for place in (folder.personas, folder.users / f"block={block}.parquet"):
+                remove_rows(place, number)
+
+
+@dataclass(frozen=True)
+class VotesFile:
+    """A file of votes that is served. manifest: of the folder that votes online are kept in."""
+
+    manifest: Manifest
+
+    @property
+    def ties(self) -> Name:
+        """See GivenVotes."""
+        ties: Name = self.manifest["ties"]
+        return ties
+
+    @property
+    def prompts(self) -> int:
+        """See GivenVotes."""
+        return int(self.manifest["prompts"])
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """Values of the column that was named, none without one."""
+        return tuple(self.manifest["segments"])
+
+    def votes(self) -> Votes:
+        """Of the file.
+
+        Raises:
+            ElectorateError: it is gone, or is another one by now.
+        """
+        place = Path(self.manifest["votes"])
+        if not _is_unchanged(place, self.manifest):
+            raise ElectorateError(
+                f"{place}: gone or changed before all of its votes were taken in; put the file "
+                "back, or give --out another folder"
+            )
+        return votes_module.read(place, by=self.manifest["by"])[0]
+
+    def erase(self, name: str) -> None:
+        """Nothing: the store alone keeps these votes; the file is its owner's."""
+
+
+def _is_unchanged(place: Path, manifest: Manifest) -> bool:
+    return place.exists() and files.sha256(place) == manifest["sha256"]
+
+
+def segments_of(votes: Votes) -> tuple[str, ...]:
+    """The values of the column that votes are grouped by."""
+    if votes.group is None:
+        return ()
+    seen = np.unique(votes.group)
+    return tuple(sorted(votes.group_names[g] for g in seen if votes.group_names[g] != NO_VALUE))
+
+
+def segment_of_users(votes: Votes, segments: tuple[str, ...]) -> Ints:
+    """(users,) each user's place among the segments: the commonest of its votes, the first of
+    equally common ones; NO_SEGMENT for a user without any.
+    """
+    users = 1 + int(votes.users.max(initial=-1))
+    if votes.group is None or not segments:
+        return np.full(users, NO_SEGMENT)
+    place = {name: k for k, name in enumerate(segments)}
+    of_value = np.array([place.get(name, NO_SEGMENT) for name in votes.group_names])
+    of_vote = of_value[votes.group]
+    there = of_vote != NO_SEGMENT
+    counts = np.zeros((users, len(segments)), dtype=np.int64)
+    np.add.at(counts, (votes.users[there], of_vote[there]), 1)
+    return np.where(counts.any(axis=1), counts.argmax(axis=1), NO_SEGMENT)
+
+
+def remove_rows(place: Place, user: int | str) -> None:
+    """Rewrite a table without a user's rows, if it is there and has any."""
+    if not place.exists():
+        return
+    table = files.read_table(place)
+    kept = table.filter(pc.not_equal(table["user_id"], user))
+    if len(kept) < len(table):
+        files.write_table(place, kept)

@@ -1,0 +1,182 @@
+"""A file of votes is served: its models, its users by their ids, and their segments."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from electorate.base.errors import ElectorateError
+from electorate.base.progress import unshown
+from electorate.data import votes as votes_module
+from electorate.online import base as bases
+from electorate.online import begin, given
+from electorate.online.counter import Counter
+from electorate.online.rankings import Rankings
+from electorate.online.store import NO_SEGMENT, Batch, Vote
+
+MODELS = ("east", "middle", "west")
+
+
+def two_countries(file: Path, users: int = 60, votes: int = 40, seed: int = 0) -> Path:
+    """Users of one country like models in one order, those of the other in the opposite one."""
+    random = np.random.default_rng(seed)
+    user = np.repeat(np.arange(users), votes)
+    a = random.integers(0, 3, len(user))
+    b = (a + random.integers(1, 3, len(user))) % 3
+    sign = np.where(user % 2, 1.0, -1.0)
+    a_wins = random.random(len(user)) < 1 / (1 + np.exp(-sign * (b - a)))
+    columns = {
+        "user_id": [f"user {one}" for one in user],
+        "prompt_id": np.arange(len(user)) % 50,
+        "model_a": np.array(MODELS)[a],
+        "model_b": np.array(MODELS)[b],
+        "winner": np.where(a_wins, "model_a", "model_b"),
+        "country": np.where(user % 2, "Eastland", "Westland"),
+        "first_shown": np.where(random.random(len(user)) < 0.5, "model_a", "model_b"),
+    }
+    pq.write_table(pa.table(columns), file)
+    return file
+
+
+def served(folder: Path) -> Counter:
+    """What counts the votes of a folder that serves a file."""
+    base = bases.of_folder(folder)
+    counter = Counter(base, base.open_store())
+    begin.take_in(base, counter.store, unshown)
+    return counter
+
+
+def order(rankings: Rankings, counter: Counter, user: str | None, segment: str | None) -> list[str]:
+    found = rankings.of_user(counter.snapshot(), user, segment)
+    return [entry.model for entry in found.ranking]
+
+
+def test_a_file_is_served_by_its_users_ids_and_segments(tmp_path: Path) -> None:
+    file = two_countries(tmp_path / "votes.parquet")
+    folder = begin.folder_of(file, tmp_path / "served", "country")
+    counter = served(folder)
+    rankings = Rankings(counter.base)
+    assert counter.base.segments == ("Eastland", "Westland")
+    assert counter.store.votes == 2400
+    assert counter.snapshot().counts.sum() == pytest.approx(2400)
+    assert set(counter.snapshot().models) == set(MODELS)
+    assert order(rankings, counter, None, "Eastland") == list(MODELS)
+    assert order(rankings, counter, None, "Westland") == list(MODELS[::-1])
+    own = rankings.of_user(counter.snapshot(), "user 0")
+    assert (own.personal, own.segment, own.votes) == (True, "Westland", 40)
+    assert [entry.model for entry in own.ranking] == list(MODELS[::-1])
+    # Of a new user a segment is all that is known at first, and soon it is a prior for its own.
+    vote = Vote("1", "new", "east", "middle", outcome=1, segment=0)
+    counter.store.add([Batch("app", [vote])])
+    assert order(rankings, counter, "new", None) == list(MODELS)
+    assert rankings.of_user(counter.snapshot(), "new").system == "elo_offset"
+    # With places that were shown first, as the file has them.
+    _, kept = counter.store.unfolded()
+    assert 0.4 < np.mean(kept["first_shown"].to_numpy()) < 0.6
+
+
+def test_it_goes_on_where_it_stopped_and_nobody_erased_comes_back(tmp_path: Path) -> None:
+    file = two_countries(tmp_path / "votes.parquet", users=4)
+    folder = begin.folder_of(file, tmp_path / "served")
+    counter = served(folder)
+    counter.store.erase("user 1", "test")
+    counter.store.add([Batch("app", [Vote("1", "new", "east", "west", outcome=0)])])
+    counter.store.close()
+    file_again = begin.folder_of(file, tmp_path / "served")
+    again = served(file_again)
+    assert again.store.votes == 4 * 40 - 40 + 1
+    assert again.store.users().name == ("user 0", "user 2", "user 3", "new")
+    again.store.close()
+    file.unlink()  # the folder has all that is served
+    assert served(folder).store.votes == 121
+
+
+def test_another_file_or_column_is_not_mixed_in(tmp_path: Path) -> None:
+    file = two_countries(tmp_path / "votes.parquet", users=4)
+    out = tmp_path / "served"
+    begin.folder_of(file, out)
+    with pytest.raises(ElectorateError, match=r"--out .*served: serves .*votes.parquet as it was"):
+        begin.folder_of(file, out, "country")
+    two_countries(file, users=4, seed=1)
+    with pytest.raises(ElectorateError, match="send new votes to POST /v1/votes"):
+        begin.folder_of(file, out)
+    with pytest.raises(ElectorateError, match="gone or changed before all of its votes"):
+        served(out)
+    assert begin.folder_of(file, tmp_path / "another") == tmp_path / "another"
+
+
+def test_an_import_is_served_as_its_file(tmp_path: Path) -> None:
+    imported = tmp_path / "imported"
+    imported.mkdir()
+    two_countries(imported / "votes.parquet", users=4)
+    folder = begin.folder_of(imported, tmp_path / "served")
+    assert served(folder).store.votes == 160
+
+
+def test_a_run_of_that_name_stays_what_it_is(tmp_path: Path) -> None:
+    file = two_countries(tmp_path / "votes.parquet", users=4)
+    out = tmp_path / "served"
+    (out / "online").mkdir(parents=True)
+    with pytest.raises(ElectorateError, match="holds online votes; give another folder"):
+        begin.folder_of(file, out)
+    for name, value in (("out", tmp_path), ("by", "country")):
+        with pytest.raises(ElectorateError, match=f"--{name} .*: is for a file of votes"):
+            begin.folder_of(tmp_path / "new", **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("dropped", "by", "says"),
+    [
+        ("user_id", "country", "--by country: .* has no column user_id"),
+        ("country", "country", "country"),
+        ("winner", None, "winner"),
+    ],
+)
+def test_what_a_file_lacks_is_one_line(
+    tmp_path: Path, dropped: str, by: str | None, says: str
+) -> None:
+    file = two_countries(tmp_path / "votes.parquet", users=4)
+    pq.write_table(pq.read_table(file).drop_columns([dropped]), file)
+    with pytest.raises(ElectorateError, match=says) as raised:
+        begin.folder_of(file, tmp_path / "served", by)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "served").exists()
+
+
+def test_votes_of_nobody_make_the_board_alone(tmp_path: Path) -> None:
+    file = two_countries(tmp_path / "votes.parquet", users=4)
+    pq.write_table(pq.read_table(file).drop_columns(["user_id", "prompt_id"]), file)
+    counter = served(begin.folder_of(file, tmp_path / "served"))
+    assert counter.snapshot().counts.sum() == pytest.approx(160)
+    assert len(counter.store.users().name) == 160
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["b", "b", "a"], 1),
+        (["a", None, None], 0),
+        ([None, None, None], NO_SEGMENT),
+        (["b", "a", None], 0),
+    ],
+)
+def test_a_users_segment_is_the_commonest_of_its_votes(
+    tmp_path: Path, values: Sequence[str | None], expected: int
+) -> None:
+    votes = 2 * len(values)
+    columns = {
+        "user_id": ["one"] * len(values) + ["two"] * len(values),
+        "model_a": ["x"] * votes,
+        "model_b": ["y"] * votes,
+        "winner": ["model_a"] * votes,
+        "group": [*values, "a", "b", "b"],
+    }
+    file = tmp_path / "votes.parquet"
+    pq.write_table(pa.table(columns), file)
+    votes_by, _ = votes_module.read(file, by="group")
+    segments = given.segments_of(votes_by)
+    assert segments == ("a", "b")
+    assert given.segment_of_users(votes_by, segments).tolist() == [expected, 1]
