@@ -3,7 +3,7 @@
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import ray
 from ray.actor import ActorHandle
@@ -15,6 +15,34 @@ from electorate.base.errors import ElectorateError, WorkLostError
 LOG = logging.getLogger("electorate.pool")
 ATTEMPTS = 3
 Work = TypeVar("Work", int, tuple[int, int])  # a block, or (round, block)
+
+
+class _Queue(Generic[Work]):
+    """Blocks that wait, and those that were lost too often."""
+
+    def __init__(self, blocks: Iterable[Work]) -> None:
+        self.waiting: deque[Work] = deque(blocks)
+        self._losses: Counter[Work] = Counter()
+        self._set_aside: list[Work] = []
+
+    def lost(self, block: Work, error: Exception) -> None:
+        """Its actor was lost: it waits again, or is set aside after ATTEMPTS losses."""
+        self._losses[block] += 1
+        attempt = self._losses[block]
+        (self.waiting if attempt < ATTEMPTS else self._set_aside).append(block)
+        metrics.count("electorate_blocks_lost", 1)
+        extra = {**_place(block), "attempt": attempt, "error": type(error).__name__}
+        LOG.warning("block lost", extra=extra)
+
+    def check_nothing_is_left(self) -> None:
+        """Raises WorkLostError if a block was set aside, or waits and no actor is left."""
+        if not (self.waiting or self._set_aside):
+            return
+        lost = sorted({*self.waiting, *self._set_aside})
+        raise WorkLostError(
+            f"blocks {lost} were lost {ATTEMPTS} times with the actor that held them (out of "
+            "memory?)"
+        )
 
 
 class CohortPool:
@@ -32,41 +60,27 @@ class CohortPool:
         A block whose actor was lost goes back to the queue; after ATTEMPTS losses it is set aside.
         Raises ElectorateError at the end if any was, when all others are done.
         """
-        waiting: deque[Work] = deque(blocks)
-        losses: Counter[Work] = Counter()
-        set_aside: list[Work] = []
+        queue = _Queue[Work](blocks)
         running: dict[Any, tuple[ActorHandle, Work | None]] = {}
 
         def give(actor: ActorHandle) -> None:
-            if waiting:
-                block = waiting.popleft()
+            if queue.waiting:
+                block = queue.waiting.popleft()
                 running[call(actor, block)] = actor, block
 
         for actor in self.actors:
             give(actor)
         while running:
-            metrics.say(
-                "electorate_blocks_in_flight",
-                sum(block is not None for _, block in running.values()),
-            )
+            held = sum(block is not None for _, block in running.values())
+            metrics.say("electorate_blocks_in_flight", held)
             (done,), _ = ray.wait(list(running), num_returns=1)
             actor, block = running.pop(done)
             try:
                 result = ray.get(done)
             except (ActorUnavailableError, ActorDiedError, ObjectLostError) as error:
                 if block is not None:
-                    losses[block] += 1
-                    (waiting if losses[block] < ATTEMPTS else set_aside).append(block)
-                    metrics.count("electorate_blocks_lost", 1)
-                    LOG.warning(
-                        "block lost",
-                        extra={
-                            **_place(block),
-                            "attempt": losses[block],
-                            "error": type(error).__name__,
-                        },
-                    )
-                if isinstance(error, ActorUnavailableError) and (waiting or running):
+                    queue.lost(block, error)
+                if isinstance(error, ActorUnavailableError) and (queue.waiting or running):
                     # Its restart takes seconds; until it answers it gets no block to lose.
                     running[actor.ping.options(max_task_retries=20).remote()] = actor, None
                 continue
@@ -76,12 +90,7 @@ class CohortPool:
                 yield block, result
             give(actor)
         metrics.say("electorate_blocks_in_flight", 0)
-        if waiting or set_aside:
-            lost = sorted({*waiting, *set_aside})
-            raise WorkLostError(
-                f"blocks {lost} were lost {ATTEMPTS} times with the actor that held them (out of "
-                "memory?)"
-            )
+        queue.check_nothing_is_left()
 
     def map(self, blocks: int, call: Callable[[ActorHandle, int], Any]) -> list[Any]:
         """Results of blocks 0..blocks-1 in block order."""

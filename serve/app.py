@@ -1,10 +1,11 @@
 """`serve run serve.app:app [folder=DIR] [keys=FILE] ...`: the ranking endpoint on Ray Serve."""
 
 import logging
+from collections.abc import Callable
 
 from fastapi import FastAPI
 from ray import serve as ray_serve
-from ray.serve import Application
+from ray.serve import Application, Deployment
 from ray.serve.config import AutoscalingConfig, BackpressureConfig, HTTPOptions
 from ray.serve.handle import DeploymentHandle
 
@@ -59,23 +60,6 @@ def app(settings: Settings) -> Application:
         read_keys(settings.keys)
     caps = Caps(settings.user_cap, settings.key_cap)
     rules = Rules(read_models(settings.models), settings.models_per_key, caps)
-    # One writer, and never two: the next waits for the lock on the store that the last one held.
-    writer = ray_serve.deployment(
-        loopback.staying(Writer), name="Writer", num_replicas=1, max_ongoing_requests=WRITES_AT_ONCE
-    )
-    writer = writer.options(
-        max_queued_requests=WRITES_AT_ONCE,
-        backpressure_config=BUSY,
-        ray_actor_options={"num_cpus": 0},
-    )
-
-    reader = ray_serve.deployment(
-        loopback.staying(TextReader),
-        name="Reader",
-        max_ongoing_requests=READ_AT_ONCE,
-        max_queued_requests=settings.max_queued,
-    )
-    reader = reader.options(backpressure_config=BUSY, ray_actor_options={"num_cpus": 0})
 
     def build() -> FastAPI:
         loopback.stay()
@@ -91,12 +75,44 @@ def app(settings: Settings) -> Application:
         gate = Gate(settings.keys, settings.rate)
         return api.build(follower, settings, gate, _gateway(settings, contest, base))
 
+    # Bound to the endpoint so that they are deployed with it; its replicas find them by name.
+    parts = [_writer().bind(folder, rules)]
+    if reads_texts:
+        parts.append(_reader(settings).bind(folder))
+    return _endpoint(settings, build).bind(*parts)
+
+
+def _writer() -> Deployment:
+    """One, and never two: the next waits for the lock on the store that the last one held."""
+    writer = ray_serve.deployment(
+        loopback.staying(Writer), name="Writer", num_replicas=1, max_ongoing_requests=WRITES_AT_ONCE
+    )
+    return writer.options(
+        max_queued_requests=WRITES_AT_ONCE,
+        backpressure_config=BUSY,
+        ray_actor_options={"num_cpus": 0},
+    )
+
+
+def _reader(settings: Settings) -> Deployment:
+    """What reads texts."""
+    reader = ray_serve.deployment(
+        loopback.staying(TextReader),
+        name="Reader",
+        max_ongoing_requests=READ_AT_ONCE,
+        max_queued_requests=settings.max_queued,
+    )
+    return reader.options(backpressure_config=BUSY, ray_actor_options={"num_cpus": 0})
+
+
+def _endpoint(settings: Settings, build: Callable[[], FastAPI]) -> Deployment:
+    """What answers requests, as many replicas as they need."""
     scaling = AutoscalingConfig(
         min_replicas=settings.min_replicas,
         max_replicas=max(settings.min_replicas, settings.max_replicas),
         target_ongoing_requests=max(1.0, TARGET_SHARE * settings.max_ongoing),
     )
-    endpoint = ray_serve.deployment(
+    return ray_serve.deployment(
         ray_serve.ingress(build)(),
         name="Rankings",
         autoscaling_config=scaling,
@@ -104,10 +120,6 @@ def app(settings: Settings) -> Application:
         max_queued_requests=settings.max_queued,
         backpressure_config=BUSY,
         ray_actor_options={"num_cpus": 0},
-    )
-    # Bound to the endpoint so that they are deployed with it; its replicas find them by name.
-    return endpoint.bind(
-        writer.bind(folder, rules), *([reader.bind(folder)] if reads_texts else [])
     )
 
 

@@ -114,6 +114,19 @@ COMPARE_EXAMPLES = """examples:
   electorate compare runs/quickstart runs/quickstart-again
   electorate compare runs/planted runs/judged runs/people
 """
+ROUTE_EVAL = """What is sending each request to what suits its user worth, and what does it cost?
+
+On a finished run of personas: true utility of each router's choices for the compared users on
+prompts that nothing was fitted to. On people's votes: how often a router, let choose between the
+two contestants of a held-out vote, takes the winner. A router takes the highest rating less a rate
+times the cost; over all rates its choices draw a curve of quality over cost. Costs are the config's
+prices (models.NAME.price) by the tokens of prompts and answers, or --costs.
+
+Adds routing.parquet and routing.json to the run's folder, and the plot to its report."""
+ROUTE_EVAL_EXAMPLES = """examples:
+  electorate route-eval runs/quickstart
+  electorate route-eval runs/votes --costs costs.csv
+"""
 SERVE = """Serve personal rankings over HTTP, take votes, and show both on a page at /.
 
 FROM is the folder of a finished run, a file of votes (as `rate` takes it, with columns user_id and
@@ -181,6 +194,7 @@ def parser() -> argparse.ArgumentParser:
     add_calibrate(commands)
     _add_predict(commands)
     add_import(commands)
+    _add_route_eval(commands)
     _add_serve(commands)
     _add_keys(commands)
     _add_submit(commands)
@@ -426,6 +440,26 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
 
 
+def _add_route_eval(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    evaluating = commands.add_parser(
+        "route-eval",
+        help="what routing by a run's rankings is worth, and what it costs",
+        description=ROUTE_EVAL,
+        epilog=ROUTE_EVAL_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    evaluating.add_argument("folder", type=here, metavar="RUN", help="a finished run's folder")
+    evaluating.add_argument(
+        "--costs",
+        type=here,
+        metavar="FILE",
+        help=(
+            "a table of contestants' costs: columns model and usd_per_1000 (requests), or model, "
+            "input and output (USD a million tokens)"
+        ),
+    )
+
+
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     serving = commands.add_parser(
         "serve",
@@ -440,17 +474,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="FROM",
         help="a finished run's folder, a file of votes, an import's folder, or a new folder",
     )
-    serving.add_argument(
-        "--out",
-        type=here,
-        metavar="DIR",
-        help="for a file of votes: where online votes are kept (default runs/served/NAME)",
-    )
-    serving.add_argument(
-        "--by",
-        metavar="COLUMN",
-        help="for a file of votes: the column whose values are the users' segments",
-    )
+    _add_file(serving)
     serving.add_argument(
         "--host",
         default="127.0.0.1",
@@ -468,6 +492,21 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--address",
         metavar="ADDRESS",
         help="a Ray cluster's; default: a Ray of its own on this machine",
+    )
+
+
+def _add_file(serving: argparse.ArgumentParser) -> None:
+    """What is asked of a file of votes."""
+    serving.add_argument(
+        "--out",
+        type=here,
+        metavar="DIR",
+        help="for a file of votes: where online votes are kept (default runs/served/NAME)",
+    )
+    serving.add_argument(
+        "--by",
+        metavar="COLUMN",
+        help="for a file of votes: the column whose values are the users' segments",
     )
 
 

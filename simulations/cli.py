@@ -170,6 +170,12 @@ def _serve(chosen: argparse.Namespace, console: Console) -> None:
     serving.serve(settings, chosen.host, chosen.port, chosen.address, console)
 
 
+def _route_eval(chosen: argparse.Namespace, console: Console) -> None:
+    from simulations.route_eval import route_eval
+
+    route_eval(chosen.folder, chosen.costs, console)
+
+
 def _compare(chosen: argparse.Namespace, console: Console) -> None:
     from simulations.compare import compare
 
@@ -248,6 +254,7 @@ COMMANDS: dict[str, Command] = {
     "sweep": _sweep,
     "report": _report,
     "compare": _compare,
+    "route-eval": _route_eval,
     "serve": _serve,
     "keys": _keys,
     "submit": _submit,

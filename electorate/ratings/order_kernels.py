@@ -27,55 +27,74 @@ def informative_pairs(mode: Floats, covariance: Floats, votes: int) -> tuple[Int
     second = np.empty((n, votes), np.int64)
     expected = np.empty(n)
     open_ = np.empty((m, m))
-    along = np.empty(m)
     for u in range(n):
         own = covariance[u]
         sure = 0.0
         for v in range(votes):
-            # The Laplacian of how open each pair is, a unit of variance.
-            open_[:] = 0.0
-            for a in range(m):
-                for b in range(a + 1, m):
-                    variance = max(own[a, a] + own[b, b] - 2 * own[a, b], 1e-12)
-                    t = abs(mode[u, a] - mode[u, b]) / np.sqrt(variance)
-                    if v == 0:
-                        sure += erf(t / np.sqrt(2.0))
-                    weight = np.exp(-t * t / 2) / variance
-                    open_[a, b] -= weight
-                    open_[b, a] -= weight
-                    open_[a, a] += weight
-                    open_[b, b] += weight
-            reach = own @ open_ @ own
-            best = -1.0
-            best_a = 0
-            best_b = 1
-            best_information = 0.25
-            for a in range(m):
-                for b in range(a + 1, m):
-                    odds = np.exp(-abs(mode[u, a] - mode[u, b]))
-                    information = odds / (1 + odds) ** 2
-                    variance = own[a, a] + own[b, b] - 2 * own[a, b]
-                    gain = (
-                        information
-                        * (reach[a, a] + reach[b, b] - 2 * reach[a, b])
-                        / (1 + information * variance)
-                    )
-                    if gain > best:
-                        best = gain
-                        best_a = a
-                        best_b = b
-                        best_information = information
-            first[u, v] = best_a
-            second[u, v] = best_b
-            for i in range(m):
-                along[i] = own[i, best_a] - own[i, best_b]
-            known = 1 / best_information + along[best_a] - along[best_b]
-            for i in range(m):
-                factor = along[i] / known
-                for j in range(m):
-                    own[i, j] -= factor * along[j]
+            certain = _openness(mode[u], own, open_)
+            if v == 0:
+                sure = certain
+            a, b, information = _most_informative(mode[u], own, own @ open_ @ own)
+            first[u, v] = a
+            second[u, v] = b
+            _learn(own, a, b, information)
         expected[u] = sure / (m * (m - 1) / 2)
     return first, second, expected
+
+
+@njit(cache=True, error_model="numpy")
+def _openness(mode: Floats, own: Floats, open_: Floats) -> float:
+    """Writes the Laplacian of how open each pair is, a unit of variance, to open_ (M, M); returns
+    the sum over pairs of how sure their order is.
+    """
+    m = len(mode)
+    sure = 0.0
+    open_[:] = 0.0
+    for a in range(m):
+        for b in range(a + 1, m):
+            variance = max(own[a, a] + own[b, b] - 2 * own[a, b], 1e-12)
+            t = abs(mode[a] - mode[b]) / np.sqrt(variance)
+            sure += erf(t / np.sqrt(2.0))
+            weight = np.exp(-t * t / 2) / variance
+            open_[a, b] -= weight
+            open_[b, a] -= weight
+            open_[a, a] += weight
+            open_[b, b] += weight
+    return sure
+
+
+@njit(cache=True, error_model="numpy")
+def _most_informative(mode: Floats, own: Floats, reach: Floats) -> tuple[int, int, float]:
+    """The pair whose battle closes most of what is open, and the information of its vote."""
+    m = len(mode)
+    best = -1.0
+    best_a = 0
+    best_b = 1
+    best_information = 0.25
+    for a in range(m):
+        for b in range(a + 1, m):
+            odds = np.exp(-abs(mode[a] - mode[b]))
+            information = odds / (1 + odds) ** 2
+            variance = own[a, a] + own[b, b] - 2 * own[a, b]
+            closed = reach[a, a] + reach[b, b] - 2 * reach[a, b]
+            gain = information * closed / (1 + information * variance)
+            if gain > best:
+                best = gain
+                best_a = a
+                best_b = b
+                best_information = information
+    return best_a, best_b, best_information
+
+
+@njit(cache=True, error_model="numpy")
+def _learn(own: Floats, a: int, b: int, information: float) -> None:
+    """Takes from the covariance (M, M) what a vote on the pair tells."""
+    along = own[:, a] - own[:, b]
+    known = 1 / information + along[a] - along[b]
+    for i in range(len(along)):
+        factor = along[i] / known
+        for j in range(len(along)):
+            own[i, j] -= factor * along[j]
 
 
 @njit(cache=True, error_model="numpy")

@@ -43,6 +43,8 @@ class RunFolder:
         self.who_gains = path / "who_gains.parquet"
         self.calibration = path / "calibration.parquet"
         self.orders = path / "ratings" / "orders.parquet"
+        self.routing = path / "routing.parquet"
+        self.routers = path / "routing.json"
         self.summary = path / "summary.json"
         self.plots = path / "plots"
         self.report = path / "report.html"

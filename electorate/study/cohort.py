@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
-from electorate.evaluation import scoring, user_report
+from electorate.evaluation import routing, scoring, user_report
 from electorate.evaluation.predictions import Systems
+from electorate.evaluation.routing import Outcomes, Prices
 from electorate.evaluation.scoring import Scores
 from electorate.evaluation.user_report import BlockReport
 from electorate.population import cast, judges, pairing, tally, voters
@@ -188,6 +189,12 @@ class Cohort:
     def score(self, systems: Systems, people: Users, prompts: Ints) -> dict[str, Scores]:
         """Every system on the same people and test prompts."""
         return scoring.score(systems, self.voters, people, prompts)
+
+    def route(
+        self, routed: Systems, people: Users, prompts: Ints, prices: Prices
+    ) -> dict[str, Outcomes]:
+        """What routers' choices come to for the same people on test prompts."""
+        return routing.outcomes(routed, self.voters, people, prompts, prices)
 
     def _choose(
         self, round_: int, block: int, votes: int, prior: Prior

@@ -296,9 +296,16 @@ class Rater:
         """The systems on the votes of rounds 0..round_. Where a fit does not converge, the system
         uses the global ranking.
         """
-        config = self.voters.config
-        whole, segments = self.pool.rate(config.votes.even(round_))
-        at = AfterRound(
+        at = self.at(round_, people)
+        said, not_converged = built(at, self.voters.config.evaluation.systems)
+        versions = reward_systems.versions(self.voters, self.folder, round_)
+        fits = self._clustered(round_, [at.whole, *at.segments])
+        return Rated(said, fits, at.priors, versions, not_converged)
+
+    def at(self, round_: int, people: Users) -> AfterRound:
+        """What systems are built from after a round."""
+        whole, segments = self.pool.rate(self.voters.config.votes.even(round_))
+        return AfterRound(
             self.voters,
             self.pool,
             self.folder,
@@ -309,10 +316,6 @@ class Rater:
             segments,
             self.adapt,
         )
-        said, not_converged = built(at, config.evaluation.systems)
-        versions = reward_systems.versions(self.voters, self.folder, round_)
-        fits = self._clustered(round_, [whole, *segments])
-        return Rated(said, fits, at.priors, versions, not_converged)
 
     def _clustered(self, round_: int, fits: list[Fit]) -> list[Fit]:
         """The fits with intervals that take votes as dependent by user and by prompt."""

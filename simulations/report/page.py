@@ -18,7 +18,7 @@ from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.run_folder import Manifest, RunFolder
 from simulations import rewards
-from simulations.report import plots, summary, verdict
+from simulations.report import plots, routing, summary, verdict
 from simulations.report.official import beside
 from simulations.report.results import Values, at_last, last_rows, of_users
 
@@ -112,7 +112,7 @@ def _figures(folder: RunFolder) -> dict[str, Any]:
     orders = files.read_table(folder.orders).to_pylist()
     if orders:
         figures["orders"] = plots.orders(orders, EVERYONE)
-    return figures
+    return figures | routing.figures(folder)
 
 
 def _figures_by_segment(folder: RunFolder, values: list[Row]) -> dict[str, Any]:
@@ -186,6 +186,7 @@ def _content(folder: RunFolder) -> dict[str, Any]:
         "seconds": sum(stage["seconds"] for stage in manifest["stages"].values()),
         "examples": _examples(folder),
         "checks": beliefs.read(folder.path),
+        "routing": routing.section(folder),
         **_drawn_curves(folder),
         **_table(config, values),
         **_lines(folder, config, manifest, found),

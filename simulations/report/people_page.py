@@ -16,7 +16,7 @@ from electorate.evaluation import findings
 from electorate.evaluation.people import BASELINE
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
-from simulations.report import plots
+from simulations.report import plots, routing
 from simulations.report.page import ENVIRONMENT
 
 Row = dict[str, Any]
@@ -44,6 +44,8 @@ def write(folder: RunFolder) -> None:
         "manifest": manifest,
         "checks": beliefs.read(Path(manifest["votes"]).parent),
         "curve": figure,
+        "routing": routing.section(folder),
+        "plots": {name: plots.svg(of) for name, of in routing.figures(folder).items()},
         "systems": _systems(folder, gains),
         "metrics": [METRICS[name].label for name in SHOWN],
         "baseline": BASELINE,

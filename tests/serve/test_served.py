@@ -56,7 +56,9 @@ def test_each_request_to_try_is_answered(tmp_path: Path, kind: str) -> None:
     gateway = None
     contestants = None
     if kind == "contestants":
-        gateway = Gateway(upstreams.of_contest(server.contest(), None), answer_ids.secret(folder), 0)
+        gateway = Gateway(
+            upstreams.of_contest(server.contest(), None), answer_ids.secret(folder), 0
+        )
         contestants = tmp_path / "contestants.yaml"
     settings = Settings(hosts=None, contestants=contestants)
     app = api.build(service, settings, Gate(None, 10_000), gateway)
