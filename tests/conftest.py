@@ -39,9 +39,11 @@ import psutil
 import pytest
 import yaml
 
+from electorate.commands import human
 from electorate.config import config_file
 from electorate.config.run import Config
 from electorate.data import prompts
+from electorate.evaluation import people
 from electorate.inference import contestants
 from electorate.inference.completions import Answer
 from electorate.storage.response_cache import ResponseCache
@@ -104,6 +106,17 @@ FAST = (
 )
 ARCHETYPES = ("coder", "academic", "creative_writer", "student", "business", "everyday")
 BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def few_folds() -> Iterator[None]:
+    """Studies of people deal their prompts into folds once instead of four times, and predict new
+    users by 5 splits instead of 25: what is tested does not hang on how many there are.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(human, "SEEDS", 1)
+        patched.setattr(people, "MANY_VOTES", 0)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -243,7 +243,7 @@ def _frontier(contestants: list[Row]) -> list[Row]:
 def _apart(contestants: list[Row]) -> list[Row]:
     """Those whose names have room beside each other, the best first."""
     best_first = sorted(contestants, key=lambda row: -row["quality"])
-    room = ROOM * (best_first[0]["quality"] - best_first[-1]["quality"])
+    room = ROOM * float(np.ptp([row["quality"] for row in contestants])) if contestants else 0.0
     kept = list[Row]()
     for row in best_first:
         if all(abs(row["quality"] - other["quality"]) >= room for other in kept):

@@ -1,7 +1,6 @@
 """Votes of people from the file to the verdict, the report and rankings served by name."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import yaml
 
 from electorate.base.errors import ElectorateError
 from electorate.base.progress import unshown
-from electorate.commands import human
 from electorate.evaluation import people as comparison
 from electorate.online import base as bases
 from electorate.online import begin
@@ -22,6 +20,8 @@ from simulations import cli
 from tests.electorate.commands.test_human import made
 from tests.serve.local import LocalService
 
+pytestmark = pytest.mark.usefixtures("few_folds")
+
 
 def compared(folder: Path, **spread: float) -> RunFolder:
     """People with these differences, compared."""
@@ -30,16 +30,8 @@ def compared(folder: Path, **spread: float) -> RunFolder:
     return RunFolder(folder / "people")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_fold_seed() -> Iterator[None]:
-    """A fold seed instead of four: what is tested here does not hang on how many there are."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(human, "SEEDS", 1)
-        yield
-
-
 @pytest.fixture(scope="module")
-def differing(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def differing(few_folds: None, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return compared(tmp_path_factory.mktemp("differing"), offset_sd=1.0)
 
 

@@ -1,7 +1,6 @@
 """`route-eval` on runs of personas and of people: tables, plots and what is told of them."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from electorate.base.errors import ElectorateError
-from electorate.commands import human
 from electorate.data import run_files
 from electorate.population import voters as voters_module
 from electorate.rewards import store
@@ -182,15 +180,7 @@ def test_prompts_are_told_apart_where_a_run_learned_to(tmp_path: Path) -> None:
     assert agreement("prompt_head") > max(agreement("prompt_alone"), agreement("elo_offset"))
 
 
-@pytest.fixture
-def one_fold_seed() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(human, "SEEDS", 1)
-        patched.setattr(route_eval.people_module, "SEEDS", 1)
-        yield
-
-
-@pytest.mark.usefixtures("one_fold_seed")
+@pytest.mark.usefixtures("few_folds")
 def test_people_are_routed_by_their_held_out_votes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

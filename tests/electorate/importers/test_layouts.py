@@ -18,6 +18,9 @@ WINNERS = ("model_a", "model_b", "tie")
 Vote = dict[str, str]
 
 
+pytestmark = pytest.mark.usefixtures("few_folds")
+
+
 def made_votes() -> list[Vote]:
     """Votes on answers that differ in length, lists and headers; the longer one wins more often."""
     random = np.random.default_rng(0)
