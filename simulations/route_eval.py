@@ -8,7 +8,7 @@ from rich.console import Console
 
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
-from electorate.commands import human, next_step
+from electorate.commands import next_step
 from electorate.commands.progress import bar
 from electorate.config.run import Config
 from electorate.data import costs as contestants_costs
@@ -114,9 +114,9 @@ def _of_people(folder: RunFolder, costs: Path | None, console: Console) -> Route
         cost = contestants_costs.in_order(costs, each, votes.models)
     systems = {name: system for name, (system, _) in OF_PEOPLE.items()}
     ties = folder.read_manifest()["ties"]
-    with bar(console, "Routing (fold seeds)", human.SEEDS) as advance:
+    with bar(console, "Routing (fold seeds)", people_module.SEEDS) as advance:
         predicted, _ = people_module.predict(
-            votes, prompt, ties, systems, human.SEEDS, advance=advance
+            votes, prompt, ties, systems, people_module.SEEDS, advance=advance
         )
     odds = {name: own.mean(axis=0) for name, own in predicted.items()}
     odds[routing.RANDOM] = np.full((len(votes), 3), 1 / 3)

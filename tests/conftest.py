@@ -115,6 +115,7 @@ def few_folds() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(human, "SEEDS", 1)
+        patched.setattr(people, "SEEDS", 1)
         patched.setattr(people, "MANY_VOTES", 0)
         yield
 
