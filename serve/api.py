@@ -21,7 +21,7 @@ from electorate.base.errors import (
     UnknownNameError,
 )
 from serve import gateway as gateway_module
-from serve import manage, reads, schemas, writes
+from serve import manage, privacy, reads, schemas, writes
 from serve.gateway import Gateway
 from serve.schemas import Problem
 from serve.security import Gate, Guard, Refused
@@ -68,6 +68,7 @@ def build(
     _problems(app)
     app.include_router(reads.routes(service, gate, settings.costs))
     app.include_router(writes.routes(service, gate))
+    app.include_router(privacy.routes(service, gate))
     app.include_router(manage.routes(service, gate, [] if gateway is None else gateway.models))
     app.include_router(gateway_module.routes(service, gate, gateway))
     _operations(app, service, gate)

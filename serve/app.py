@@ -59,7 +59,13 @@ def app(settings: Settings) -> Application:
     if settings.keys is not None:
         read_keys(settings.keys)
     caps = Caps(settings.user_cap, settings.key_cap)
-    rules = Rules(read_models(settings.models), settings.models_per_key, caps)
+    rules = Rules(
+        read_models(settings.models),
+        settings.models_per_key,
+        caps,
+        settings.retain_days,
+        settings.hash_ids,
+    )
 
     def build() -> FastAPI:
         loopback.stay()
@@ -70,7 +76,7 @@ def app(settings: Settings) -> Application:
             )
 
         reader = handle("Reader") if reads_texts else None
-        base = bases.of_folder(folder)
+        base = bases.of_folder(folder, settings.hash_ids)
         follower = Follower(base, handle("Writer"), reader, live, settings.max_lag_s)
         gate = Gate(settings.keys, settings.rate)
         return api.build(follower, settings, gate, _gateway(settings, contest, base))

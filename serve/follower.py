@@ -20,8 +20,8 @@ from electorate.inference.completions import Answer
 from electorate.online.base import Base
 from electorate.online.handover import Inbox
 from electorate.online.rankings import Rankings
+from electorate.online.sent import Batch, Taken
 from electorate.online.snapshot import Snapshot
-from electorate.online.store import Batch, Taken
 from electorate.online.voters import Voters
 from electorate.rewards.weights import PersonalRead
 from serve.live import Live
@@ -170,6 +170,11 @@ class Follower:
         if taken.new:
             self._votes.inc(taken.new)
         found: Taken = taken
+        return found
+
+    async def export(self, user: str) -> dict[str, Any] | None:
+        """See Service."""
+        found: dict[str, Any] | None = await self._written(self._writer.export.remote(user))
         return found
 
     async def erase(self, user: str, key: str) -> int | None:

@@ -22,8 +22,8 @@ from electorate.base.errors import ElectorateError, RequestError
 from electorate.online import routing
 from electorate.online.rankings import Ranking
 from electorate.online.routing import Choice
+from electorate.online.sent import Batch, Vote
 from electorate.online.snapshot import Snapshot
-from electorate.online.store import Batch, Vote
 from electorate.rewards.store import PROMPT_HEAD
 from serve import answer_ids, schemas
 from serve.security import Gate, Refused

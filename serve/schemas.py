@@ -139,6 +139,38 @@ class Voters(Wire):
     keys: list[Voter]
 
 
+class ExportedVote(Wire):
+    """A vote of a user."""
+
+    model_a: str
+    model_b: str
+    winner: str = Field(description="model_a, model_b, tie or tie (bothbad)")
+    first_shown: str | None
+    prompt_id: int | None = Field(description="of the run's prompts, or the file's")
+    at: int | None = Field(description="seconds since 1970; none: nobody kept it")
+    key: str | None = Field(description="the key that sent it; none: it is of a run")
+
+
+class Written(Wire):
+    """That something was written about a user."""
+
+    at: float = Field(description="seconds since 1970")
+    key: str
+    what: str
+    user: int | None
+    votes: int | None
+    version: int | None
+
+
+class UserExport(Wire):
+    """All that is kept of a user."""
+
+    user_id: str
+    segment: str | None
+    votes: list[ExportedVote]
+    written: list[Written]
+
+
 class Place(Wire):
     """A model on a leaderboard. Intervals are of 95%."""
 

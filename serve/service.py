@@ -1,13 +1,13 @@
 """What the ranking endpoint's routes stand on: a snapshot to read, and somewhere to write."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from electorate.base.scale import Ints
 from electorate.inference.completions import Answer
 from electorate.online.rankings import Rankings
+from electorate.online.sent import Batch, Taken
 from electorate.online.snapshot import Snapshot
-from electorate.online.store import Batch, Taken
 from electorate.online.voters import Voters
 from electorate.rewards.weights import PersonalRead
 
@@ -38,6 +38,10 @@ class Service(Protocol):
 
         Raises RequestError if they may not be taken, Refused if too many wait.
         """
+        ...
+
+    async def export(self, user: str) -> dict[str, Any] | None:
+        """What is kept of a user, see electorate/online/export.py; None if it is not known."""
         ...
 
     async def erase(self, user: str, key: str) -> int | None:

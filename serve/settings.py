@@ -61,6 +61,18 @@ class Settings(BaseModel):
     key_cap: int = Field(
         KEY_CAP, ge=1, description="votes that one key's weigh at most together in boards"
     )
+    retain_days: float | None = Field(
+        None,
+        gt=0,
+        description="days after which a vote that came online is forgotten; none: never",
+    )
+    hash_ids: Path | None = Field(
+        None,
+        description=(
+            "a file with the key that users' ids are hashed with before they are kept, made if it "
+            "is not there; none: they are kept as they are"
+        ),
+    )
     live: bool = Field(
         False,
         description=(
@@ -124,8 +136,12 @@ class Settings(BaseModel):
         """
         out = None if self.out is None else self.out.expanduser().absolute()
         folder = begin.folder_of(self.folder.expanduser().absolute(), out, self.by)
-        keys = None if self.keys is None else self.keys.expanduser().absolute()
-        return self.model_copy(update={"folder": folder, "keys": keys, "out": None, "by": None})
+        paths = {"keys": self.keys, "hash_ids": self.hash_ids}
+        absolute = {
+            name: None if path is None else path.expanduser().absolute()
+            for name, path in paths.items()
+        }
+        return self.model_copy(update={"folder": folder, "out": None, "by": None} | absolute)
 
 
 def read_models(path: Path | None) -> tuple[str, ...]:

@@ -13,12 +13,13 @@ from typing import Any
 from electorate.base.errors import ElectorateError, RequestError
 from electorate.base.progress import unshown
 from electorate.online import base as bases
-from electorate.online import begin, voters
+from electorate.online import begin, export, voters
 from electorate.online.counter import Counter
 from electorate.online.counts import Caps
 from electorate.online.handover import Outbox
+from electorate.online.sent import Batch, Taken
 from electorate.online.snapshot import Snapshot
-from electorate.online.store import MODELS_PER_KEY, Batch, Taken
+from electorate.online.store import MODELS_PER_KEY
 from electorate.online.voters import Voters
 
 LOG = logging.getLogger("ray.serve")
@@ -26,16 +27,22 @@ EVERY_S = 0.25  # that snapshots are made while votes come in
 AGAIN_S = 0.5  # after one that failed, then twice as long each time
 LONGEST_AGAIN_S = 10.0
 TELL_S = 1.0  # at most, until a replica hears how far snapshots are
+DAY_S = 86_400.0
+FORGET_S = 600.0  # between looks for votes that are kept no longer
 ERASED_S = 5.0  # at most, until a snapshot without an erased user is there
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Who may name models, and what votes weigh. See VoteStore and Caps."""
+    """Who may name models, what votes weigh, and how long and under which ids they are kept. See
+    VoteStore, Caps and Settings.
+    """
 
     declared: Sequence[str] = ()
     models_per_key: int = MODELS_PER_KEY
     caps: Caps = field(default_factory=Caps)
+    retain_days: float | None = None
+    hash_ids: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,10 @@ class Writer:
     """
 
     def __init__(self, folder: Path, rules: Rules) -> None:
-        base = bases.of_folder(folder)
+        base = bases.of_folder(folder, rules.hash_ids)
+        self._base = base
+        self._retain_s = None if rules.retain_days is None else DAY_S * rules.retain_days
+        self._forgot = float("-inf")
         self._store = base.open_store(rules.declared, rules.models_per_key)
         begin.take_in(base, self._store, unshown)
         self._counter = Counter(base, self._store, rules.caps)
@@ -86,6 +96,8 @@ class Writer:
         """The first snapshot, before anybody asks; where it fails the loop goes on trying."""
         begun = time.monotonic()
         try:
+            if self._is_time_to_forget():
+                self._forget()
             snapshot, name = self._hand_over(self._counter.snapshot)
             self._took_over(snapshot, name, begun)
         except Exception as error:
@@ -124,6 +136,13 @@ class Writer:
                 future.set_result(result)
         self._wrote(max((one.version for one in results if isinstance(one, Taken)), default=-1))
 
+    async def export(self, user: str) -> dict[str, Any] | None:
+        """What is kept of a user; None if it is not known."""
+        found: dict[str, Any] | None = await self._in(
+            "store", export.of_user, self._base, self._store, user
+        )
+        return found
+
     async def erase(self, user: str, key: str) -> int | None:
         """Returns when nothing of the user is left on disk; None if it is not known."""
         version: int | None = await self._in("store", self._store.erase, user, key)
@@ -161,7 +180,7 @@ class Writer:
 
     async def progress(self, last: str) -> Progress:
         """As soon as there is another snapshot than this one, or after TELL_S."""
-        if self._behind_since is not None:
+        if self._behind_since is not None or self._is_time_to_forget():
             self._count()
         try:
             async with asyncio.timeout(TELL_S), self._newer:
@@ -189,7 +208,7 @@ class Writer:
         """Make snapshots until one counts everything written, whatever goes wrong meanwhile."""
         again = AGAIN_S
         try:
-            while self._behind_since is not None:
+            while self._behind_since is not None or self._is_time_to_forget():
                 try:
                     await self._make()
                     again = AGAIN_S
@@ -203,6 +222,8 @@ class Writer:
 
     async def _make(self) -> None:
         begun = time.monotonic()
+        if self._is_time_to_forget():
+            await self._in("store", self._forget)
         reading = await self._in("store", self._counter.read)
         make = partial(self._counter.count, reading)
         snapshot, name = await self._in("rate", self._hand_over, make)
@@ -212,6 +233,17 @@ class Writer:
         if self._counter.is_due() and not self._refreshing:
             self._refreshing = True
             self._start(self._refresh())
+
+    def _is_time_to_forget(self) -> bool:
+        return self._retain_s is not None and time.monotonic() - self._forgot >= FORGET_S
+
+    def _forget(self) -> None:
+        """Take out votes that are kept no longer, while nothing is being counted."""
+        assert self._retain_s is not None  # noqa: S101 it is time to
+        if self._store.forget_before(time.time() - self._retain_s):
+            self._counter.begin_again()
+            self._written = self._store.fact("version")
+        self._forgot = time.monotonic()
 
     def _hand_over(self, make: Callable[[], Snapshot]) -> tuple[Snapshot, str]:
         """Make a snapshot and put it where replicas take it from; the snapshot, and its name."""

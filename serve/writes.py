@@ -1,4 +1,4 @@
-"""Routes that write: votes, and forgetting a user."""
+"""The route that takes votes."""
 
 from typing import Annotated
 
@@ -7,16 +7,15 @@ from fastapi import APIRouter
 from electorate.base.errors import RequestError
 from electorate.data.winners import SPELLINGS
 from electorate.online.rankings import Rankings
-from electorate.online.store import NO_PROMPT, Batch
-from electorate.online.store import Vote as StoredVote
+from electorate.online.sent import NO_PROMPT, Batch
+from electorate.online.sent import Vote as StoredVote
 from serve import schemas
-from serve.schemas import Name, Problem
-from serve.security import Gate, Refused
+from serve.security import Gate
 from serve.service import Service
 
 
 def routes(service: Service, gate: Gate) -> APIRouter:
-    """All of them."""
+    """It."""
     router = APIRouter()
     rankings = service.rankings
 
@@ -29,14 +28,6 @@ def routes(service: Service, gate: Gate) -> APIRouter:
             Batch(key, [_stored(vote, rankings, i) for i, vote in enumerate(votes.votes)])
         )
         return schemas.Acknowledged(version=taken.version, new=taken.new)
-
-    @router.delete("/v1/users/{user_id:path}", responses={404: {"model": Problem}})
-    async def erase(user_id: Name, key: Annotated[str, gate.may("erase")]) -> schemas.Done:
-        """Forget a user: votes, name and ranking, in the database and in the log."""
-        version = await service.erase(user_id, key)
-        if version is None:
-            raise Refused(404, "the user is not known")
-        return schemas.Done(version=version)
 
     return router
 

@@ -544,6 +544,18 @@ def _add_limits(serving: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a model's name a line: votes may be on these alone, and on those added while it runs",
     )
+    serving.add_argument(
+        "--retain-days",
+        type=float,
+        metavar="DAYS",
+        help="forget votes that came online after so many days (default: never)",
+    )
+    serving.add_argument(
+        "--hash-ids",
+        type=here,
+        metavar="FILE",
+        help="keep users' ids hashed with the key in this file, which is made if it is not there",
+    )
 
 
 def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -161,6 +161,8 @@ def _serve(chosen: argparse.Namespace, console: Console) -> None:
         out=chosen.out,
         by=chosen.by,
         keys=chosen.keys,
+        retain_days=chosen.retain_days,
+        hash_ids=chosen.hash_ids,
         models=chosen.models,
         live=chosen.live,
         contestants=chosen.contestants,

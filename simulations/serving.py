@@ -41,7 +41,7 @@ def serve(settings: Settings, host: str, port: int, address: str | None, console
         )
     # Before Ray starts, which takes seconds.
     settings = settings.resolved()
-    base = bases.of_folder(settings.folder)
+    base = bases.of_folder(settings.folder, settings.hash_ids)
     if settings.keys is not None:
         read_keys(settings.keys)
     declared = read_models(settings.models)

@@ -1,16 +1,19 @@
 """What snapshots begin with: a finished run, or nothing yet."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
 from electorate.data import run_files
 from electorate.data.prompts import PromptSet
+from electorate.online import pseudonyms
 from electorate.online.given import KIND, ComparedPeople, GivenVotes, VotesFile, remove_rows
+from electorate.online.pseudonyms import PLAIN, Pseudonyms
 from electorate.online.store import MODELS_PER_KEY, VoteStore, without
 from electorate.population import voters as voters_module
 from electorate.population.voters import BLOCK, Voters
@@ -52,12 +55,14 @@ class Run:
 @dataclass(frozen=True)
 class Base:
     """folder: where online votes are kept. run: None where everything is still to be collected.
-    given: votes of people that the online ones begin with; None: there are none.
+    given: votes of people that the online ones begin with; None: there are none. pseudonyms: as
+    users' ids are kept online.
     """
 
     folder: Path
     run: Run | None
     given: GivenVotes | None = None
+    pseudonyms: Pseudonyms = PLAIN
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -101,8 +106,24 @@ class Base:
         """The votes that came online; for one process at a time. See VoteStore."""
         names = self.run.voters.config.contestant_names if self.run else ()
         return VoteStore(
-            self.folder, names, self.personas, self._erase_elsewhere, declared, models_per_key
+            self.folder,
+            names,
+            self.personas,
+            self._erase_elsewhere,
+            declared,
+            models_per_key,
+            self.pseudonyms,
         )
+
+    def votes_of_run(self, number: int) -> list[pa.Table]:
+        """A persona's in the run's log, by round; none for anybody else."""
+        run = self.run
+        if run is None or number >= self.personas:
+            return []
+        log = VoteLog(run.folder.votes, run.voters.config.contestant_names)
+        block = number // BLOCK
+        there = [log.read(r, block) for r in range(run.rounds) if log.has(r, block)]
+        return [votes.filter(pc.equal(votes["user_id"], number)) for votes in there]
 
     def _erase_elsewhere(self, number: int, name: str) -> list[pa.Table]:
         """Remove a persona from the run's log, personas and ratings, or a person from the ratings
@@ -111,7 +132,7 @@ class Base:
         What was trained on them is stale from then on.
         """
         if self.given is not None:
-            self.given.erase(name)
+            self.given.erase(lambda plain: self.pseudonyms.of(plain) == name)
             return []
         run = self.run
         if run is None or number >= self.personas:
@@ -126,12 +147,18 @@ class Base:
         return gone
 
 
-def of_folder(path: Path) -> Base:
+def of_folder(path: Path, hash_ids: Path | None = None) -> Base:
     """On the finished run in this folder; on nothing where the folder is empty, new, or was
     begun so.
 
+    hash_ids: a file with the key that users' ids are hashed with; None: they are kept as they are.
+
     Raises ElectorateError if a run there is not finished, or has no prior of System A.
     """
+    return replace(_of_folder(path), pseudonyms=pseudonyms.of_file(hash_ids))
+
+
+def _of_folder(path: Path) -> Base:
     if path.exists() and not path.is_dir():
         raise ElectorateError(
             f"{path}: is a file; give the --out of a run, or a new folder to begin with nothing"

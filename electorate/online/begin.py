@@ -9,7 +9,8 @@ from electorate.data import votes as votes_module
 from electorate.data.votes import Votes
 from electorate.online.base import ONLINE, Base
 from electorate.online.given import KIND, segment_of_users, segments_of
-from electorate.online.store import NO_PROMPT, Batch, Vote, VoteStore
+from electorate.online.sent import NO_PROMPT, Batch, Vote
+from electorate.online.store import VoteStore
 from electorate.ratings.ties import DEFAULT
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder

@@ -18,8 +18,9 @@ from electorate.base.scale import Floats, Ints
 from electorate.online import rounds
 from electorate.online.base import Base
 from electorate.online.counts import Caps, Counts, Shape
+from electorate.online.sent import NO_SEGMENT, Erased, Users
 from electorate.online.snapshot import ONLINE, Snapshot, UserIndex
-from electorate.online.store import NO_SEGMENT, Erased, Users, VoteStore
+from electorate.online.store import VoteStore
 from electorate.population.cast import COLUMNS, Cast
 from electorate.population.tally import Tally, as_outcome
 from electorate.population.voters import BLOCK
@@ -103,6 +104,11 @@ class Counter:
         self._first = -(-base.personas // BLOCK) * BLOCK
         self._state: State | None = None
         self._last: Snapshot | None = None
+        self._spread = Spread()
+
+    def begin_again(self) -> None:
+        """Count everything anew with the next reading, as votes were taken out of the store."""
+        self._state = None
         self._spread = Spread()
 
     def snapshot(self) -> Snapshot:

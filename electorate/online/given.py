@@ -1,5 +1,6 @@
 """Votes that were there before anybody voted online, which the endpoint begins with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +12,8 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import Ints
 from electorate.data import votes as votes_module
 from electorate.data.votes import NO_VALUE, Votes
-from electorate.online.store import NO_SEGMENT, without
+from electorate.online.sent import NO_SEGMENT
+from electorate.online.store import without
 from electorate.population import people
 from electorate.population.voters import BLOCK
 from electorate.ratings.ties import Name
@@ -45,8 +47,8 @@ class GivenVotes(Protocol):
         """All of them. Raises ElectorateError where they are gone or changed."""
         ...
 
-    def erase(self, name: str) -> None:
-        """Remove a user from whatever keeps these votes beside the store."""
+    def erase(self, is_user: Callable[[str], bool]) -> None:
+        """Remove a user, by its name, from whatever keeps these votes beside the store."""
         ...
 
 
@@ -90,15 +92,18 @@ class ComparedPeople:
             )
         return votes_module.read(place)[0]
 
-    def erase(self, name: str) -> None:
+    def erase(self, is_user: Callable[[str], bool]) -> None:
         """Remove a person from the log, the ratings and the list of who voted."""
         folder = self.folder
         for place in (folder.people, folder.who_gains):
-            remove_rows(place, name)
+            if place.exists():
+                names = set(files.read_table(place)["user_id"].to_pylist())
+                for name in filter(is_user, names):
+                    remove_rows(place, name)
         if not folder.personas.exists():
             return
-        personas = files.read_table(folder.personas)
-        for number in personas.filter(pc.equal(personas["name"], name))["user_id"].to_pylist():
+        personas = files.read_table(folder.personas).to_pylist()
+        for number in [row["user_id"] for row in personas if is_user(row["name"])]:
             of_run = people.of_run(folder)
             block = number // BLOCK
             without(VoteLog(folder.votes, of_run.config.contestant_names), 0, block, number)
@@ -142,7 +147,7 @@ class VotesFile:
             )
         return votes_module.read(place, by=self.manifest["by"])[0]
 
-    def erase(self, name: str) -> None:
+    def erase(self, is_user: Callable[[str], bool]) -> None:
         """Nothing: the store alone keeps these votes; the file is its owner's."""
 
 

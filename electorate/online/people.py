@@ -11,8 +11,8 @@ from electorate.base.errors import RequestError
 from electorate.base.scale import Ints
 from electorate.online import rounds
 from electorate.online.base import Base
+from electorate.online.sent import NO_SEGMENT, as_persona
 from electorate.online.snapshot import ONLINE, Snapshot
-from electorate.online.store import NO_SEGMENT, as_persona
 from electorate.population.cast import COLUMNS, Cast
 from electorate.population.voters import BLOCK
 from electorate.storage.vote_log import VoteLog, column
@@ -86,7 +86,7 @@ class People:
         if persona is not None and self._base.run is not None:
             block, row = divmod(persona, BLOCK)
             return Person(persona, int(self._archetypes(block)[row]))
-        found = None if user is None else snapshot.users.find(user)
+        found = None if user is None else snapshot.users.find(self._base.pseudonyms.of(user))
         if found is None:
             return Person(None, said)
         return Person(found[0], said if found[1] == NO_SEGMENT else found[1])

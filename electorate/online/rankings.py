@@ -13,8 +13,8 @@ from electorate.base.scale import ELO_PER_NAT, Floats, Ints, to_elo
 from electorate.config.run import TOLD_BY_PROMPT
 from electorate.online.base import Base, Run
 from electorate.online.people import People, Person
+from electorate.online.sent import NO_PROMPT, NO_SEGMENT
 from electorate.online.snapshot import ONLINE, Snapshot
-from electorate.online.store import NO_PROMPT, NO_SEGMENT
 from electorate.population.cast import Cast
 from electorate.ratings import bradley_terry, leaderboard, posteriors
 from electorate.ratings.bradley_terry import Fit

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from electorate.base.scale import Floats, Ints
 from electorate.online.counts import Caps
-from electorate.online.store import Users
+from electorate.online.sent import Users
 from electorate.population.cast import Cast
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.prior import Prior

@@ -9,7 +9,6 @@ leaves a file that nobody reads.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import socket
@@ -17,7 +16,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,78 +25,22 @@ from electorate.base.errors import ConflictError, ElectorateError, RequestError
 from electorate.base.scale import Ints
 from electorate.online import database, rounds
 from electorate.online.models import ModelList
+from electorate.online.pseudonyms import PLAIN, Pseudonyms
+from electorate.online.sent import (
+    NO_SEGMENT,
+    Batch,
+    Erased,
+    Known,
+    Taken,
+    Users,
+    Vote,
+    as_persona,
+)
 from electorate.population.voters import BLOCK
 from electorate.storage.vote_log import VoteLog, column
 
-NO_SEGMENT = -1
-NO_PROMPT = -1
 MODELS_PER_KEY = 100
 MERGED = 2  # a fold takes the round before it in while that has at most so many times its votes
-
-
-@dataclass(frozen=True)
-class Vote:
-    """One vote as it came.
-
-    id: the client's, one of its key's and its user's. outcome: 0 A, 1 B, 2 tie, 3 both bad.
-    first_shown: 0 A, 1 B. prompt: of the run, or NO_PROMPT. segment: counts with a user's first
-    vote.
-    """
-
-    id: str
-    user: str
-    model_a: str
-    model_b: str
-    outcome: int
-    first_shown: int = 0
-    prompt: int = NO_PROMPT
-    segment: int = NO_SEGMENT
-
-    @property
-    def content(self) -> int:
-        """What it says, as 64 bits: an id that comes again has to say the same."""
-        battle = f"{self.model_a}\0{self.model_b}\0{self.outcome}\0{self.first_shown}"
-        said = f"{battle}\0{self.prompt}\0{self.segment}"
-        digest = hashlib.blake2b(said.encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big", signed=True)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Votes of one request. key: the name of the key that sent them."""
-
-    key: str
-    votes: Sequence[Vote]
-
-
-@dataclass(frozen=True)
-class Taken:
-    """Votes that are on disk.
-
-    version: a snapshot of this version or a later one counts all votes of the batch. new: how many
-    were not known before.
-    """
-
-    version: int
-    new: int
-
-
-@dataclass(frozen=True)
-class Users:
-    """Users who voted online and are no personas. number, segment: (n,)."""
-
-    name: tuple[str, ...]
-    number: Ints
-    segment: Ints
-
-
-@dataclass(frozen=True)
-class Erased:
-    """A user who is no more, and its votes: in the log of online votes, and in the run's."""
-
-    number: int
-    folded: pa.Table
-    of_run: Sequence[pa.Table]
 
 
 class VoteStore:
@@ -113,6 +55,7 @@ class VoteStore:
         erase_elsewhere: what else is done where a number and name are erased, returning the votes
             that it took out; doing it again changes nothing.
         models_per_key: new models that the votes of one key may name.
+        pseudonyms: as users' ids are kept.
 
     Attributes:
         erased: users erased since the folder was opened, until somebody has taken them out of what
@@ -129,8 +72,10 @@ class VoteStore:
         erase_elsewhere: Callable[[int, str], list[pa.Table]] | None = None,
         declared: Sequence[str] = (),
         models_per_key: int = MODELS_PER_KEY,
+        pseudonyms: Pseudonyms = PLAIN,
     ) -> None:
         self.folder = folder
+        self._pseudonyms = pseudonyms
         self.erased: list[Erased] = []
         self._personas = personas
         self._erase_elsewhere = erase_elsewhere
@@ -147,6 +92,7 @@ class VoteStore:
             self._has_unknown_keys = bool(self.fact("unknown_keys"))
             self._count_users_from(-(-personas // BLOCK) * BLOCK)
             self._check_rounds()
+            self._keep_ids(pseudonyms.key is not None)
             with self.transaction():
                 self._renumber(models)
                 for name in sorted(set(declared) - set(self.models.names)):
@@ -178,6 +124,18 @@ class VoteStore:
                 )
         database.remove_leftovers(self._log, set(self.rounds))
 
+    def _keep_ids(self, hashed: bool) -> None:
+        """Whether users' ids are hashed is so from the first user on."""
+        known = self.fact("hashed_ids")
+        there = self._db.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None
+        if there and bool(known) != hashed:
+            kept, wanted = ("hashed", "as they are") if known else ("as they are", "hashed")
+            raise ElectorateError(
+                f"{self.folder}: users' ids are kept {kept} there, and cannot be {wanted}; "
+                f"{'give' if known else 'leave out'} hash_ids, or serve another folder"
+            )
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES ('hashed_ids', ?)", (int(hashed),))
+
     def close(self) -> None:
         """Let another process have it."""
         if hasattr(self, "_db"):
@@ -185,8 +143,8 @@ class VoteStore:
         os.close(self._lock)
 
     def fact(self, name: str) -> int:
-        """version: of the last write; erasures: users erased so far; unknown_keys: whether ids are
-        there from before keys were kept.
+        """version: of the last write; erasures: how often votes were taken out; unknown_keys:
+        whether ids are there from before keys were kept; hashed_ids: whether users' ids are hashed.
         """
         found = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return 0 if found is None else int(found[0])
@@ -298,12 +256,14 @@ class VoteStore:
         """The users' numbers by name; new users are taken in, in the order of their votes."""
         found = dict[str, int]()
         segment = dict[str, int]()
+        kept_as = {user: self._kept_as(user) for user in {vote.user for vote in votes}}
         for vote in votes:
-            persona = as_persona(vote.user, self._personas)
+            name = kept_as[vote.user]
+            persona = as_persona(name, self._personas)
             if persona is not None:
-                found[vote.user] = persona
+                found[name] = persona
             else:
-                segment.setdefault(vote.user, vote.segment)
+                segment.setdefault(name, vote.segment)
         known = self._db.execute(
             "SELECT name, number FROM json_each(?) JOIN users ON name = value",
             (json.dumps(list(segment)),),
@@ -316,7 +276,12 @@ class VoteStore:
             found.update(zip(new, range(last + 1, last + 1 + len(new)), strict=True))
             rows = [(found[name], name, segment[name]) for name in new]
             self._db.executemany("INSERT INTO users VALUES (?, ?, ?)", rows)
-        return found
+        return {user: found[name] for user, name in kept_as.items()}
+
+    def _kept_as(self, user: str) -> str:
+        """A persona's number stays what it is."""
+        is_persona = as_persona(user, self._personas) is not None
+        return user if is_persona else self._pseudonyms.of(user)
 
     def users(self, after: int = -1) -> Users:
         """By number, those above this one."""
@@ -435,7 +400,8 @@ class VoteStore:
         known. What was begun is finished when the store is next opened, should the process die.
         """
         persona = as_persona(user, self._personas)
-        row = self._db.execute("SELECT number FROM users WHERE name = ?", (user,)).fetchone()
+        query = "SELECT number FROM users WHERE name = ?"
+        row = self._db.execute(query, (self._kept_as(user),)).fetchone()
         number = persona if persona is not None else (int(row[0]) if row else None)
         if number is None:
             return None
@@ -475,6 +441,69 @@ class VoteStore:
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.erased.append(Erased(number, pa.concat_tables(folded), of_run))
 
+    def export(self, user: str) -> Known | None:
+        """What is kept of a user; None if it is not known."""
+        persona = as_persona(user, self._personas)
+        query = "SELECT number, segment FROM users WHERE name = ?"
+        row = self._db.execute(query, (self._kept_as(user),)).fetchone()
+        if persona is None and row is None:
+            return None
+        number = persona if persona is not None else int(row[0])
+        own = [rounds.of_users(self.round(round_), np.array([number])) for round_ in self.rounds]
+        _, unfolded = self.unfolded()
+        own.append(unfolded.filter(pa.array(column(unfolded, "user_id") == number)))
+        written = [row for row in self.audit() if row["user"] == number]
+        segment = NO_SEGMENT if row is None else int(row[1])
+        return Known(number, segment, pa.concat_tables(own), written)
+
+    def forget_before(self, at: float) -> int:
+        """Forget the votes from before a time (seconds since 1970), and users who have no others;
+        returns how many votes. Those from before times were kept stay.
+        """
+        if not self._is_any_before(at):
+            return 0
+        kept_users = set[int]()
+        forgotten = 0
+        with self._replacing_rounds() as replace:
+            for round_ in self.rounds:
+                votes = self.round(round_)
+                when = column(votes, "at")
+                stays = (when == 0) | (when >= at)
+                forgotten += int(np.count_nonzero(~stays))
+                kept = votes.filter(pa.array(stays))
+                kept_users |= set(np.unique(column(kept, "user_id")).tolist())
+                if not stays.all():
+                    replace([round_], kept)
+            deleted = self._db.execute("DELETE FROM votes WHERE at > 0 AND at < ?", (at,))
+            forgotten += deleted.rowcount
+            self._forget_users_but(kept_users)
+            places = set(range(len(self.models.names)))
+            self.models.give_back(places - self._models_voted_on(places))
+            self._db.execute("UPDATE facts SET value = value + 1 WHERE name = 'erasures'")
+            what = f"votes from before {time.strftime('%Y-%m-%d', time.gmtime(at))} forgotten"
+            self._next_version("retention", what, forgotten)
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return forgotten
+
+    def _is_any_before(self, at: float) -> bool:
+        query = "SELECT 1 FROM votes WHERE at > 0 AND at < ? LIMIT 1"
+        if self._db.execute(query, (at,)).fetchone():
+            return True
+        whens = (column(self.round(round_), "at") for round_ in self.rounds)
+        return any(bool(np.any((when > 0) & (when < at))) for when in whens)
+
+    def _forget_users_but(self, numbers: set[int]) -> None:
+        """Names, and ids of votes, of users who have no vote but of these numbers."""
+        unfolded = {user for (user,) in self._db.execute("SELECT DISTINCT user_id FROM votes")}
+        self._db.execute("CREATE TEMP TABLE staying (number INTEGER PRIMARY KEY)")
+        rows = ((number,) for number in sorted(numbers | unfolded))
+        self._db.executemany("INSERT INTO staying VALUES (?)", rows)
+        for table, name in (("taken", "user"), ("users", "number")):
+            self._db.execute(
+                f"DELETE FROM {table} WHERE {name} NOT IN (SELECT number FROM staying)"  # noqa: S608
+            )
+        self._db.execute("DROP TABLE staying")
+
     def _models_of(self, number: int, folded: Sequence[pa.Table]) -> set[int]:
         query = "SELECT model_a, model_b FROM votes WHERE user_id = ?"
         found = {model for pair in self._db.execute(query, (number,)) for model in pair}
@@ -508,10 +537,10 @@ class VoteStore:
             self.models.add(name)
             return self._next_version(key, f"model {name!r} added")
 
-    def _next_version(self, key: str, what: str) -> int:
+    def _next_version(self, key: str, what: str, votes: int | None = None) -> int:
         self._db.execute("UPDATE facts SET value = value + 1 WHERE name = 'version'")
         version = self.fact("version")
-        self._audit(key, what, None, None, version)
+        self._audit(key, what, None, votes, version)
         return version
 
     def _audit(
@@ -574,12 +603,6 @@ def holder(folder: Path) -> str | None:
     except BlockingIOError:
         return (folder / ".lock").read_text(encoding="utf-8") or "another process"
     return None
-
-
-def as_persona(user: str, personas: int) -> int | None:
-    """The persona that a user's name says, if it is one: its number, written plainly."""
-    plain = user.isascii() and user.isdecimal() and len(user) < 12 and str(int(user)) == user
-    return int(user) if plain and int(user) < personas else None
 
 
 def without(log: VoteLog, round_: int, block: int, number: int) -> pa.Table:

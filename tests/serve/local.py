@@ -4,18 +4,19 @@ Protocol as the real one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from electorate.base.errors import ElectorateError, RequestError
 from electorate.base.scale import Ints
 from electorate.inference.completions import Answer
-from electorate.online import voters
+from electorate.online import export, voters
 from electorate.online.base import Base
 from electorate.online.counter import Counter
 from electorate.online.rankings import Rankings
+from electorate.online.sent import Batch, Taken
 from electorate.online.snapshot import Snapshot
-from electorate.online.store import Batch, Taken
 from electorate.online.voters import Voters
 from electorate.rewards.weights import PersonalRead
 from serve.security import Refused
@@ -59,6 +60,9 @@ class LocalService:
     async def voters(self, limit: int) -> Voters:
         await self.snapshot(0)
         return voters.found(self.counter, self.counter.store, limit)
+
+    async def export(self, user: str) -> dict[str, Any] | None:
+        return export.of_user(self.counter.base, self.counter.store, user)
 
     async def erase(self, user: str, key: str) -> int | None:
         return self.counter.store.erase(user, key)

@@ -258,6 +258,21 @@ def test_a_ranking_is_kept_until_something_it_rests_on_changes(
         assert read("stranger")["votes"] == 0
 
 
+def test_a_user_is_given_all_that_is_kept_of_it(client: TestClient) -> None:
+    cast(client, vote(user_id="a/b c"), vote(id="2", user_id="a/b c", winner="both_bad"))
+    found = client.get("/v1/users/a%2Fb%20c/export")
+    assert found.status_code == 200
+    told = found.json()
+    assert told["user_id"] == "a/b c"
+    assert [one["winner"] for one in told["votes"]] == ["model_a", "tie (bothbad)"]
+    assert {one["key"] for one in told["votes"]} == {"anybody"}
+    persona = client.get("/v1/users/3/export").json()
+    assert len(persona["votes"]) == 30
+    assert client.get("/v1/users/stranger/export").status_code == 404
+    client.delete("/v1/users/a%2Fb%20c")
+    assert client.get("/v1/users/a%2Fb%20c/export").status_code == 404
+
+
 def test_who_is_erased_is_unknown_again(client: TestClient) -> None:
     cast(client, vote())
     assert client.delete("/v1/users/al").json() == {"version": 2}
@@ -374,6 +389,7 @@ def test_keys_say_who_may_do_what(run: Path, tmp_path: Path) -> None:
             == 200
         )
         assert client.delete("/v1/users/al", headers=bearer(voter)).status_code == 403
+        assert client.get("/v1/users/al/export", headers=bearer(voter)).status_code == 403
         # The page itself holds nothing, and asks for the key.
         assert client.get("/").status_code == 200
         assert client.get("/healthz").status_code == 200
@@ -685,7 +701,7 @@ def test_whatever_is_sent_the_answer_is_as_described(
         result.ok()
         for result in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations()
     ]
-    assert len(operations) == 17
+    assert len(operations) == 18
 
     def is_described(operation: schemathesis.APIOperation) -> None:
         @settings(

@@ -15,7 +15,7 @@ from electorate.base.errors import ElectorateError
 from electorate.online.base import Base
 from electorate.online.counter import Counter
 from electorate.online.handover import Outbox
-from electorate.online.store import Batch, Vote
+from electorate.online.sent import Batch, Vote
 from serve import follower as module
 from serve.follower import Follower
 from serve.security import Refused

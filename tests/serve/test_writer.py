@@ -11,8 +11,8 @@ import pytest
 from electorate.base.errors import ConflictError, UnknownNameError
 from electorate.online.counter import Counter, Reading
 from electorate.online.handover import Inbox
+from electorate.online.sent import Batch, Taken, Vote
 from electorate.online.snapshot import Snapshot
-from electorate.online.store import Batch, Taken, Vote
 from electorate.ratings import bradley_terry
 from serve.writer import Progress, Rules, Writer
 
@@ -135,3 +135,38 @@ def test_refusals_come_back_as_such(tmp_path: Path) -> None:
         assert (snapshot.version, snapshot.models) == (version, ("a", "b", "c"))
 
     run(tmp_path, work)
+
+
+def test_votes_are_forgotten_when_their_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the start, and while it runs; what comes meanwhile stays."""
+    day = 86_400
+    now = time.time()
+
+    def at(days: float) -> None:
+        monkeypatch.setattr(time, "time", lambda: now + days * day)
+
+    async def main() -> None:
+        monkeypatch.setattr("serve.writer.FORGET_S", 0.05)
+        inbox = Inbox(tmp_path / "online" / "snapshots")
+        writer = Writer(tmp_path, Rules(retain_days=30))
+        await writer.vote(votes("old", 0, 5))
+        at(20)
+        await writer.vote(votes("new", 0, 3))
+        first = await until(writer, lambda one: one.behind_s == 0)
+        assert inbox.take(first.name).online == 8
+        at(40)
+        later = await until(writer, lambda one: inbox.take(one.name).online == 3)
+        assert await writer.export("old") is None
+        kept = await writer.export("new")
+        assert kept is not None
+        assert len(kept["votes"]) == 3
+        assert inbox.take(later.name).erasures == 1
+        writer._store.close()
+        at(51)
+        again = Writer(tmp_path, Rules(retain_days=30))
+        assert (await again.progress("")).name
+        assert await again.export("new") is None
+
+    asyncio.run(main())

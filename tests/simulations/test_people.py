@@ -209,6 +209,21 @@ def test_their_rankings_are_served_by_name_and_erased(
     assert gone not in pq.read_table(folder.users / "block=0.parquet")["user_id"].to_pylist()
 
 
+def test_who_is_kept_under_a_hashed_id_is_erased_by_its_own(
+    folder: RunFolder, tmp_path: Path
+) -> None:
+    service = LocalService(bases.of_folder(Path(str(folder.path)), tmp_path / "ids.key"))
+    store = service.counter.store
+    begin.take_in(service.counter.base, store, unshown)
+    assert "17" not in store.users().name
+    assert service.rankings.of_user(service.counter.snapshot(), "17").votes == 100
+    store.erase("17", "test")
+    for place, column in ((folder.people, "user_id"), (folder.personas, "name")):
+        names = pq.read_table(place)[column].to_pylist()
+        assert "17" not in names
+        assert "16" in names
+
+
 def as_it_once_was(folder: RunFolder) -> Path:
     """Makes it what `human` wrote before it was a run; returns the place of its votes."""
     path = Path(str(folder.path))

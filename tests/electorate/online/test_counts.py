@@ -13,7 +13,7 @@ from electorate.online import counter as counter_module
 from electorate.online.counter import Counter
 from electorate.online.counts import Caps
 from electorate.online.rankings import Rankings
-from electorate.online.store import Batch, Vote
+from electorate.online.sent import Batch, Vote
 from electorate.online.voters import found
 from electorate.ratings import bradley_terry, fixed_point
 

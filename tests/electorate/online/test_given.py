@@ -15,7 +15,7 @@ from electorate.online import base as bases
 from electorate.online import begin, given
 from electorate.online.counter import Counter
 from electorate.online.rankings import Rankings
-from electorate.online.store import NO_SEGMENT, Batch, Vote
+from electorate.online.sent import NO_SEGMENT, Batch, Vote
 
 MODELS = ("east", "middle", "west")
 

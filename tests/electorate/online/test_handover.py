@@ -8,8 +8,8 @@ import pytest
 
 from electorate.online.counts import Caps
 from electorate.online.handover import KEPT, Inbox, Outbox
+from electorate.online.sent import Users
 from electorate.online.snapshot import Part, Snapshot, UserIndex, key_of
-from electorate.online.store import Users
 from electorate.population.cast import Cast
 
 NONE = np.zeros(0, dtype=np.int64)

@@ -14,8 +14,8 @@ from electorate.online import counter as counter_module
 from electorate.online import people as people_module
 from electorate.online.counter import Counter
 from electorate.online.rankings import Rankings
+from electorate.online.sent import Batch, Vote
 from electorate.online.snapshot import Snapshot
-from electorate.online.store import Batch, Vote
 from electorate.population import judges, planted, voters
 from electorate.ratings import bradley_terry, offsets, prior_file
 from electorate.ratings.offsets import NotConvergedError

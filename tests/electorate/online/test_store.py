@@ -25,7 +25,8 @@ from electorate.online import base as bases
 from electorate.online import database, rounds
 from electorate.online import store as stores
 from electorate.online.counter import Counter
-from electorate.online.store import Batch, Taken, Vote, VoteStore, as_persona
+from electorate.online.sent import Batch, Taken, Vote, as_persona
+from electorate.online.store import VoteStore
 from tests.conftest import ROOT
 
 
@@ -163,6 +164,7 @@ def test_a_fold_takes_what_was_counted_alone(tmp_path: Path) -> None:
 def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
     script = f"""
 import sys
+from electorate.online.sent import *
 from electorate.online.store import *
 from pathlib import Path
 store = VoteStore(Path({str(tmp_path)!r}))

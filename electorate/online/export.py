@@ -1,0 +1,52 @@
+"""Everything that is kept of a user, as the user may be given it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from electorate.data.winners import NAMES
+from electorate.online.base import Base
+from electorate.online.sent import NO_PROMPT, NO_SEGMENT
+from electorate.online.store import VoteStore
+
+Row = dict[str, Any]
+
+
+def of_user(base: Base, store: VoteStore, user: str) -> Row | None:
+    """Its segment, its votes, and what was written about it; None if it is not known."""
+    known = store.export(user)
+    if known is None:
+        return None
+    models = store.models.names
+    keys = store.keys
+    votes = [
+        _of_run(row, models) for part in base.votes_of_run(known.number) for row in _rows(part)
+    ]
+    votes += [
+        _vote(row, models) | {"at": row["at"] or None, "key": keys.get(row["key"])}
+        for row in _rows(known.votes)
+    ]
+    segment = None if known.segment == NO_SEGMENT else base.segments[known.segment]
+    return {"user_id": user, "segment": segment, "votes": votes, "written": [*known.written]}
+
+
+def _rows(votes: pa.Table) -> list[Row]:
+    rows: list[Row] = votes.to_pylist()
+    return rows
+
+
+def _of_run(row: Row, models: Sequence[str]) -> Row:
+    """A vote that a persona cast in the run, when nobody kept time, under no key."""
+    return _vote(row, models) | {"at": None, "key": None}
+
+
+def _vote(row: Row, models: Sequence[str]) -> Row:
+    first = row["first_shown"]
+    return {
+        "model_a": models[row["model_a"]],
+        "model_b": models[row["model_b"]],
+        "winner": NAMES[row["outcome"]],
+        "first_shown": None if first is None else ("model_a", "model_b")[first],
+        "prompt_id": None if row["prompt_id"] == NO_PROMPT else row["prompt_id"],
+    }

@@ -1,0 +1,100 @@
+"""Votes as they are sent, and what the store says of them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from electorate.base.scale import Ints
+
+NO_SEGMENT = -1
+NO_PROMPT = -1
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One vote as it came.
+
+    id: the client's, one of its key's and its user's. outcome: 0 A, 1 B, 2 tie, 3 both bad.
+    first_shown: 0 A, 1 B. prompt: of the run, or NO_PROMPT. segment: counts with a user's first
+    vote.
+    """
+
+    id: str
+    user: str
+    model_a: str
+    model_b: str
+    outcome: int
+    first_shown: int = 0
+    prompt: int = NO_PROMPT
+    segment: int = NO_SEGMENT
+
+    @property
+    def content(self) -> int:
+        """What it says, as 64 bits: an id that comes again has to say the same."""
+        battle = f"{self.model_a}\0{self.model_b}\0{self.outcome}\0{self.first_shown}"
+        said = f"{battle}\0{self.prompt}\0{self.segment}"
+        digest = hashlib.blake2b(said.encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big", signed=True)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Votes of one request. key: the name of the key that sent them."""
+
+    key: str
+    votes: Sequence[Vote]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Votes that are on disk.
+
+    version: a snapshot of this version or a later one counts all votes of the batch. new: how many
+    were not known before.
+    """
+
+    version: int
+    new: int
+
+
+@dataclass(frozen=True)
+class Users:
+    """Users who voted online and are no personas. number, segment: (n,)."""
+
+    name: tuple[str, ...]
+    number: Ints
+    segment: Ints
+
+
+@dataclass(frozen=True)
+class Erased:
+    """A user who is no more, and its votes: in the log of online votes, and in the run's."""
+
+    number: int
+    folded: pa.Table
+    of_run: Sequence[pa.Table]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is kept of a user.
+
+    Attributes:
+        number: its own.
+        segment: NO_SEGMENT for none.
+        votes: that came online or were given, with the columns of a round.
+        written: what was written about it, see VoteStore.audit.
+    """
+
+    number: int
+    segment: int
+    votes: pa.Table
+    written: Sequence[Mapping[str, object]]
+
+
+def as_persona(user: str, personas: int) -> int | None:
+    """The persona that a user's name says, if it is one: its number, written plainly."""
+    plain = user.isascii() and user.isdecimal() and len(user) < 12 and str(int(user)) == user
+    return int(user) if plain and int(user) < personas else None
