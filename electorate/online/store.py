@@ -499,9 +499,8 @@ class VoteStore:
         rows = ((number,) for number in sorted(numbers | unfolded))
         self._db.executemany("INSERT INTO staying VALUES (?)", rows)
         for table, name in (("taken", "user"), ("users", "number")):
-            self._db.execute(
-                f"DELETE FROM {table} WHERE {name} NOT IN (SELECT number FROM staying)"  # noqa: S608
-            )
+            gone = f"{name} NOT IN (SELECT number FROM staying)"
+            self._db.execute(f"DELETE FROM {table} WHERE {gone}")  # noqa: S608
         self._db.execute("DROP TABLE staying")
 
     def _models_of(self, number: int, folded: Sequence[pa.Table]) -> set[int]:
