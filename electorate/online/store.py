@@ -498,9 +498,8 @@ class VoteStore:
         self._db.execute("CREATE TEMP TABLE staying (number INTEGER PRIMARY KEY)")
         rows = ((number,) for number in sorted(numbers | unfolded))
         self._db.executemany("INSERT INTO staying VALUES (?)", rows)
-        for table, name in (("taken", "user"), ("users", "number")):
-            gone = f"{name} NOT IN (SELECT number FROM staying)"
-            self._db.execute(f"DELETE FROM {table} WHERE {gone}")  # noqa: S608
+        self._db.execute("DELETE FROM taken WHERE user NOT IN (SELECT number FROM staying)")
+        self._db.execute("DELETE FROM users WHERE number NOT IN (SELECT number FROM staying)")
         self._db.execute("DROP TABLE staying")
 
     def _models_of(self, number: int, folded: Sequence[pa.Table]) -> set[int]:
