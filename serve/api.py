@@ -20,8 +20,8 @@ from electorate.base.errors import (
     RequestError,
     UnknownNameError,
 )
+from serve import boards, manage, privacy, reads, schemas, writes
 from serve import gateway as gateway_module
-from serve import manage, privacy, reads, schemas, writes
 from serve.gateway import Gateway
 from serve.schemas import Problem
 from serve.security import Gate, Guard, Refused
@@ -67,6 +67,7 @@ def build(
     app.add_middleware(Guard, gate=gate, settings=settings, count=service.count)
     _problems(app)
     app.include_router(reads.routes(service, gate, settings.costs))
+    app.include_router(boards.routes(service, gate))
     app.include_router(writes.routes(service, gate))
     app.include_router(privacy.routes(service, gate))
     app.include_router(manage.routes(service, gate, [] if gateway is None else gateway.models))

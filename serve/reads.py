@@ -47,7 +47,10 @@ def routes(service: Service, gate: Gate, costs: dict[str, float]) -> APIRouter:
                 version=snapshot.version,
                 votes=snapshot.online,
                 weights=str(snapshot.caps),
-                leaderboard=[schemas.Place.model_validate(row) for row in rows],
+                leaderboard=[
+                    schemas.Place.model_validate({**row, "cost": costs.get(str(row["model"]))})
+                    for row in rows
+                ],
             )
 
         return kept.answer(snapshot, ("leaderboard", segment, ties, limit), make)

@@ -181,6 +181,7 @@ class Place(Wire):
     rank_low: int = Field(description="the best rank that the votes leave possible")
     rank_high: int = Field(description="the worst")
     votes: int
+    cost: float | None = Field(None, description="of an answer, by the setting `costs`, in USD")
 
 
 class Leaderboard(Wire):
@@ -192,6 +193,52 @@ class Leaderboard(Wire):
     votes: int = Field(description="that came online, by everyone")
     weights: str = Field(description="the rule by which online votes are weighed")
     leaderboard: list[Place]
+
+
+class Matrix(Wire):
+    """Battles between models. won: row over column, by weight, a tie being half a win."""
+
+    models: list[str] = Field(description="best first")
+    won: list[list[float]]
+    battles: list[list[float]]
+    version: Version
+
+
+class FirstPlace(Wire):
+    """How sure the first place of a board is; nothing where there are fewer than two models."""
+
+    first: str | None = None
+    second: str | None = None
+    lead: float | None = Field(None, description="of the first over the second, Elo points")
+    votes: int = 0
+    needed: int | None = Field(
+        None, description="votes in all with which that lead would be shown; none: a tie"
+    )
+    flipped_by: int | None = Field(
+        None,
+        description="without so few votes `rival` is first; none: more than half, or not known",
+    )
+    rival: str | None = None
+    version: Version
+
+
+class Record(Wire):
+    """A user's battles with a model."""
+
+    model: str
+    won: int
+    tied: int
+    lost: int
+    expected: float = Field(description="wins, a tie being half of one, by everyone's ranking")
+
+
+class Records(Wire):
+    """A user's battles by model, those it met most first."""
+
+    user_id: str
+    votes: int
+    records: list[Record]
+    version: Version
 
 
 class RankedModel(Wire):

@@ -545,6 +545,12 @@ def _add_limits(serving: argparse.ArgumentParser) -> None:
         help="a model's name a line: votes may be on these alone, and on those added while it runs",
     )
     serving.add_argument(
+        "--costs",
+        type=here,
+        metavar="FILE",
+        help="a table of models' costs, model and usd_per_1000 (requests), shown beside ratings",
+    )
+    serving.add_argument(
         "--retain-days",
         type=float,
         metavar="DAYS",

@@ -156,8 +156,10 @@ def _serve(chosen: argparse.Namespace, console: Console) -> None:
     from serve.settings import Settings
     from simulations import serving
 
+    costs = {} if chosen.costs is None else serving.costs_of_answers(chosen.costs)
     settings = Settings(
         folder=chosen.folder,
+        costs=costs,
         out=chosen.out,
         by=chosen.by,
         keys=chosen.keys,

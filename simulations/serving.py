@@ -15,6 +15,7 @@ from electorate.base.errors import ElectorateError
 from electorate.commands import next_step
 from electorate.commands.progress import bar
 from electorate.config.engines import VllmModel, served_here
+from electorate.data import costs
 from electorate.inference.engine_resources import cpus_needed, gpus_needed
 from electorate.online import base as bases
 from electorate.online import begin, store
@@ -161,6 +162,14 @@ def _started(models: dict[str, VllmModel], base: Base, port: int) -> Contestants
     app = ContestantsApp(models, Path(base.run.voters.config.cluster.cache_dir).expanduser(), port)
     app.start()
     return app
+
+
+def costs_of_answers(path: Path) -> dict[str, float]:
+    """USD an answer, by contestant, of a table by requests. Raises ElectorateError for another."""
+    each = costs.of_requests(path)
+    if each is None:
+        raise ElectorateError(f"--costs {path}: has no column {costs.REQUESTS}")
+    return {name: of_1000 / 1000 for name, (of_1000,) in each.items()}
 
 
 def keys(path: Path, name: str, permissions: str, console: Console) -> None:

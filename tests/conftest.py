@@ -84,7 +84,11 @@ SLOW = (
 RAY = (
     "tests/actors",
     "tests/cluster/test_session.py",
-    "tests/serve",
+    "tests/serve/test_attacks.py",
+    "tests/serve/test_contestants.py",
+    "tests/serve/test_endpoint.py",
+    "tests/serve/test_follower.py",
+    "tests/serve/test_foreign_server.py",
     "tests/simulations/test_chaos.py",
     "tests/simulations/test_engine_lost.py",
     "tests/simulations/test_kills.py",

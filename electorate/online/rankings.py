@@ -113,12 +113,11 @@ class Rankings:
 
         ties: another tie model than the run's. Raises RequestError if there is no such segment.
         """
-        k = self.people.segment(segment)
-        if not snapshot.fits:
+        fit = self.fit(snapshot, segment)
+        counts = self.counts(snapshot, segment)
+        if fit is None or counts is None:
             return []
-        fit = snapshot.fits[k + 1]
         if ties not in (None, self.base.ties_name):
-            counts = snapshot.counts.sum(axis=0) if k == NO_SEGMENT else snapshot.counts[k]
             models = (self.base.ties, MODELS[ties])
             plain, other = (bradley_terry.fit(counts, of, self.base.prior_sd) for of in models)
             fit = _with_errors_of(fit, plain, other)
@@ -128,6 +127,21 @@ class Rankings:
         rows = leaderboard.rows(snapshot.models, fit, CONFIDENCE, shift)
         shown = [row for row in rows if row["model"] in ranked]
         return sorted(shown, key=lambda row: -float(row["rating"]))
+
+    def fit(self, snapshot: Snapshot, segment: str | None) -> Fit | None:
+        """Everyone's ratings, or a segment's; None before the first vote. Raises RequestError if
+        there is no such segment.
+        """
+        k = self.people.segment(segment)
+        return snapshot.fits[k + 1] if snapshot.fits else None
+
+    def counts(self, snapshot: Snapshot, segment: str | None) -> Floats | None:
+        """(M, M, 3) votes that `fit` rests on; None before the first."""
+        k = self.people.segment(segment)
+        if not snapshot.fits:
+            return None
+        found: Floats = snapshot.counts.sum(axis=0) if k == NO_SEGMENT else snapshot.counts[k]
+        return found
 
     def prompt(self, text: str) -> int | None:
         """The run's prompt with this text, if it has one."""

@@ -81,7 +81,7 @@ def page(served: Served) -> Iterator[Page]:
 def board(page: Page, table: str) -> list[tuple[str, str]]:
     rows = page.locator(f"#{table} tbody tr").all()
     return [
-        (str(row.get_attribute("data-model")), row.locator("td").nth(2).inner_text())
+        (str(row.get_attribute("data-model")), row.locator("td").nth(1).inner_text())
         for row in rows
     ]
 
