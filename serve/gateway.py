@@ -37,6 +37,7 @@ CONNECT_S = 5.0
 KEPT = 10_000  # rankings
 PASSED_OVER = (408, 429)  # and all of 500 and above
 NOBODY = ""
+USER_HEADER = "x-openwebui-user-id"  # Open WebUI's, which names users in no other way
 USER = TypeAdapter(schemas.UserId)
 PRINTABLE = "".join(chr(letter) for letter in range(32, 127) if chr(letter) != "%")
 
@@ -64,14 +65,13 @@ class Gateway:
         """What a client may ask for."""
         return [schemas.OpenAIModel(id=name) for name in (ROUTER, *self.upstreams)]
 
-    async def chat(self, service: Service, body: Mapping[str, Any]) -> Response:
-        """The answer to a chat completion request.
+    async def chat(self, service: Service, body: Mapping[str, Any], user: str) -> Response:
+        """The answer to a user's chat completion request.
 
         Raises:
             RequestError: it is none, or names no model of the gateway.
             Refused: no contestant answers.
         """
-        user = _user(body)
         name = body.get("model")
         if isinstance(name, str) and name in self.upstreams:
             found = _Found(Choice((name,), 1.0, False), "asked for", "")
@@ -219,7 +219,8 @@ def routes(service: Service, gate: Gate, gateway: Gateway | None) -> APIRouter:
     async def chat(request: Request) -> Response:
         """As OpenAI's; `model` is `electorate`, `electorate/cost:RATE` or a contestant's name."""
         try:
-            return await _there(gateway).chat(service, _body(await request.body()))
+            body = _body(await request.body())
+            return await _there(gateway).chat(service, body, _user(body, request.headers))
         except RequestError as error:
             return _problem(400, str(error))
         except Refused as error:
@@ -262,9 +263,11 @@ def _body(content: bytes) -> dict[str, Any]:
     return body
 
 
-def _user(body: Mapping[str, Any]) -> str:
-    """Who asks, by an id that may vote. Raises RequestError for what is none."""
-    given = body.get("user")
+def _user(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
+    """Who asks, by an id that may vote, from the body or else a header. Raises RequestError for
+    what is none.
+    """
+    given = body.get("user") or headers.get(USER_HEADER)
     if given in (None, NOBODY):
         return NOBODY
     try:

@@ -94,6 +94,20 @@ def test_a_users_request_goes_to_its_best_and_says_so(
     assert nobody.headers["x-electorate-system"] == "global_bt"
 
 
+def test_a_user_may_be_named_in_open_webuis_header(client: TestClient) -> None:
+    body = {"model": "electorate", "messages": ASK}
+    firsts = set()
+    for user in map(str, range(40)):
+        said = client.post("/v1/chat/completions", json=body, headers={"x-openwebui-user-id": user})
+        assert said.headers["x-electorate-model"] == best_of(client, user)[0]
+        firsts.add(said.headers["x-electorate-model"])
+        # What the body says counts.
+        headers = {"x-openwebui-user-id": "another"}
+        said = client.post("/v1/chat/completions", json=body | {"user": user}, headers=headers)
+        assert said.headers["x-electorate-model"] == best_of(client, user)[0]
+    assert len(firsts) > 1
+
+
 def test_the_prompt_counts_where_something_here_reads_prompts(
     tmp_path: Path, server: Upstreams
 ) -> None:
