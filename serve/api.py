@@ -50,9 +50,9 @@ def build(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.start()
         yield
-        await service.stop()
         if gateway is not None:
-            await gateway.stop()
+            await gateway.stop(service)
+        await service.stop()
 
     refusals: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in REFUSALS}
     app = FastAPI(

@@ -19,6 +19,7 @@ from electorate.base.scale import Ints
 from electorate.inference.completions import Answer
 from electorate.online.base import Base
 from electorate.online.handover import Inbox
+from electorate.online.ledger import Answered, Spent
 from electorate.online.rankings import Rankings
 from electorate.online.sent import Batch, Taken
 from electorate.online.snapshot import Snapshot
@@ -170,6 +171,11 @@ class Follower:
         if taken.new:
             self._votes.inc(taken.new)
         found: Taken = taken
+        return found
+
+    async def answered(self, answers: Sequence[Answered]) -> Mapping[str, Spent]:
+        """See Service."""
+        found: Mapping[str, Spent] = await self._written(self._writer.answered.remote(answers))
         return found
 
     async def export(self, user: str) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from electorate.base.errors import ElectorateError, RequestError
 from electorate.online import routing
+from electorate.online.ledger import Answered
 from electorate.online.rankings import Ranking
 from electorate.online.routing import Choice
 from electorate.online.sent import Batch, Vote
@@ -28,6 +30,7 @@ from electorate.rewards.store import PROMPT_HEAD
 from serve import answer_ids, schemas
 from serve.security import Gate, Refused
 from serve.service import Service
+from serve.spending import Meter, Spending, cost
 from serve.upstreams import Upstream
 
 LOG = logging.getLogger("ray.serve")
@@ -59,14 +62,17 @@ class Gateway:
         self._session: aiohttp.ClientSession | None = None
         self._version = -1
         self._known = dict[tuple[str, ...], Ranking]()
+        self.spending = Spending()
 
     @property
     def models(self) -> list[schemas.OpenAIModel]:
         """What a client may ask for."""
         return [schemas.OpenAIModel(id=name) for name in (ROUTER, *self.upstreams)]
 
-    async def chat(self, service: Service, body: Mapping[str, Any], user: str) -> Response:
-        """The answer to a user's chat completion request.
+    async def chat(
+        self, service: Service, body: Mapping[str, Any], user: str, key: str = ""
+    ) -> Response:
+        """The answer to a user's chat completion request. key: the name of the key it came with.
 
         Raises:
             RequestError: it is none, or names no model of the gateway.
@@ -77,7 +83,7 @@ class Gateway:
             found = _Found(Choice((name,), 1.0, False), "asked for", "")
         else:
             found = await self._route(service, body, user, _rate(name, [*self.upstreams]))
-        return await self._first_to_answer(found, body, user)
+        return await self._first_to_answer(_Asked(service, body, user, key), found)
 
     def vote(self, given: schemas.Feedback) -> Vote:
         """Feedback on two answers as a vote.
@@ -98,8 +104,9 @@ class Gateway:
         outcome = 2 if given.tie else 0
         return Vote(f"answers-{number}", better.user, better.model, worse.model, outcome)
 
-    async def stop(self) -> None:
+    async def stop(self, service: Service) -> None:
         """After the last request."""
+        await self.spending.tell(service)
         if self._session is not None:
             await self._session.close()
 
@@ -140,16 +147,14 @@ class Gateway:
             self._known[key] = found
         return self._known[key]
 
-    async def _first_to_answer(
-        self, found: "_Found", body: Mapping[str, Any], user: str
-    ) -> Response:
+    async def _first_to_answer(self, asked: "_Asked", found: "_Found") -> Response:
         """The answer of the first contestant in order that gives one."""
         why = ""
         for place, name in enumerate(found.choice.order):
             upstream = self.upstreams[name]
             last = place == len(found.choice.order) - 1
             try:
-                said = await self._ask(upstream, body)
+                said = await self._ask(upstream, asked.body)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 upstream.failed()
                 why = f"{name}: {type(error).__name__}"
@@ -163,8 +168,9 @@ class Gateway:
                 continue
             probability = found.choice.probability if place == 0 else 0.0
             headers = found.headers(name, why)
-            headers["x-electorate-id"] = answer_ids.write(self._key, user, name, probability)
-            return await _passed_on(said, upstream, headers)
+            headers["x-electorate-id"] = answer_ids.write(self._key, asked.user, name, probability)
+            answer = _Answer(asked, upstream, probability, self.spending)
+            return await _passed_on(said, answer, headers)
         raise Refused(503, f"no contestant answered; the last one: {why}", 1)
 
     async def _ask(self, upstream: Upstream, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
@@ -182,6 +188,46 @@ class Gateway:
             ),
             allow_redirects=False,
         )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request. key: the name of the key it came with."""
+
+    service: Service
+    body: Mapping[str, Any]
+    user: str
+    key: str
+
+    @property
+    def letters(self) -> int:
+        """About how long it is."""
+        return sum(len(str(message.get("content", ""))) for message in self.body["messages"])
+
+
+class _Answer:
+    """One that is under way, and what it costs."""
+
+    def __init__(
+        self, asked: _Asked, upstream: Upstream, probability: float, spending: Spending
+    ) -> None:
+        self.upstream = upstream
+        self.meter = Meter(asked.letters)
+        self._asked = asked
+        self._probability = probability
+        self._spending = spending
+        self._expected = upstream.cost(asked.letters)
+        spending.begin(asked.key, self._expected)
+
+    def is_over(self, answered: bool) -> None:
+        """Write down what it cost, where anything was answered."""
+        read, written = self.meter.tokens()
+        usd = cost(self.upstream, read, written)
+        asked = self._asked
+        name = self.upstream.contestant.name
+        done = Answered(asked.key, asked.user, name, self._probability, read + written, usd)
+        self._spending.end(asked.key, self._expected, done if answered else None)
+        self._spending.tell_soon(asked.service)
 
 
 class _Found:
@@ -213,18 +259,19 @@ def routes(service: Service, gate: Gate, gateway: Gateway | None) -> APIRouter:
 
     @router.post(
         "/v1/chat/completions",
-        dependencies=[gate.may("chat")],
         responses={status: {"model": schemas.OpenAIProblem} for status in (400, 502, 503)},
     )
-    async def chat(request: Request) -> Response:
+    async def chat(request: Request, key: Annotated[str, gate.may("chat")]) -> Response:
         """As OpenAI's; `model` is `electorate`, `electorate/cost:RATE` or a contestant's name."""
         try:
+            there = _there(gateway)
             body = _body(await request.body())
-            return await _there(gateway).chat(service, body, _user(body, request.headers))
+            there.spending.check(gate.key(key))
+            return await there.chat(service, body, _user(body, request.headers), key)
         except RequestError as error:
             return _problem(400, str(error))
         except Refused as error:
-            return _problem(error.status, error.why)
+            return _problem(error.status, error.why, error.headers)
 
     @router.post("/v1/feedback")
     async def feedback(
@@ -329,49 +376,49 @@ async def _on_prompt(
 
 
 async def _passed_on(
-    said: aiohttp.ClientResponse, upstream: Upstream, headers: dict[str, str]
+    said: aiohttp.ClientResponse, answer: _Answer, headers: dict[str, str]
 ) -> Response:
     """A contestant's response as the client gets it."""
+    upstream = answer.upstream
     kind = said.headers.get("content-type", "application/json")
     if kind.startswith("text/event-stream"):
         return StreamingResponse(
-            _chunks(said, upstream), said.status, headers=headers, media_type=kind
+            _chunks(said, answer), said.status, headers=headers, media_type=kind
         )
+    answered = said.status < 400
     try:
         content = await said.read()
+        answer.meter.see(content)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         upstream.failed()
+        answered = False
         why = f"{upstream.contestant.name} broke off: {type(error).__name__}"
         return _problem(502, why, headers)
+    finally:
+        answer.is_over(answered)
     if said.status < 500 and said.status not in PASSED_OVER:
-        upstream.answered(_tokens(content))
+        upstream.answered(answer.meter.tokens()[1])
     else:
         upstream.failed()
     return Response(content, said.status, headers, media_type=kind)
 
 
-async def _chunks(said: aiohttp.ClientResponse, upstream: Upstream) -> AsyncIterator[bytes]:
+async def _chunks(said: aiohttp.ClientResponse, answer: _Answer) -> AsyncIterator[bytes]:
     """The stream as it comes; one that breaks off ends with an error that clients read."""
+    upstream = answer.upstream
     try:
         async for chunk in said.content.iter_any():
+            answer.meter.see(chunk)
             yield chunk
-        upstream.answered()
+        upstream.answered(answer.meter.tokens()[1])
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         upstream.failed()
         why = f"{upstream.contestant.name} broke off: {type(error).__name__}"
         LOG.warning("%s", why)
         yield f"\n\ndata: {json.dumps(_error(why, 502))}\n\n".encode()
     finally:
+        answer.is_over(answered=True)
         said.close()
-
-
-def _tokens(content: bytes) -> int | None:
-    """Of an answer, by the contestant's own count; None where it tells none."""
-    try:
-        tokens = json.loads(content)["usage"]["completion_tokens"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return tokens if isinstance(tokens, int) and tokens >= 0 else None
 
 
 def _problem(status: int, said: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -162,12 +162,24 @@ class Written(Wire):
     version: int | None
 
 
+class ExportedAnswer(Wire):
+    """That a contestant answered a user."""
+
+    at: float = Field(description="seconds since 1970")
+    key: str
+    model: str
+    probability: float = Field(description="with which it was chosen")
+    tokens: int
+    usd: float
+
+
 class UserExport(Wire):
     """All that is kept of a user."""
 
     user_id: str
     segment: str | None
     votes: list[ExportedVote]
+    answers: list[ExportedAnswer] = Field(description="of the gateway; their words are not kept")
     written: list[Written]
 
 

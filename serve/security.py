@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
@@ -26,6 +26,7 @@ from serve.settings import Settings
 LOG = logging.getLogger("ray.serve")
 REVOKED_S = 1.0  # at most, until a key that was taken out of its file is refused
 Permission = Literal["read", "vote", "chat", "erase", "manage"]
+LimitT = TypeVar("LimitT", int, float)
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 ANYBODY = "anybody"
 BEARER = HTTPBearer(
@@ -50,13 +51,19 @@ RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items(
 
 @dataclass(frozen=True)
 class Key:
-    """sha256: of the key itself, which has 256 random bits, so that a slow hash would protect
-    nothing more.
+    """A key.
+
+    Attributes:
+        sha256: of the key itself, which has 256 random bits, so that a slow hash would protect
+            nothing more.
+        tokens_a_minute, usd_a_day: what chats under it may read, write and cost; None: any amount.
     """
 
     name: str
     sha256: str
     permissions: tuple[Permission, ...]
+    tokens_a_minute: int | None = None
+    usd_a_day: float | None = None
 
 
 def digest(key: str) -> str:
@@ -73,6 +80,8 @@ def read_keys(path: Path) -> list[Key]:
                 str(row["name"]),
                 str(row["sha256"]),
                 tuple(p for p in PERMISSIONS if p in row["permissions"]),
+                _limit(row, "tokens_a_minute", int),
+                _limit(row, "usd_a_day", float),
             )
             for row in rows
         ]
@@ -82,9 +91,25 @@ def read_keys(path: Path) -> list[Key]:
         ) from None
 
 
-def add_key(path: Path, name: str, permissions: tuple[Permission, ...]) -> str:
+def _limit(row: Mapping[str, Any], name: str, kind: type[LimitT]) -> LimitT | None:
+    """Files from before there were limits have none. Raises ValueError for what is no amount."""
+    given = row.get(name)
+    if given is None:
+        return None
+    if isinstance(given, bool) or not 0 <= kind(given) < float("inf"):
+        raise ValueError(f"{name}: {given!r} is no amount")
+    return kind(given)
+
+
+def add_key(
+    path: Path,
+    name: str,
+    permissions: tuple[Permission, ...],
+    tokens_a_minute: int | None = None,
+    usd_a_day: float | None = None,
+) -> str:
     """Add a key to a file, made if it is not there, which keeps its hash alone; returns the key,
-    which nobody can be told again.
+    which nobody can be told again. See Key for the limits.
     """
     known = read_keys(path) if path.exists() else []
     if any(key.name == name for key in known):
@@ -92,7 +117,8 @@ def add_key(path: Path, name: str, permissions: tuple[Permission, ...]) -> str:
             f"{path}: has a key named {name!r} already; give another name, or remove its line"
         )
     secret = f"el-{secrets.token_urlsafe(32)}"
-    rows = [asdict(key) for key in (*known, Key(name, digest(secret), permissions))]
+    new = Key(name, digest(secret), permissions, tokens_a_minute, usd_a_day)
+    rows = [asdict(key) for key in (*known, new)]
     files.write_text(path, json.dumps(rows, indent=1) + "\n")
     return secret
 
@@ -108,12 +134,17 @@ class Refused(Exception):  # noqa: N818 not an error of ours
         self.why = why
         self.retry_after_s = retry_after_s
 
-    def response(self) -> JSONResponse:
-        """As it goes out."""
+    @property
+    def headers(self) -> dict[str, str]:
+        """That go with it."""
         headers = {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
         if self.status == 401:
             headers["www-authenticate"] = "Bearer"
-        return JSONResponse({"detail": self.why}, self.status, headers)
+        return headers
+
+    def response(self) -> JSONResponse:
+        """As it goes out."""
+        return JSONResponse({"detail": self.why}, self.status, self.headers)
 
 
 class KeyFile:
@@ -192,6 +223,11 @@ class Gate:
         self._left[name] = max(0.0, left - 1), now
         if left < 1:
             raise Refused(429, f"more than {self._rate:g} requests a second", 1)
+
+    def key(self, name: str) -> Key | None:
+        """The key of this name; None where no keys are asked for."""
+        known = [] if self._keys is None else self._keys.keys()
+        return next((key for key in known if key.name == name), None)
 
     def check_known(self, headers: Mapping[str, str]) -> None:
         """Raises Refused if the request comes with no key that may do anything."""

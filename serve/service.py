@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from electorate.base.scale import Ints
 from electorate.inference.completions import Answer
+from electorate.online.ledger import Answered, Spent
 from electorate.online.rankings import Rankings
 from electorate.online.sent import Batch, Taken
 from electorate.online.snapshot import Snapshot
@@ -38,6 +39,10 @@ class Service(Protocol):
 
         Raises RequestError if they may not be taken, Refused if too many wait.
         """
+        ...
+
+    async def answered(self, answers: Sequence[Answered]) -> Mapping[str, Spent]:
+        """Keep what the gateway answered; what each key spent by now."""
         ...
 
     async def export(self, user: str) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from electorate.online import begin, export, voters
 from electorate.online.counter import Counter
 from electorate.online.counts import Caps
 from electorate.online.handover import Outbox
+from electorate.online.ledger import Answered, Spent
 from electorate.online.sent import Batch, Taken
 from electorate.online.snapshot import Snapshot
 from electorate.online.store import MODELS_PER_KEY
@@ -135,6 +136,11 @@ class Writer:
             if not future.done():
                 future.set_result(result)
         self._wrote(max((one.version for one in results if isinstance(one, Taken)), default=-1))
+
+    async def answered(self, answers: Sequence[Answered]) -> Mapping[str, Spent]:
+        """Keep what a gateway answered; what each key spent by now."""
+        found: Mapping[str, Spent] = await self._in("store", self._store.answered, answers)
+        return found
 
     async def export(self, user: str) -> dict[str, Any] | None:
         """What is kept of a user; None if it is not known."""

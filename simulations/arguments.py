@@ -574,7 +574,19 @@ def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--may",
         default="read,vote",
         metavar="LIST",
-        help="of read, vote, erase, manage (default read,vote)",
+        help="of read, vote, chat, erase, manage (default read,vote)",
+    )
+    keys.add_argument(
+        "--tokens-a-minute",
+        type=int,
+        metavar="N",
+        help="that chats under it may read and write (default: any number)",
+    )
+    keys.add_argument(
+        "--usd-a-day",
+        type=float,
+        metavar="USD",
+        help="that chats under it may cost, by contestants' prices (default: any amount)",
     )
 
 

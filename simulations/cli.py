@@ -218,7 +218,8 @@ def _status(chosen: argparse.Namespace, console: Console) -> None:
 def _keys(chosen: argparse.Namespace, console: Console) -> None:
     from simulations import serving
 
-    serving.keys(chosen.file, chosen.name, chosen.may, console)
+    limits = (chosen.tokens_a_minute, chosen.usd_a_day)
+    serving.keys(chosen.file, chosen.name, chosen.may, console, *limits)
 
 
 def _init(chosen: argparse.Namespace, console: Console) -> None:

@@ -172,15 +172,25 @@ def costs_of_answers(path: Path) -> dict[str, float]:
     return {name: of_1000 / 1000 for name, (of_1000,) in each.items()}
 
 
-def keys(path: Path, name: str, permissions: str, console: Console) -> None:
-    """Make a key, print it once, and keep its hash in a file."""
+def keys(
+    path: Path,
+    name: str,
+    permissions: str,
+    console: Console,
+    tokens_a_minute: int | None = None,
+    usd_a_day: float | None = None,
+) -> None:
+    """Make a key, print it once, and keep its hash in a file. See Key for the limits."""
+    for option, value in (("--tokens-a-minute", tokens_a_minute), ("--usd-a-day", usd_a_day)):
+        if value is not None and not 0 < value < float("inf"):
+            raise ElectorateError(f"{option} {value:g}: must be above 0")
     wanted: list[Permission] = [p for p in PERMISSIONS if p in permissions.split(",")]
     if unknown := set(permissions.split(",")) - set(PERMISSIONS):
         raise ElectorateError(
             f"--may: {sorted(unknown)[0]!r} is not a permission; allowed are "
             f"{', '.join(PERMISSIONS)}"
         )
-    secret = add_key(path, name, tuple(wanted))
+    secret = add_key(path, name, tuple(wanted), tokens_a_minute, usd_a_day)
     path.chmod(0o600)
     console.print(
         f"{name} may {', '.join(wanted)}; its key, which is shown this once:",

@@ -17,7 +17,7 @@ from electorate.base.errors import ElectorateError
 from electorate.online import rounds
 from electorate.storage import files
 
-FORMAT = 2
+FORMAT = 3
 CACHE_KB = 65_536  # of the pages that votes' ids are looked up in
 UNKNOWN_KEY = 0  # of votes from before keys were kept with them
 
@@ -45,6 +45,12 @@ CREATE TABLE audit (
 INSERT INTO facts VALUES ('version', 0), ('erasures', 0);
 INSERT INTO keys VALUES (0, '');
 """
+LEDGER = (
+    "CREATE TABLE choices (at REAL NOT NULL, key TEXT NOT NULL, user TEXT NOT NULL, "
+    "model TEXT NOT NULL, probability REAL NOT NULL, tokens INTEGER NOT NULL, usd REAL NOT NULL)",
+    "CREATE TABLE spent (key TEXT NOT NULL, day INTEGER NOT NULL, tokens INTEGER NOT NULL, "
+    "usd REAL NOT NULL, PRIMARY KEY (key, day)) WITHOUT ROWID",
+)
 
 
 def opened(path: Path) -> sqlite3.Connection:
@@ -75,7 +81,9 @@ def _bring_forward(db: sqlite3.Connection, path: Path) -> None:
             f"reads up to {FORMAT}); install that version"
         )
     if not tables:
-        db.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+        ledger = "".join(f"{table}; " for table in LEDGER)
+        script = f"BEGIN IMMEDIATE; {TABLES} {ledger} PRAGMA user_version = {FORMAT}; COMMIT;"
+        db.executescript(script)
         return
     # The first format had no number.
     for before in range(max(1, format_), FORMAT):
@@ -119,6 +127,12 @@ def _from_1(db: sqlite3.Connection, folder: Path) -> None:
         db.execute("INSERT INTO rounds VALUES (1, ?, ?)", (len(votes), checksum))
 
 
+def _from_2(db: sqlite3.Connection, folder: Path) -> None:  # noqa: ARG001 as migrations are called
+    """What the gateway chose, and what that cost."""
+    for table in LEDGER:
+        db.execute(table)
+
+
 def _blocks(folder: Path, round_: int) -> list[Path]:
     """The Parquet files of a round as the first format had them, in the order of their blocks."""
     found = (folder / "votes" / f"round={round_}").glob("block=*.parquet")
@@ -145,4 +159,4 @@ def remove_leftovers(folder: Path, kept: set[int]) -> None:
             entry.unlink()
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection, Path], None]] = {1: _from_1}
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection, Path], None]] = {1: _from_1, 2: _from_2}

@@ -7,28 +7,40 @@ import pyarrow as pa
 
 from electorate.data.winners import NAMES
 from electorate.online.base import Base
-from electorate.online.sent import NO_PROMPT, NO_SEGMENT
+from electorate.online.sent import NO_PROMPT, NO_SEGMENT, as_persona
 from electorate.online.store import VoteStore
 
 Row = dict[str, Any]
 
 
 def of_user(base: Base, store: VoteStore, user: str) -> Row | None:
-    """Its segment, its votes, and what was written about it; None if it is not known."""
+    """Its segment, its votes, what a gateway answered it (never the words), and what was written
+    about it; None if it is not known.
+    """
     known = store.export(user)
     if known is None:
         return None
     models = store.models.names
     keys = store.keys
-    votes = [
-        _of_run(row, models) for part in base.votes_of_run(known.number) for row in _rows(part)
-    ]
+    persona = as_persona(user, base.personas)
+    votes = list[Row]()
+    for part in [] if persona is None else base.votes_of_run(persona):
+        votes += [_of_run(row, models) for row in _rows(part)]
     votes += [
         _vote(row, models) | {"at": row["at"] or None, "key": keys.get(row["key"])}
         for row in _rows(known.votes)
     ]
     segment = None if known.segment == NO_SEGMENT else base.segments[known.segment]
-    return {"user_id": user, "segment": segment, "votes": votes, "written": [*known.written]}
+    answers = [
+        {name: value for name, value in row.items() if name != "user"} for row in known.answered
+    ]
+    return {
+        "user_id": user,
+        "segment": segment,
+        "votes": votes,
+        "answers": answers,
+        "written": [*known.written],
+    }
 
 
 def _rows(votes: pa.Table) -> list[Row]:

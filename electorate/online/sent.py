@@ -82,16 +82,16 @@ class Known:
     """What is kept of a user.
 
     Attributes:
-        number: its own.
         segment: NO_SEGMENT for none.
         votes: that came online or were given, with the columns of a round.
         written: what was written about it, see VoteStore.audit.
+        answered: what a gateway answered, see Ledger.of_user.
     """
 
-    number: int
     segment: int
     votes: pa.Table
     written: Sequence[Mapping[str, object]]
+    answered: Sequence[Mapping[str, object]]
 
 
 def as_persona(user: str, personas: int) -> int | None:

@@ -16,6 +16,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ import pyarrow as pa
 from electorate.base.errors import ConflictError, ElectorateError, RequestError
 from electorate.base.scale import Ints
 from electorate.online import database, rounds
+from electorate.online.ledger import Answered, Ledger, Spent
 from electorate.online.models import ModelList
 from electorate.online.pseudonyms import PLAIN, Pseudonyms
 from electorate.online.sent import (
@@ -89,6 +91,7 @@ class VoteStore:
         try:
             self._db = database.opened(folder / "votes.sqlite")
             self.models = ModelList(self._db, models_per_key, bool(models or declared))
+            self.ledger = Ledger(self._db)
             self._has_unknown_keys = bool(self.fact("unknown_keys"))
             self._count_users_from(-(-personas // BLOCK) * BLOCK)
             self._check_rounds()
@@ -243,6 +246,16 @@ class VoteStore:
                 "of one vote"
             )
         return int(version)
+
+    def answered(self, answers: Sequence[Answered]) -> dict[str, Spent]:
+        """Keep what a gateway answered; what each key spent by now.
+
+        Raises ElectorateError if the disk takes nothing more.
+        """
+        kept = [replace(one, user=self._kept_as(one.user) if one.user else "") for one in answers]
+        with self.transaction():
+            self.ledger.add(kept)
+        return self.ledger.spent()
 
     def _key(self, name: str) -> int:
         found = self._db.execute("SELECT key FROM keys WHERE name = ?", (name,)).fetchone()
@@ -404,8 +417,9 @@ class VoteStore:
         row = self._db.execute(query, (self._kept_as(user),)).fetchone()
         number = persona if persona is not None else (int(row[0]) if row else None)
         if number is None:
-            return None
+            return self._erase_choices(user, key)
         with self.transaction():
+            self.ledger.forget_user(self._kept_as(user))
             self._db.execute("INSERT OR IGNORE INTO erasing VALUES (?)", (number,))
             self._db.execute(
                 "UPDATE facts SET value = value + 1 WHERE name IN ('version', 'erasures')"
@@ -414,6 +428,15 @@ class VoteStore:
             self._audit(key, "erased", number, None, version)
         self._finish_erasing(number)
         return version
+
+    def _erase_choices(self, user: str, key: str) -> int | None:
+        """Forget what a user who never voted was answered; None if it was answered nothing."""
+        kept_as = self._kept_as(user)
+        if not self.ledger.of_user(kept_as):
+            return None
+        with self.transaction():
+            self.ledger.forget_user(kept_as)
+            return self._next_version(key, "a user's answers forgotten")
 
     def _finish_erasing(self, number: int) -> None:
         of_run = list[pa.Table]()
@@ -446,20 +469,25 @@ class VoteStore:
         persona = as_persona(user, self._personas)
         query = "SELECT number, segment FROM users WHERE name = ?"
         row = self._db.execute(query, (self._kept_as(user),)).fetchone()
+        answered = self.ledger.of_user(self._kept_as(user))
         if persona is None and row is None:
-            return None
+            if not answered:
+                return None
+            return Known(NO_SEGMENT, rounds.SCHEMA.empty_table(), [], answered)
         number = persona if persona is not None else int(row[0])
         own = [rounds.of_users(self.round(round_), np.array([number])) for round_ in self.rounds]
         _, unfolded = self.unfolded()
         own.append(unfolded.filter(pa.array(column(unfolded, "user_id") == number)))
         written = [row for row in self.audit() if row["user"] == number]
         segment = NO_SEGMENT if row is None else int(row[1])
-        return Known(number, segment, pa.concat_tables(own), written)
+        return Known(segment, pa.concat_tables(own), written, answered)
 
     def forget_before(self, at: float) -> int:
         """Forget the votes from before a time (seconds since 1970), and users who have no others;
         returns how many votes. Those from before times were kept stay.
         """
+        with self.transaction():
+            self.ledger.forget_before(at)
         if not self._is_any_before(at):
             return 0
         kept_users = set[int]()

@@ -14,6 +14,7 @@ from electorate.inference.completions import Answer
 from electorate.online import export, voters
 from electorate.online.base import Base
 from electorate.online.counter import Counter
+from electorate.online.ledger import Answered, Spent
 from electorate.online.rankings import Rankings
 from electorate.online.sent import Batch, Taken
 from electorate.online.snapshot import Snapshot
@@ -60,6 +61,9 @@ class LocalService:
     async def voters(self, limit: int) -> Voters:
         await self.snapshot(0)
         return voters.found(self.counter, self.counter.store, limit)
+
+    async def answered(self, answers: Sequence[Answered]) -> Mapping[str, Spent]:
+        return self.counter.store.answered(answers)
 
     async def export(self, user: str) -> dict[str, Any] | None:
         return export.of_user(self.counter.base, self.counter.store, user)

@@ -2,10 +2,12 @@
 that fail.
 """
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,15 @@ import openai
 import pytest
 from fastapi.testclient import TestClient
 
-from electorate.base.errors import RequestError
+from electorate.base.errors import ElectorateError, RequestError
 from electorate.online import base as bases
-from electorate.online import routing
+from electorate.online import export, routing
 from electorate.online.rankings import Entry
 from serve import answer_ids, api, upstreams
 from serve.gateway import Gateway
-from serve.security import Gate, add_key
+from serve.security import Gate, add_key, read_keys
 from serve.settings import Settings
+from serve.spending import Meter
 from tests.electorate.online.finished import finished_run
 from tests.serve.local import LocalService
 from tests.serve.upstreams import NAMES, Upstreams
@@ -325,3 +328,110 @@ def test_an_id_is_read_by_the_same_folders_key_alone(tmp_path: Path) -> None:
     assert (found.user, found.model, found.probability) == ("ál", "c1", 0.25)
     with pytest.raises(RequestError, match="better: is no id"):
         answer_ids.read(answer_ids.secret(tmp_path / "b"), text, "better")
+
+
+@dataclass
+class Limited:
+    """An application whose keys may spend so much."""
+
+    client: TestClient
+    headers: dict[str, str]
+    serving: Serving
+
+
+@pytest.fixture
+def limited(run: Path, tmp_path: Path, server: Upstreams) -> Iterator[Callable[..., Limited]]:
+    with ExitStack() as stack:
+
+        def make(**limits: Any) -> Limited:
+            place = tmp_path / "keys.json"
+            secret = add_key(place, "app", ("read", "vote", "chat"), **limits)
+            serving = Serving(run, tmp_path / "online", server)
+            gate = Gate(place, 10_000)
+            app = api.build(serving.service, Settings(hosts=None), gate, serving.gateway)
+            client = stack.enter_context(TestClient(app, raise_server_exceptions=False))
+            return Limited(client, {"Authorization": f"Bearer {secret}"}, serving)
+
+        yield make
+
+
+def chat(limited: Limited, **changes: Any) -> Any:
+    body = {"model": "c5", "messages": ASK, **changes}
+    return limited.client.post("/v1/chat/completions", json=body, headers=limited.headers)
+
+
+def test_a_key_spends_no_more_than_it_may_in_a_day(limited: Callable[..., Limited]) -> None:
+    """An answer of c5 is 3 tokens at 50 USD a million, and its prompt 1 USD a million."""
+    one = (3 * 50 + len(ASK[0]["content"]) / 4) / 1e6
+    app = limited(usd_a_day=2.5 * one)
+    said = [chat(app) for _ in range(5)]
+    assert [answer.status_code for answer in said] == [200, 200, 200, 429, 429]
+    assert "USD of today are spent; it goes on at 00:00 UTC" in said[3].json()["error"]["message"]
+    assert 0 < int(said[3].headers["retry-after"]) <= 86_400
+    # It costs nothing to read what everybody may.
+    assert app.client.get("/v1/models", headers=app.headers).status_code == 200
+
+
+def test_a_key_reads_and_writes_no_more_than_it_may_in_a_minute(
+    limited: Callable[..., Limited],
+) -> None:
+    app = limited(tokens_a_minute=20)
+    statuses = [chat(app, stream=place % 2 == 1).status_code for place in range(6)]
+    each = 3 + round(len(ASK[0]["content"]) / 4)
+    allowed = -(-20 // each)
+    assert statuses == [200] * allowed + [429] * (6 - allowed)
+
+
+def test_what_was_chosen_is_kept_and_a_restart_forgets_no_spending(
+    limited: Callable[..., Limited], server: Upstreams
+) -> None:
+    app = limited(usd_a_day=1.0)
+    chat(app, user="al")
+    chat(app, user="al", model="electorate", stream=True)
+    server.behaviour["c5"] = "400"
+    chat(app, user="al")  # which is not answered, and costs nothing
+    store = app.serving.service.counter.store
+    asyncio.run(app.serving.gateway.spending.tell(app.serving.service))
+    kept = store.ledger.of_user("al")
+    assert kept[0]["model"] == "c5"
+    assert len(kept) == 2
+    assert all(row["probability"] == 1 and row["tokens"] > 0 for row in kept)
+    assert store.ledger.spent()["app"].usd_today == pytest.approx(sum(row["usd"] for row in kept))
+    told = export.of_user(app.serving.service.counter.base, store, "al")
+    assert told is not None
+    assert len(told["answers"]) == 2
+    before = store.ledger.spent()["app"].usd_today
+    store.erase("al", "test")
+    assert store.ledger.of_user("al") == []
+    assert export.of_user(app.serving.service.counter.base, store, "al") is None
+    assert store.ledger.spent()["app"].usd_today == before
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'{"usage": {"prompt_tokens": 7, "completion_tokens": 11}}', (7, 11)),
+        (b'data: {"choices": []}\n\ndata: {"x": 1}\n\ndata: [DONE]\n\n', (10, 2)),
+        (
+            b'data: {"x": 1}\n\ndata: {"usage": {"prompt_tokens": 5, "completion_tokens": 9}}',
+            (5, 9),
+        ),
+        (b"no json at all", (10, 0)),
+    ],
+)
+def test_tokens_are_the_contestants_own_count_or_about(
+    content: bytes, expected: tuple[int, int]
+) -> None:
+    meter = Meter(40)
+    for start in range(0, len(content), 64):
+        meter.see(content[start : start + 64])
+    assert meter.tokens() == expected
+
+
+@pytest.mark.parametrize("given", [-1, "many", float("inf"), True, []])
+def test_a_limit_that_is_none_is_one_line(tmp_path: Path, given: object) -> None:
+    row = {"name": "a", "sha256": "0", "permissions": ["chat"], "usd_a_day": given}
+    place = tmp_path / "keys.json"
+    place.write_text(json.dumps([row]))
+    with pytest.raises(ElectorateError, match="not a file of keys"):
+        read_keys(place)
