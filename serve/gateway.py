@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import TypeAdapter, ValidationError
 
 from electorate.base.errors import ElectorateError, RequestError
-from electorate.online import routing
+from electorate.online import routing, sent
 from electorate.online.ledger import Answered
 from electorate.online.rankings import Ranking
 from electorate.online.routing import Choice
@@ -86,11 +86,17 @@ class Gateway:
         return await self._first_to_answer(_Asked(service, body, user, key), found)
 
     def vote(self, given: schemas.Feedback) -> Vote:
-        """Feedback on two answers as a vote.
+        """Feedback on two answers, or on one alone, as a vote.
 
         Raises:
             RequestError: an id is none of this gateway's, or they say nothing of two contestants.
         """
+        if given.answer is not None or given.thumb is not None:
+            return self._thumb(given)
+        if given.better is None or given.worse is None:
+            raise RequestError(
+                "give `better` and `worse`, the ids of two answers, or `answer` and `thumb`"
+            )
         better = answer_ids.read(self._key, given.better, "better")
         worse = answer_ids.read(self._key, given.worse, "worse")
         if better.user != worse.user:
@@ -103,6 +109,17 @@ class Gateway:
         number = hashlib.sha256(pair.encode()).hexdigest()[:32]
         outcome = 2 if given.tie else 0
         return Vote(f"answers-{number}", better.user, better.model, worse.model, outcome)
+
+    def _thumb(self, given: schemas.Feedback) -> Vote:
+        if given.answer is None or given.thumb is None or given.better or given.worse or given.tie:
+            raise RequestError(
+                "answer: goes with `thumb`, up or down, and without `better`, `worse` and `tie`"
+            )
+        answer = answer_ids.read(self._key, given.answer, "answer")
+        if answer.user == NOBODY:
+            raise RequestError("answer: nobody's; give `user` where you ask for it")
+        outcome = 0 if given.thumb == "up" else 1
+        return Vote(f"thumb-{answer.nonce}", answer.user, answer.model, sent.NOBODY, outcome)
 
     async def stop(self, service: Service) -> None:
         """After the last request."""
@@ -277,7 +294,9 @@ def routes(service: Service, gate: Gate, gateway: Gateway | None) -> APIRouter:
     async def feedback(
         given: schemas.Feedback, key: Annotated[str, gate.may("vote")]
     ) -> schemas.Done:
-        """Which of two answers to a user was better; counts as a vote of the user's."""
+        """Which of two answers to a user was better, or a thumb on one; counts as a vote of the
+        user's.
+        """
         taken = await service.vote(Batch(key, [_there(gateway).vote(given)]))
         return schemas.Done(version=taken.version)
 

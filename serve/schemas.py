@@ -143,8 +143,8 @@ class ExportedVote(Wire):
     """A vote of a user."""
 
     model_a: str
-    model_b: str
-    winner: str = Field(description="model_a, model_b, tie or tie (bothbad)")
+    model_b: str | None = Field(description="none: a thumb on model_a's answer alone")
+    winner: str = Field(description="model_a, model_b, tie or tie (bothbad); of a thumb up or down")
     first_shown: str | None
     prompt_id: int | None = Field(description="of the run's prompts, or the file's")
     at: int | None = Field(description="seconds since 1970; none: nobody kept it")
@@ -399,8 +399,10 @@ class OpenAIProblem(Wire):
 
 
 class Feedback(Wire):
-    """Which of two answers to one user was better."""
+    """Which of two answers to one user was better, or what the user thought of one alone."""
 
-    better: Text = Field(description="x-electorate-id of the better answer")
-    worse: Text = Field(description="x-electorate-id of the other one")
+    better: Text | None = Field(None, description="x-electorate-id of the better answer")
+    worse: Text | None = Field(None, description="x-electorate-id of the other one")
     tie: bool = Field(False, description="neither was better")
+    answer: Text | None = Field(None, description="x-electorate-id of the answer that is thumbed")
+    thumb: Literal["up", "down"] | None = None

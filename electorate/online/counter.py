@@ -18,7 +18,7 @@ from electorate.base.scale import Floats, Ints
 from electorate.online import rounds
 from electorate.online.base import Base
 from electorate.online.counts import Caps, Counts, Shape
-from electorate.online.sent import NO_SEGMENT, Erased, Users
+from electorate.online.sent import NO_SEGMENT, Erased, Users, battles
 from electorate.online.snapshot import ONLINE, Snapshot, UserIndex
 from electorate.online.store import VoteStore
 from electorate.population.cast import COLUMNS, Cast
@@ -171,7 +171,7 @@ class Counter:
         state = self._with_users(State(Counts(self._caps), new.erasures, of_run), new.users)
         if new.log:
             shape = Shape(len(self.base.segments) + 1, len(new.models))
-            votes = pa.concat_tables(new.log.values())
+            votes = battles(pa.concat_tables(new.log.values()))
             segment = self._segments(column(votes, "user_id"), state)
             counts = state.counts.add(shape, votes, segment, _nothing())
             state = replace(state, counts=counts)
@@ -179,7 +179,7 @@ class Counter:
 
     def _without(self, state: State, gone: Erased, shape: Shape) -> State:
         recent = column(state.recent, "user_id") == gone.number
-        votes = pa.concat_tables([gone.folded, state.recent.filter(pa.array(recent))])
+        votes = battles(pa.concat_tables([gone.folded, state.recent.filter(pa.array(recent))]))
         segment = self._segments(column(votes, "user_id"), state)
         counts = state.counts
         if len(votes):
@@ -219,14 +219,15 @@ class Counter:
     def _with_votes(self, state: State, new: Reading, shape: Shape) -> State:
         if not len(new.votes):
             return replace(state, place=new.place)
-        above = state.counts.above(new.votes)
+        cast = battles(new.votes)
+        above = state.counts.above(cast)
         before = _nothing()
         if len(above):
-            votes = self._votes_of(above, state)
+            votes = battles(self._votes_of(above, state))
             segment = self._segments(column(votes, "user_id"), state)
             before = votes.append_column("segment", pa.array(segment))
-        segment = self._segments(column(new.votes, "user_id"), state)
-        counts = state.counts.add(shape, new.votes, segment, before)
+        segment = self._segments(column(cast, "user_id"), state)
+        counts = state.counts.add(shape, cast, segment, before)
         recent = pa.concat_tables([state.recent, new.votes])
         return replace(state, counts=counts, place=new.place, recent=recent)
 
@@ -349,7 +350,7 @@ class Counter:
         run = self.base.run
         if run is None:
             number = state.first_users
-            votes = self._votes_of(number, state)
+            votes = battles(self._votes_of(number, state))
             return Cast.of(votes.select(COLUMNS), 0, ONLINE).of_users(number), number
         number = np.arange(min(BLOCK, self.base.personas))
         log = VoteLog(run.folder.votes, run.voters.config.contestant_names)

@@ -7,10 +7,11 @@ import pyarrow as pa
 
 from electorate.data.winners import NAMES
 from electorate.online.base import Base
-from electorate.online.sent import NO_PROMPT, NO_SEGMENT, as_persona
+from electorate.online.sent import NO_MODEL, NO_PROMPT, NO_SEGMENT, as_persona
 from electorate.online.store import VoteStore
 
 Row = dict[str, Any]
+THUMBS = ("up", "down")
 
 
 def of_user(base: Base, store: VoteStore, user: str) -> Row | None:
@@ -55,10 +56,11 @@ def _of_run(row: Row, models: Sequence[str]) -> Row:
 
 def _vote(row: Row, models: Sequence[str]) -> Row:
     first = row["first_shown"]
+    winners = THUMBS if row["model_b"] == NO_MODEL else NAMES
     return {
         "model_a": models[row["model_a"]],
-        "model_b": models[row["model_b"]],
-        "winner": NAMES[row["outcome"]],
+        "model_b": None if row["model_b"] == NO_MODEL else models[row["model_b"]],
+        "winner": winners[row["outcome"]],
         "first_shown": None if first is None else ("model_a", "model_b")[first],
         "prompt_id": None if row["prompt_id"] == NO_PROMPT else row["prompt_id"],
     }

@@ -11,9 +11,10 @@ from electorate.base.draws import Stream, generator
 from electorate.base.errors import RequestError
 from electorate.base.scale import ELO_PER_NAT, Floats, Ints, to_elo
 from electorate.config.run import TOLD_BY_PROMPT
+from electorate.online import thumbs
 from electorate.online.base import Base, Run
 from electorate.online.people import People, Person
-from electorate.online.sent import NO_PROMPT, NO_SEGMENT
+from electorate.online.sent import NO_MODEL, NO_PROMPT, NO_SEGMENT
 from electorate.online.snapshot import ONLINE, Snapshot
 from electorate.population.cast import Cast
 from electorate.ratings import bradley_terry, leaderboard, posteriors
@@ -174,9 +175,11 @@ class Rankings:
                 entries = _entries(snapshot.models, rows, ranked, fit.strength, covariance)
             return self._ranking(snapshot, system, self._version, user, person, votes, entries)
         label = np.array([person.segment if by_segment else 0])
-        at = posteriors.posterior(votes.user_votes(1, label, 1.0), prior, self.base.ties)
-        mode = at.mode[0, :-1]
-        covariance = at.total_covariance[0, :-1, :-1]
+        models = len(snapshot.models)
+        prior, own = thumbs.beside(prior, votes)
+        at = posteriors.posterior(own.user_votes(1, label, 1.0), prior, self.base.ties)
+        mode = at.mode[0, :models]
+        covariance = at.total_covariance[0, :models, :models]
         entries = _entries(snapshot.models, rows, ranked, mode, covariance)
         return self._ranking(snapshot, SYSTEM_A, self._version, user, person, votes, entries)
 
@@ -244,6 +247,7 @@ class Rankings:
         votes = self.people.votes(snapshot, person)
         contestants = len(self.contestants)
         known = (votes.prompt != NO_PROMPT) & (np.maximum(votes.a, votes.b) < contestants)
+        known &= votes.b != NO_MODEL
         votes = votes.take(known)
         label = np.array([max(0, person.segment)])
         read = by_prompt.read

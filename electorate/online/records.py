@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from electorate.base.scale import Floats, Ints
+from electorate.online.sent import NO_MODEL
 from electorate.online.snapshot import Snapshot
 from electorate.population.cast import Cast
 from electorate.ratings import first_place
@@ -78,7 +79,8 @@ def matrix(snapshot: Snapshot, counts: Floats, strength: Floats) -> Matrix:
 
 
 def record(models: Sequence[str], votes: Cast, fit: Fit, ties: TieModel) -> list[Record]:
-    """A user's, by model, those it met most first."""
+    """A user's, by model, those it met most first; thumbs are no battles."""
+    votes = votes.take(votes.b != NO_MODEL)
     odds = ties.probabilities(
         fit.strength[votes.a] - fit.strength[votes.b], np.full(len(votes.a), fit.eta)
     )

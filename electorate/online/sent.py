@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from electorate.base.scale import Ints
+from electorate.storage.vote_log import column
 
 NO_SEGMENT = -1
+NOBODY = ""  # a thumb's second model
+NO_MODEL = -1  # and its place
 NO_PROMPT = -1
 
 
@@ -17,6 +20,7 @@ class Vote:
     """One vote as it came.
 
     id: the client's, one of its key's and its user's. outcome: 0 A, 1 B, 2 tie, 3 both bad.
+    model_b: NOBODY for a thumb on A's answer alone, which is up (outcome 0) or down (1).
     first_shown: 0 A, 1 B. prompt: of the run, or NO_PROMPT. segment: counts with a user's first
     vote.
     """
@@ -92,6 +96,12 @@ class Known:
     votes: pa.Table
     written: Sequence[Mapping[str, object]]
     answered: Sequence[Mapping[str, object]]
+
+
+def battles(votes: pa.Table) -> pa.Table:
+    """The votes that are no thumbs, with the columns of a round."""
+    is_battle = column(votes, "model_b") != NO_MODEL
+    return votes if is_battle.all() else votes.filter(pa.array(is_battle))
 
 
 def as_persona(user: str, personas: int) -> int | None:

@@ -29,7 +29,9 @@ from electorate.online.ledger import Answered, Ledger, Spent
 from electorate.online.models import ModelList
 from electorate.online.pseudonyms import PLAIN, Pseudonyms
 from electorate.online.sent import (
+    NO_MODEL,
     NO_SEGMENT,
+    NOBODY,
     Batch,
     Erased,
     Known,
@@ -188,7 +190,7 @@ class VoteStore:
         key = self._key(batch.key)
         now = int(time.time())
         named = {name for vote in batch.votes for name in (vote.model_a, vote.model_b)}
-        model = self.models.named(named, key)
+        model = self.models.named(named - {NOBODY}, key) | {NOBODY: NO_MODEL}
         number = self._numbers(batch.votes)
         before = self._take_ids(batch.votes, number, key, version)
         rows = []
@@ -390,18 +392,19 @@ class VoteStore:
         if moved is None:
             return
         for name in ("model_a", "model_b"):
-            for (value,) in self._db.execute(f"SELECT DISTINCT {name} FROM votes").fetchall():  # noqa: S608
-                # Through negative numbers, so that none is moved twice.
+            there = f"SELECT DISTINCT {name} FROM votes WHERE {name} >= 0"  # noqa: S608
+            for (value,) in self._db.execute(there).fetchall():
+                # Through numbers below NO_MODEL, so that none is moved twice.
                 self._db.execute(
                     f"UPDATE votes SET {name} = ? WHERE {name} = ?",  # noqa: S608
-                    (-1 - int(moved[value]), value),
+                    (-2 - int(moved[value]), value),
                 )
-            self._db.execute(f"UPDATE votes SET {name} = -1 - {name}")  # noqa: S608
+            self._db.execute(f"UPDATE votes SET {name} = -2 - {name} WHERE {name} < -1")  # noqa: S608
         for round_ in self.rounds:
             votes = self.round(round_)
             for name in ("model_a", "model_b"):
                 place = votes.column_names.index(name)
-                values = pa.array(moved[column(votes, name)], pa.int16())
+                values = pa.array(np.append(moved, NO_MODEL)[column(votes, name)], pa.int16())
                 votes = votes.set_column(place, name, values)
             self._db.execute("DELETE FROM rounds WHERE round = ?", (round_,))
             self._add_round(votes)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from electorate.online.counter import Counter
+from electorate.online.sent import battles
 from electorate.online.store import VoteStore
 from electorate.population.judges import BOTH_BAD, TIE
 from electorate.storage.vote_log import column
@@ -69,6 +70,8 @@ def found(counter: Counter, store: VoteStore, limit: int) -> Voters:
 def flags_of(votes: pa.Table) -> tuple[str, ...]:
     """What is odd about a user's votes."""
     flags = []
+    thumbs_too = votes
+    votes = battles(votes)
     outcome = column(votes, "outcome")
     decided = (outcome != TIE) & (outcome != BOTH_BAD)
     if decided.sum() >= FEWEST:
@@ -78,7 +81,7 @@ def flags_of(votes: pa.Table) -> tuple[str, ...]:
             flags.append("votes for one model")
         if max(first.mean(), 1 - first.mean()) >= ODD:
             flags.append("votes for one place on the screen")
-    at = np.sort(column(votes, "at"))
+    at = np.sort(column(thumbs_too, "at"))
     at = at[at > 0]  # votes from before times were kept have none
     if len(at) >= FAST and np.any(at[FAST - 1 :] - at[: len(at) - FAST + 1] < FAST_S):
         flags.append(f"{FAST} votes within {FAST_S} seconds")

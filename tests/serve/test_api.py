@@ -701,7 +701,7 @@ def test_whatever_is_sent_the_answer_is_as_described(
         result.ok()
         for result in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations()
     ]
-    assert len(operations) == 18
+    assert len(operations) == 21
 
     def is_described(operation: schemathesis.APIOperation) -> None:
         @settings(

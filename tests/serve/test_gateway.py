@@ -330,6 +330,43 @@ def test_an_id_is_read_by_the_same_folders_key_alone(tmp_path: Path) -> None:
         answer_ids.read(answer_ids.secret(tmp_path / "b"), text, "better")
 
 
+def test_thumbs_move_the_users_next_answer(client: TestClient) -> None:
+    best, other = best_of(client, "thumbing")[:2]
+    ids = list[str]()
+    for _ in range(40):
+        for model, thumb in ((best, "down"), (other, "up")):
+            answer = asked(client, user="thumbing", model=model)
+            ids.append(answer.headers["x-electorate-id"])
+            said = client.post("/v1/feedback", json={"answer": ids[-1], "thumb": thumb})
+            assert said.status_code == 200
+        following = asked(client, user="thumbing")
+        if following.headers["x-electorate-model"] != best:
+            break
+    assert following.headers["x-electorate-model"] == other
+    # Sent again it is the same thumb; another one on the same answer is refused.
+    assert client.post("/v1/feedback", json={"answer": ids[0], "thumb": "down"}).status_code == 200
+    assert client.post("/v1/feedback", json={"answer": ids[0], "thumb": "up"}).status_code == 409
+    assert client.get("/v1/users/thumbing/ranking").json()["votes"] == len(ids)
+    assert client.get("/v1/users/thumbing/record").json()["records"] == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"answer": "x"},
+        {"thumb": "up"},
+        {"answer": "x", "thumb": "up"},
+        {"answer": "x", "thumb": "up", "better": "y"},
+        {"better": "x"},
+    ],
+)
+def test_feedback_on_nothing_is_one_line(client: TestClient, given: dict[str, str]) -> None:
+    said = client.post("/v1/feedback", json=given)
+    assert said.status_code == 400
+    assert "\n" not in said.json()["detail"]
+
+
 @dataclass
 class Limited:
     """An application whose keys may spend so much."""
