@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from electorate.commands import rate
 from electorate.data import votes
+from electorate.evaluation import rating as rate
 from electorate.ratings import leaderboard
 from electorate.storage import tables
 

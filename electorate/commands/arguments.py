@@ -22,6 +22,7 @@ RATE_EXAMPLES = """examples:
   electorate rate votes.csv
   electorate rate votes.parquet --ties half --cluster none --anchor gpt-4-0613=1163 --out board.csv
   electorate rate battles.parquet --style --weigh pairs
+  electorate rate votes.parquet --by language --matrix --out board.html
   electorate rate people.parquet --judged judge.parquet
 """
 HUMAN = """Do personal rankings beat the global one for these people? A verdict, by how much, from
@@ -126,7 +127,30 @@ def add_rate(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--out",
         type=here,
         metavar="FILE",
-        help="write the leaderboard to a .csv, .jsonl or .parquet file",
+        help="write the leaderboard to a .csv, .jsonl or .parquet file, or a .html page",
+    )
+    _add_boards(rate)
+
+
+def _add_boards(rate: argparse.ArgumentParser) -> None:
+    """What is shown beside the board."""
+    rate.add_argument(
+        "--by", metavar="COLUMN", help="a board for each value of a column too, such as language"
+    )
+    rate.add_argument("--matrix", action="store_true", help="print who beats whom")
+    rate.add_argument(
+        "--winner",
+        default="winner",
+        metavar="COLUMNS",
+        help=(
+            "the columns that say who won, with commas between (default winner); of several each "
+            "is a vote, which weighs as much less"
+        ),
+    )
+    rate.add_argument(
+        "--simultaneous",
+        action="store_true",
+        help="rank ranges that hold for all models at once, rather than for each",
     )
 
 

@@ -92,11 +92,20 @@ def run(
 
 def rate(chosen: argparse.Namespace, console: Console) -> None:
     """See `rate.py`."""
-    from electorate.commands.rate import rate
+    from electorate.commands.rate import Asked, rate
     from electorate.evaluation.rating import Options
 
-    options = Options(chosen.ties, chosen.cluster, chosen.intervals, chosen.weigh, chosen.style)
-    rate(chosen.votes, options, chosen.anchor, chosen.out, console, chosen.judged)
+    options = Options(
+        chosen.ties,
+        chosen.cluster,
+        chosen.intervals,
+        chosen.weigh,
+        chosen.style,
+        chosen.simultaneous,
+    )
+    winner = tuple(name.strip() for name in chosen.winner.split(","))
+    asked = Asked(chosen.anchor, chosen.out, chosen.judged, chosen.by, chosen.matrix, winner)
+    rate(chosen.votes, options, asked, console)
 
 
 def human(chosen: argparse.Namespace, console: Console) -> None:

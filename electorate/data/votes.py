@@ -119,6 +119,7 @@ def read(
     thumbs: bool = False,
     by: str | None = None,
     measured: bool = False,
+    winner: Sequence[str] = (REQUIRED[2],),
 ) -> tuple[Votes, list[SetAside]]:
     """The votes of a CSV, JSON Lines, JSON or Parquet file, and the rows that are none, each
     with a reason.
@@ -126,15 +127,37 @@ def read(
     style: measure the answers too, which the file must have as response_a and response_b. texts:
     keep them, and the prompts. thumbs: take rows with a model_a, no model_b and `up` or `down` as
     winner too. by: a column whose values votes are grouped by. measured: measure the answers where
-    the file has them; votes without are taken all the same.
+    the file has them; votes without are taken all the same. winner: the columns that say who won;
+    of several each is a vote of its own that weighs as much less.
 
     Raises ElectorateError if the file cannot be read, lacks a column, or no row of it is a vote.
     """
-    needed = (*REQUIRED, *(TEXTS if style or texts else ()), *((ASKED,) if texts else ()))
+    models = REQUIRED[:2]
+    needed = (*models, *winner, *(TEXTS if style or texts else ()), *((ASKED,) if texts else ()))
     grouping = () if by is None else (by,)
     optional = (*USER, *PROMPT, WEIGHT, FIRST, *(TEXTS if measured else ()))
     rows = tables.read(path, (*needed, *grouping), optional)
-    return _some(*of_rows(rows, thumbs, by, needed), str(path))
+    if tuple(winner) != REQUIRED[2:]:
+        rows = _by_winners(rows, winner)
+    needed = (*REQUIRED, *(name for name in needed if name not in (*models, *winner)))
+    votes, set_aside = of_rows(rows, thumbs, by, needed)
+    return _some(replace(votes, weight=votes.weight / len(winner)), set_aside, str(path))
+
+
+def _by_winners(rows: Rows, winner: Sequence[str]) -> Rows:
+    """The rows once for each column of winners, as one. Where nothing says which prompt a row is
+    on, its votes are said to be on one of their own, as they depend on each other.
+    """
+    kept = [name for name in rows.table.column_names if name not in winner]
+    parts = []
+    for name in winner:
+        part = rows.table.select(kept).append_column(REQUIRED[2], rows.table[name])
+        if not set(PROMPT) & set(kept):
+            number = pa.array([str(row) for row in rows.number])
+            part = part.append_column(PROMPT[0], number)
+        parts.append(part)
+    table = pa.concat_tables(parts, promote_options="permissive")
+    return Rows(table, [*rows.number] * len(winner), rows.set_aside)
 
 
 def _some(votes: Votes, set_aside: list[SetAside], origin: str) -> tuple[Votes, list[SetAside]]:
@@ -206,7 +229,7 @@ def of_rows(
     set_aside = [*rows.set_aside, *_set_aside(rows, np.flatnonzero(bad), reasons)]
     votes = replace(votes, thumbs=_thumbs(votes, up, np.flatnonzero(is_thumb & ~bad)))
     bad |= is_thumb
-    return _compact(votes.take(np.flatnonzero(~bad)) if bad.any() else votes), set_aside
+    return compact(votes.take(np.flatnonzero(~bad)) if bad.any() else votes), set_aside
 
 
 def _reasons(
@@ -372,7 +395,7 @@ def _set_aside(
         yield SetAside(rows.number[i], reason, "")
 
 
-def _compact(votes: Votes) -> Votes:
+def compact(votes: Votes) -> Votes:
     """The votes with only the models, users and prompts that are in them, numbered without gaps."""
     none = np.empty(0, dtype=np.int64)
     thumbs = votes.thumbs or Thumbs(0, none, none, none, none.astype(float))

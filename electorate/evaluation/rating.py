@@ -34,7 +34,8 @@ CLUSTERS = ("prompt", "user", "both", "none")
 @dataclass(frozen=True)
 class Options:
     """How votes are rated. cluster: prompt, user, both, none, or None: by what the file names;
-    intervals: sandwich or bootstrap; weigh: votes or pairs.
+    intervals: sandwich or bootstrap; weigh: votes or pairs; simultaneous: whether ranks' ranges
+    hold for all models at once.
     """
 
     ties: str = DEFAULT
@@ -42,6 +43,7 @@ class Options:
     intervals: str = "sandwich"
     weigh: str = "votes"
     style: bool = False
+    simultaneous: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,16 @@ class Rated:
     style: Style | None = None
     first: tuple[float, float] | None = None
     thresholds: Thresholds | None = None
+
+
+def win_matrix(votes: Votes) -> tuple[Floats, Floats]:
+    """(M, M) how often the row's model won against the column's, a tie being half a win, and how
+    often they met; by weight.
+    """
+    counts = votes.by_battle(votes.weight)
+    points = counts[:, :, 0] + counts[:, :, 2] / 2
+    battles = counts.sum(axis=2)
+    return points + (battles - points).T, battles + battles.T
 
 
 def win_rates(votes: Votes) -> Floats:
