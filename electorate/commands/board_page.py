@@ -62,7 +62,8 @@ def _leaderboard(board: Board) -> str:
 
     rows = []
     for place, (row, won) in enumerate(zip(board.rows, board.win_rate, strict=True), start=1):
-        left, right = at(row["ci_low"]), at(row["ci_high"])
+        left = at(row["ci_low"])
+        right = at(row["ci_high"])
         bar = (
             f'<td><div class="bar"><i style="left:{left:.1f}%;width:{right - left:.1f}%"></i>'
             f'<b style="left:{at(row["rating"]):.1f}%"></b></div></td>'
