@@ -6,6 +6,7 @@ The coverage study, which takes longest, is its own command.
 from benchmarks import (
     asking,
     endpoint,
+    exploration,
     gateway,
     judging,
     leaderboards,
@@ -34,6 +35,7 @@ if __name__ == "__main__":
         asking,
         endpoint,
         gateway,
+        exploration,
         many_users,
         population,
         raylets,

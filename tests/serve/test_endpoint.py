@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from serve import proxy
 from tests.conftest import BIN, ROOT, electorate_command, free_port
 from tests.electorate.online.finished import finished_run
 from tests.serve.served import Served
-from tests.serve.upstreams import Upstreams
+from tests.serve.upstreams import NAMES, Upstreams
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -135,6 +136,58 @@ def test_chat_completions_go_to_the_users_best_and_feedback_is_kept(
     version = said.json()["version"]
     own = httpx.get(f"{served.url}/v1/users/5/ranking?min_version={version}").json()
     assert own["votes"] == 31
+
+
+@pytest.mark.parametrize("part", ["Rankings", "Writer"])
+def test_a_kill_amid_streams_leaves_clear_errors_and_every_acknowledged_feedback(
+    served: Served, contestants: Upstreams, part: str
+) -> None:
+    """Each client has the whole answer or an error, none waits for ever; what was acknowledged
+    before is there after.
+    """
+    user = f"streaming {part}"
+    client = openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0, timeout=60)
+    ask: Any = [{"role": "user", "content": "Which river is longest?"}]
+    raw = client.chat.completions.with_raw_response.create
+    ids = [
+        raw(model=name, user=user, messages=ask).headers["x-electorate-id"] for name in ("c0", "c1")
+    ]
+    given = {"better": ids[0], "worse": ids[1]}
+    assert httpx.post(f"{served.url}/v1/feedback", json=given, timeout=30).status_code == 200
+    contestants.behaviour.update(dict.fromkeys(NAMES, "dribbles"))
+
+    def streamed(_: int) -> str:
+        try:
+            stream = client.chat.completions.create(
+                model="electorate", user=user, messages=ask, stream=True
+            )
+            return " ".join(str(chunk.choices[0].delta.content) for chunk in stream)
+        except (openai.APIError, httpx.HTTPError) as error:
+            return f"error: {type(error).__name__}"
+
+    with ThreadPoolExecutor(12) as pool:
+        under_way = [pool.submit(streamed, i) for i in range(12)]
+        time.sleep(0.7)
+        killed = served.parts(f"ServeReplica:rankings:{part}")
+        assert killed
+        for process in killed:
+            process.kill()
+        said = [one.result(timeout=90) for one in under_way]
+    contestants.behaviour.clear()
+    assert all(one.startswith("error: ") or one.endswith("flows far") for one in said)
+    if part == "Writer":  # which no stream goes through
+        assert all(one.endswith("flows far") for one in said)
+    # Sent again, as a client does that hears 503 or nothing, it is known.
+    give_up = time.monotonic() + 90
+    status = 0
+    while status != 200 and time.monotonic() < give_up:
+        with suppress(httpx.HTTPError):
+            again = httpx.post(f"{served.url}/v1/feedback", json=given, timeout=30)
+            status = again.status_code
+            assert status in (200, 502, 503, 504), again.text
+        time.sleep(0.5)
+    own = httpx.get(f"{served.url}/v1/users/{user}/ranking", timeout=30).json()
+    assert (status, own["votes"]) == (200, 1)
 
 
 def test_by_keyboard_alone_and_on_a_phone(page: Page) -> None:

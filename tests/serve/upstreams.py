@@ -27,7 +27,7 @@ class Handler(BaseHTTPRequestHandler):
         if behaviour.isdigit():
             self._send(int(behaviour), {"error": {"message": "no", "code": int(behaviour)}})
         elif body.get("stream"):
-            self._stream(name, behaviour == "breaks off")
+            self._stream(name, behaviour)
         else:
             tool = {"id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}}
             message = {"role": "assistant", "content": name, "tool_calls": [tool]}
@@ -42,17 +42,19 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(encoded)
 
-    def _stream(self, name: str, broken: bool) -> None:
+    def _stream(self, name: str, behaviour: str) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         for word in (name, "flows", "far"):
+            if behaviour == "dribbles":
+                time.sleep(0.4)
             choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
             chunk = f"data: {json.dumps({'id': 'x', 'choices': [choice]})}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
             self.wfile.flush()
-            if broken:
+            if behaviour == "breaks off":
                 self.close_connection = True
                 return
         end = b"data: [DONE]\n\n"
