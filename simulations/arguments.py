@@ -5,6 +5,7 @@ from pathlib import Path
 
 from electorate.commands.arguments import (
     add_calibrate,
+    add_doctor,
     add_human,
     add_import,
     add_rate,
@@ -194,6 +195,7 @@ def parser() -> argparse.ArgumentParser:
     add_calibrate(commands)
     _add_predict(commands)
     add_import(commands)
+    add_doctor(commands)
     _add_route_eval(commands)
     _add_serve(commands)
     _add_keys(commands)

@@ -38,6 +38,16 @@ converge is marked * and uses the global ranking.
 DIR gets report.html, metrics.parquet, gains.parquet (differences to global_bt), summary.json,
 predictions.parquet, ratings/leaderboard.parquet and ratings/people.parquet (everybody's own
 ratings); `serve DIR` ranks for these people by name."""
+DOCTOR = """What this machine has of what Electorate needs, a line a thing: Python and packages, GPU
+and driver, memory, shared memory, disk, ports, Ray's token, the model hub and the clock.
+
+With a run's CONFIG also what that run needs: its packages and GPUs, its models on the hub and their
+licences, and whether its endpoints answer. Nothing is started and no model is asked. Lines begin
+with ok, note (some uses need it) or missing (then the exit code is 2)."""
+DOCTOR_EXAMPLES = """examples:
+  electorate doctor
+  electorate doctor configs/reward_gpu.yaml
+"""
 CALIBRATE = """Fit simulated voters to people's votes, so that they agree, tie and repeat as those
 people do: how strong their tastes are, for models and for style, how closely they follow the
 ranking, how good single responses are, and where ties begin.
@@ -77,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     add_human(commands)
     add_calibrate(commands)
     add_import(commands)
+    add_doctor(commands)
     return whole
 
 
@@ -249,6 +260,24 @@ def add_calibrate(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--by",
         metavar="COLUMN",
         help="a column of VOTES whose values are the archetypes (default: one for all)",
+    )
+
+
+def add_doctor(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """Add `doctor`."""
+    checking = commands.add_parser(
+        "doctor",
+        help="what this machine has of what is needed, a line a thing",
+        description=DOCTOR,
+        epilog=DOCTOR_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    checking.add_argument(
+        "config",
+        nargs="?",
+        type=here,
+        metavar="CONFIG",
+        help="a run's, whose needs are checked too",
     )
 
 

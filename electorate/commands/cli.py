@@ -139,7 +139,15 @@ def import_(chosen: argparse.Namespace, console: Console) -> None:
         )
 
 
+def doctor(chosen: argparse.Namespace, console: Console) -> None:
+    """See `doctor.py`."""
+    from electorate.commands.doctor import doctor
+
+    doctor(chosen.config, console)
+
+
 COMMANDS: dict[str, Command] = {
+    "doctor": doctor,
     "rate": rate,
     "human": human,
     "calibrate": calibrate,
