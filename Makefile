@@ -40,7 +40,7 @@ lint: $(INSTALLED)
 bench: $(INSTALLED) .venv-peers/installed
 	$(BIN)/python -m benchmarks
 
-# Whole runs on two raylets, each with a SIGKILL at a random moment; CI does 4 of them.
+# Whole runs on two raylets, each with a SIGKILL at a random moment; CI does 2 of them.
 chaos: $(INSTALLED)
 	CHAOS_RUNS=$(RUNS) $(BIN)/python -m pytest -s tests/simulations/test_chaos.py
 

@@ -294,7 +294,7 @@ def _models(config: Config) -> Iterator[Finding]:
 def _endpoint(where: str, url: str, key: str) -> Finding:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        request = urllib.request.Request(f"{url}/models", headers=headers)  # noqa: S310 the config's
+        request = urllib.request.Request(f"{url}/models", headers=headers)  # noqa: S310
         with urllib.request.urlopen(request, timeout=ANSWER_S):  # noqa: S310
             return Finding("ok", where, f"{url} answers")
     except urllib.error.HTTPError as error:

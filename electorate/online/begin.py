@@ -67,7 +67,10 @@ def _claim(folder: RunFolder, file: Path, by: str | None) -> None:
     if isinstance(folder.path, Path) and (folder.path / ONLINE).exists():
         raise ElectorateError(f"--out {folder.path}: holds online votes; give another folder")
     folder.require_empty()
-    votes, _ = votes_module.read(file, by=by)
+    try:
+        votes, _ = votes_module.read(file, by=by)
+    except ElectorateError as error:
+        raise ElectorateError(f"{error}; serve takes a folder, or a file of votes") from None
     if by is not None and votes.user is None:
         raise ElectorateError(f"--by {by}: {file} has no column user_id, whose segments it names")
     prompt = votes.prompt

@@ -84,7 +84,7 @@ sys.exit(main(sys.argv[1:]))
     assert "nowhere.jsonl" in imported.stderr
     told = run("--help")
     assert "run from a checkout" in told.stdout
-    assert "{rate,human,calibrate,import}" in told.stdout
+    assert "{rate,human,calibrate,import,doctor}" in told.stdout
 
 
 def test_the_base_install_is_light() -> None:

@@ -425,7 +425,7 @@ def test_what_cannot_be_served_is_one_line(tmp_path: Path) -> None:
     port = taken.getsockname()[1]
     for arguments, says in (
         (["serve", tmp_path], "holds files but no finished run"),
-        (["serve", tmp_path / "x"], "x: is a file, and a folder is served: give the --out of a"),
+        (["serve", tmp_path / "x"], "; serve takes a folder, or a file of votes"),
         (["serve", people], "was written by an earlier version of `human`"),
         (["serve", poll], "was written by `poll`, which keeps no rankings"),
         (

@@ -61,7 +61,7 @@ def config_of(place: Path, hub: str, source: str, key_env: str = "") -> Path:
     whole = {
         "models": models,
         "contestants": contestants,
-        "population": {"archetypes": {"coder": {}}},
+        "population": {"size": 10, "archetypes": {"coder": {}}},
     }
     place.write_text(yaml.safe_dump(whole))
     return place
