@@ -364,12 +364,22 @@ class RayCluster:
         return found
 
     def stop(self) -> None:
+        """All of it, what does not end by itself at once too: nothing here is to be kept."""
+        everything = list[psutil.Process]()
         for process in reversed(self.processes):
+            if process.poll() is None:
+                everything += psutil.Process(process.pid).children(recursive=True)
             process.terminate()
+        _, alive = psutil.wait_procs(everything, timeout=5)
+        for one in alive:
+            with suppress(psutil.Error):
+                one.kill()
+        for process in self.processes:
             try:
-                process.wait(30)
+                process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
         self._log.close()
 
 
