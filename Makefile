@@ -34,7 +34,7 @@ lint: $(INSTALLED)
 # Peers are measured in an environment of their own, as their pins differ from ours.
 .venv-peers/installed:
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/pip install --quiet --disable-pip-version-check arena-rank==0.1.1 torch==2.13.0 trl==1.16.0 peft==0.21.2
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check arena-rank==0.1.1 evalica==0.4.2 torch==2.13.0 trl==1.16.0 peft==0.21.2
 	touch $@
 
 bench: $(INSTALLED) .venv-peers/installed

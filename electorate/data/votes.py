@@ -362,7 +362,9 @@ def _encode(column: pa.ChunkedArray) -> Encoded:
     if not pa.types.is_dictionary(whole.type):
         whole = whole.dictionary_encode()
     values = whole.dictionary.to_pylist()
-    codes = whole.indices.fill_null(MISSING).to_numpy().astype(np.int64)
+    # Filling takes as long as all the rest, also where there is nothing to fill.
+    indices = whole.indices.fill_null(MISSING) if whole.indices.null_count else whole.indices
+    codes = indices.to_numpy().astype(np.int64)
     if "" in values:
         codes[codes == values.index("")] = MISSING
     return values, codes

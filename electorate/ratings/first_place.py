@@ -85,7 +85,14 @@ class _Alike:
         """Of votes (n,)."""
         weights, heavy = np.unique(weight, return_inverse=True)
         code = ((heavy * models + a) * models + b) * OUTCOMES + outcome
-        codes, row, votes = np.unique(code, return_inverse=True, return_counts=True)
+        if len(weights) * models**2 * OUTCOMES <= len(code):
+            # Counted rather than sorted, as votes are many and kinds of them few.
+            counts = np.bincount(code)
+            codes = np.flatnonzero(counts)
+            row = (np.cumsum(counts > 0) - 1)[code]
+            votes = counts[codes]
+        else:
+            codes, row, votes = np.unique(code, return_inverse=True, return_counts=True)
         rest, outcome = np.divmod(codes, OUTCOMES)
         rest, b = np.divmod(rest, models)
         heavy, a = np.divmod(rest, models)
@@ -105,7 +112,10 @@ class _Alike:
         """The first so many votes in this order."""
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
-        found: Ints = np.argsort(place[self.row], kind="stable")[:count]
+        last = int(np.searchsorted(np.cumsum(self.votes[order]), count))
+        of_vote = place[self.row]
+        within = np.flatnonzero(of_vote <= last)
+        found: Ints = within[np.argsort(of_vote[within], kind="stable")][:count]
         return found
 
 

@@ -94,6 +94,28 @@ def test_any_votes_are_rated_and_their_first_place_is_told(
         assert "inf" not in line
 
 
+@pytest.mark.parametrize(("votes", "models"), [(50, 6), (5000, 4)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_votes_that_are_alike_are_one_row_counted_or_sorted(
+    votes: int, models: int, weighted: bool
+) -> None:
+    random = np.random.default_rng(0)
+    a = random.integers(0, models, votes)
+    b = (a + random.integers(1, models, votes)) % models
+    outcome = random.integers(0, 3, votes)
+    weight = random.choice([0.5, 1.0, 2.0], votes) if weighted else np.ones(votes)
+    alike = first_place._Alike.of(models, a, b, outcome, weight)
+    for name, column in (("a", a), ("b", b), ("outcome", outcome), ("weight", weight)):
+        np.testing.assert_array_equal(getattr(alike, name)[alike.row], column)
+    np.testing.assert_array_equal(np.bincount(alike.row), alike.votes)
+    order = random.permutation(len(alike.votes))
+    whole = alike.rows(order, votes)
+    place = np.argsort(order)
+    np.testing.assert_array_equal(whole, np.argsort(place[alike.row], kind="stable"))
+    for count in (1, votes // 3, votes - 1):
+        np.testing.assert_array_equal(alike.rows(order, count), whole[:count])
+
+
 def test_a_first_place_beyond_doubt_hangs_on_no_half_of_the_votes() -> None:
     ties = MODELS["davidson"]
     columns = cast(0, lead=6.0, votes=300)
