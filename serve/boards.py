@@ -3,10 +3,13 @@
 import asyncio
 
 from fastapi import APIRouter
+from fastapi.responses import Response
 
 from electorate.base.scale import ELO_PER_NAT
 from electorate.online import records
+from electorate.online.snapshot import Snapshot
 from serve import schemas
+from serve.kept import Kept
 from serve.schemas import Name, Version
 from serve.security import Gate
 from serve.service import Service
@@ -16,50 +19,42 @@ def routes(service: Service, gate: Gate) -> APIRouter:
     """All of them."""
     router = APIRouter(dependencies=[gate.may("read")])
     rankings = service.rankings
+    kept = Kept(rankings)
 
-    @router.get("/v1/matrix")
-    async def matrix(segment: Name | None = None, min_version: Version = 0) -> schemas.Matrix:
+    @router.get("/v1/matrix", response_model=schemas.Matrix)
+    async def matrix(segment: Name | None = None, min_version: Version = 0) -> Response:
         """How often each model won against each other one, everyone's or a segment's, best
         first.
         """
         snapshot = await service.snapshot(min_version)
-        counts = rankings.counts(snapshot, segment)
-        fit = rankings.fit(snapshot, segment)
-        if counts is None or fit is None:
-            return schemas.Matrix(models=[], won=[], battles=[], version=snapshot.version)
-        found = records.matrix(snapshot, counts, fit.strength)
-        return schemas.Matrix(
-            models=list(found.models),
-            won=found.won.round(2).tolist(),
-            battles=found.battles.round(2).tolist(),
-            version=snapshot.version,
-        )
 
-    @router.get("/v1/first-place")
-    async def first_place(
-        segment: Name | None = None, min_version: Version = 0
-    ) -> schemas.FirstPlace:
+        def make() -> schemas.Matrix:
+            counts = rankings.counts(snapshot, segment)
+            fit = rankings.fit(snapshot, segment)
+            if counts is None or fit is None:
+                return schemas.Matrix(models=[], won=[], battles=[], version=snapshot.version)
+            found = records.matrix(snapshot, counts, fit.strength)
+            return schemas.Matrix(
+                models=list(found.models),
+                won=found.won.round(2).tolist(),
+                battles=found.battles.round(2).tolist(),
+                version=snapshot.version,
+            )
+
+        return kept.answer(snapshot, ("matrix", segment), make)
+
+    @router.get("/v1/first-place", response_model=schemas.FirstPlace)
+    async def first_place(segment: Name | None = None, min_version: Version = 0) -> Response:
         """How sure the first place is: votes that would settle it, and votes that it hangs on."""
         snapshot = await service.snapshot(min_version)
         counts = rankings.counts(snapshot, segment)
         fit = rankings.fit(snapshot, segment)
         found = None
-        if counts is not None and fit is not None:
+        if counts is not None and fit is not None and not kept.has(snapshot, ("first", segment)):
             ties = rankings.base.ties
             # It fits the board a few times anew, which no other request is to wait for.
             found = await asyncio.to_thread(records.sureness, snapshot.models, counts, fit, ties)
-        if found is None:
-            return schemas.FirstPlace(version=snapshot.version)
-        return schemas.FirstPlace(
-            first=found.first,
-            second=found.second,
-            lead=round(ELO_PER_NAT * found.lead, 2),
-            votes=found.votes,
-            needed=found.needed,
-            flipped_by=found.flipped_by,
-            rival=found.rival or None,
-            version=snapshot.version,
-        )
+        return kept.answer(snapshot, ("first", segment), lambda: _first_place(snapshot, found))
 
     @router.get("/v1/users/{user_id:path}/record")
     async def record(user_id: Name, min_version: Version = 0) -> schemas.Records:
@@ -79,3 +74,18 @@ def routes(service: Service, gate: Gate) -> APIRouter:
         )
 
     return router
+
+
+def _first_place(snapshot: Snapshot, found: records.Sureness | None) -> schemas.FirstPlace:
+    if found is None:
+        return schemas.FirstPlace(version=snapshot.version)
+    return schemas.FirstPlace(
+        first=found.first,
+        second=found.second,
+        lead=round(ELO_PER_NAT * found.lead, 2),
+        votes=found.votes,
+        needed=found.needed,
+        flipped_by=found.flipped_by,
+        rival=found.rival or None,
+        version=snapshot.version,
+    )

@@ -33,6 +33,10 @@ class Kept:
             self._bodies[what] = make().model_dump_json().encode()
         return Response(self._bodies[what], media_type="application/json")
 
+    def has(self, snapshot: Snapshot, what: object) -> bool:
+        """Whether that was put together for this snapshot."""
+        return self._made == snapshot.made and what in self._bodies
+
     def of_user(
         self,
         snapshot: Snapshot,

@@ -258,6 +258,26 @@ def test_a_ranking_is_kept_until_something_it_rests_on_changes(
         assert read("stranger")["votes"] == 0
 
 
+def test_what_stands_behind_the_board_follows_the_votes(client: TestClient) -> None:
+    """Put together once for each snapshot, and anew when there are other votes."""
+    for path in ("/v1/matrix", "/v1/first-place"):
+        first = client.get(path)
+        assert first.status_code == 200
+        assert client.get(path).content == first.content
+        of_segment = client.get(path, params={"segment": "coder"})
+        assert of_segment.content != first.content
+        assert client.get(path, params={"segment": "nobody"}).status_code == 400
+    before = client.get("/v1/matrix").json()
+    cast(client, *(vote(id=f"m{i}") for i in range(50)))
+    after = client.get("/v1/matrix").json()
+    assert sum(map(sum, after["battles"])) == pytest.approx(
+        sum(map(sum, before["battles"])) + 100, abs=0.5
+    )
+    told = client.get("/v1/first-place").json()
+    assert told["votes"] > 0
+    assert told["first"] == client.get("/v1/leaderboard").json()["leaderboard"][0]["model"]
+
+
 def test_a_user_is_given_all_that_is_kept_of_it(client: TestClient) -> None:
     cast(client, vote(user_id="a/b c"), vote(id="2", user_id="a/b c", winner="both_bad"))
     found = client.get("/v1/users/a%2Fb%20c/export")
