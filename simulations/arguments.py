@@ -11,6 +11,7 @@ from electorate.commands.arguments import (
     add_rate,
     here,
     listed,
+    takes_settings,
 )
 from electorate.config.engines import ENGINES
 from electorate.config.metrics import METRICS
@@ -19,6 +20,7 @@ from electorate.config.systems import SYSTEMS
 from electorate.config.voters import VOTERS
 from electorate.ratings import ties
 from electorate.storage.places import place
+from simulations import cluster_arguments, serving_arguments
 from simulations.init import HAVE
 
 # What --lambda-reg 1 is in a reward model's precision: 0.1 is the default, reward.lambda_reg 300.
@@ -115,51 +117,6 @@ COMPARE_EXAMPLES = """examples:
   electorate compare runs/quickstart runs/quickstart-again
   electorate compare runs/planted runs/judged runs/people
 """
-ROUTE_EVAL = """What is sending each request to what suits its user worth, and what does it cost?
-
-On a finished run of personas: true utility of each router's choices for the compared users on
-prompts that nothing was fitted to. On people's votes: how often a router, let choose between the
-two contestants of a held-out vote, takes the winner. A router takes the highest rating less a rate
-times the cost; over all rates its choices draw a curve of quality over cost. Costs are the config's
-prices (models.NAME.price) by the tokens of prompts and answers, or --costs.
-
-Adds routing.parquet and routing.json to the run's folder, and the plot to its report."""
-ROUTE_EVAL_EXAMPLES = """examples:
-  electorate route-eval runs/quickstart
-  electorate route-eval runs/votes --costs costs.csv
-"""
-SERVE = """Serve personal rankings over HTTP, take votes, and show both on a page at /.
-
-FROM is the folder of a finished run, a file of votes (as `rate` takes it, with columns user_id and
-prompt_id where it has them), the folder of an import, or a new folder to begin with nothing. People
-are ranked for by the ids that their votes have.
-
-A vote is acknowledged once it is on disk, in the folder's online/, or of a file in
-runs/served/NAME; after a restart the endpoint goes on from there. /openapi.json describes the API.
-On a cluster use `serve run serve.app:app folder=FROM` or `serve deploy configs/serve.yaml`."""
-SERVE_EXAMPLES = """examples:
-  electorate serve runs/quickstart
-  electorate serve votes.parquet --by country
-  electorate serve runs/reward --live
-  electorate serve runs/people --contestants configs/endpoints.yaml
-  electorate keys keys.json my-app --may read,vote
-  electorate serve runs/quickstart --host 0.0.0.0 --keys keys.json
-"""
-SUBMIT = """Submit a run as a job to a Ray cluster.
-
-The working directory is uploaded, except what .rayignore names, and the job's log is streamed.
-report.html, summary.json and metrics.parquet are downloaded when the job is done. Ctrl-C stops
-streaming, not the job."""
-SUBMIT_EXAMPLES = """examples:
-  electorate submit configs/population.yaml --address http://127.0.0.1:8265 \\
-    --out /shared/runs/million
-  electorate submit configs/quickstart.yaml --address http://127.0.0.1:8265 \\
-    --out /shared/runs/q --set population.size=50000
-  electorate submit configs/population.yaml --address http://127.0.0.1:8265 \\
-    --out s3://BUCKET/runs/million
-  electorate status http://127.0.0.1:8265
-  electorate fetch s3://BUCKET/runs/million --to runs/million
-"""
 SWEEP = """Repeat a run for several values of one config key, each with several population seeds.
 
 For every value and number of votes the report shows which system wins, overall and on unseen
@@ -196,12 +153,12 @@ def parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     add_import(commands)
     add_doctor(commands)
-    _add_route_eval(commands)
-    _add_serve(commands)
-    _add_keys(commands)
-    _add_submit(commands)
-    _add_fetch(commands)
-    _add_status(commands)
+    serving_arguments.add_route_eval(commands)
+    serving_arguments.add_serve(commands)
+    serving_arguments.add_keys(commands)
+    cluster_arguments.add_submit(commands)
+    cluster_arguments.add_fetch(commands)
+    cluster_arguments.add_status(commands)
     _add_report(commands)
     _add_compare(commands)
     return whole
@@ -246,7 +203,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument(
         "config", type=here, metavar="CONFIG", help="a YAML file, such as configs/quickstart.yaml"
     )
-    _takes_settings(run, "set a field of the config; may be given again; A=@FILE takes a YAML file")
+    takes_settings(run, "set a field of the config; may be given again; A=@FILE takes a YAML file")
     run.add_argument(
         "--out",
         type=place,
@@ -287,12 +244,6 @@ def _add_dry_run(parser: argparse.ArgumentParser) -> None:
         "--dry-run",
         action="store_true",
         help="ask nothing; print how many requests and tokens it would take, and what they cost",
-    )
-
-
-def _takes_settings(parser: argparse.ArgumentParser, meaning: str) -> None:
-    parser.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="A.B=C", help=meaning
     )
 
 
@@ -347,7 +298,7 @@ def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="N",
         help="population seeds 0 to N-1 at each value (default 5)",
     )
-    _takes_settings(sweep, "set a field of the config in all runs")
+    takes_settings(sweep, "set a field of the config in all runs")
     sweep.add_argument(
         "--out",
         type=place,
@@ -376,7 +327,7 @@ def _add_poll(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     poll.add_argument(
         "config", type=here, metavar="CONFIG", help="a YAML file, such as configs/poll.yaml"
     )
-    _takes_settings(poll, "set a field; A=@FILE takes a YAML file")
+    takes_settings(poll, "set a field; A=@FILE takes a YAML file")
     poll.add_argument(
         "--out",
         type=place,
@@ -439,217 +390,4 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         nargs="+",
         metavar="DIR",
         help="folders of finished runs, of run or human, or their URIs; at least two",
-    )
-
-
-def _add_route_eval(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    evaluating = commands.add_parser(
-        "route-eval",
-        help="what routing by a run's rankings is worth, and what it costs",
-        description=ROUTE_EVAL,
-        epilog=ROUTE_EVAL_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    evaluating.add_argument("folder", type=here, metavar="RUN", help="a finished run's folder")
-    evaluating.add_argument(
-        "--costs",
-        type=here,
-        metavar="FILE",
-        help=(
-            "a table of contestants' costs: columns model and usd_per_1000 (requests), or model, "
-            "input and output (USD a million tokens)"
-        ),
-    )
-
-
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    serving = commands.add_parser(
-        "serve",
-        help="the ranking endpoint and its page, over a run, a file of votes or nothing yet",
-        description=SERVE,
-        epilog=SERVE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    serving.add_argument(
-        "folder",
-        type=here,
-        metavar="FROM",
-        help="a finished run's folder, a file of votes, an import's folder, or a new folder",
-    )
-    _add_file(serving)
-    serving.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="where it listens (default: this machine alone); any other needs --keys",
-    )
-    serving.add_argument("--port", type=int, default=8000, help="default %(default)s")
-    _add_limits(serving)
-    serving.add_argument(
-        "--live",
-        action="store_true",
-        help="ask the run's contestants for rankings with `live: true`; starts its vLLM models too",
-    )
-    _add_gateway(serving)
-    serving.add_argument(
-        "--address",
-        metavar="ADDRESS",
-        help="a Ray cluster's; default: a Ray of its own on this machine",
-    )
-
-
-def _add_file(serving: argparse.ArgumentParser) -> None:
-    """What is asked of a file of votes."""
-    serving.add_argument(
-        "--out",
-        type=here,
-        metavar="DIR",
-        help="for a file of votes: where online votes are kept (default runs/served/NAME)",
-    )
-    serving.add_argument(
-        "--by",
-        metavar="COLUMN",
-        help="for a file of votes: the column whose values are the users' segments",
-    )
-
-
-def _add_gateway(serving: argparse.ArgumentParser) -> None:
-    """Who answers chat completions."""
-    serving.add_argument(
-        "--contestants",
-        type=here,
-        metavar="FILE",
-        help=(
-            "a config, such as configs/endpoints.yaml, whose contestants answer "
-            "/v1/chat/completions, each user by the best for it"
-        ),
-    )
-    serving.add_argument(
-        "--explore",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="share of chat completions that try another contestant (default 0)",
-    )
-
-
-def _add_limits(serving: argparse.ArgumentParser) -> None:
-    """Who may ask, and about what."""
-    serving.add_argument(
-        "--keys",
-        type=here,
-        metavar="FILE",
-        help="who may read, vote, erase and manage, as `keys` writes it",
-    )
-    serving.add_argument(
-        "--models",
-        type=here,
-        metavar="FILE",
-        help="a model's name a line: votes may be on these alone, and on those added while it runs",
-    )
-    serving.add_argument(
-        "--costs",
-        type=here,
-        metavar="FILE",
-        help="a table of models' costs, model and usd_per_1000 (requests), shown beside ratings",
-    )
-    serving.add_argument(
-        "--retain-days",
-        type=float,
-        metavar="DAYS",
-        help="forget votes that came online after so many days (default: never)",
-    )
-    serving.add_argument(
-        "--hash-ids",
-        type=here,
-        metavar="FILE",
-        help="keep users' ids hashed with the key in this file, which is made if it is not there",
-    )
-
-
-def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    keys = commands.add_parser("keys", help="make a key for the ranking endpoint")
-    keys.add_argument(
-        "file", type=here, metavar="FILE", help="where its hash is kept, made if it is not there"
-    )
-    keys.add_argument("name", metavar="NAME", help="whose it is; the audit log names it")
-    keys.add_argument(
-        "--may",
-        default="read,vote",
-        metavar="LIST",
-        help="of read, vote, chat, erase, manage (default read,vote)",
-    )
-    keys.add_argument(
-        "--tokens-a-minute",
-        type=int,
-        metavar="N",
-        help="that chats under it may read and write (default: any number)",
-    )
-    keys.add_argument(
-        "--usd-a-day",
-        type=float,
-        metavar="USD",
-        help="that chats under it may cost, by contestants' prices (default: any amount)",
-    )
-
-
-def _add_submit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    submit = commands.add_parser(
-        "submit",
-        help="a run as a job on a cluster: sent, followed, and its report fetched",
-        description=SUBMIT,
-        epilog=SUBMIT_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    submit.add_argument(
-        "config", type=here, metavar="CONFIG", help="a YAML file inside the working directory"
-    )
-    submit.add_argument(
-        "--address",
-        required=True,
-        metavar="URL",
-        help="the cluster's dashboard, such as http://127.0.0.1:8265",
-    )
-    submit.add_argument(
-        "--out",
-        type=place,
-        required=True,
-        metavar="DIR",
-        help="the run's folder there: absolute, seen by every node, or a URI",
-    )
-    _takes_settings(submit, "set a field of the config")
-    submit.add_argument(
-        "--resume", action="store_true", help="go on with an unfinished run in that folder"
-    )
-    submit.add_argument(
-        "--to",
-        type=here,
-        metavar="DIR",
-        help="where the report comes to here (default: runs/ and the name of --out)",
-    )
-    submit.add_argument(
-        "--detach", action="store_true", help="return once the job is there, and fetch nothing"
-    )
-
-
-def _add_fetch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    fetch = commands.add_parser(
-        "fetch", help="copy a finished run to this machine, as `serve` wants it"
-    )
-    fetch.add_argument(
-        "folder", type=place, metavar="DIR|URI", help="the run's folder, such as s3://BUCKET/KEY"
-    )
-    fetch.add_argument(
-        "--to",
-        type=here,
-        metavar="DIR",
-        help="a new folder; without it the report alone is printed, packed, for `submit`",
-    )
-
-
-def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    status = commands.add_parser("status", help="how far a run has come, or a cluster's jobs")
-    status.add_argument(
-        "what",
-        metavar="DIR|URI|URL",
-        help="a run's folder or URI, or a cluster's dashboard, such as http://127.0.0.1:8265",
     )

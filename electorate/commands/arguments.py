@@ -91,6 +91,13 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
+def takes_settings(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Add `--set`. meaning: what its help says."""
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="A.B=C", help=meaning
+    )
+
+
 def listed(title: str, things: Mapping[str, Any]) -> str:
     """A registry for `--help`: a line for each thing."""
     width = max(map(len, things))
