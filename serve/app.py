@@ -78,6 +78,7 @@ def app(settings: Settings) -> Application:
         reader = handle("Reader") if reads_texts else None
         base = bases.of_folder(folder, settings.hash_ids)
         follower = Follower(base, handle("Writer"), reader, live, settings.max_lag_s)
+        follower.rankings.compile()
         gate = Gate(settings.keys, settings.rate)
         return api.build(follower, settings, gate, _gateway(settings, contest, base))
 

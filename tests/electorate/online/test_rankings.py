@@ -1,5 +1,8 @@
 """Snapshot and the rankings read from them."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from electorate.ratings.offsets import NotConvergedError
 from electorate.ratings.prior import Prior, without_label
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
+from tests.conftest import ROOT
 from tests.electorate.online.finished import CHECKPOINTS, finished_run
 
 
@@ -439,3 +443,38 @@ def test_what_cannot_be_served_is_one_line(run: RunFolder, tmp_path: Path) -> No
     ):
         bases.of_folder(stopped.path)
     assert planted.of_run(run).config.contestant_names[0] == "c0"
+
+
+COMPILED_BEFORE = """
+from numba.core import event
+from pathlib import Path
+from electorate.online import base as bases
+from electorate.online.counter import Counter
+from electorate.online.rankings import Rankings
+from electorate.online.sent import NOBODY, Batch, Vote
+
+base = bases.of_folder(Path({folder!r}))
+rankings = Rankings(base)
+with event.install_recorder("numba:compile") as first:
+    rankings.compile()
+counter = Counter(base, base.open_store())
+counter.store.add([Batch("k", [Vote("1", "al", "c0", "c1", 0), Vote("2", "al", "c2", NOBODY, 1)])])
+snapshot = counter.snapshot()
+with event.install_recorder("numba:compile") as later:
+    rankings.of_user(snapshot, "3")
+    rankings.of_user(snapshot, "al")
+print(len(first.buffer) > 0, [one.data["dispatcher"] for _, one in later.buffer])
+"""
+
+
+def test_no_request_waits_for_what_is_compiled_at_its_first_use(tmp_path: Path) -> None:
+    """In a process of its own whose cache is empty, as on a new installation."""
+    run = finished_run(tmp_path / "run", reward=False)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED_BEFORE.format(folder=str(run.path))],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "True []"
