@@ -154,7 +154,7 @@ def _show_held_equal(rated: Rated, console: Console) -> None:
     if rated.first is not None:
         console.print(position_line(*rated.first), highlight=False, soft_wrap=True)
     if rated.style is not None:
-        for name, effect, sd in zip(features.STYLE, *rated.style, strict=True):
+        for name, effect, sd in zip(features.CONTROLS, *rated.style, strict=True):
             console.print(
                 f"style held equal: {name} {effect:+.1f} Elo a standard deviation (+- "
                 f"{1.96 * sd:.1f})",

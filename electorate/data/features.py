@@ -21,6 +21,8 @@ _HEADER = re.compile(r"^#{1,6}\s", re.MULTILINE)
 _LIST_ITEM = re.compile(r"^[ \t]*+(?:[-*+•]|\d++[.)])[ \t]+", re.MULTILINE)
 _BOLD = re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__")
 _CODE = re.compile(r"```|`[^`\n]+`")
+# Pictographs, symbols and dingbats; what joins or colours one is no other.
+_EMOJI = re.compile("[\u2600-\u27bf\U0001f300-\U0001f3fa\U0001f400-\U0001faff]")
 _YOU = {"you", "your", "yours", "you're", "you'll", "yourself", "we", "let's", "our"}
 _HEDGES = {
     "may",
@@ -61,6 +63,11 @@ STYLE: dict[str, Callable[[Text], float]] = {
     "bold": lambda text: log1p(len(_BOLD.findall(text.raw))),
     "code": lambda text: log1p(len(_CODE.findall(text.raw))),
 }
+# What ratings of votes can hold equal: tastes are about STYLE alone, as planted ones always were.
+CONTROLS: dict[str, Callable[[Text], float]] = {
+    **STYLE,
+    "emoji": lambda text: log1p(len(_EMOJI.findall(text.raw))),
+}
 LEXICAL: dict[str, Callable[[Text], float]] = {
     "long_words": lambda text: sum(map(len, text.words)) / max(1, len(text.words)),
     "long_sentences": lambda text: len(text.words) / max(1, len(_SENTENCE_END.findall(text.raw))),
@@ -79,6 +86,13 @@ def measure(texts: Sequence[str]) -> Floats:
     measures = [*STYLE.values(), *LEXICAL.values()]
     read = map(_read, texts)
     return np.array([[of(text) for of in measures] for text in read]).reshape(len(texts), len(AXES))
+
+
+def measure_controls(texts: Sequence[str]) -> Floats:
+    """Raw measures that ratings can hold equal, shape (len(texts), len(CONTROLS))."""
+    read = map(_read, texts)
+    rows = [[of(text) for of in CONTROLS.values()] for text in read]
+    return np.array(rows).reshape(len(texts), len(CONTROLS))
 
 
 def _read(text: str) -> Text:

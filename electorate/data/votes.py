@@ -56,7 +56,7 @@ class Texts(Columns):
 @dataclass(frozen=True)
 class Votes(Columns):
     """n votes as columns. a, b: indices into models; outcome: 0 A, 1 B, 2 tie, 3 both bad; user and
-    prompt: codes, or none. style: (n, len(features.STYLE)) measures of A's answer less B's, or
+    prompt: codes, or none. style: (n, len(features.CONTROLS)) measures of A's answer less B's, or
     none. texts: of prompts and answers, or none. user_names: by the users' codes. thumbs: votes on
     one answer alone, which are beside the n, or none; their users and models are the same. group:
     codes of the values of a column that was asked for, or none; group_names: by these codes.
@@ -318,11 +318,9 @@ def _style(encoded: Mapping[str, Encoded]) -> Floats | None:
     """
     if not all(name in encoded for name in TEXTS):
         return None
-    measures = len(features.STYLE)
+    nothing = np.zeros(len(features.CONTROLS))
     of_a, of_b = (
-        np.vstack([features.measure([plain(t) for t in texts])[:, :measures], np.zeros(measures)])[
-            codes
-        ]
+        np.vstack([features.measure_controls([plain(t) for t in texts]), nothing])[codes]
         for texts, codes in (encoded[name] for name in TEXTS)
     )
     both = (encoded[TEXTS[0]][1] != MISSING) & (encoded[TEXTS[1]][1] != MISSING)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from electorate.data.features import AXES, measure, standardise
+from electorate.data.features import AXES, CONTROLS, measure, measure_controls, standardise
 
 
 def of(text: str, axis: str) -> float:
@@ -53,3 +53,20 @@ def test_no_text_takes_more_than_one_pass(unit: str) -> None:
     """
     measured = measure([unit * (5_000_000 // len(unit)) + "x"])
     assert np.isfinite(measured).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "emoji"),
+    [
+        ("plain words, numbers 1 2 3 and ** bold **", 0),
+        ("done \u2705 and \u2764\ufe0f", 2),
+        ("\U0001f600\U0001f680 \U0001f9e0", 3),
+        ("waving \U0001f44b\U0001f3fd", 1),  # whose colour is no other
+        ("\u4f60\u597d \u3053\u3093\u306b\u3061\u306f \u00fc \u2192 \u20ac", 0),
+    ],
+)
+def test_emoji_are_counted_and_nothing_else_is_one(text: str, emoji: int) -> None:
+    place = list(CONTROLS).index("emoji")
+    measured = measure_controls([text])
+    assert measured[0, place] == pytest.approx(np.log1p(emoji))
+    np.testing.assert_array_equal(measured[:, :5], measure([text])[:, :5])
