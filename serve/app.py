@@ -14,7 +14,7 @@ from electorate.config import config_file
 from electorate.config.contest import Contest
 from electorate.online import base as bases
 from electorate.online.counts import Caps
-from electorate.online.rankings import PromptSystem
+from electorate.online.rankings import PromptSystem, compile_kernels
 from serve import answer_ids, api, loopback, upstreams
 from serve.follower import Follower
 from serve.gateway import Gateway
@@ -78,7 +78,7 @@ def app(settings: Settings) -> Application:
         reader = handle("Reader") if reads_texts else None
         base = bases.of_folder(folder, settings.hash_ids)
         follower = Follower(base, handle("Writer"), reader, live, settings.max_lag_s)
-        follower.rankings.compile()
+        compile_kernels(base.ties)
         gate = Gate(settings.keys, settings.rate)
         return api.build(follower, settings, gate, _gateway(settings, contest, base))
 

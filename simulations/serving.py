@@ -20,6 +20,7 @@ from electorate.inference.engine_resources import cpus_needed, gpus_needed
 from electorate.online import base as bases
 from electorate.online import begin, store
 from electorate.online.base import Base
+from electorate.online.rankings import compile_kernels
 from serve import proxy
 from serve.contestants import ContestantsApp
 from serve.ports import LOOPBACK, require_free
@@ -59,6 +60,8 @@ def serve(settings: Settings, host: str, port: int, address: str | None, console
     with closing(base.open_store(declared, settings.models_per_key)) as opened:
         begin.take_in(base, opened, partial(bar, console))
         served = Served.of(base, opened)
+    # Here rather than in each part of the endpoint, which has to be up within a time.
+    compile_kernels(base.ties)
     # On a Ray that runs already, Serve may have the port for this too.
     if address is None and "RAY_ADDRESS" not in os.environ:
         require_free(host, port)

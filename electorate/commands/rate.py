@@ -85,7 +85,7 @@ def rate(path: Path, options: Options, asked: Asked, console: Console) -> None:
         for line in notes:
             console.print(line, highlight=False, soft_wrap=True)
     beliefs.beside(path, console)
-    _show_held_equal(rated, console)
+    _show_held_equal(rated, votes, console)
     groups = [] if asked.by is None else _show_groups(board, asked.by, options, asked, console)
     if asked.matrix:
         _show_matrix(board, console)
@@ -149,17 +149,25 @@ def _show_matrix(board: Board, console: Console) -> None:
         console.print(f"the first {len(order)} models; --out board.html has more", highlight=False)
 
 
-def _show_held_equal(rated: Rated, console: Console) -> None:
+def _show_held_equal(rated: Rated, votes: Votes, console: Console) -> None:
     """What position and style are worth, where ratings hold them equal."""
     if rated.first is not None:
         console.print(position_line(*rated.first), highlight=False, soft_wrap=True)
-    if rated.style is not None:
-        for name, effect, sd in zip(features.CONTROLS, *rated.style, strict=True):
-            console.print(
-                f"style held equal: {name} {effect:+.1f} Elo a standard deviation (+- "
-                f"{1.96 * sd:.1f})",
-                highlight=False,
+    if rated.style is None or votes.style is None:
+        return
+    differs = np.abs(votes.style).max(axis=0) > 0
+    for i, name in enumerate(features.CONTROLS):
+        if differs[i]:
+            effect = float(rated.style.effect[i])
+            half = 1.96 * float(rated.style.sd[i])
+            line = (
+                f"style held equal: {name} {effect:+.1f} Elo a standard deviation (+- {half:.1f})"
             )
+            console.print(line, highlight=False)
+    alike = [name for name, does in zip(features.CONTROLS, differs, strict=True) if not does]
+    if alike:
+        line = f"style that no two answers differ in: {', '.join(alike)}"
+        console.print(line, highlight=False)
 
 
 def _tell_next(path: Path, votes: Votes, console: Console) -> None:

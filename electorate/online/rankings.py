@@ -20,7 +20,7 @@ from electorate.population.cast import Cast
 from electorate.ratings import bradley_terry, leaderboard, posteriors
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.prior import Prior
-from electorate.ratings.ties import MODELS
+from electorate.ratings.ties import MODELS, TieModel
 from electorate.rewards import prompt_head, weights
 from electorate.rewards import store as reward_store
 from electorate.rewards.battles import Battles
@@ -107,18 +107,6 @@ class Rankings:
         self.by_prompt = PromptSystem.of(run) if run else None
         self._version = run.voters.config.digest()[:12] if run else ""
         self._prompts = {text: i for i, text in enumerate(run.prompts.text)} if run else {}
-
-    def compile(self) -> None:
-        """Rank two models for nobody, so that no request waits for what is compiled at its first
-        use: on a new installation that takes ten seconds, in which nothing else is answered.
-        """
-        nothing = np.zeros(1, dtype=np.int64)
-        vote = Cast(nothing, nothing, nothing, nothing + 1, nothing, nothing, nothing)
-        prior = Prior(np.zeros((1, 3)), 1.0, 1.0, mean_covariance=np.eye(3)[None])
-        at = posteriors.posterior(vote.user_votes(1, nothing, 1.0), prior, self.base.ties)
-        models = ("a", "b")
-        rows = np.arange(2)
-        _entries(models, rows, rows, at.mode[0, :-1], at.total_covariance[0, :-1, :-1])
 
     def leaderboard(
         self, snapshot: Snapshot, segment: str | None, ties: str | None
@@ -322,6 +310,19 @@ class Rankings:
         if by_prompt is None or run is None or version != by_prompt.version:
             return False
         return reward_store.is_stale(run.folder, by_prompt.round_)
+
+
+def compile_kernels(ties: TieModel) -> None:
+    """Rank two models for nobody, so that no request waits for what is compiled at its first use:
+    on a new installation that takes ten seconds, in which nothing else is answered. What was
+    compiled is kept on disk.
+    """
+    nothing = np.zeros(1, dtype=np.int64)
+    vote = Cast(nothing, nothing, nothing, nothing + 1, nothing, nothing, nothing)
+    prior = Prior(np.zeros((1, 3)), 1.0, 1.0, mean_covariance=np.eye(3)[None])
+    at = posteriors.posterior(vote.user_votes(1, nothing, 1.0), prior, ties)
+    rows = np.arange(2)
+    _entries(("a", "b"), rows, rows, at.mode[0, :-1], at.total_covariance[0, :-1, :-1])
 
 
 def _with_errors_of(clustered: Fit, plain: Fit, other: Fit) -> Fit:

@@ -450,13 +450,13 @@ from numba.core import event
 from pathlib import Path
 from electorate.online import base as bases
 from electorate.online.counter import Counter
-from electorate.online.rankings import Rankings
+from electorate.online.rankings import Rankings, compile_kernels
 from electorate.online.sent import NOBODY, Batch, Vote
 
 base = bases.of_folder(Path({folder!r}))
 rankings = Rankings(base)
 with event.install_recorder("numba:compile") as first:
-    rankings.compile()
+    compile_kernels(base.ties)
 counter = Counter(base, base.open_store())
 counter.store.add([Batch("k", [Vote("1", "al", "c0", "c1", 0), Vote("2", "al", "c2", NOBODY, 1)])])
 snapshot = counter.snapshot()
