@@ -203,7 +203,7 @@ def _add_fitting(rate: argparse.ArgumentParser) -> None:
     rate.add_argument(
         "--style",
         action="store_true",
-        help="hold length, headers, lists, bold, code and emoji equal (needs response_a, response_b)",
+        help="hold length, headers, lists, bold, code and emoji equal; needs both responses",
     )
 
 
