@@ -129,6 +129,7 @@ def test_what_is_not_possible_with_a_models_votes_is_one_line(
     assert f"{option[0]}: not with --judged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_all_ranks_lie_within_simultaneous_ranges_as_often_as_said(tmp_path: Path) -> None:
     """Of 200 draws of votes on models that are level or close; each model's own ranges hold all
     ranks far more rarely.

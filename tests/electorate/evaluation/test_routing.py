@@ -45,6 +45,7 @@ def test_quality_and_cost_are_read_off_a_curve_in_proportion() -> None:
     assert np.isnan(curve.cost_at(101 * ones)).all()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6), st.integers(2, 6), st.integers(1, 30))
 def test_what_is_known_better_is_never_worse_at_any_cost(
     seed: int, models: int, users: int
@@ -98,6 +99,7 @@ def test_where_nobody_differs_nothing_is_gained() -> None:
     assert np.isnan(guesses.saved[0])
 
 
+@pytest.mark.slow
 def test_intervals_hold_where_users_and_prompts_vary() -> None:
     """The 95% interval of a gain covers its mean in a population in 93 to 97 of 100 samples."""
     random = np.random.default_rng(2)

@@ -467,6 +467,7 @@ print(len(first.buffer) > 0, [one.data["dispatcher"] for _, one in later.buffer]
 """
 
 
+@pytest.mark.slow
 def test_no_request_waits_for_what_is_compiled_at_its_first_use(tmp_path: Path) -> None:
     """In a process of its own whose cache is empty, as on a new installation."""
     run = finished_run(tmp_path / "run", reward=False)
