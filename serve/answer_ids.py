@@ -7,12 +7,12 @@ import binascii
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from pathlib import Path
 from typing import NamedTuple
 
 from electorate.base.errors import RequestError
+from electorate.storage import files
 
 NAME = "answer-ids.key"
 BYTES = 32
@@ -37,19 +37,7 @@ class AnswerId(NamedTuple):
 
 def secret(folder: Path) -> bytes:
     """The folder's key, made when it is first asked for; replicas on other nodes find the same."""
-    folder.mkdir(parents=True, exist_ok=True)
-    place = folder / NAME
-    made = place.with_name(f".{NAME}.{os.getpid()}.{secrets.token_hex(4)}")
-    made.write_bytes(secrets.token_bytes(BYTES))
-    made.chmod(0o600)
-    try:
-        # Whole or not at all, and never in another's place.
-        os.link(made, place)
-    except FileExistsError:
-        pass
-    finally:
-        made.unlink()
-    return place.read_bytes()
+    return files.secret(folder / NAME, BYTES)
 
 
 def write(key: bytes, user: str, model: str, probability: float) -> str:

@@ -1,4 +1,4 @@
-"""Routes that show what stands behind a board: win matrix, first place, and a user's own record."""
+"""Routes for a board's details: win matrix, first place, and a user's own record."""
 
 import asyncio
 
@@ -53,7 +53,7 @@ def routes(service: Service, gate: Gate) -> APIRouter:
         if counts is not None and fit is not None and not kept.has(snapshot, ("first", segment)):
             ties = rankings.base.ties
             # It fits the board a few times anew, which no other request is to wait for.
-            found = await asyncio.to_thread(records.sureness, snapshot.models, counts, fit, ties)
+            found = await asyncio.to_thread(records.first_of, snapshot, counts, fit, ties)
         return kept.answer(snapshot, ("first", segment), lambda: _first_place(snapshot, found))
 
     @router.get("/v1/users/{user_id:path}/record")
@@ -76,7 +76,7 @@ def routes(service: Service, gate: Gate) -> APIRouter:
     return router
 
 
-def _first_place(snapshot: Snapshot, found: records.Sureness | None) -> schemas.FirstPlace:
+def _first_place(snapshot: Snapshot, found: records.FirstPlace | None) -> schemas.FirstPlace:
     if found is None:
         return schemas.FirstPlace(version=snapshot.version)
     return schemas.FirstPlace(
@@ -86,6 +86,6 @@ def _first_place(snapshot: Snapshot, found: records.Sureness | None) -> schemas.
         votes=found.votes,
         needed=found.needed,
         flipped_by=found.flipped_by,
-        rival=found.rival or None,
+        rival=found.rival,
         version=snapshot.version,
     )

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -78,12 +79,13 @@ class Gateway:
             RequestError: it is none, or names no model of the gateway.
             Refused: no contestant answers.
         """
+        asked = _Asked(service, body, user, key)
         name = body.get("model")
         if isinstance(name, str) and name in self.upstreams:
             found = _Found(Choice((name,), 1.0, False), "asked for", "")
         else:
-            found = await self._route(service, body, user, _rate(name, [*self.upstreams]))
-        return await self._first_to_answer(_Asked(service, body, user, key), found)
+            found = await self._route(asked, _rate(name, [*self.upstreams]))
+        return await self._first_to_answer(asked, found)
 
     def vote(self, given: schemas.Feedback) -> Vote:
         """Feedback on two answers, or on one alone, as a vote.
@@ -127,19 +129,18 @@ class Gateway:
         if self._session is not None:
             await self._session.close()
 
-    async def _route(
-        self, service: Service, body: Mapping[str, Any], user: str, rate: float
-    ) -> "_Found":
+    async def _route(self, asked: "_Asked", rate: float) -> "_Found":
         """By the user's ranking, on the prompt where something here reads prompts."""
+        service = asked.service
+        user = asked.user
         snapshot = await service.snapshot(0)
         there = [name for name in self.upstreams if name not in snapshot.retired]
         if not there:
             raise Refused(503, "every contestant is retired")
         names = [name for name in there if self.upstreams[name].is_open] or there
         rated = [name for name in names if name in snapshot.ranked]
-        prompt = _last_words(body["messages"])
-        letters = sum(len(str(message.get("content", ""))) for message in body["messages"])
-        costs = {name: self.upstreams[name].cost(letters) for name in names}
+        prompt = _last_words(asked.body["messages"])
+        costs = {name: self.upstreams[name].cost(asked.letters) for name in names}
         ranking = None
         if rated:
             ranking = await _on_prompt(service, snapshot, user, prompt, rated)
@@ -216,7 +217,7 @@ class _Asked:
     user: str
     key: str
 
-    @property
+    @cached_property
     def letters(self) -> int:
         """About how long it is."""
         return sum(len(str(message.get("content", ""))) for message in self.body["messages"])

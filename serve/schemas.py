@@ -228,7 +228,7 @@ class FirstPlace(Wire):
     )
     flipped_by: int | None = Field(
         None,
-        description="without so few votes `rival` is first; none: more than half, or not known",
+        description="without so few votes `rival` is first; none: more than half",
     )
     rival: str | None = None
     version: Version

@@ -15,7 +15,7 @@ from serve.service import Service
 
 
 def routes(service: Service, gate: Gate) -> APIRouter:
-    """It."""
+    """The route."""
     router = APIRouter()
     rankings = service.rankings
 

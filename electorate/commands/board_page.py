@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from electorate.commands.boards import Board
-from electorate.evaluation import rating
+from electorate.ratings import leaderboard
 from electorate.storage import files
 
 MOST = 40  # models of the heat map
@@ -44,7 +44,7 @@ def write(path: Path, title: str, boards: Sequence[Board], notes: Sequence[str])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
-    """Cells are HTML already; the second of a row, or of a heat map the first, heads it."""
+    """A table whose cells are HTML already."""
     top = "".join(f"<th>{cell}</th>" for cell in head)
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
     return (
@@ -96,7 +96,7 @@ def _by_group(first: Board, groups: Sequence[Board]) -> str:
 
 
 def _matrix(board: Board) -> str:
-    won, met = rating.win_matrix(board.votes)
+    won, met = leaderboard.win_matrix(board.votes.by_battle(board.votes.weight))
     place = {model: m for m, model in enumerate(board.votes.models)}
     order = [place[row["model"]] for row in board.rows[:MOST]]
     rows = []

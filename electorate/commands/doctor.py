@@ -50,7 +50,6 @@ SHM_GB = 1
 PORTS = {8000: "serve", 8265: "Ray's dashboard and job submission"}
 SKEW_S = 60
 GB = 1e9
-MARKS: dict[State, str] = {"ok": "ok", "note": "note", "missing": "missing"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def doctor(config: Path | None, console: Console) -> None:
     missing = 0
     for finding in findings(config):
         console.print(
-            f"{MARKS[finding.state]:<8} {finding.what}: {finding.seen}",
+            f"{finding.state:<8} {finding.what}: {finding.seen}",
             highlight=False,
             soft_wrap=True,
         )

@@ -23,8 +23,8 @@ from electorate.evaluation.rating import (
     first_place,
     fit,
     position_line,
-    win_matrix,
 )
+from electorate.ratings import leaderboard
 from electorate.ratings.thresholds import Thresholds, Thumbs
 from electorate.storage import tables
 from electorate.storage.tables import SetAside
@@ -133,7 +133,7 @@ def _show_groups(
 
 def _show_matrix(board: Board, console: Console) -> None:
     """Of 100 battles, how many the row's model won."""
-    won, met = win_matrix(board.votes)
+    won, met = leaderboard.win_matrix(board.votes.by_battle(board.votes.weight))
     place = {model: m for m, model in enumerate(board.votes.models)}
     order = [place[row["model"]] for row in board.rows[:MODELS_SHOWN]]
     title = "won of 100 battles, row against column, ties half"

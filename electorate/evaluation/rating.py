@@ -61,16 +61,6 @@ class Rated:
     thresholds: Thresholds | None = None
 
 
-def win_matrix(votes: Votes) -> tuple[Floats, Floats]:
-    """(M, M) how often the row's model won against the column's, a tie being half a win, and how
-    often they met; by weight.
-    """
-    counts = votes.by_battle(votes.weight)
-    points = counts[:, :, 0] + counts[:, :, 2] / 2
-    battles = counts.sum(axis=2)
-    return points + (battles - points).T, battles + battles.T
-
-
 def win_rates(votes: Votes) -> Floats:
     """(M,) share of its battles each model won, a tie being half a win; by weight. NaN without
     battles.

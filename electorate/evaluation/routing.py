@@ -185,9 +185,9 @@ def _between(place: int, wanted: float, of: Floats, value: Floats) -> float:
 
 def resampled(found: Mapping[str, Outcomes], seed: int) -> dict[str, Router]:
     """Every router on the same resamples of users and of prompts (the pigeonhole bootstrap, Owen
-    2007). Outcomes of one row hold for every user.
+    2007).
     """
-    users, prompts, _ = np.broadcast_shapes(*(own.quality.shape for own in found.values()))
+    users, prompts, _ = next(iter(found.values())).quality.shape
     random = generator(seed, Stream.BOOTSTRAP)
     drawn = [resampling.times(random, n, RESAMPLES) for n in (users, prompts)]
     by_user, by_prompt = (np.vstack([np.ones(of.shape[1]), of]) for of in drawn)
@@ -195,8 +195,7 @@ def resampled(found: Mapping[str, Outcomes], seed: int) -> dict[str, Router]:
     def mean(values: Floats) -> Floats:
         rows, columns, many = values.shape
         total = by_user.sum(axis=1, keepdims=True)
-        weight = by_user if rows > 1 else total
-        of_prompt = (weight @ values.reshape(rows, -1) / total).reshape(-1, columns, many)
+        of_prompt = (by_user @ values.reshape(rows, -1) / total).reshape(-1, columns, many)
         found: Floats = np.einsum("bpr,bp->br", of_prompt, by_prompt)
         return found / by_prompt.sum(axis=1, keepdims=True)
 

@@ -185,7 +185,7 @@ def _of_folder(path: Path) -> Base:
                 f"{path}: was written by an earlier version of `human`, which kept too little to "
                 "serve from; compare the votes again"
             )
-        return Base(path / ONLINE, None, ComparedPeople(folder, manifest))
+        return Base(path / ONLINE, None, ComparedPeople(manifest, folder))
     if kind != "run":
         raise ElectorateError(
             f"{path}: was written by `{kind}`, which keeps no rankings; only the --out of a "

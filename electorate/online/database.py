@@ -50,6 +50,9 @@ LEDGER = (
     "model TEXT NOT NULL, probability REAL NOT NULL, tokens INTEGER NOT NULL, usd REAL NOT NULL)",
     "CREATE TABLE spent (key TEXT NOT NULL, day INTEGER NOT NULL, tokens INTEGER NOT NULL, "
     "usd REAL NOT NULL, PRIMARY KEY (key, day)) WITHOUT ROWID",
+    # What a minute cost is asked twice a second, and what a user was answered at its erasure.
+    "CREATE INDEX choices_at ON choices (at)",
+    "CREATE INDEX choices_user ON choices (user)",
 )
 
 
@@ -81,7 +84,7 @@ def _bring_forward(db: sqlite3.Connection, path: Path) -> None:
             f"reads up to {FORMAT}); install that version"
         )
     if not tables:
-        ledger = "".join(f"{table}; " for table in LEDGER)
+        ledger = "".join(f"{statement}; " for statement in LEDGER)
         script = f"BEGIN IMMEDIATE; {TABLES} {ledger} PRAGMA user_version = {FORMAT}; COMMIT;"
         db.executescript(script)
         return
@@ -129,8 +132,8 @@ def _from_1(db: sqlite3.Connection, folder: Path) -> None:
 
 def _from_2(db: sqlite3.Connection, folder: Path) -> None:  # noqa: ARG001 as migrations are called
     """What the gateway chose, and what that cost."""
-    for table in LEDGER:
-        db.execute(table)
+    for statement in LEDGER:
+        db.execute(statement)
 
 
 def _blocks(folder: Path, round_: int) -> list[Path]:

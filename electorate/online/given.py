@@ -53,15 +53,14 @@ class GivenVotes(Protocol):
 
 
 @dataclass(frozen=True)
-class ComparedPeople:
-    """People whose votes a run compared. manifest: of its folder."""
+class _OfManifest:
+    """What a folder's manifest says of given votes."""
 
-    folder: RunFolder
     manifest: Manifest
 
     @property
     def ties(self) -> Name:
-        """The tie model they were compared with."""
+        """See GivenVotes."""
         ties: Name = self.manifest["ties"]
         return ties
 
@@ -69,6 +68,13 @@ class ComparedPeople:
     def prompts(self) -> int:
         """See GivenVotes."""
         return int(self.manifest["prompts"])
+
+
+@dataclass(frozen=True)
+class ComparedPeople(_OfManifest):
+    """People whose votes a run compared. manifest: of its folder."""
+
+    folder: RunFolder
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -112,21 +118,8 @@ class ComparedPeople:
 
 
 @dataclass(frozen=True)
-class VotesFile:
+class VotesFile(_OfManifest):
     """A file of votes that is served. manifest: of the folder that votes online are kept in."""
-
-    manifest: Manifest
-
-    @property
-    def ties(self) -> Name:
-        """See GivenVotes."""
-        ties: Name = self.manifest["ties"]
-        return ties
-
-    @property
-    def prompts(self) -> int:
-        """See GivenVotes."""
-        return int(self.manifest["prompts"])
 
     @property
     def segments(self) -> tuple[str, ...]:

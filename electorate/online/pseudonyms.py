@@ -7,12 +7,11 @@ and an id still finds its user, so that it can be ranked for, given its votes, a
 
 import hashlib
 import hmac
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from electorate.base.errors import ElectorateError
+from electorate.storage import files
 
 BYTES = 32
 
@@ -42,25 +41,9 @@ def of_file(path: Path | None) -> Pseudonyms:
     if path is None:
         return PLAIN
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            _make(path)
-        key = path.read_bytes()
+        key = files.secret(path, BYTES)
     except OSError as error:
         raise ElectorateError(f"{path}: cannot be read or made: {error.strerror}") from None
     if len(key) != BYTES:
         raise ElectorateError(f"{path}: is no key, which has {BYTES} random bytes; name a new file")
     return Pseudonyms(key)
-
-
-def _make(path: Path) -> None:
-    """A new key, whole or not at all, and never in another's place."""
-    made = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    made.touch(mode=0o600)
-    made.write_bytes(secrets.token_bytes(BYTES))
-    try:
-        os.link(made, path)
-    except FileExistsError:
-        pass
-    finally:
-        made.unlink()

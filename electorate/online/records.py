@@ -1,5 +1,5 @@
-"""What stands behind a board: who met whom, what a user's votes were beside what everyone's ranking
-expects of them, and how sure the first place is.
+"""A board's details: who met whom, how sure the first place is, and a user's own votes beside what
+everyone's ranking expects of them.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,9 @@ from electorate.base.scale import Floats, Ints
 from electorate.online.sent import NO_MODEL
 from electorate.online.snapshot import Snapshot
 from electorate.population.cast import Cast
-from electorate.ratings import first_place
+from electorate.ratings import first_place, leaderboard
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.ties import TieModel
-
-MOST_VOTES = 200_000  # that the first place is looked at on: more take seconds
 
 
 @dataclass(frozen=True)
@@ -43,17 +41,16 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Sureness:
+class FirstPlace:
     """How sure the first place is.
 
     Attributes:
-        first, second: models; empty where there are fewer than two.
-        lead: of the first over the second, Elo points.
+        first, second: models.
+        lead: of the first over the second, nats.
         votes: that the board rests on.
         needed: votes in all with which that lead would be shown, at 95% with a chance of 80%; None
             where they are as good as tied.
-        flipped_by: without how few votes `rival` would be first; None if it takes more than half,
-            or there are too many to look.
+        flipped_by: without how few votes `rival` would be first; None if it takes more than half.
     """
 
     first: str
@@ -62,20 +59,21 @@ class Sureness:
     votes: int
     needed: int | None
     flipped_by: int | None
-    rival: str
+    rival: str | None
+
+
+def ranked(snapshot: Snapshot) -> Ints:
+    """Places of the models that are ranked: retired ones keep their votes and are none."""
+    there = set(snapshot.ranked)
+    return np.array([m for m, name in enumerate(snapshot.models) if name in there], dtype=np.int64)
 
 
 def matrix(snapshot: Snapshot, counts: Floats, strength: Floats) -> Matrix:
     """Of these counts (M, M, 3), the models that are ranked alone, by strength (M,)."""
-    place = {name: m for m, name in enumerate(snapshot.models)}
-    ranked = np.array([place[name] for name in snapshot.ranked], dtype=np.int64)
-    order = ranked[np.argsort(-strength[ranked], kind="stable")]
-    battles = counts.sum(axis=2)
-    points = counts[:, :, 0] + counts[:, :, 2] / 2
-    won = points + (battles - points).T
-    both = battles + battles.T
+    order = first_place.best_of(strength, ranked(snapshot))
+    won, battles = leaderboard.win_matrix(counts)
     cut = np.ix_(order, order)
-    return Matrix(tuple(snapshot.models[m] for m in order), won[cut], both[cut])
+    return Matrix(tuple(snapshot.models[m] for m in order), won[cut], battles[cut])
 
 
 def record(models: Sequence[str], votes: Cast, fit: Fit, ties: TieModel) -> list[Record]:
@@ -103,27 +101,23 @@ def record(models: Sequence[str], votes: Cast, fit: Fit, ties: TieModel) -> list
     ]
 
 
-def sureness(models: Sequence[str], counts: Floats, fit: Fit, ties: TieModel) -> Sureness | None:
-    """Of the first place on a board by these counts (M, M, 3) and their fit; None of fewer than two
-    models with votes.
+def first_of(snapshot: Snapshot, counts: Floats, fit: Fit, ties: TieModel) -> FirstPlace | None:
+    """Of a board by these counts (M, M, 3) and their fit; None of fewer than two ranked models, or
+    without votes.
     """
-    whole = np.round(counts).astype(np.int64)
-    votes = int(whole.sum())
-    if len(models) < 2 or not votes:
+    among = ranked(snapshot)
+    votes = int(np.round(counts).sum())
+    if len(among) < 2 or not votes:
         return None
-    second, first = np.argsort(fit.strength, kind="stable")[-2:].tolist()
-    lead = float(fit.strength[first] - fit.strength[second])
-    needed = first_place.votes_needed(fit, votes)
-    flipped = None
-    if votes <= MOST_VOTES:
-        a, b, outcome = (np.repeat(of.ravel(), whole.ravel()) for of in np.indices(whole.shape))
-        flipped = first_place.flip(fit, ties, a, b, outcome, np.ones(votes))
-    return Sureness(
-        models[first],
-        models[second],
-        lead,
+    first, second = first_place.best_of(fit.strength, among)[:2].tolist()
+    needed = first_place.votes_needed(fit, votes, among)
+    flipped = first_place.flip_counts(fit, ties, counts, among)
+    return FirstPlace(
+        snapshot.models[first],
+        snapshot.models[second],
+        float(fit.strength[first] - fit.strength[second]),
         votes,
         None if needed is None or not np.isfinite(needed) else int(np.ceil(needed)),
-        None if flipped is None else len(flipped.votes),
-        "" if flipped is None else models[flipped.rival],
+        None if flipped is None else flipped[1],
+        None if flipped is None else snapshot.models[flipped[0]],
     )

@@ -42,9 +42,40 @@ def flip(fit: Fit, ties: TieModel, a: Ints, b: Ints, outcome: Ints, weight: Floa
         ties: its tie model.
         a, b, outcome, weight: (votes,); outcome 0 A, 1 B, 2 tie.
     """
+    alike = _Alike.of(len(fit.strength), a, b, outcome, weight)
+    found = _fewest_of_all(fit, ties, alike, np.arange(len(fit.strength)))
+    if found is None:
+        return None
+    return Flip(found.first, found.rival, alike.rows(found.order, found.votes), found.approximate)
+
+
+def flip_counts(fit: Fit, ties: TieModel, counts: Floats, among: Ints) -> tuple[int, int] | None:
+    """The rival that comes first without the fewest votes, and how many; None if it takes more than
+    half.
+
+    Args:
+        fit: of these counts.
+        counts: (M, M, 3) votes of each pair and outcome.
+        among: the models whose first is meant.
+    """
+    found = _fewest_of_all(fit, ties, _Alike.of_counts(counts), among)
+    return None if found is None else (found.rival, found.votes)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """order: of votes that are alike, those with the largest effect first."""
+
+    first: int
+    rival: int
+    votes: int
+    order: Ints
+    approximate: int
+
+
+def _fewest_of_all(fit: Fit, ties: TieModel, alike: "_Alike", among: Ints) -> _Found | None:
     strength = fit.strength
-    alike = _Alike.of(len(strength), a, b, outcome, weight)
-    first, *rivals = np.argsort(-strength, kind="stable")[: 1 + RIVALS].tolist()
+    first, *rivals = best_of(strength, among)[: 1 + RIVALS].tolist()
     difference = strength[alike.a] - strength[alike.b]
     of = ties.derivatives(difference, np.array(fit.eta), alike.outcome)
     inverse = np.linalg.pinv(fit.information)
@@ -57,12 +88,18 @@ def flip(fit: Fit, ties: TieModel, a: Ints, b: Ints, outcome: Ints, weight: Floa
         fewest = _approximate(effect[order], alike.votes[order], strength[first] - strength[rival])
         if fewest is not None:
             candidates.append((fewest, rival, order))
-    best: Flip | None = None
+    best: _Found | None = None
     for approximate, rival, order in sorted(candidates, key=lambda one: one[:2])[:TRIED]:
-        votes = _fewest(alike, order, first, approximate, ties)
-        if votes is not None and (best is None or votes < len(best.votes)):
-            best = Flip(first, rival, alike.rows(order, votes), approximate)
+        votes = _fewest(alike, order, first, approximate, ties, among)
+        if votes is not None and (best is None or votes < best.votes):
+            best = _Found(first, rival, votes, order, approximate)
     return best
+
+
+def best_of(strength: Floats, among: Ints) -> Ints:
+    """These models, the best first."""
+    found: Ints = among[np.argsort(-strength[among], kind="stable")]
+    return found
 
 
 @dataclass(frozen=True)
@@ -97,6 +134,15 @@ class _Alike:
         rest, b = np.divmod(rest, models)
         heavy, a = np.divmod(rest, models)
         return cls(models, a, b, outcome, weights[heavy], votes, row)
+
+    @classmethod
+    def of_counts(cls, counts: Floats) -> "_Alike":
+        """Of votes counted (M, M, 3), in whole votes; their rows are not known."""
+        whole = np.round(counts).astype(np.int64)
+        a, b, outcome = np.nonzero(whole)
+        votes = whole[a, b, outcome]
+        nothing = np.zeros(0, dtype=np.int64)
+        return cls(len(whole), a, b, outcome, np.ones(len(votes)), votes, nothing)
 
     def without(self, order: Ints, gone: int) -> Floats:
         """(M, M, 3) the votes that are left when the first so many in this order are gone."""
@@ -133,7 +179,9 @@ def _approximate(effect: Floats, votes: Ints, distance: float) -> int | None:
     return whole + max(1, int(np.ceil((distance - before) / effect[last])))
 
 
-def _fewest(alike: _Alike, order: Ints, first: int, approximate: int, ties: TieModel) -> int | None:
+def _fewest(
+    alike: _Alike, order: Ints, first: int, approximate: int, ties: TieModel, among: Ints
+) -> int | None:
     """How many have to go until `first` is first no more, by bisection about the approximation, to
     half a per cent; None if more than half.
     """
@@ -141,7 +189,8 @@ def _fewest(alike: _Alike, order: Ints, first: int, approximate: int, ties: TieM
     def leader(gone: int) -> int:
         counts = alike.without(order, gone)
         prior_sd = None if bradley_terry.estimable(counts) else PRIOR_SD
-        return int(bradley_terry.fit(counts, ties, prior_sd).strength.argmax())
+        strength = bradley_terry.fit(counts, ties, prior_sd).strength
+        return int(among[strength[among].argmax()])
 
     low = 0
     high = approximate
@@ -160,13 +209,15 @@ def _fewest(alike: _Alike, order: Ints, first: int, approximate: int, ties: TieM
     return high
 
 
-def votes_needed(fit: Fit, votes: float) -> float | None:
+def votes_needed(fit: Fit, votes: float, among: Ints | None = None) -> float | None:
     """Votes in all, cast like these, with which the first model's lead over the second is
     significant at 95% with a chance of 80%, if it is as large as it seems; None if there is none.
 
-    fit: with covariances of the ratings. votes: how many it rests on.
+    fit: with covariances of the ratings. votes: how many it rests on. among: the models whose first
+    is meant; None: all.
     """
-    second, first = np.argsort(fit.strength, kind="stable")[-2:]
+    models = np.arange(len(fit.strength)) if among is None else among
+    first, second = best_of(fit.strength, models)[:2]
     lead = fit.strength[first] - fit.strength[second]
     covariance = fit.covariance
     variance = covariance[first, first] + covariance[second, second] - 2 * covariance[first, second]

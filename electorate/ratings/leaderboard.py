@@ -59,6 +59,15 @@ def rows(
     ]
 
 
+def win_matrix(counts: Floats) -> tuple[Floats, Floats]:
+    """(M, M) how often the row's model won against the column's, a tie being half a win, and how
+    often they met, from counts (M, M, 3) of a, b and the outcome.
+    """
+    points = counts[:, :, 0] + counts[:, :, 2] / 2
+    battles = counts.sum(axis=2)
+    return points + (battles - points).T, battles + battles.T
+
+
 def simultaneous_z(fit: Fit, confidence: float) -> float:
     """How many standard errors all pairs' differences stay within at once, with this confidence
     (Mogstad, Romano, Shaikh and Wilhelm, Review of Economic Studies 2024), by draws of the ratings.

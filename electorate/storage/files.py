@@ -4,6 +4,7 @@ store.
 
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -147,6 +148,29 @@ def local(place: Place) -> Iterator[Path]:
             yield copied
     else:
         yield place
+
+
+def secret(path: Path, size: int) -> bytes:
+    """A file's random bytes, made when they are first asked for; whoever asks at the same time, on
+    other nodes too, gets the same.
+
+    Raises:
+        OSError: it cannot be read or made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return path.read_bytes()
+    made = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    made.touch(mode=0o600)
+    made.write_bytes(secrets.token_bytes(size))
+    try:
+        # Whole or not at all, and never in another's place.
+        os.link(made, path)
+    except FileExistsError:
+        pass
+    finally:
+        made.unlink()
+    return path.read_bytes()
 
 
 def sha256(path: Path) -> str:

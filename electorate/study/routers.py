@@ -4,7 +4,7 @@ What reads contestants' answers (System B itself) routes nothing, as the answers
 paid for first; prompt_head ranks by the prompt alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from electorate.evaluation import routing
 from electorate.evaluation.predictions import Prediction, System
 from electorate.rewards import prompt_head as heads
 from electorate.rewards import store, weights
-from electorate.rewards.battles import Battles
 from electorate.rewards.prompt_head import PromptRead
 from electorate.rewards.systems import Personal
 from electorate.study import systems
@@ -53,14 +52,10 @@ def _prompt_alone(at: AfterRound) -> System | None:
         return None
     everybody = heads.without_label(read, of.voters.shares)
     nobody = np.zeros(1, dtype=np.int64)
-    none = of.battles.take(slice(0, 0))
-    unknown = Battles(nobody, *(getattr(none, name) for name in _COLUMNS))
+    unknown = replace(of.battles.take(slice(0, 0)), label=nobody)
     own = weights.solve(everybody, unknown, at.ties)
     mix = of.voters.shares[None] @ of.voters.prompt_weights
     return _ForEverybody(Personal(everybody, nobody, mix, own, at.ties))
-
-
-_COLUMNS = ("user", "prompt", "a", "b", "answer_a", "answer_b", "side", "outcome")
 
 
 @dataclass(frozen=True)

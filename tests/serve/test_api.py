@@ -278,6 +278,16 @@ def test_what_stands_behind_the_board_follows_the_votes(client: TestClient) -> N
     assert told["first"] == client.get("/v1/leaderboard").json()["leaderboard"][0]["model"]
 
 
+def test_a_retired_model_is_first_nowhere(client: TestClient) -> None:
+    first = client.get("/v1/first-place").json()["first"]
+    assert client.patch(f"/v1/models/{first}", json={"retired": True}).status_code == 200
+    told = client.get("/v1/first-place").json()
+    board = [row["model"] for row in client.get("/v1/leaderboard").json()["leaderboard"]]
+    assert [told["first"], told["second"]] == board[:2]
+    assert told["rival"] != first
+    assert client.get("/v1/matrix").json()["models"] == board
+
+
 def test_a_user_is_given_all_that_is_kept_of_it(client: TestClient) -> None:
     cast(client, vote(user_id="a/b c"), vote(id="2", user_id="a/b c", winner="both_bad"))
     found = client.get("/v1/users/a%2Fb%20c/export")

@@ -65,7 +65,7 @@ def test_each_group_has_a_board(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_who_beats_whom_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = made(tmp_path / "v.parquet")
     votes, _ = votes_module.read(file)
-    won, met = rating.win_matrix(votes)
+    won, met = leaderboard.win_matrix(votes.by_battle(votes.weight))
     np.testing.assert_allclose(won + won.T, met)
     np.testing.assert_allclose(won.sum(axis=1) / met.sum(axis=1), rating.win_rates(votes))
     assert met.sum() == 2 * len(votes)

@@ -94,6 +94,27 @@ def test_any_votes_are_rated_and_their_first_place_is_told(
         assert "inf" not in line
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_counts_say_what_votes_say_and_some_models_may_be_meant_alone(seed: int) -> None:
+    ties = MODELS["davidson"]
+    columns = cast(seed, lead=0.4, models=5)
+    whole = fit(columns, ties)
+    counts = np.zeros((5, 5, 3))
+    np.add.at(counts, columns[:3], 1.0)
+    everyone = np.arange(5)
+    found = first_place.flip(whole, ties, *columns)
+    assert found is not None
+    of_counts = first_place.flip_counts(whole, ties, counts, everyone)
+    assert of_counts == (found.rival, len(found.votes))
+    best, second = first_place.best_of(whole.strength, everyone)[:2]
+    rest = np.setdiff1d(everyone, [best])
+    without_best = first_place.flip_counts(whole, ties, counts, rest)
+    assert without_best is not None
+    assert without_best[0] not in (best, second)
+    needed = first_place.votes_needed(whole, 400, rest)
+    assert needed is None or needed != first_place.votes_needed(whole, 400)
+
+
 @pytest.mark.parametrize(("votes", "models"), [(50, 6), (5000, 4)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_votes_that_are_alike_are_one_row_counted_or_sorted(
