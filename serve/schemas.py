@@ -222,7 +222,7 @@ class FirstPlace(Wire):
     first: str | None = None
     second: str | None = None
     lead: float | None = Field(None, description="of the first over the second, Elo points")
-    votes: int = 0
+    votes: int = Field(0, description="that the board rests on, by weight")
     needed: int | None = Field(
         None, description="votes in all with which that lead would be shown; none: a tie"
     )

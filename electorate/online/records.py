@@ -47,7 +47,7 @@ class FirstPlace:
     Attributes:
         first, second: models.
         lead: of the first over the second, nats.
-        votes: that the board rests on.
+        votes: that the board rests on, by weight.
         needed: votes in all with which that lead would be shown, at 95% with a chance of 80%; None
             where they are as good as tied.
         flipped_by: without how few votes `rival` would be first; None if it takes more than half.
@@ -106,7 +106,7 @@ def first_of(snapshot: Snapshot, counts: Floats, fit: Fit, ties: TieModel) -> Fi
     without votes.
     """
     among = ranked(snapshot)
-    votes = int(np.round(counts).sum())
+    votes = round(float(counts.sum()))
     if len(among) < 2 or not votes:
         return None
     first, second = first_place.best_of(fit.strength, among)[:2].tolist()

@@ -14,6 +14,7 @@ from electorate.ratings import bradley_terry
 from electorate.ratings.bradley_terry import OUTCOMES, Fit
 from electorate.ratings.ties import TieModel
 
+NOTHING = 1e-6  # of a vote, that sums of weights are off by
 RIVALS = 10  # models that are looked at: the highest rated
 TRIED = 3  # of those, that are fitted anew: to whom the approximation gives the fewest votes
 PRIOR_SD = 1000.0  # Elo points, where what is left of the votes cannot be rated without a prior
@@ -137,12 +138,14 @@ class _Alike:
 
     @classmethod
     def of_counts(cls, counts: Floats) -> "_Alike":
-        """Of votes counted (M, M, 3), in whole votes; their rows are not known."""
-        whole = np.round(counts).astype(np.int64)
-        a, b, outcome = np.nonzero(whole)
-        votes = whole[a, b, outcome]
+        """Of votes counted by weight (M, M, 3), the fewest that weigh at most 1 each and alike;
+        their rows are not known.
+        """
+        a, b, outcome = np.nonzero(counts > NOTHING)
+        weight = counts[a, b, outcome]
+        votes = np.ceil(weight - NOTHING).astype(np.int64)
         nothing = np.zeros(0, dtype=np.int64)
-        return cls(len(whole), a, b, outcome, np.ones(len(votes)), votes, nothing)
+        return cls(len(counts), a, b, outcome, weight / votes, votes, nothing)
 
     def without(self, order: Ints, gone: int) -> Floats:
         """(M, M, 3) the votes that are left when the first so many in this order are gone."""

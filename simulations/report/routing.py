@@ -135,10 +135,8 @@ def _cell(value: list[float | None], digits: int, otherwise: str, percent: bool 
 def lines(content: Row) -> list[str]:
     """What a reader has to know of the table, and from how many votes on a personal router pays."""
     cost = content["cost"]
-    of_first = f", whose first model costs {cost:.3g} USD for 1,000 requests" if cost else ""
-    told = [
-        f"quality: {content['unit']}, over the global ranking's{of_first}; intervals are of 95%"
-    ]
+    at = f" whatever it costs, which is {cost:.3g} USD for 1,000 requests" if cost else ""
+    told = [f"quality: {content['unit']}, over the global ranking's{at}; intervals are of 95%"]
     told += [] if content["priced"] else [content["unpriced"]]
     there = [row["router"] for row in content["rows"][max(content["rows"], key=int)]]
     if len(content["rows"]) > 1:
@@ -170,7 +168,7 @@ def show(folder: RunFolder, console: Console) -> None:
         return
     votes = max(content["rows"], key=int)
     table = Table(
-        title=f"Routers beside the global ranking's first model, {votes} votes a user",
+        title=f"Routers beside the global ranking, {votes} votes a user",
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -220,7 +218,7 @@ def _over_cost(rows: list[Row], content: Row) -> Figure:
         axis.axhline(0, color=INK, linewidth=0.8, linestyle=":")
         axis.axvline(content["cost"], color=INK, linewidth=0.8, linestyle=":")
         axis.set_xlabel("USD for 1,000 requests")
-        axis.set_ylabel(f"quality over the global\nranking's first model,\n{_short(content)}")
+        axis.set_ylabel(f"quality over the\nglobal ranking's,\n{_short(content)}")
         axis.grid(axis="y", **GRID)
         figure.legend(loc="outside lower center", ncols=3, fontsize=9)
     return figure

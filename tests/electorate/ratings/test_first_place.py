@@ -115,6 +115,25 @@ def test_counts_say_what_votes_say_and_some_models_may_be_meant_alone(seed: int)
     assert needed is None or needed != first_place.votes_needed(whole, 400)
 
 
+@pytest.mark.parametrize("weight", [0.3, 0.6, 0.9])
+def test_votes_of_little_weight_are_not_rounded_away(weight: float) -> None:
+    """Of many models each battle was voted on once or not at all, and a cap makes it weigh less."""
+    ties = MODELS["davidson"]
+    columns = cast(0, lead=0.4, votes=900, models=30)
+    whole = fit(columns, ties)
+    counts = np.zeros((30, 30, 3))
+    np.add.at(counts, columns[:3], weight)
+    lighter = bradley_terry.fit(counts, ties, 1000.0)
+    alike = first_place._Alike.of_counts(counts)
+    assert alike.votes @ alike.weight == pytest.approx(900 * weight)
+    found = first_place.flip_counts(lighter, ties, counts, np.arange(30))
+    assert found is not None
+    expected = first_place.flip(whole, ties, *columns)
+    assert expected is not None
+    # Of cells in which votes met, at most so many fewer; never a handful for hundreds.
+    assert 0.3 * len(expected.votes) <= found[1] <= 1.5 * len(expected.votes)
+
+
 @pytest.mark.parametrize(("votes", "models"), [(50, 6), (5000, 4)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_votes_that_are_alike_are_one_row_counted_or_sorted(
