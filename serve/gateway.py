@@ -31,7 +31,7 @@ from electorate.rewards.store import PROMPT_HEAD
 from serve import answer_ids, schemas
 from serve.security import Gate, Refused
 from serve.service import Service
-from serve.spending import Meter, Spending, cost
+from serve.spending import Meter, Spending
 from serve.upstreams import Upstream
 
 LOG = logging.getLogger("ray.serve")
@@ -240,7 +240,7 @@ class _Answer:
     def is_over(self, answered: bool) -> None:
         """Write down what it cost, where anything was answered."""
         read, written = self.meter.tokens()
-        usd = cost(self.upstream, read, written)
+        usd = self.upstream.cost_of(read, written)
         asked = self._asked
         name = self.upstream.contestant.name
         done = Answered(asked.key, asked.user, name, self._probability, read + written, usd)
@@ -417,7 +417,7 @@ async def _passed_on(
     finally:
         answer.is_over(answered)
     if said.status < 500 and said.status not in PASSED_OVER:
-        upstream.answered(answer.meter.tokens()[1])
+        upstream.answered(answer.meter.written)
     else:
         upstream.failed()
     return Response(content, said.status, headers, media_type=kind)
@@ -430,7 +430,7 @@ async def _chunks(said: aiohttp.ClientResponse, answer: _Answer) -> AsyncIterato
         async for chunk in said.content.iter_any():
             answer.meter.see(chunk)
             yield chunk
-        upstream.answered(answer.meter.tokens()[1])
+        upstream.answered(answer.meter.written)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         upstream.failed()
         why = f"{upstream.contestant.name} broke off: {type(error).__name__}"

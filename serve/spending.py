@@ -17,7 +17,7 @@ from electorate.base.errors import ElectorateError
 from electorate.online.ledger import DAY_S, Answered, Spent
 from serve.security import Key, Refused
 from serve.service import Service
-from serve.upstreams import LETTERS, Upstream
+from serve.upstreams import LETTERS
 
 LOG = logging.getLogger("ray.serve")
 TELL_S = 0.5
@@ -37,10 +37,12 @@ class Meter:
         self._read = round(letters / LETTERS)
         self._written: int | None = None
         self._parts = 0  # of a stream, each about a token
+        self._bytes = 0
         self._rest = b""
 
     def see(self, content: bytes) -> None:
         """Some of the answer's body, whole or as it streams."""
+        self._bytes += len(content)
         *lines, self._rest = (self._rest + content).split(b"\n")
         for line in lines:
             self._see_line(line)
@@ -54,15 +56,17 @@ class Meter:
 
     def tokens(self) -> tuple[int, int]:
         """Read and written, once all was seen."""
+        written = self.written
+        return self._read, round(self._bytes / LETTERS) if written is None else written
+
+    @property
+    def written(self) -> int | None:
+        """As the contestant counts them, or the parts of its stream; None where neither is there,
+        once all was seen.
+        """
         self._see_line(self._rest)
         self._rest = b""
-        return self._read, self._parts if self._written is None else self._written
-
-
-def cost(upstream: Upstream, read: int, written: int) -> float:
-    """USD; 0 without a price."""
-    price = upstream.price
-    return 0.0 if price is None else (price.input * read + price.output * written) / 1e6
+        return self._written if self._written is not None else self._parts or None
 
 
 @dataclass
@@ -112,7 +116,8 @@ class Spending:
 
     async def tell(self, service: Service) -> None:
         """Tell the writer now; where it is away what was answered is told the next time."""
-        telling = self._untold
+        # A copy, as more is answered while the writer writes.
+        telling = [*self._untold]
         if not telling:
             return
         try:

@@ -58,9 +58,13 @@ class Upstream:
 
     def cost(self, letters: int) -> float:
         """USD that a request of so many letters is expected to cost; 0 without a price."""
+        return self.cost_of(letters / LETTERS, self.tokens)
+
+    def cost_of(self, read: float, written: float) -> float:
+        """USD of so many tokens read and written; 0 without a price."""
         if self.price is None:
             return 0.0
-        return (self.price.input * letters / LETTERS + self.price.output * self.tokens) / 1e6
+        return (self.price.input * read + self.price.output * written) / 1e6
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """A client's request as the contestant takes it: to its model, in its manner where the

@@ -19,12 +19,13 @@ from fastapi.testclient import TestClient
 from electorate.base.errors import ElectorateError, RequestError
 from electorate.online import base as bases
 from electorate.online import export, routing
+from electorate.online.ledger import Answered, Spent
 from electorate.online.rankings import Entry
 from serve import answer_ids, api, upstreams
 from serve.gateway import Gateway
-from serve.security import Gate, add_key, read_keys
+from serve.security import Gate, Key, Refused, add_key, read_keys
 from serve.settings import Settings
-from serve.spending import Meter
+from serve.spending import Meter, Spending
 from tests.electorate.online.finished import finished_run
 from tests.serve.local import LocalService
 from tests.serve.upstreams import NAMES, Upstreams
@@ -453,7 +454,7 @@ def test_what_was_chosen_is_kept_and_a_restart_forgets_no_spending(
             b'data: {"x": 1}\n\ndata: {"usage": {"prompt_tokens": 5, "completion_tokens": 9}}',
             (5, 9),
         ),
-        (b"no json at all", (10, 0)),
+        (b"no count, and no parts of a stream: 48 bytes....", (10, 12)),
     ],
 )
 def test_tokens_are_the_contestants_own_count_or_about(
@@ -472,3 +473,29 @@ def test_a_limit_that_is_none_is_one_line(tmp_path: Path, given: object) -> None
     place.write_text(json.dumps([row]))
     with pytest.raises(ElectorateError, match="not a file of keys"):
         read_keys(place)
+
+
+def test_what_is_answered_while_the_writer_writes_is_told_next() -> None:
+    told = list[str]()
+
+    class Service:
+        async def answered(self, answers: list[Answered]) -> dict[str, Spent]:
+            sent = [one.model for one in answers]  # as a call to another process has them
+            spending.end("k", 0.0, Answered("k", "", f"during {len(told)}", 1.0, 1, 0.5))
+            await asyncio.sleep(0)
+            told.extend(sent)
+            return {"k": Spent(len(told), 0.5 * len(told))}
+
+    spending = Spending()
+    spending.end("k", 0.0, Answered("k", "", "before", 1.0, 1, 0.5))
+
+    async def main() -> None:
+        for _ in range(3):
+            await spending.tell(Service())  # type: ignore[arg-type]
+
+    asyncio.run(main())
+    assert told == ["before", "during 0", "during 1"]
+    # What was not told yet counts beside what was.
+    with pytest.raises(Refused, match="of today are spent"):
+        spending.check(Key("k", "", ("chat",), usd_a_day=2.0))
+    spending.check(Key("k", "", ("chat",), usd_a_day=2.1))
