@@ -25,7 +25,7 @@ from benchmarks.training import decided, text, trl
 from electorate.config import config_file
 from electorate.population import planted
 from electorate.ratings.ties import MODELS
-from electorate.rewards import corpus, encoder, store
+from electorate.rewards import corpus, pretrained, store
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.forms import FORMS
 from electorate.rewards.network import Network
@@ -128,7 +128,9 @@ def ours(run: RunFolder, model: Path, device: torch.device) -> tuple[dict[str, f
     config = config_file.load(run.config)
     reward = config.reward
     assert reward is not None
-    reader, tokenizer = encoder.load(str(model), None, True, reward.lora_rank, 0, reward.precision)
+    reader, tokenizer = pretrained.load(
+        str(model), None, True, reward.lora_rank, 0, reward.precision
+    )
     votes = decided(corpus.of_run(run, planted.of_run(run), reward, 1, tokenizer))
     network = Network(reader, {"pooled_rm": FORMS["pooled_rm"]}, 1, CONTESTANTS, 1, "davidson")
     network.to(device)

@@ -27,7 +27,7 @@ from electorate.data.features import AXES
 from electorate.inference import model_files
 from electorate.population import planted
 from electorate.ratings.ties import MODELS
-from electorate.rewards import corpus, encoder, store
+from electorate.rewards import corpus, pretrained, store
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.forms import FORMS
 from electorate.rewards.network import Network
@@ -130,7 +130,7 @@ def ours(run: RunFolder, reward: Reward, source: str) -> tuple[list[tuple[float,
     trained on.
     """
     electorate = planted.of_run(run)
-    reader, tokenizer = encoder.load(source, None, False, reward.lora_rank, 0)
+    reader, tokenizer = pretrained.load(source, None, False, reward.lora_rank, 0)
     votes = decided(corpus.of_run(run, electorate, reward, 0, tokenizer))
     network = Network(reader, {"pooled_rm": FORMS["pooled_rm"]}, 1, CONTESTANTS, 1, "davidson")
     standardise(network, votes, 0)

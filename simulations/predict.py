@@ -29,6 +29,7 @@ from electorate.evaluation import held_out
 from electorate.importers import jsonl, lmsys
 from electorate.importers.imported import VOTE_COLUMNS, Imported
 from electorate.importers.lmsys import FLAGS, Unjudged
+from electorate.inference import model_files
 from electorate.polls import synthetic
 from electorate.ratings.ties import DEFAULT as TIES
 from electorate.ratings.ties import MODELS
@@ -219,7 +220,7 @@ def _predict(
 
     people: how many of the votes are people's, the first ones.
     """
-    from electorate.rewards import corpus, encoder, few, preference
+    from electorate.rewards import corpus, few, preference, pretrained
 
     learned = np.flatnonzero(~reported)
     ties = MODELS[TIES]
@@ -231,7 +232,8 @@ def _predict(
         "class_prior": held_out.class_prior(split),
         "elo_only": held_out.global_bt(split),
     }
-    reader, tokenizer = encoder.of_settings(settings, cache_dir)
+    source = model_files.resolve("reward.model", settings.model, cache_dir)
+    reader, tokenizer = pretrained.of_settings(settings, source, 0)
     of = corpus.of_votes(votes, tokenizer, settings.max_tokens)
     (prompts, a, b) = _texts(unseen)
     predictors = dict[str, Predictor]()

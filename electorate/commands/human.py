@@ -45,6 +45,7 @@ from electorate.evaluation.results import (
     calibration_table,
     metric_rows,
 )
+from electorate.inference import model_files
 from electorate.population import people as voters_module
 from electorate.population.people import People
 from electorate.population.voters import BLOCK
@@ -217,14 +218,15 @@ class PeopleStudy:
         Args:
             system_a: (n, 3) System A's odds, from the same folds.
         """
-        from electorate.rewards import corpus, encoder
+        from electorate.rewards import corpus, pretrained
         from electorate.rewards import held_out as rewards_held_out
 
         settings = self._config.reward
         if settings is None:
             raise ValueError("a config without a reward section")
         cache_dir = Path(self._config.cluster.cache_dir).expanduser()
-        reader, tokenizer = encoder.of_settings(settings, cache_dir)
+        source = model_files.resolve("reward.model", settings.model, cache_dir)
+        reader, tokenizer = pretrained.of_settings(settings, source, 0)
         # A training takes a vote that counts for less than one for nobody's.
         plain = replace(self.votes, weight=np.ones(len(self.votes)))
         of = corpus.of_votes(plain, tokenizer, settings.max_tokens)

@@ -163,6 +163,9 @@ class Contest(Section):
         )
         for model in content.get("models", {}).values():
             model.pop("price", None)
+        # How much memory a training may take is no part of what it learns.
+        for name in ("tokens_per_pass", "checkpoint_activations"):
+            content.get("reward", {}).pop(name, None)
         return content_key(content)
 
 

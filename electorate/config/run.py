@@ -15,6 +15,7 @@ from electorate.ratings import ties as tie_models
 
 # What prompt_head learns to predict: the first of these that is compared.
 TOLD_BY_PROMPT = ("hybrid", "low_rank_rm")
+TOKENS_PER_PASS = 16_384
 
 
 class Archetype(Section):
@@ -298,11 +299,23 @@ class Reward(Section):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the layers that run; the rest is float32"
     )
+    tokens_per_pass: int = Field(
+        TOKENS_PER_PASS,
+        ge=128,
+        description=(
+            "that one pass through the layers holds at most, or one answer where that is longer; "
+            "fewer take less memory and change no result"
+        ),
+    )
+    checkpoint_activations: bool = Field(
+        False,
+        description=(
+            "run every layer again for its gradients rather than keep what it computed: far less "
+            "memory, a third more time"
+        ),
+    )
     accumulate: int = Field(
-        1,
-        ge=1,
-        le=1024,
-        description="parts a step's gradient is summed from, each with its share of the prompts",
+        1, ge=1, description="not used any more: tokens_per_pass says how much a pass holds"
     )
     voters: int = Field(
         8192, ge=1, description="personas whose votes train it, the first of the population"

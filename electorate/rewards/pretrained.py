@@ -1,0 +1,207 @@
+"""Pretrained reward models and encoders: found, checked, loaded, given an adapter, and the adapter
+kept.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from electorate.base.errors import ElectorateError
+from electorate.config.run import TOKENS_PER_PASS, Reward
+from electorate.rewards.attention import ARCHITECTURES, PACKED
+from electorate.rewards.encoder import LORA_SCALE, Encoder
+from electorate.rewards.states import layers_of
+
+SCORED = "ForSequenceClassification"
+
+
+def check(source: str, layers: int | None, score_head: bool) -> None:
+    """ElectorateError if there is no such model, or it lacks the score head or the layers that
+    are asked of it; reads no weights.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise _unloadable(source, error) from None
+    architectures = config.architectures or ["nothing"]
+    if score_head and not any(name.endswith(SCORED) for name in architectures):
+        known = ", ".join(architectures)
+        raise ElectorateError(
+            f"reward.model: {source} has no score head ({known}); set reward.score_head: false to "
+            "do without"
+        )
+    # Where nothing is said of labels, transformers assumes two; loading tells what there are.
+    labels = config.to_diff_dict().get("id2label", {})
+    if score_head and len(labels) > 1:
+        raise _several_outputs(source, f"{len(labels)} outputs")
+    if layers is not None and layers > config.num_hidden_layers:
+        raise ElectorateError(
+            f"reward.layers: {source} has {config.num_hidden_layers} layers, not {layers}"
+        )
+
+
+def load(
+    source: str,
+    layers: int | None,
+    score_head: bool,
+    lora_rank: int,
+    seed: int,
+    precision: str = "float32",
+    tokens_per_pass: int = TOKENS_PER_PASS,
+    checkpoint_activations: bool = False,
+) -> tuple[Encoder, Any]:
+    """An encoder with LoRA on its layers, and its tokenizer, from a folder or a hub id;
+    safetensors only, no code of the model's own.
+
+    layers: how many run; 0 looks up embeddings alone, None runs all. precision: of the model's
+    weights and of what it computes; the adapter's own are float32. tokens_per_pass: that one pass
+    holds at most. checkpoint_activations: each layer is run again for its gradients. Raises
+    ElectorateError as `check` does.
+    """
+    check(source, layers, score_head)
+    torch.manual_seed(seed)
+    whole, tokenizer = _loaded(source, layers, score_head, precision)
+    for parameter in whole.parameters():
+        parameter.requires_grad_(False)
+    score = getattr(whole, "score", None) if score_head else None
+    if score_head and score is None:
+        raise ElectorateError(
+            f"reward.model: {source} scores elsewhere than at the last token; set "
+            "reward.score_head: false to do without"
+        )
+    layers_run = whole.config.num_hidden_layers
+    model = adapted(whole.base_model if score_head else whole, lora_rank)
+    if checkpoint_activations and layers_run:
+        _recompute(layers_of(model))
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    context = _context(whole.config, tokenizer)
+    return Encoder(
+        model, score, layers_run, context, tokens_per_pass, pad or 0, precision
+    ), tokenizer
+
+
+def adapted(backbone: Any, lora_rank: int) -> Any:
+    """A model without its head as it is trained: packed where it can be, with LoRA where a rank
+    is given.
+    """
+    if getattr(backbone, "pooler", None) is not None:
+        backbone.pooler = None  # nothing reads it, and what nothing reads cannot learn
+    if backbone.config.model_type in ARCHITECTURES:
+        backbone.set_attn_implementation(PACKED)
+    runs = backbone.config.num_hidden_layers > 0
+    return _with_lora(backbone, lora_rank) if runs and lora_rank else backbone
+
+
+def _loaded(source: str, layers: int | None, score_head: bool, precision: str) -> tuple[Any, Any]:
+    """A pretrained model and its tokenizer."""
+    from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    depth = {} if layers is None else {"num_hidden_layers": layers}
+    kind, heads = (
+        (AutoModelForSequenceClassification, {"num_labels": 1}) if score_head else (AutoModel, {})
+    )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        whole = kind.from_pretrained(
+            source, use_safetensors=True, dtype=getattr(torch, precision), **depth, **heads
+        )
+    except (OSError, ValueError) as error:
+        raise _unloadable(source, error) from None
+    except RuntimeError as error:
+        if score_head and "mismatch" in str(error):
+            raise _several_outputs(source, "more than one output") from None
+        raise _unloadable(source, error) from None
+    return whole, tokenizer
+
+
+def _several_outputs(source: str, outputs: str) -> ElectorateError:
+    return ElectorateError(
+        f"reward.model: the score head of {source} has {outputs}; one is needed, which is the "
+        "reward. Choose another model, or set reward.score_head: false to do without the head"
+    )
+
+
+def _unloadable(source: str, error: Exception) -> ElectorateError:
+    reason = " ".join(str(error).split())[:200]
+    return ElectorateError(
+        f"reward.model: {source}: cannot be loaded: {reason}; give a hub id, a folder or "
+        "package:NAME/PATH"
+    )
+
+
+def _with_lora(model: Any, rank: int) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=rank, lora_alpha=LORA_SCALE * rank, target_modules="all-linear", lora_dropout=0.0
+        ),
+    )
+
+
+def _recompute(layers: nn.ModuleList) -> None:
+    """Have layers keep their inputs alone, and run again when gradients are asked for."""
+    for layer in layers:
+        # transformers does the same in training mode alone, which would switch dropout on.
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+
+
+def _context(config: Any, tokenizer: Any) -> int:
+    """Tokens a sequence may have; some tokenizers say 1e30 for not knowing."""
+    return int(min(config.max_position_embeddings, tokenizer.model_max_length))
+
+
+def load_adapter(encoder: Encoder, folder: Path) -> None:
+    """Put what `save_adapter` wrote back into an encoder of the same model."""
+    if hasattr(encoder.model, "peft_config"):
+        from peft import load_peft_weights, set_peft_model_state_dict
+
+        set_peft_model_state_dict(
+            encoder.model, load_peft_weights(str(folder), device=str(encoder.counter.device))
+        )
+
+
+def save_adapter(encoder: Encoder, trained: Mapping[str, Tensor], folder: Path) -> None:
+    """The LoRA adapter as peft's files, if there is one. trained: the encoder's trained tensors
+    by name, whole.
+    """
+    if hasattr(encoder.model, "peft_config"):
+        own = {
+            name.removeprefix("model."): value
+            for name, value in trained.items()
+            if name.startswith("model.")
+        }
+        encoder.model.save_pretrained(folder, state_dict=own)
+
+
+def of_settings(settings: Reward, source: str, seed: int) -> tuple[Encoder, Any]:
+    """The encoder that the settings name, untrained, and its tokenizer.
+
+    Args:
+        source: where the model's files lie.
+        seed: of the adapter's and the counters' first values.
+
+    Raises:
+        ElectorateError: the model is not there, or cannot be what the settings ask of it.
+    """
+    return load(
+        source,
+        settings.layers,
+        settings.score_head,
+        settings.lora_rank,
+        seed,
+        settings.precision,
+        settings.tokens_per_pass,
+        settings.checkpoint_activations,
+    )

@@ -1,0 +1,123 @@
+"""The states of answers' tokens in the layers of a Hugging Face model that are pooled.
+
+Two ways to run one pass over answers: packed, for the architectures of attention.ARCHITECTURES,
+and padded to the longest, for any other.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from electorate.rewards import packing
+from electorate.rewards.attention import layout
+from electorate.rewards.texts import Answer
+
+
+class States(NamedTuple):
+    """Of n answers with B tokens together.
+
+    Attributes:
+        layers: for each pooled layer (B, width), answer by answer.
+        sizes: how many tokens each answer has.
+        last: (n, width) the last layer's states of the last token of each answer's last sequence.
+    """
+
+    layers: list[Tensor]
+    sizes: list[int]
+    last: Tensor
+
+
+def packed(
+    model: nn.Module, answers: Sequence[Answer], pooled: Sequence[int], context: int, causal: bool
+) -> States:
+    """By one pass without padding, in which a causal model reads a prompt once for its answers.
+
+    Args:
+        pooled: layers, ascending; 0 are the embeddings, and the last is the model's last.
+        context: tokens that a sequence may have.
+    """
+    pack = packing.pack(answers, context, causal)
+    device = next(model.parameters()).device
+    ids = torch.as_tensor(pack.ids, device=device)[None]
+    # A BERT looks up as many token types as its context has tokens; a pack may have more.
+    extra = {} if causal else {"token_type_ids": torch.zeros_like(ids)}
+    with _entering(model, pooled[:-1]) as entered:
+        out = model(
+            input_ids=ids,
+            position_ids=torch.as_tensor(pack.positions, device=device)[None],
+            packed=layout(pack, device),
+            use_cache=False,
+            **extra,
+        )
+    states = [*(entered[layer][0] for layer in pooled[:-1]), out.last_hidden_state[0]]
+    body = torch.as_tensor(pack.body, device=device)
+    last = torch.as_tensor(pack.last, device=device)
+    return States([state[body] for state in states], pack.sizes, states[-1][last])
+
+
+def padded(
+    model: nn.Module, answers: Sequence[Answer], pooled: Sequence[int], context: int, pad: int
+) -> States:
+    """By one pass over a rectangle as wide as the longest sequence.
+
+    Args:
+        pooled, context: see `packed`.
+        pad: the token to fill up with.
+    """
+    own = [packing.windows(answer, context) for answer in answers]
+    rows = [window for windows in own for window in windows]
+    longest = max(map(len, rows))
+    ids = np.full((len(rows), longest), pad)
+    mask = np.zeros((len(rows), longest), dtype=np.int64)
+    body = list[np.ndarray]()
+    for row, window in enumerate(rows):
+        # Padded on the right, and masked there, whatever the token is that pads.
+        ids[row, : len(window)] = np.concatenate([window.before, window.body, window.after])
+        mask[row, : len(window)] = 1
+        body.append(row * longest + len(window.before) + np.arange(len(window.body)))
+    device = next(model.parameters()).device
+    out = model(
+        input_ids=torch.as_tensor(ids, device=device),
+        attention_mask=torch.as_tensor(mask, device=device),
+        output_hidden_states=True,
+    )
+    at = torch.as_tensor(np.concatenate(body), device=device)
+    states = [out.hidden_states[layer].flatten(0, 1) for layer in pooled]
+    last_row = np.cumsum([len(windows) for windows in own]) - 1
+    ends = last_row * longest + np.array([len(rows[row]) for row in last_row]) - 1
+    last = states[-1][torch.as_tensor(ends, device=device)]
+    return States([state[at] for state in states], [len(a.answer) for a in answers], last)
+
+
+def layers_of(model: nn.Module) -> nn.ModuleList:
+    """The layers of a Hugging Face model, with or without an adapter around it."""
+    count = model.config.num_hidden_layers
+    return next(
+        module
+        for module in model.modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
+    )
+
+
+@contextmanager
+def _entering(model: nn.Module, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
+    """What enters these layers of a model while it runs: no other layer's states are kept."""
+    entered = dict[int, Tensor]()
+
+    def keeping(layer: int) -> Any:
+        def keep(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            entered[layer] = arguments[0]
+
+        return keep
+
+    own = layers_of(model)
+    hooks = [own[layer].register_forward_pre_hook(keeping(layer)) for layer in layers]
+    try:
+        yield entered
+    finally:
+        for hook in hooks:
+            hook.remove()
