@@ -4,12 +4,21 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 RUNS ?= 20
 BIN := .venv/bin
-INSTALLED := .venv/installed-$(shell cat locks/cpu.txt Makefile | cksum | cut -d' ' -f1)
+# What was installed stays: `make install-gpu` once, and every later command keeps to it.
+LOCK ?= $(if $(wildcard .venv/gpu),gpu,cpu)
+INSTALLED := .venv/installed-$(shell cat locks/$(LOCK).txt Makefile | cksum | cut -d' ' -f1)
 
-.PHONY: quickstart test test-fast lint format lock bench chaos fuzz clean
+.PHONY: quickstart install-gpu test test-fast lint format lock bench chaos fuzz clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/python -m simulations run configs/quickstart.yaml --resume
+
+# vLLM's and PyTorch's builds for NVIDIA GPUs, some 10 GB.
+install-gpu:
+	$(MAKE) LOCK=gpu .venv/gpu
+
+.venv/gpu: $(INSTALLED)
+	touch $@
 
 # Everything, by two processes at a time: what starts Ray waits for other processes most of the time.
 # Hundreds of processes start, and each would compile all modules anew where bytecode is not kept.
@@ -57,7 +66,7 @@ $(INSTALLED):
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -c 'import sys; sys.exit("Electorate needs Python 3.11 to 3.14, not " + sys.version.split()[0]) if not (3, 11) <= sys.version_info < (3, 15) else None'
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0 $(if $(TORCH_INDEX),-i $(TORCH_INDEX))
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r locks/cpu.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r locks/$(LOCK).txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	rm -f .venv/installed-*
 	touch $@

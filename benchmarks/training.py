@@ -174,13 +174,31 @@ def trl(
     # Both read a prompt and a response together.
     read = [f"{prompts_[i // models]}\n{response}" for i, response in enumerate(responses)]
     battles = votes.battles
-    folder.mkdir()
+    tables = dict[str, tuple[list[str], list[str]]]()
     for name, of in (("train", votes.learned), ("test", votes.held_out)):
         own = battles.take(np.flatnonzero(np.isin(battles.prompt, of))[:most])
         first = own.outcome == 0
         won = np.where(first, own.answer_a, own.answer_b)
         lost = np.where(first, own.answer_b, own.answer_a)
-        table = pa.table({"chosen": [read[i] for i in won], "rejected": [read[i] for i in lost]})
+        tables[name] = [read[i] for i in won], [read[i] for i in lost]
+    return trl_on(folder, tables, settings, python)
+
+
+def trl_on(
+    folder: Path,
+    tables: dict[str, tuple[list[str], list[str]]],
+    settings: dict[str, Any],
+    python: str | Path,
+) -> dict[str, Any]:
+    """What the peer makes of texts that were chosen and rejected.
+
+    Args:
+        tables: of `train` and `test`.
+        settings: see benchmarks/trl_peer.py.
+    """
+    folder.mkdir()
+    for name, (chosen, rejected) in tables.items():
+        table = pa.table({"chosen": chosen, "rejected": rejected})
         pq.write_table(table, folder / f"{name}.parquet")
     (folder / "settings.json").write_text(json.dumps(settings))
     command = [python, ROOT / "benchmarks" / "trl_peer.py", folder]

@@ -39,9 +39,10 @@ def of_run(
         yield InProcessPool(folder)
         return
     from actors.ray_pool import RayPool
-    from simulations import plan
+    from simulations import memory, plan
 
-    with plan.on_cluster(config.cluster, plan.of_run(config, served), console):
+    parts = plan.of_run(config, served)
+    with plan.on_cluster(config.cluster, parts, memory.of_run(config, served), console):
         yield RayPool.start(folder, config.cluster)
 
 
@@ -57,9 +58,10 @@ def of_poll(
     from actors.asking import RayAsker
     from actors.judge import JudgeActor
     from actors.ray_pool import SPREAD
-    from simulations import plan
+    from simulations import memory, plan
 
-    with plan.on_cluster(settings, plan.of_poll(settings, served), console):
+    parts = plan.of_poll(settings, served)
+    with plan.on_cluster(settings, parts, memory.of_engines(settings, served), console):
         actor = JudgeActor.options(num_cpus=settings.cpus_per_cohort, **SPREAD)  # type: ignore[attr-defined]  # by ray.remote
         yield [RayAsker(actor.remote()) for _ in range(settings.cohorts)]
 

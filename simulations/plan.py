@@ -9,6 +9,7 @@ from math import ceil
 from rich.console import Console
 
 from actors.ray_pool import HEAD, ON_HEAD
+from cluster import gpus as cluster_gpus
 from cluster import placement
 from cluster.placement import Part, Room
 from cluster.reward_job import CPUS_PER_WORKER
@@ -17,6 +18,8 @@ from electorate.config.contest import Cluster
 from electorate.config.engines import VllmModel
 from electorate.config.run import Config
 from electorate.inference.engine_resources import CPUS_PER_ENGINE
+from simulations import memory
+from simulations.memory import Need
 
 
 def of_run(config: Config, to_serve: Mapping[str, VllmModel]) -> list[Part]:
@@ -46,11 +49,14 @@ def of_poll(settings: Cluster, to_serve: Mapping[str, VllmModel]) -> list[Part]:
 
 
 @contextmanager
-def on_cluster(settings: Cluster, parts: Sequence[Part], console: Console) -> Iterator[None]:
+def on_cluster(
+    settings: Cluster, parts: Sequence[Part], needs: Sequence[Need], console: Console
+) -> Iterator[None]:
     """Connect to Ray for the length of the block, and tell the plan.
 
     Raises:
-        ElectorateError: no cluster can be reached, or it could never hold the parts.
+        ElectorateError: no cluster can be reached, it could never hold the parts, or its GPUs are
+            too small for what they need.
     """
     cpus = placement.needed(parts, "CPU")
     gpus = ceil(placement.needed(parts, "GPU"))
@@ -58,6 +64,9 @@ def on_cluster(settings: Cluster, parts: Sequence[Part], console: Console) -> It
         room = Room.of_cluster()
         placement.require(parts, room)
         placement.tell(parts, room, console)
+        memory.tell(needs, console)
+        if any(need.device == "GPU" for need in needs):
+            memory.require(needs, cluster_gpus.smallest())
         yield
 
 

@@ -10,7 +10,6 @@ import importlib.metadata
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -28,6 +27,7 @@ from electorate.commands import next_step
 from electorate.config import config_file
 from electorate.config.engines import OpenAIModel, VllmModel
 from electorate.config.run import Config
+from electorate.inference import gpus
 from electorate.inference.engine_resources import gpus_needed
 
 State = Literal["ok", "note", "missing"]
@@ -148,25 +148,14 @@ def _gpus(config: Config | None) -> int:
 
 
 def _gpu(needed: int) -> Finding:
-    """By the driver's own tool, as PyTorch takes seconds to import."""
-    tool = shutil.which("nvidia-smi")
-    asked = "--query-gpu=name,memory.total,driver_version"
-    lines = []
-    if tool is not None:
-        with suppress(OSError, subprocess.SubprocessError):
-            told = subprocess.run(  # noqa: S603 the driver's
-                [tool, asked, "--format=csv,noheader"],
-                capture_output=True,
-                text=True,
-                timeout=20,
-                check=True,
-            )
-            lines = [line for line in told.stdout.splitlines() if line.strip()]
-    if len(lines) < needed:
-        return Finding("missing", "GPU", f"{len(lines)} of {needed} that the config's models take")
-    if not lines:
+    found = gpus.on_this_machine()
+    if len(found) < needed:
+        return Finding("missing", "GPU", f"{len(found)} of {needed} that the config's models take")
+    if not found:
         return Finding("note", "GPU", "none; models run on the CPU (accelerator: cpu)")
-    return Finding("ok", "GPU", f"{len(lines)}: {lines[0]}")
+    first = found[0]
+    seen = f"{len(found)}: {first.name}, {first.memory / GB:.1f} GB, driver {first.driver}"
+    return Finding("ok", "GPU", seen)
 
 
 def _memory() -> Finding:

@@ -33,7 +33,8 @@ HALF = (torch.float16, torch.bfloat16)
 class Layout(NamedTuple):
     """Where a pack's segments lie, on the device. lengths and prefix: as of Pack; keys: indices
     of all keys, segment by segment, each behind its prompt's; queries_at and keys_at: (segments
-    + 1,) where they begin; longest: the most keys of a segment.
+    + 1,) where they begin; longest: the most keys of a segment; masks: by their shape and window,
+    for all layers.
     """
 
     lengths: list[int]
@@ -42,6 +43,7 @@ class Layout(NamedTuple):
     queries_at: Tensor
     keys_at: Tensor
     longest: int
+    masks: dict[tuple[int, int, int | None], Tensor]
 
 
 def layout(pack: Pack, device: torch.device) -> Layout:
@@ -63,6 +65,7 @@ def layout(pack: Pack, device: torch.device) -> Layout:
         torch.as_tensor(queries_at, device=device),
         torch.as_tensor(keys_at, device=device),
         max(counts),
+        {},
     )
 
 
@@ -143,7 +146,10 @@ def _by_segment(
         if before != NO_PREFIX:
             own_key = torch.cat([keys[before], own_key], dim=2)
             own_value = torch.cat([values[before], own_value], dim=2)
-        mask = _mask_of(queries[i], own_key, window) if causal else None
+        shape = (queries[i].shape[2], own_key.shape[2], window)
+        if causal and shape not in packed.masks:
+            packed.masks[shape] = _mask_of(*shape, query.device)
+        mask = packed.masks[shape] if causal else None
         found.append(
             F.scaled_dot_product_attention(
                 queries[i], own_key, own_value, mask, scale=scaling, enable_gqa=grouped
@@ -152,11 +158,9 @@ def _by_segment(
     return torch.cat(found, dim=2).transpose(1, 2)
 
 
-def _mask_of(query: Tensor, key: Tensor, window: int | None) -> Tensor:
+def _mask_of(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:
     """(queries, keys) which keys each query sees; the last query sees the last key."""
-    queries = query.shape[2]
-    keys = key.shape[2]
-    whole = torch.ones(queries, keys, dtype=torch.bool, device=query.device)
+    whole = torch.ones(queries, keys, dtype=torch.bool, device=device)
     seen = whole.tril(keys - queries)
     return seen if window is None else seen.triu(keys - queries - window + 1)
 

@@ -93,10 +93,10 @@ class Encoder(nn.Module):
             return packing.passes(answers, self._context, self.tokens_per_pass, shared)
         return [answers]
 
-    def tokens(self, answers: Sequence[Answer]) -> int:
-        """Of these answers in one pass through the layers; 0 where none runs."""
+    def cost(self, answers: Sequence[Answer]) -> int:
+        """Of these answers in one pass through the layers, in tokens; 0 where none runs."""
         shared = bool(self._causal)
-        return packing.tokens(answers, self._context, shared) if self.runs_layers else 0
+        return packing.cost(answers, self._context, shared) if self.runs_layers else 0
 
     def standardise(self, answers: Sequence[Answer]) -> None:
         """Fix centre and scale of h on these answers."""
@@ -119,9 +119,9 @@ class Encoder(nn.Module):
         """
         passes = self.passes(answers)
         if len(passes) == 1 and fewest == 1:
-            return self._pooled_of(answers)
+            return self.one_pass(answers)
         passes += [[NOTHING]] * (fewest - len(passes))
-        h = [checkpoint(self._pooled_of, own, use_reentrant=False) for own in passes]
+        h = [checkpoint(self.one_pass, own, use_reentrant=False) for own in passes]
         return torch.cat(h)[: len(answers)]
 
     def _spread(self, answers: Sequence[Answer]) -> Tensor:
@@ -141,7 +141,7 @@ class Encoder(nn.Module):
         total, squares = sums
         return ((squares - total.square() / count) / (count - 1)).sqrt().to(self.spread.dtype)
 
-    def _pooled_of(self, answers: Sequence[Answer]) -> Tensor:
+    def one_pass(self, answers: Sequence[Answer]) -> Tensor:
         """(len(answers), width), by one pass."""
         layers, bags, score = self._states(answers)
         tokens = bags.tokens.clamp(min=1)[:, None]

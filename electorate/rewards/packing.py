@@ -16,6 +16,9 @@ from electorate.base.scale import Ints
 from electorate.rewards.texts import PROMPT_SHARE, Answer, cut
 
 NO_PREFIX = -1
+# A prompt's keys and values are laid out again for every answer that attends to them; they are at
+# most so small a part of what a pass keeps of a token.
+KEYS_AGAIN = 8
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def windows(answer: Answer, context: int) -> list[Window]:
 def passes(
     answers: Sequence[Answer], context: int, budget: int, shared: bool
 ) -> list[Sequence[Answer]]:
-    """Answers, in order, for passes of at most `budget` tokens each.
+    """Answers, in order, for passes of at most `budget` tokens each, as `cost` counts them.
 
     An answer is in one pass, with all its windows; one that is longer than the budget has a pass
     of its own.
@@ -85,25 +88,27 @@ def passes(
     for i, answer in enumerate(answers):
         own = windows(answer, context)
         prompt = own[0].before.tobytes()
-        more = _tokens(own, prompt in prompts, shared)
+        more = _cost(own, prompt in prompts, shared)
         if i > edges[-1] and used + more > budget:
             edges.append(i)
             used = 0
             prompts = set()
-            more = _tokens(own, False, shared)
+            more = _cost(own, False, shared)
         used += more
         prompts.add(prompt)
     return [answers[first:last] for first, last in pairwise([*edges, len(answers)])]
 
 
-def tokens(answers: Sequence[Answer], context: int, shared: bool) -> int:
-    """That one pass over all these answers holds."""
+def cost(answers: Sequence[Answer], context: int, shared: bool) -> int:
+    """Tokens that one pass over all these answers holds, and KEYS_AGAIN's part of a prompt for
+    every sequence that shares it.
+    """
     prompts = set[bytes]()
     total = 0
     for answer in answers:
         own = windows(answer, context)
         prompt = own[0].before.tobytes()
-        total += _tokens(own, prompt in prompts, shared)
+        total += _cost(own, prompt in prompts, shared)
         prompts.add(prompt)
     return total
 
@@ -179,13 +184,15 @@ class _Layout:
         self._ends.append(self._tokens - 1)
 
 
-def _tokens(own: Sequence[Window], seen: bool, shared: bool) -> int:
-    """That an answer adds to a pass. seen: its prompt is there already."""
+def _cost(own: Sequence[Window], seen: bool, shared: bool) -> int:
+    """What an answer adds to a pass. seen: its prompt is there already."""
     alone = sum(map(len, own))
     if not shared:
         return alone
+    prompt = len(own[0].before)
     repeats = len(own) - (0 if seen else 1)
-    return alone - repeats * len(own[0].before)
+    again = -(-len(own) * prompt // KEYS_AGAIN)
+    return alone - repeats * prompt + again
 
 
 def segments(pack: Pack) -> Iterator[tuple[int, int]]:

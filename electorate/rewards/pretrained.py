@@ -76,15 +76,52 @@ def load(
             f"reward.model: {source} scores elsewhere than at the last token; set "
             "reward.score_head: false to do without"
         )
-    layers_run = whole.config.num_hidden_layers
+    layers = whole.config.num_hidden_layers
     model = adapted(whole.base_model if score_head else whole, lora_rank)
-    if checkpoint_activations and layers_run:
-        _recompute(layers_of(model))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     context = _context(whole.config, tokenizer)
+    encoder = Encoder(model, score, layers, context, tokens_per_pass, pad or 0, precision)
+    if checkpoint_activations:
+        recompute(encoder)
+    return encoder, tokenizer
+
+
+def layers_run(source: str, layers: int | None) -> int:
+    """How many of a model's layers run where the config asks for so many."""
+    from transformers import AutoConfig
+
+    has: int = AutoConfig.from_pretrained(source).num_hidden_layers
+    return has if layers is None else layers
+
+
+def unloaded(source: str, settings: Reward, layers: int | None) -> Encoder:
+    """The encoder that the settings name with so many layers, its weights not read: to count on
+    PyTorch's meta device what it would hold.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.from_pretrained(source)
+    if layers is not None:
+        config.num_hidden_layers = layers
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[:layers]
+    config.dtype = getattr(torch, settings.precision)
+    backbone = AutoModel.from_config(config, dtype=config.dtype).eval()
+    for parameter in backbone.parameters():
+        parameter.requires_grad_(False)
+    score = None
+    if settings.score_head:
+        score = nn.Linear(config.hidden_size, 1, bias=False, dtype=config.dtype)
+        score.weight.requires_grad_(False)
     return Encoder(
-        model, score, layers_run, context, tokens_per_pass, pad or 0, precision
-    ), tokenizer
+        adapted(backbone, settings.lora_rank),
+        score,
+        config.num_hidden_layers,
+        config.max_position_embeddings,
+        settings.tokens_per_pass,
+        0,
+        settings.precision,
+    )
 
 
 def adapted(backbone: Any, lora_rank: int) -> Any:
@@ -97,6 +134,15 @@ def adapted(backbone: Any, lora_rank: int) -> Any:
         backbone.set_attn_implementation(PACKED)
     runs = backbone.config.num_hidden_layers > 0
     return _with_lora(backbone, lora_rank) if runs and lora_rank else backbone
+
+
+def recompute(encoder: Encoder) -> None:
+    """Have layers keep their inputs alone, and run again when gradients are asked for."""
+    if not encoder.runs_layers:
+        return
+    for layer in layers_of(encoder.model):
+        # transformers does the same in training mode alone, which would switch dropout on.
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
 
 def _loaded(source: str, layers: int | None, score_head: bool, precision: str) -> tuple[Any, Any]:
@@ -141,20 +187,20 @@ def _unloadable(source: str, error: Exception) -> ElectorateError:
 
 def _with_lora(model: Any, rank: int) -> Any:
     from peft import LoraConfig, get_peft_model
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
-    return get_peft_model(
+    found = get_peft_model(
         model,
         LoraConfig(
             r=rank, lora_alpha=LORA_SCALE * rank, target_modules="all-linear", lora_dropout=0.0
         ),
     )
-
-
-def _recompute(layers: nn.ModuleList) -> None:
-    """Have layers keep their inputs alone, and run again when gradients are asked for."""
-    for layer in layers:
-        # transformers does the same in training mode alone, which would switch dropout on.
-        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+    for module in found.modules():
+        # Autocast gives the adapter the layers' precision; a copy of its input in its own would
+        # be kept for the gradients of every matrix.
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = False
+    return found
 
 
 def _context(config: Any, tokenizer: Any) -> int:

@@ -102,7 +102,7 @@ class Training:
         self._h = torch.zeros(len(corpus.answers), network.encoder.width)
         # Where the encoder learns nothing each answer is encoded once, in the first epoch.
         self._fixed: torch.Tensor | None = None
-        self._tokens = dict[int, int]()  # of the answers to a prompt
+        self._costs = dict[int, int]()  # of the answers to a prompt, in tokens
         self.rank: int = dist.get_rank() if dist.is_initialized() else 0
         self.world: int = dist.get_world_size() if dist.is_initialized() else 1
         _check(corpus, self.world)
@@ -254,20 +254,20 @@ class Training:
         groups = list[list[int]]()
         used = 0
         for prompt in prompts:
-            tokens = self._tokens_on(prompt)
-            if not groups or used + tokens > self.network.encoder.tokens_per_pass:
+            cost = self._cost_on(prompt)
+            if not groups or used + cost > self.network.encoder.tokens_per_pass:
                 groups.append([])
                 used = 0
             groups[-1].append(prompt)
-            used += tokens
+            used += cost
         return [np.array(group) for group in groups]
 
-    def _tokens_on(self, prompt: int) -> int:
-        """Of the answers to a prompt."""
-        if prompt not in self._tokens:
+    def _cost_on(self, prompt: int) -> int:
+        """Of the answers to a prompt, in tokens of a pass."""
+        if prompt not in self._costs:
             asked = self._answers(np.array([prompt])) if self._fixed is None else []
-            self._tokens[prompt] = self.network.encoder.tokens(asked)
-        return self._tokens[prompt]
+            self._costs[prompt] = self.network.encoder.cost(asked)
+        return self._costs[prompt]
 
     def _passes(self, prompts: Ints) -> int:
         """That the answers to these prompts take."""

@@ -161,3 +161,22 @@ def test_without_a_hub_only_what_needs_it_is_missing(
     assert found()["model hub"].state == "note"
     config = config_of(tmp_path / "c.yaml", "http://127.0.0.1:9", "org/open")
     assert found(config)["model hub"].state == "missing"
+
+
+def test_gpus_are_told_by_their_driver(
+    hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        "#!/bin/sh\n"
+        "echo 'NVIDIA H100 80GB HBM3, 81559, 580.65.06'\n"
+        "echo 'NVIDIA L4, 23034, 580.65.06'\n"
+        "echo 'NVIDIA Broken, [N/A], 580.65.06'\n"
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    seen = found()["GPU"]
+    assert seen.state == "ok"
+    assert seen.seen == "2: NVIDIA H100 80GB HBM3, 85.5 GB, driver 580.65.06"
+    tool.write_text("#!/bin/sh\necho 'no devices were found'\nexit 6\n")
+    assert found()["GPU"].state == "note"
