@@ -56,6 +56,7 @@ ROOT = Path(__file__).parent.parent
 SLOW_FIXTURES = {"ray_cluster", "two_raylets", "engine", "served", "store"}
 SLOW = (
     "tests/actors",
+    "tests/cluster/test_gpus.py",
     "tests/cluster/test_session.py",
     "tests/electorate/calibration",
     "tests/electorate/commands/test_calibrate.py",
@@ -83,6 +84,7 @@ SLOW = (
 # their own, as they wait for processes most of the time.
 RAY = (
     "tests/actors",
+    "tests/cluster/test_gpus.py",
     "tests/cluster/test_session.py",
     "tests/serve/test_attacks.py",
     "tests/serve/test_contestants.py",

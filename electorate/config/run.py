@@ -335,6 +335,14 @@ class Reward(Section):
             "of the adapter on every linear layer that runs; 0 leaves the layers as they are"
         ),
     )
+    adapted_layers: int | None = Field(
+        None,
+        ge=1,
+        description=(
+            "how many of the last layers have the adapter; those below are run once a training; "
+            "null: all"
+        ),
+    )
     learning_rate: float = Field(2e-4, gt=0, le=1, description="of the adapter")
     counter_rate: float = Field(
         5e-3,
@@ -373,6 +381,10 @@ class Reward(Section):
         if self.sharding == "fsdp" and self.layers == 0:
             raise ValueError(
                 "sharding: fsdp shares out layers, and with layers: 0 none runs; use ddp"
+            )
+        if self.sharding == "fsdp" and self.adapted_layers is not None:
+            raise ValueError(
+                "adapted_layers: with sharding: fsdp every layer is run in every pass; leave it out"
             )
         return self
 

@@ -8,6 +8,7 @@ one, its pretrained score.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,9 @@ import torch.nn.functional as F  # noqa: N812 its usual name
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from electorate.rewards import packing, states
+from electorate.rewards import frozen, packing, states
 from electorate.rewards.attention import ARCHITECTURES
+from electorate.rewards.frozen import FrozenStates
 from electorate.rewards.texts import Answer
 
 COUNTERS = 128
@@ -63,6 +65,7 @@ class Encoder(nn.Module):
         self._pad = pad
         # None: of an architecture that is read padded.
         self._causal = ARCHITECTURES.get(model.config.model_type)
+        self._frozen: FrozenStates | None = None
         self._pooled = sorted({0, layers // 2, layers})
         width = model.config.hidden_size
         pools = len(self._pooled)
@@ -97,6 +100,41 @@ class Encoder(nn.Module):
         """Of these answers in one pass through the layers, in tokens; 0 where none runs."""
         shared = bool(self._causal)
         return packing.cost(answers, self._context, shared) if self.runs_layers else 0
+
+    @torch.no_grad()
+    def keep_frozen(self, answers: Sequence[Answer], folder: Path, model: str) -> None:
+        """Have what lies below the first layer that learns computed once for these answers, and
+        kept in a folder by content.
+
+        Args:
+            model: what the weights are told apart by.
+        """
+        first = self._first_that_learns()
+        if self._causal is None or not self.runs_layers or first == 0:
+            return
+        layers = sorted({layer for layer in self._pooled if layer <= first} | {first})
+        ids = [ids.tobytes() for answer in answers for ids in vars(answer).values()]
+        shape = [model, layers, self._context, str(self._precision)]
+        own = folder / frozen.digest(shape, *ids)
+        if not own.exists():
+            kept = frozen.Writer(own, layers)
+            for read in self.passes(answers):
+                pack = packing.pack(read, self._context, self._causal)
+                with self._autocast():
+                    of = states.entering(self.model, pack, layers, self._causal)
+                kept.add(pack, {layer: of[layer][0] for layer in layers})
+            kept.close()
+        self._frozen = FrozenStates(own, first)
+
+    def _first_that_learns(self) -> int:
+        """The layer; as many as run where none does."""
+        own = states.layers_of(self.model)
+        learns = [any(p.requires_grad for p in layer.parameters()) for layer in own]
+        return learns.index(True) if any(learns) else len(learns)
+
+    def _autocast(self) -> torch.autocast:
+        half = self._precision != torch.float32
+        return torch.autocast(self.counter.device.type, self._precision, enabled=half)
 
     def standardise(self, answers: Sequence[Answer]) -> None:
         """Fix centre and scale of h on these answers."""
@@ -219,13 +257,17 @@ class Encoder(nn.Module):
 
     def _by_sequence(self, answers: Sequence[Answer]) -> tuple[list[Tensor], Bags, Tensor | None]:
         """Each answer in as many windows as the model's context asks for, all in one pass."""
-        half = self._precision != torch.float32
-        with torch.autocast(self.counter.device.type, self._precision, enabled=half):
+        with self._autocast():
             if self._causal is None:
                 found = states.padded(self.model, answers, self._pooled, self._context, self._pad)
             else:
                 found = states.packed(
-                    self.model, answers, self._pooled, self._context, self._causal
+                    self.model,
+                    answers,
+                    self._pooled,
+                    self._context,
+                    self._causal,
+                    self._frozen,
                 )
         tokens = np.arange(sum(found.sizes))
         bags = self._bags(tokens, found.sizes, np.ones(len(tokens), dtype=np.float32), found.sizes)

@@ -42,13 +42,14 @@ HELD_OUT = "held_out"
 @dataclass(frozen=True)
 class Job:
     """What a worker is told: the settings, the run's folder, the last round whose votes count,
-    and where the model's files lie.
+    where the model's files lie, and where a machine keeps what it need not compute twice.
     """
 
     settings: Reward
     run: Place
     round_: int
     model: str
+    cache_dir: Path
 
     @property
     def folder(self) -> Place:
@@ -79,7 +80,7 @@ class Worker(Protocol):
 def job_of_run(run: RunFolder, settings: Reward, round_: int, cache_dir: Path) -> Job:
     """The training on the votes of rounds 0..round_."""
     model = model_files.resolve("reward.model", settings.model, cache_dir)
-    return Job(settings, run.path, round_, model)
+    return Job(settings, run.path, round_, model, cache_dir)
 
 
 def work(job: Job, worker: Worker) -> None:
@@ -228,6 +229,9 @@ def _network(job: Job, voters: Voters, device: torch.device) -> tuple[Network, C
     if settings.counter_rate == 0:
         reader.hold_counters()
     network.to(device)
+    if settings.sharding == "ddp":
+        texts_read = [*texts.answers, *texts.asked]
+        reader.keep_frozen(texts_read, job.cache_dir / "frozen", job.model)
     standardise(network, texts, voters.seed)
     return network, texts
 

@@ -80,10 +80,11 @@ def of_training(config: Config, source: str) -> TrainingMemory:
     trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
     found = kept(source, settings, layers)
     tokens = max(settings.tokens_per_pass, settings.max_tokens)
-    of_layers = layers * found.layer
-    if settings.checkpoint_activations:
+    learning = min(layers, settings.adapted_layers or layers) if settings.lora_rank else 0
+    of_layers = learning * found.layer
+    if settings.checkpoint_activations and learning:
         inputs = encoder.model.config.hidden_size * _item(settings)
-        of_layers = layers * inputs + found.layer
+        of_layers = learning * inputs + found.layer
     return TrainingMemory(
         weights,
         TRAINED_BYTES * trained,

@@ -56,14 +56,16 @@ def load(
     precision: str = "float32",
     tokens_per_pass: int = TOKENS_PER_PASS,
     checkpoint_activations: bool = False,
+    adapted_layers: int | None = None,
 ) -> tuple[Encoder, Any]:
     """An encoder with LoRA on its layers, and its tokenizer, from a folder or a hub id;
     safetensors only, no code of the model's own.
 
     layers: how many run; 0 looks up embeddings alone, None runs all. precision: of the model's
     weights and of what it computes; the adapter's own are float32. tokens_per_pass: that one pass
-    holds at most. checkpoint_activations: each layer is run again for its gradients. Raises
-    ElectorateError as `check` does.
+    holds at most. checkpoint_activations: each layer is run again for its gradients.
+    adapted_layers: how many of the last have LoRA; None: all. Raises ElectorateError as `check`
+    does.
     """
     check(source, layers, score_head)
     torch.manual_seed(seed)
@@ -77,7 +79,7 @@ def load(
             "reward.score_head: false to do without"
         )
     layers = whole.config.num_hidden_layers
-    model = adapted(whole.base_model if score_head else whole, lora_rank)
+    model = adapted(whole.base_model if score_head else whole, lora_rank, adapted_layers)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     context = _context(whole.config, tokenizer)
     encoder = Encoder(model, score, layers, context, tokens_per_pass, pad or 0, precision)
@@ -114,7 +116,7 @@ def unloaded(source: str, settings: Reward, layers: int | None) -> Encoder:
         score = nn.Linear(config.hidden_size, 1, bias=False, dtype=config.dtype)
         score.weight.requires_grad_(False)
     return Encoder(
-        adapted(backbone, settings.lora_rank),
+        adapted(backbone, settings.lora_rank, settings.adapted_layers),
         score,
         config.num_hidden_layers,
         config.max_position_embeddings,
@@ -124,16 +126,16 @@ def unloaded(source: str, settings: Reward, layers: int | None) -> Encoder:
     )
 
 
-def adapted(backbone: Any, lora_rank: int) -> Any:
+def adapted(backbone: Any, lora_rank: int, layers: int | None = None) -> Any:
     """A model without its head as it is trained: packed where it can be, with LoRA where a rank
-    is given.
+    is given, on the last so many layers or on all.
     """
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None  # nothing reads it, and what nothing reads cannot learn
     if backbone.config.model_type in ARCHITECTURES:
         backbone.set_attn_implementation(PACKED)
     runs = backbone.config.num_hidden_layers > 0
-    return _with_lora(backbone, lora_rank) if runs and lora_rank else backbone
+    return _with_lora(backbone, lora_rank, layers) if runs and lora_rank else backbone
 
 
 def recompute(encoder: Encoder) -> None:
@@ -185,14 +187,17 @@ def _unloadable(source: str, error: Exception) -> ElectorateError:
     )
 
 
-def _with_lora(model: Any, rank: int) -> Any:
+def _with_lora(model: Any, rank: int, layers: int | None) -> Any:
     from peft import LoraConfig, get_peft_model
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     found = get_peft_model(
         model,
         LoraConfig(
-            r=rank, lora_alpha=LORA_SCALE * rank, target_modules="all-linear", lora_dropout=0.0
+            r=rank,
+            lora_alpha=LORA_SCALE * rank,
+            target_modules="all-linear" if layers is None else _linear_names(model, layers),
+            lora_dropout=0.0,
         ),
     )
     for module in found.modules():
@@ -201,6 +206,17 @@ def _with_lora(model: Any, rank: int) -> Any:
         if isinstance(module, BaseTunerLayer):
             module.cast_input_dtype_enabled = False
     return found
+
+
+def _linear_names(model: Any, layers: int) -> list[str]:
+    """Of the matrices of the last so many layers."""
+    own = layers_of(model)
+    last = {m for layer in own[max(0, len(own) - layers) :] for m in layer.modules()}
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module in last
+    ]
 
 
 def _context(config: Any, tokenizer: Any) -> int:
@@ -250,4 +266,5 @@ def of_settings(settings: Reward, source: str, seed: int) -> tuple[Encoder, Any]
         settings.precision,
         settings.tokens_per_pass,
         settings.checkpoint_activations,
+        settings.adapted_layers,
     )

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from electorate.rewards import packing
 from electorate.rewards.attention import layout
+from electorate.rewards.frozen import FrozenStates
+from electorate.rewards.packing import Pack
 from electorate.rewards.texts import Answer
 
 
@@ -32,31 +34,77 @@ class States(NamedTuple):
 
 
 def packed(
-    model: nn.Module, answers: Sequence[Answer], pooled: Sequence[int], context: int, causal: bool
+    model: nn.Module,
+    answers: Sequence[Answer],
+    pooled: Sequence[int],
+    context: int,
+    causal: bool,
+    frozen: FrozenStates | None = None,
 ) -> States:
     """By one pass without padding, in which a causal model reads a prompt once for its answers.
 
     Args:
         pooled: layers, ascending; 0 are the embeddings, and the last is the model's last.
         context: tokens that a sequence may have.
+        frozen: states of the layers below the first that learns, where they are kept.
     """
     pack = packing.pack(answers, context, causal)
+    device = next(model.parameters()).device
+    below = None if frozen is None else frozen.of(pack, device)
+    if frozen is None or below is None:
+        of = entering(model, pack, pooled, causal)
+    else:
+        of = below | _above(model, pack, pooled, frozen.first, below, causal)
+    states = [of[layer][0] for layer in pooled]
+    body = torch.as_tensor(pack.body, device=device)
+    last = torch.as_tensor(pack.last, device=device)
+    return States([state[body] for state in states], pack.sizes, states[-1][last])
+
+
+def entering(
+    model: nn.Module, pack: Pack, layers: Sequence[int], causal: bool
+) -> dict[int, Tensor]:
+    """(1, T, width) what enters these layers, by one pass over a pack; as many as the model has
+    layers is what leaves the last.
+    """
     device = next(model.parameters()).device
     ids = torch.as_tensor(pack.ids, device=device)[None]
     # A BERT looks up as many token types as its context has tokens; a pack may have more.
     extra = {} if causal else {"token_type_ids": torch.zeros_like(ids)}
-    with _entering(model, pooled[:-1]) as entered:
-        out = model(
-            input_ids=ids,
-            position_ids=torch.as_tensor(pack.positions, device=device)[None],
-            packed=layout(pack, device),
-            use_cache=False,
-            **extra,
-        )
-    states = [*(entered[layer][0] for layer in pooled[:-1]), out.last_hidden_state[0]]
-    body = torch.as_tensor(pack.body, device=device)
-    last = torch.as_tensor(pack.last, device=device)
-    return States([state[body] for state in states], pack.sizes, states[-1][last])
+    own = layers_of(model)
+    with _entering(own, layers) as entered:
+        out = model(input_ids=ids, **_places(pack, device), **extra)
+    return entered | {len(own): out.last_hidden_state}
+
+
+def _above(
+    model: nn.Module,
+    pack: Pack,
+    pooled: Sequence[int],
+    first: int,
+    below: dict[int, Tensor],
+    causal: bool,
+) -> dict[int, Tensor]:
+    """What enters the pooled layers above `first`, from what enters `first`."""
+    base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    own = layers_of(base)
+    if first == len(own):
+        return {}
+    runs = base if causal else base.encoder
+    places = _places(pack, below[first].device)
+    upper = [layer for layer in pooled if layer > first]
+    with _entering(own, upper) as entered, _only(base, own, first):
+        if causal:
+            out = runs(inputs_embeds=below[first], **places)
+        else:
+            out = runs(below[first], packed=places["packed"])
+    return entered | {len(own): out.last_hidden_state}
+
+
+def _places(pack: Pack, device: torch.device) -> dict[str, Any]:
+    """What a model is told of a pack beside its tokens."""
+    positions = torch.as_tensor(pack.positions, device=device)[None]
+    return {"position_ids": positions, "packed": layout(pack, device), "use_cache": False}
 
 
 def padded(
@@ -104,8 +152,24 @@ def layers_of(model: nn.Module) -> nn.ModuleList:
 
 
 @contextmanager
-def _entering(model: nn.Module, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
-    """What enters these layers of a model while it runs: no other layer's states are kept."""
+def _only(model: nn.Module, own: nn.ModuleList, first: int) -> Iterator[None]:
+    """A model that begins with its layer `first`, for the length of the block."""
+    holder, name = next(
+        (module, name)
+        for module in model.modules()
+        for name, child in module.named_children()
+        if child is own
+    )
+    setattr(holder, name, nn.ModuleList(own[first:]))
+    try:
+        yield
+    finally:
+        setattr(holder, name, own)
+
+
+@contextmanager
+def _entering(own: nn.ModuleList, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
+    """What enters these of a model's layers while it runs: no other layer's states are kept."""
     entered = dict[int, Tensor]()
 
     def keeping(layer: int) -> Any:
@@ -114,8 +178,8 @@ def _entering(model: nn.Module, layers: Sequence[int]) -> Iterator[dict[int, Ten
 
         return keep
 
-    own = layers_of(model)
-    hooks = [own[layer].register_forward_pre_hook(keeping(layer)) for layer in layers]
+    there = [layer for layer in layers if layer < len(own)]
+    hooks = [own[layer].register_forward_pre_hook(keeping(layer)) for layer in there]
     try:
         yield entered
     finally:

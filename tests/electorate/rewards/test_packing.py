@@ -250,3 +250,58 @@ def test_every_architecture_that_is_packed_is_held_to_the_padded_pass(tmp_path: 
     for kind, config in CONFIGS.items():
         assert config.model_type == kind
     assert PACKED not in ("sdpa", "eager")
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama", "phi3", "qwen3"])
+@pytest.mark.parametrize("adapted_layers", [1, 2, 0])
+def test_what_lies_below_the_first_layer_that_learns_is_run_once(
+    kind: str,
+    adapted_layers: int,
+    tmp_path: Path,
+    tokenizer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And changes no gradient. 0: nothing is adapted, and no layer is run again at all."""
+    reader_of(kind, tmp_path, tokenizer)
+    rank = 4 if adapted_layers else 0
+    reader, _ = pretrained.load(
+        str(tmp_path), None, ARCHITECTURES[kind], rank, 0, adapted_layers=adapted_layers or None
+    )
+    for name, parameter in reader.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    answers = some_answers()
+    expected, of_whole = gradients(reader, answers)
+    reader.keep_frozen(answers, tmp_path / "cache", "m")
+    run = list[int]()
+    for i, layer in enumerate(states.layers_of(reader.model)):
+        layer.register_forward_pre_hook(lambda *_, i=i: run.append(i))
+    found, own = gradients(reader, answers)
+    assert run == list(range(3 - adapted_layers, 3))
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert_equal_gradients(own, of_whole)
+    # Again from what is on the disk, some at a time, and others that are not there.
+    (kept,) = (tmp_path / "cache").iterdir()
+    before = {file.name: file.stat().st_mtime_ns for file in kept.iterdir()}
+    copied = copy.deepcopy(reader)
+    copied.keep_frozen(answers, tmp_path / "cache", "m")
+    assert before == {file.name: file.stat().st_mtime_ns for file in kept.iterdir()}
+    with torch.no_grad():
+        assert torch.allclose(copied(answers[2:4]), expected[2:4], atol=1e-5)
+        run.clear()
+        assert torch.isfinite(copied(some_answers(seed=7))).all()
+    assert set(run) == {0, 1, 2}
+
+
+def test_adapters_of_some_layers_load_with_plain_peft(tmp_path: Path, tokenizer: Any) -> None:
+    from peft import PeftModel
+
+    reader_of("qwen3", tmp_path / "model", tokenizer)
+    reader, _ = pretrained.load(str(tmp_path / "model"), None, True, 4, 0, adapted_layers=1)
+    pretrained.save_adapter(reader, reader.state_dict(), tmp_path / "adapter")
+    plain = PeftModel.from_pretrained(
+        AutoModel.from_pretrained(tmp_path / "model"), tmp_path / "adapter"
+    )
+    adapted = {name for name, _ in plain.named_parameters() if "lora_" in name}
+    assert adapted
+    assert all(".layers.2." in name for name in adapted)
