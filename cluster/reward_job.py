@@ -131,6 +131,10 @@ class RayWorker:
     def __init__(self) -> None:
         self.rank: int = ray.train.get_context().get_world_rank()
         self.device: torch.device = ray.train.torch.get_device()
+        # On CPUs a worker has the one it asked for; on GPUs those of a node have its cores.
+        on_node = ray.train.get_context().get_local_world_size()
+        cores = len(os.sched_getaffinity(0))
+        self.threads = max(1, cores // on_node) if self.device.type == "cuda" else 1
 
     def shared(self, network: Network, settings: Reward) -> torch.nn.Module:
         """Gradients averaged; with fsdp workers share the layers out among them too."""

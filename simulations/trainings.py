@@ -53,7 +53,11 @@ class Trainings:
         counts: what the run's manifest keeps. Raises what a training raised.
         """
         for round_ in self._todo:
-            self._wait(store.of_round(self._folder, round_), console)
+            where = store.of_round(self._folder, round_)
+            self._wait(where, console)
+            shares = store.time_shares(store.read_history(where))
+            told = ", ".join(f"{what} {share:.0%}" for what, share in shares.items())
+            console.print(f"  System B's time: {told}", highlight=False)
         versions = store.read_versions(self._folder)
         fallbacks = store.read_fallbacks(self._folder)
         for round_ in reward_systems.rounds(self._voters.config):

@@ -4,6 +4,7 @@ The loop is written once for whoever runs it: this process (`train` below) or th
 Train job (cluster/reward_job.py).
 """
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class Worker(Protocol):
 
     rank: int
     device: torch.device
+    threads: int
 
     def shared(self, network: Network, settings: Reward, /) -> torch.nn.Module:
         """The network with gradients averaged over all workers."""
@@ -95,7 +97,8 @@ def work(job: Job, worker: Worker) -> None:
     network, texts = _network(job, voters, worker.device)
     ties = MODELS[voters.config.ratings.ties]
     shared = worker.shared(network, job.settings)
-    training = Training(network, shared, texts, ties, voters.seed, Plan.of(job.settings))
+    plan = Plan.of(job.settings)
+    training = Training(network, shared, texts, ties, voters.seed, plan, worker.threads)
     if state := _last_state(folder):
         training.load(state)
     systems = voters.config.evaluation.systems
@@ -125,7 +128,9 @@ def work(job: Job, worker: Worker) -> None:
             # kill between would lose the epoch.
             simpler = {form: giver for form, giver in gives.items() if form != giver}
             seconds = round(time.monotonic() - start, 2)
-            history.append({"epoch": epoch, **found, "gives": simpler, "seconds": seconds})
+            within = {what: round(spent, 2) for what, spent in training.seconds.items()}
+            of_epoch = {"epoch": epoch, **found, "gives": simpler}
+            history.append(of_epoch | {"seconds": seconds, "seconds_in": within})
             store.write_history(folder, history)
             _draw(run, job.round_, history[-1])
             worker.report({"epoch": epoch, **found}, Path(unsaved))
@@ -161,6 +166,7 @@ class Alone:
 
     def __init__(self, job: Job) -> None:
         self.device = torch.device("cuda" if job.settings.accelerator == "gpu" else "cpu")
+        self.threads = len(os.sched_getaffinity(0))
         self._folder = job.folder
 
     def shared(self, network: Network, _: Reward) -> torch.nn.Module:

@@ -10,7 +10,7 @@ from electorate.base.scale import Floats, Ints
 from electorate.ratings.kernels import factor_and_solve
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def newton(
     first: Ints,
     x: Floats,

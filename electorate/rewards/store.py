@@ -48,11 +48,21 @@ def is_there(folder: Place) -> bool:
 
 def read_history(folder: Place) -> History:
     """Epoch by epoch: loss and held_out, {form: nats}; gives, {form: simpler form whose rankings
-    it gives}; and seconds.
+    it gives}; seconds, and seconds_in, what they went into.
     """
     path = folder / HISTORY
     history: History = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return history
+
+
+def time_shares(history: History) -> dict[str, float]:
+    """What share of a training's time went into what; none where its history does not say."""
+    spent = dict[str, float]()
+    for epoch in history:
+        for what, seconds in epoch.get("seconds_in", {}).items():
+            spent[what] = spent.get(what, 0.0) + seconds
+    total = sum(spent.values())
+    return {what: seconds / total for what, seconds in spent.items()} if total else {}
 
 
 def write_history(folder: Place, history: History) -> None:

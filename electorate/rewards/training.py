@@ -6,8 +6,9 @@ are worked out anew (Monte Carlo EM). Prompts are shared out among processes of 
 group, where there is one, and so are users.
 """
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -89,8 +90,11 @@ class Training:
         ties: TieModel,
         seed: int,
         plan: Plan,
+        threads: int = 1,
     ) -> None:
         self.network = network
+        self._threads = threads
+        self.seconds = dict[str, float]()  # of the last epoch, by what they went into
         self._wrapped = wrapped
         self._corpus = corpus
         self._ties = ties
@@ -126,13 +130,25 @@ class Training:
 
     def epoch(self) -> dict[str, Any]:
         """One epoch; returns {"loss": {form: nats}, "held_out": {form: nats}}."""
-        if not self.network.encoder.learns and self._fixed is None:
-            self._h = self._encoded(np.unique(self._corpus.prompt))
-            self._fixed = self._h.to(self._device)
-        loss = self._learn()
+        self.seconds = {}
+        with self._timed("encoding"):
+            if not self.network.encoder.learns and self._fixed is None:
+                self._h = self._encoded(np.unique(self._corpus.prompt))
+                self._fixed = self._h.to(self._device)
+        with self._timed("gradients"):
+            loss = self._learn()
         self._require_numbers(loss)
-        if self._fixed is None:
-            self._h = self._encoded(np.unique(self._corpus.prompt))
+        with self._timed("encoding"):
+            if self._fixed is None:
+                self._h = self._encoded(np.unique(self._corpus.prompt))
+        with self._timed("users"):
+            held_out = self._solve_users()
+        self._require_numbers(held_out)
+        self.epochs_done += 1
+        return {"loss": loss, "held_out": held_out}
+
+    def _solve_users(self) -> dict[str, float]:
+        """The users' posteriors anew; returns the held-out log loss of each form."""
         self.said = {}
         for name, head in self.network.heads.items():
             read = head.read(self._h, self._corpus.model)
@@ -141,10 +157,13 @@ class Training:
                 mode, own = self._posteriors(name, read)
                 self.own[name] = head.rescale(own, self._learned.label)
             self.said[name] = weights.log_likelihood(read, self.held_out, mode, self._ties)
-        held_out = {name: float(-said.mean()) for name, said in self.said.items()}
-        self._require_numbers(held_out)
-        self.epochs_done += 1
-        return {"loss": loss, "held_out": held_out}
+        return {name: float(-said.mean()) for name, said in self.said.items()}
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - start
 
     def reads(self) -> dict[str, Read]:
         """What every form says of all answers, after the last epoch."""
@@ -314,7 +333,7 @@ class Training:
         measured = in_order(self._gathered(weights.measure_dependence(read, few, self._ties)))
         self._correlation[name] = measured.prompt_correlation
         read = self._with_correlation(name, read)
-        solved = weights.solve(read, battles.of_users(first, last), self._ties)
+        solved = weights.solve(read, battles.of_users(first, last), self._ties, self._threads)
         normal = self._normal(name, self.own[name].shape)[:, first:last]
         drawn = np.array([solved.drawn(np.ascontiguousarray(z)) for z in normal])
         parts = self._gathered((solved.mode, drawn))

@@ -9,6 +9,7 @@ All scales lie in taste, the position's, tau and eta_sd, so that the prior is th
 and Laplace posterior.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -138,18 +139,25 @@ def design(read: PersonalRead, battles: Battles) -> Floats:
     return x
 
 
-def solve(read: PersonalRead, battles: Battles, ties: TieModel) -> Weights:
+def solve(read: PersonalRead, battles: Battles, ties: TieModel, threads: int = 1) -> Weights:
     """Every user's posterior given its votes, each by its design effect; one without votes has
     the prior.
+
+    Args:
+        threads: that share out the users; the result does not hang on how many.
     """
     columns = (battles.user, battles.prompt, battles.a, battles.b, battles.weight)
     battles = replace(battles, weight=dependence.weights(*columns, read.prompt_correlation))
     mode = prior_mean(read, battles.label)
     root = np.empty((*mode.shape, mode.shape[1]))
-    for start in range(0, len(mode), CHUNK):
+
+    def solve_from(start: int) -> None:
         stop = min(start + CHUNK, len(mode))
         own = battles.of_users(start, stop)
         mode[start:stop] = _modes(read, own, ties, mode[start:stop], root[start:stop])
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(solve_from, range(0, len(mode), CHUNK)))
     return Weights(mode, root)
 
 

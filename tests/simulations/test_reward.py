@@ -261,6 +261,37 @@ def test_system_b_is_trained_compared_and_kept_through_kills(
     assert pq.read_table(killed.metrics).equals(pq.read_table(whole.metrics))
 
 
+def test_layers_below_the_adapter_are_run_once_for_a_training(
+    stored: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What they give lies in the cache, and a training that goes on reads it there."""
+    small = {"layers": 2, "adapted_layers": 1, "epochs": 2, "lora_rank": 2, "max_tokens": 64}
+    config = reward(**small, workers=1, tokens_per_pass=512) | {
+        "population": {"size": 40, "archetypes": {"coder": {"taste": {"code": 3.0}}}},
+        "votes": {"checkpoints": [10]},
+        "evaluation": {"bootstrap": 50, "users": 40, "systems": ["global_bt", "hybrid"]},
+    }
+    run = RunFolder(tmp_path / "run")
+    cache = f"--set=cluster.cache_dir={tmp_path / 'cache'}"
+    done = in_process("run", stored(**config), cache, "--out", run.path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    kept = list((tmp_path / "cache" / "frozen").iterdir())
+    assert len(kept) == 1
+    assert {file.name for file in kept[0].iterdir()} == {
+        "index.json",
+        "layer=0.bin",
+        "layer=1.bin",
+    }
+    (adapter,) = (store.of_round(run, 0) / "adapter").glob("*.safetensors")
+    assert all(".layer.1." in name for name in load_file(adapter))
+    # A smaller pass is no other run: memory is no part of what is learned.
+    again = in_process(
+        "run", stored(**config), cache, "--set=reward.tokens_per_pass=256", "--out", run.path,
+        "--resume",
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr[-3000:]
+
+
 @pytest.mark.timeout(600)
 def test_trainings_begin_while_others_vote_and_are_promoted_if_they_are_better(
     stored: Callable[..., Path], tmp_path: Path
@@ -273,6 +304,9 @@ def test_trainings_begin_while_others_vote_and_are_promoted_if_they_are_better(
     done = in_process("run", stored(**short), "--incremental", "--out", run.path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(re.findall(r"Training System B \(epochs\) 3/3, \d+ s, done", done.stdout)) == 2
+    assert (
+        len(re.findall(r"System B's time: encoding \d+%, gradients \d+%, users", done.stdout)) == 2
+    )
     versions = store.read_versions(run)
     assert versions == {0: 0, 1: 1}  # eight times the votes say more
     metrics = [m for m in pq.read_table(run.metrics).to_pylist() if m["system"] == "prompt_head"]

@@ -81,6 +81,15 @@ def test_modes_are_those_of_a_general_optimiser(tau: float, ties: str) -> None:
     assert found.covariance[0] == pytest.approx(np.eye(mean.shape[1]))
 
 
+def test_threads_share_out_users_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "CHUNK", 2)
+    read, battles = planted(0.7)
+    alone = weights.solve(read, battles, MODELS["davidson"])
+    shared = weights.solve(read, battles, MODELS["davidson"], threads=4)
+    assert np.array_equal(alone.mode, shared.mode)
+    assert np.array_equal(np.triu(alone.root), np.triu(shared.root))
+
+
 def test_draws_have_the_posteriors_spread() -> None:
     read, battles = planted(0.7)
     found = weights.solve(read, battles, MODELS["davidson"])
