@@ -94,13 +94,8 @@ def work(job: Job, worker: Worker) -> None:
     run = RunFolder(job.run)
     voters = voters_module.of_run(run)
     folder = job.folder
-    network, texts = _network(job, voters, worker.device)
-    ties = MODELS[voters.config.ratings.ties]
-    shared = worker.shared(network, job.settings)
-    plan = Plan.of(job.settings)
-    training = Training(network, shared, texts, ties, voters.seed, plan, worker.threads)
-    if state := _last_state(folder):
-        training.load(state)
+    training = _begun(job, voters, worker)
+    network = training.network
     systems = voters.config.evaluation.systems
     head_wanted = store.PROMPT_HEAD in systems
     teacher = next(form for form in TOLD_BY_PROMPT if form in systems) if head_wanted else None
@@ -134,6 +129,18 @@ def work(job: Job, worker: Worker) -> None:
             store.write_history(folder, history)
             _draw(run, job.round_, history[-1])
             worker.report({"epoch": epoch, **found}, Path(unsaved))
+
+
+def _begun(job: Job, voters: Voters, worker: Worker) -> Training:
+    """The training as its last whole checkpoint has it, or from the start."""
+    network, texts = _network(job, voters, worker.device)
+    ties = MODELS[voters.config.ratings.ties]
+    shared = worker.shared(network, job.settings)
+    plan = Plan.of(job.settings)
+    training = Training(network, shared, texts, ties, voters.seed, plan, worker.threads)
+    if state := _last_state(job.folder):
+        training.load(state)
+    return training
 
 
 def keep_best(folder: Place) -> None:
