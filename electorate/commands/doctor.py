@@ -142,9 +142,8 @@ def _gpus(config: Config | None) -> int:
     reward = config.reward
     if reward is None or reward.accelerator != "gpu":
         return gpus_needed(served)
-    # Of an elastic training the fewest workers it begins with.
-    workers = reward.workers if isinstance(reward.workers, int) else min(reward.workers)
-    return gpus_needed(served) + workers
+    # The training has them when the engines are gone.
+    return max(gpus_needed(served), reward.fewest_workers)
 
 
 def _gpu(needed: int) -> Finding:
