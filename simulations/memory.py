@@ -2,6 +2,7 @@
 before anything is loaded.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from electorate.config.run import Config
 from electorate.inference import engine_memory, model_files
 from electorate.inference.engine_memory import UTILIZATION
 
+LOG = logging.getLogger("electorate.plan")
 GIB = 2**30
 CONTEXT = GIB // 2  # CUDA's own, beside what PyTorch allocates
 
@@ -115,7 +117,14 @@ def _training(config: Config) -> Need | None:
 
     cache_dir = Path(config.cluster.cache_dir).expanduser()
     source = model_files.resolve("reward.model", reward.model, cache_dir)
-    found = memory.of_training(config, source)
+    try:
+        found = memory.of_training(config, source)
+    except ElectorateError:
+        raise
+    except Exception as error:
+        # An architecture whose code does not run on fake tensors may train all the same.
+        LOG.warning("training's memory not estimated", extra={"error": str(error)[:300]})
+        return None
     on_gpu = reward.accelerator == "gpu"
     parts = {
         "weights": found.weights,

@@ -92,29 +92,30 @@ class Encoder(nn.Module):
     def passes(self, answers: Sequence[Answer]) -> list[Sequence[Answer]]:
         """Answers, in order, by the passes that they are read in."""
         if self.runs_layers:
-            shared = bool(self._causal)
-            return packing.passes(answers, self._context, self.tokens_per_pass, shared)
+            return packing.passes(answers, self._context, self.tokens_per_pass, self._layout)
         return [answers]
 
     def cost(self, answers: Sequence[Answer]) -> int:
         """Of these answers in one pass through the layers, in tokens; 0 where none runs."""
-        shared = bool(self._causal)
-        return packing.cost(answers, self._context, shared) if self.runs_layers else 0
+        return packing.cost(answers, self._context, self._layout) if self.runs_layers else 0
+
+    @property
+    def _layout(self) -> packing.Layout:
+        if self._causal is None:
+            return "padded"
+        return "shared" if self._causal else "packed"
 
     @torch.no_grad()
-    def keep_frozen(self, answers: Sequence[Answer], folder: Path, model: str) -> None:
+    def keep_frozen(self, answers: Sequence[Answer], folder: Path) -> None:
         """Have what lies below the first layer that learns computed once for these answers, and
-        kept in a folder by content.
-
-        Args:
-            model: what the weights are told apart by.
+        kept in a folder by content: of the weights, and of the answers.
         """
         first = self._first_that_learns()
         if self._causal is None or not self.runs_layers or first == 0:
             return
         layers = sorted({layer for layer in self._pooled if layer <= first} | {first})
         ids = [ids.tobytes() for answer in answers for ids in vars(answer).values()]
-        shape = [model, layers, self._context, str(self._precision)]
+        shape = [layers, self._context, str(self._precision), frozen.checksums(self.model)]
         own = folder / frozen.digest(shape, *ids)
         if not own.exists():
             kept = frozen.Writer(own, layers)
@@ -168,14 +169,11 @@ class Encoder(nn.Module):
         sums = torch.zeros(2, len(self.spread), dtype=torch.float64, device=self.spread.device)
         for own in self.passes(answers):
             layers, bags, _ = self._states(own)
-            read = [layer[bags.state].double() for layer in layers]
-            sums += torch.stack(
-                [
-                    torch.stack([state.sum() for state in read]),
-                    torch.stack([state.square().sum() for state in read]),
-                ]
-            )
-            count += read[0].numel()
+            for i, layer in enumerate(layers):
+                read = layer[bags.state].float()
+                sums[0, i] += read.sum(dtype=torch.float64)
+                sums[1, i] += read.square().sum(dtype=torch.float64)
+            count += read.numel()
         total, squares = sums
         return ((squares - total.square() / count) / (count - 1)).sqrt().to(self.spread.dtype)
 

@@ -9,13 +9,14 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from electorate.rewards.packing import NO_PREFIX, Pack, segments
 
@@ -103,6 +104,11 @@ class Writer:
             shutil.rmtree(self._unsaved)
             if not self._folder.exists():
                 raise
+
+
+def checksums(model: nn.Module) -> list[int]:
+    """CRC-32 of each pretrained tensor, in order."""
+    return [zlib.crc32(_bits(own).tobytes()) for own in model.parameters() if not own.requires_grad]
 
 
 def digest(*parts: Any) -> str:

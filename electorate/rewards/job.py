@@ -244,7 +244,7 @@ def _network(job: Job, voters: Voters, device: torch.device) -> tuple[Network, C
     network.to(device)
     if settings.sharding == "ddp":
         texts_read = [*texts.answers, *texts.asked]
-        reader.keep_frozen(texts_read, job.cache_dir / "frozen", job.model)
+        reader.keep_frozen(texts_read, job.cache_dir / "frozen")
     standardise(network, texts, voters.seed)
     return network, texts
 

@@ -9,6 +9,7 @@ sequence, and is packed only.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,9 @@ NO_PREFIX = -1
 # A prompt's keys and values are laid out again for every answer that attends to them; they are at
 # most so small a part of what a pass keeps of a token.
 KEYS_AGAIN = 8
+# How answers lie in a pass: their prompts read once, each after its own prompt, or each in a row
+# of its own that is as long as the longest.
+Layout = Literal["shared", "packed", "padded"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def windows(answer: Answer, context: int) -> list[Window]:
 
 
 def passes(
-    answers: Sequence[Answer], context: int, budget: int, shared: bool
+    answers: Sequence[Answer], context: int, budget: int, layout: Layout
 ) -> list[Sequence[Answer]]:
     """Answers, in order, for passes of at most `budget` tokens each, as `cost` counts them.
 
@@ -80,37 +84,56 @@ def passes(
 
     Args:
         context: tokens a sequence may have.
-        shared: whether answers to the same prompt share its tokens.
     """
     edges = [0]
-    used = 0
-    prompts = set[bytes]()
+    held = _Held(layout)
     for i, answer in enumerate(answers):
         own = windows(answer, context)
-        prompt = own[0].before.tobytes()
-        more = _cost(own, prompt in prompts, shared)
-        if i > edges[-1] and used + more > budget:
+        if i > edges[-1] and held.tokens_with(own) > budget:
             edges.append(i)
-            used = 0
-            prompts = set()
-            more = _cost(own, False, shared)
-        used += more
-        prompts.add(prompt)
+            held = _Held(layout)
+        held.add(own)
     return [answers[first:last] for first, last in pairwise([*edges, len(answers)])]
 
 
-def cost(answers: Sequence[Answer], context: int, shared: bool) -> int:
-    """Tokens that one pass over all these answers holds, and KEYS_AGAIN's part of a prompt for
-    every sequence that shares it.
+def cost(answers: Sequence[Answer], context: int, layout: Layout) -> int:
+    """Tokens that one pass over all these answers holds, padding included; where they share
+    prompts, KEYS_AGAIN's part of a prompt for every sequence that does too.
     """
-    prompts = set[bytes]()
-    total = 0
+    held = _Held(layout)
     for answer in answers:
-        own = windows(answer, context)
-        prompt = own[0].before.tobytes()
-        total += _cost(own, prompt in prompts, shared)
-        prompts.add(prompt)
-    return total
+        held.add(windows(answer, context))
+    return held.tokens
+
+
+class _Held:
+    """What a pass holds so far."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.tokens = 0
+        self._layout = layout
+        self._prompts = set[bytes]()
+        self._rows = 0
+        self._longest = 0
+
+    def tokens_with(self, own: Sequence[Window]) -> int:
+        """Tokens once these windows of an answer are added."""
+        if self._layout == "padded":
+            return (self._rows + len(own)) * max(self._longest, *map(len, own))
+        more = sum(map(len, own))
+        if self._layout == "shared":
+            prompt = len(own[0].before)
+            seen = own[0].before.tobytes() in self._prompts
+            more -= (len(own) - (0 if seen else 1)) * prompt
+            more += -(-len(own) * prompt // KEYS_AGAIN)
+        return self.tokens + more
+
+    def add(self, own: Sequence[Window]) -> None:
+        """Have them added."""
+        self.tokens = self.tokens_with(own)
+        self._prompts.add(own[0].before.tobytes())
+        self._rows += len(own)
+        self._longest = max(self._longest, *map(len, own))
 
 
 def pack(answers: Sequence[Answer], context: int, shared: bool) -> Pack:
@@ -182,17 +205,6 @@ class _Layout:
         self._prefix.append(prefix)
         self._tokens += len(ids)
         self._ends.append(self._tokens - 1)
-
-
-def _cost(own: Sequence[Window], seen: bool, shared: bool) -> int:
-    """What an answer adds to a pass. seen: its prompt is there already."""
-    alone = sum(map(len, own))
-    if not shared:
-        return alone
-    prompt = len(own[0].before)
-    repeats = len(own) - (0 if seen else 1)
-    again = -(-len(own) * prompt // KEYS_AGAIN)
-    return alone - repeats * prompt + again
 
 
 def segments(pack: Pack) -> Iterator[tuple[int, int]]:

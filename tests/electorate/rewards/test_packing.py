@@ -19,12 +19,13 @@ from transformers import (
     PreTrainedConfig,
     Qwen2Config,
     Qwen3Config,
+    RobertaConfig,
 )
 from transformers.models.auto.modeling_auto import AutoModel, AutoModelForSequenceClassification
 
 from electorate.inference import model_files
 from electorate.rewards import packing, pretrained, states
-from electorate.rewards.attention import ARCHITECTURES, PACKED
+from electorate.rewards.attention import ARCHITECTURES
 from electorate.rewards.encoder import Encoder
 from electorate.rewards.texts import Answer
 
@@ -223,33 +224,48 @@ def test_a_prompt_is_read_once_for_all_its_answers() -> None:
         max_size=12,
     ),
     st.integers(1, 400),
-    st.booleans(),
+    st.sampled_from(["shared", "packed", "padded"]),
 )
 def test_passes_keep_order_and_budget(
-    shapes: list[tuple[int, int, int]], budget: int, shared: bool
+    shapes: list[tuple[int, int, int]], budget: int, layout: packing.Layout
 ) -> None:
     """Whatever the answers: none is lost, none is split, and a pass of several is in budget."""
     answers = [
         Answer(np.arange(11 * kind), np.arange(length), np.arange(after))
         for kind, length, after in shapes
     ]
-    found = packing.passes(answers, CONTEXT, budget, shared)
+    found = packing.passes(answers, CONTEXT, budget, layout)
     assert [answer for own in found for answer in own] == answers
     for own in found:
-        pack = packing.pack(own, CONTEXT, shared)
-        held = packing.cost(own, CONTEXT, shared)
+        pack = packing.pack(own, CONTEXT, layout == "shared")
+        held = packing.cost(own, CONTEXT, layout)
         assert len(pack.ids) <= held
+        rows = [len(window) for answer in own for window in packing.windows(answer, CONTEXT)]
+        assert layout != "padded" or held == len(rows) * max(rows)
         assert len(own) == 1 or held <= budget
         assert len(pack.last) == len(own)
         assert sum(pack.sizes) == len(pack.body)
 
 
-def test_every_architecture_that_is_packed_is_held_to_the_padded_pass(tmp_path: Path) -> None:
-    """And any other is read padded, by its own attention."""
+def test_every_architecture_that_is_packed_is_held_to_the_padded_pass() -> None:
     assert set(CONFIGS) == set(ARCHITECTURES)
-    for kind, config in CONFIGS.items():
-        assert config.model_type == kind
-    assert PACKED not in ("sdpa", "eager")
+    assert all(config.model_type == kind for kind, config in CONFIGS.items())
+
+
+def test_any_other_architecture_is_read_padded(tmp_path: Path, tokenizer: Any) -> None:
+    """A RoBERTa counts its positions from 2, so that a pack would be read wrongly."""
+    torch.manual_seed(0)
+    config = RobertaConfig(**(DECODER | {"max_position_embeddings": CONTEXT + 2}))
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    answers = some_answers()
+    reader, _ = pretrained.load(str(tmp_path), None, False, 4, 0, tokens_per_pass=200)
+    reader._context = CONTEXT
+    assert len(reader.passes(answers)) > 2
+    found, _ = gradients(reader, answers)
+    with torch.no_grad():
+        alone = torch.cat([reader([answer]) for answer in answers])
+    assert torch.allclose(found, alone, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["bert", "llama", "phi3", "qwen3"])
@@ -272,7 +288,7 @@ def test_what_lies_below_the_first_layer_that_learns_is_run_once(
             torch.nn.init.normal_(parameter, std=0.1)
     answers = some_answers()
     expected, of_whole = gradients(reader, answers)
-    reader.keep_frozen(answers, tmp_path / "cache", "m")
+    reader.keep_frozen(answers, tmp_path / "cache")
     run = list[int]()
     for i, layer in enumerate(states.layers_of(reader.model)):
         layer.register_forward_pre_hook(lambda *_, i=i: run.append(i))
@@ -284,13 +300,18 @@ def test_what_lies_below_the_first_layer_that_learns_is_run_once(
     (kept,) = (tmp_path / "cache").iterdir()
     before = {file.name: file.stat().st_mtime_ns for file in kept.iterdir()}
     copied = copy.deepcopy(reader)
-    copied.keep_frozen(answers, tmp_path / "cache", "m")
+    copied.keep_frozen(answers, tmp_path / "cache")
     assert before == {file.name: file.stat().st_mtime_ns for file in kept.iterdir()}
     with torch.no_grad():
         assert torch.allclose(copied(answers[2:4]), expected[2:4], atol=1e-5)
         run.clear()
         assert torch.isfinite(copied(some_answers(seed=7))).all()
     assert set(run) == {0, 1, 2}
+    # Other weights are another content.
+    with torch.no_grad():
+        next(p for p in copied.model.parameters() if not p.requires_grad)[0] += 1
+    copied.keep_frozen(answers, tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 def test_adapters_of_some_layers_load_with_plain_peft(tmp_path: Path, tokenizer: Any) -> None:
