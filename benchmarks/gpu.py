@@ -25,7 +25,7 @@ from benchmarks.training import decided, text, trl
 from electorate.config import config_file
 from electorate.population import planted
 from electorate.ratings.ties import MODELS
-from electorate.rewards import corpus, pretrained, store
+from electorate.rewards import corpus, packing, pretrained, store
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.forms import FORMS
 from electorate.rewards.network import Network
@@ -141,8 +141,11 @@ def ours(run: RunFolder, model: Path, device: torch.device) -> tuple[dict[str, f
     start = time.perf_counter()
     training._learn()
     seconds = time.perf_counter() - start
-    rows = votes.rows(votes.learned)
-    tokens = sum(len(part) for row in rows for part in vars(votes.answers[row]).values())
+    # A prompt is read once for all its answers.
+    asked = [[votes.answers[row] for row in votes.rows(np.array([p]))] for p in votes.learned]
+    context = int(reader.model.config.max_position_embeddings)
+    passes = [part for answers in asked for part in reader.passes(answers)]
+    tokens = sum(len(packing.pack(part, context, True).ids) for part in passes)
     layers = sum(p.numel() for n, p in reader.model.named_parameters() if "embed" not in n)
     learned = int(np.isin(votes.battles.prompt, votes.learned).sum())
     found = {
