@@ -3,6 +3,7 @@ votes.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -16,6 +17,7 @@ from electorate.population.tally import Counts
 from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 from electorate.study.cohort import Cohort
+from electorate.study.pool import Work
 
 
 # Votes are made again rather than calls retried: a retried call would run on a restarted actor out
@@ -41,21 +43,38 @@ class CohortActor(AskingActor):
         """Answers once the actor is up."""
 
     async def vote(
-        self, method: str, ranking: ActorHandle, round_: int, block: int, *arguments: Any
-    ) -> int:
-        """A block's votes of a round: into the log, then to the ranking. Returns how many.
+        self, method: str, ranking: ActorHandle, work: Sequence[Work], *shared: Any
+    ) -> list[int]:
+        """Votes of some blocks: into the log, then to the ranking. Returns how many of each.
 
-        method: `judge` or `record` of Cohort.
+        method: `judge` or `record` of Cohort; work: (round, block, ...) of each; shared: its other
+        arguments.
         """
-        counts: Counts = getattr(self._cohort(), method)(round_, block, *arguments)
+        counted = [getattr(self._cohort(), method)(*own, *shared) for own in work]
         written = time.monotonic()
-        votes = counts.votes
-        metrics.count("electorate_votes", votes, round=str(round_))
-        # The log has them already and the ranking counts a block once: trying again is harmless.
-        await ranking.ingest.options(max_task_retries=-1).remote(round_, block, counts)
+        places = [(round_, block) for round_, block, *_ in work]
+        for (round_, _), counts in zip(places, counted, strict=True):
+            metrics.count("electorate_votes", counts.votes, round=str(round_))
+        await self._push(ranking, places, counted)
         metrics.say("electorate_ranking_lag_seconds", time.monotonic() - written)
-        return votes
+        return [counts.votes for counts in counted]
 
-    async def do(self, method: str, *arguments: Any) -> Any:
-        """Call another method of the cohort."""
-        return getattr(self._cohort(), method)(*arguments)
+    async def _push(
+        self, ranking: ActorHandle, places: Sequence[tuple[int, int]], counted: Sequence[Counts]
+    ) -> None:
+        """Have the ranking count blocks: those of one round together, unless some were before."""
+        # The log has them already and the ranking counts a block once: trying again is harmless.
+        ingest = ranking.ingest.options(max_task_retries=-1)
+        for round_ in sorted({round_ for round_, _ in places}):
+            own = {
+                block: counts
+                for (of, block), counts in zip(places, counted, strict=True)
+                if of == round_
+            }
+            if not await ingest.remote(round_, list(own), Counts.total(list(own.values()))):
+                for block, counts in own.items():
+                    await ingest.remote(round_, [block], counts)
+
+    async def do(self, method: str, work: Sequence[Work], *shared: Any) -> list[Any]:
+        """Another method of the cohort, called with each of these leading arguments."""
+        return [getattr(self._cohort(), method)(*own, *shared) for own in work]

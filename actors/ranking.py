@@ -1,5 +1,7 @@
 """The central ranking as a Ray actor: every vote counted once, and the ratings that follow."""
 
+from collections.abc import Sequence
+
 import ray
 
 from electorate.base.scale import Ints
@@ -17,9 +19,13 @@ class RankingActor:
     def __init__(self, folder: Place) -> None:
         self._counted = Counted(RunFolder(folder))
 
-    def ingest(self, round_: int, block: int, counts: Counts) -> None:
-        """Add a block's round; a second time changes nothing."""
-        self._counted.tally.ingest(round_, block, counts)
+    def ingest(self, round_: int, blocks: Sequence[int], counts: Counts) -> bool:
+        """Add a round of some blocks, counted together; a second time changes nothing.
+
+        Returns:
+            False if some of them were counted before and some not; then nothing is added.
+        """
+        return self._counted.tally.ingest_together(round_, blocks, counts)
 
     def votes(self) -> int:
         """Votes counted so far."""

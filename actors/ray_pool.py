@@ -45,16 +45,17 @@ class RayPool:
         kept = [x if isinstance(x, int | str) else ray.put(x) for x in shared]
         if method not in VOTING:
 
-            def call(actor: ActorHandle, i: int) -> Any:
-                return actor.do.remote(method, *work[i], *kept)
+            def call(actor: ActorHandle, some: list[int]) -> Any:
+                return actor.do.remote(method, [work[i] for i in some], *kept)
 
             yield from self._pool.run(range(len(work)), call)
             return
 
         index = {(round_, block): i for i, (round_, block, *_) in enumerate(work)}
 
-        def vote(actor: ActorHandle, place: tuple[int, int]) -> Any:
-            return actor.vote.remote(method, self._ranking, *work[index[place]], *kept)
+        def vote(actor: ActorHandle, places: list[tuple[int, int]]) -> Any:
+            some = [work[index[place]] for place in places]
+            return actor.vote.remote(method, self._ranking, some, *kept)
 
         for place, votes in self._pool.run(index, vote):
             yield index[place], votes

@@ -101,7 +101,8 @@ def voted(folder: Path, size: int) -> float:
     ray.get([actor.ping.remote() for actor in pool.actors])
     start = time.perf_counter()
     for _ in pool.run(
-        range(blocks), lambda actor, block: actor.vote.remote("judge", ranking, 0, block, None)
+        [(0, block) for block in range(blocks)],
+        lambda actor, places: actor.vote.remote("judge", ranking, places, None),
     ):
         pass
     assert ray.get(ranking.votes.remote()) == size * VOTES

@@ -43,7 +43,8 @@ UNSEEN = 60
 PASSES = 3
 NODES = (1, 8, 64, 512)
 CORES = 16
-PERSONAS = 100_000_000
+PERSONAS = (100_000_000, 10_000_000_000)
+BUSY_MOST = 0.2  # of the driver and of the ranking, at the most nodes
 CALLS = 300
 
 
@@ -130,7 +131,7 @@ def measure(address: str, on_head: int) -> dict[str, Any]:
             start = time.perf_counter()
             for _ in pool.run(
                 [(round_, b) for b in range(count)],
-                lambda actor, place: actor.vote.remote("judge", ranking, *place, None),
+                lambda actor, places: actor.vote.remote("judge", ranking, places, None),
             ):
                 pass
             return time.perf_counter() - start
@@ -157,9 +158,9 @@ def _again(pool: CohortPool, ranking: Any, blocks: int) -> int:
     """Blocks begun more than once when a cohort is killed amid a round."""
     begun = list[tuple[int, int]]()
 
-    def call(actor: Any, place: tuple[int, int]) -> Any:
-        begun.append(place)
-        return actor.vote.remote("judge", ranking, *place, None)
+    def call(actor: Any, places: list[tuple[int, int]]) -> Any:
+        begun.extend(places)
+        return actor.vote.remote("judge", ranking, places, None)
 
     for done, _ in enumerate(pool.run([(0, block) for block in range(blocks)], call)):
         if done == blocks // 2:
@@ -217,13 +218,15 @@ def main() -> None:
             f"  {UNSEEN} other blocks on {name}: {says:.1f} s predicted, {was:.1f} s measured, "
             f"{off}"
         )
-    for nodes in NODES:
-        says = predict(-(-PERSONAS // BLOCK), 1, nodes * CORES, costs)
-        busy = ", ".join(f"{part} {share:.0%}" for part, share in says.busy.items())
-        print(
-            f"  {PERSONAS:,} personas on {nodes} nodes of {CORES} cores: {says.seconds:,.0f} s, "
-            f"held up by the {says.bottleneck} ({busy})"
-        )
+    for personas in PERSONAS:
+        for nodes in NODES:
+            says = predict(-(-personas // BLOCK), 1, nodes * CORES, costs)
+            busy = ", ".join(f"{part} {share:.0%}" for part, share in says.busy.items())
+            print(
+                f"  {personas:,} personas on {nodes} nodes of {CORES} cores: {says.seconds:,.1f} "
+                f"s, held up by the {says.bottleneck} ({busy})"
+            )
+    print(f"  (driver and ranking at most {BUSY_MOST:.0%} busy on {NODES[-1]} nodes asked)")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """How long voting takes on a cluster, and what holds it up first: a discrete-event model of the
 pool, its cohorts and the ranking actor.
 
-A cohort works on a block by itself, waits until the one ranking actor has counted it, and until the
-one driver hands it the next. So cohorts add up, and the ranking and the driver are queues that all
-of them stand in. What a block, a count and a call take is measured (`python -m
+A cohort works on its blocks by itself, waits until the one ranking actor has counted them, and
+until the one driver hands it the next. So cohorts add up, and the ranking and the driver are queues
+that all of them stand in. How many blocks are handed out at a time is the pool's own rule
+(actors/pool.py). What a block, a count and a call take is measured (`python -m
 benchmarks.raylets`); nodes are as fast as the one that was measured, and storage keeps up.
 """
 
 import heapq
 from dataclasses import dataclass
 from typing import Literal
+
+from actors.pool import together
 
 Part = Literal["cohorts", "ranking", "driver"]
 
@@ -42,9 +45,14 @@ class Predicted:
         return max(self.busy, key=lambda part: self.busy[part])
 
 
-def predict(blocks: int, rounds: int, cohorts: int, costs: Costs) -> Predicted:
+def predict(
+    blocks: int, rounds: int, cohorts: int, costs: Costs, at_once: bool = True
+) -> Predicted:
     """Voting on so many blocks by cohorts with a core each; a round begins when the one before
     is done.
+
+    Args:
+        at_once: several blocks are handed out at a time, as the pool does; False: one.
     """
     now = 0.0
     worked = {"cohorts": 0.0, "ranking": 0.0, "driver": 0.0}
@@ -60,11 +68,14 @@ def predict(blocks: int, rounds: int, cohorts: int, costs: Costs) -> Predicted:
             if what == "ask":
                 if not waiting:
                     continue
-                waiting -= 1
+                own = 1
+                if at_once:
+                    own = min(waiting, together(waiting, blocks, cohorts, costs.block))
+                waiting -= own
                 driver_free = max(driver_free, when) + costs.call
                 worked["driver"] += costs.call
-                worked["cohorts"] += costs.block
-                heapq.heappush(events, (driver_free + costs.trip + costs.block, "count"))
+                worked["cohorts"] += own * costs.block
+                heapq.heappush(events, (driver_free + costs.trip + own * costs.block, "count"))
             else:
                 ranking_free = max(ranking_free, when) + costs.merge
                 worked["ranking"] += costs.merge

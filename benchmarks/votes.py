@@ -58,7 +58,11 @@ def main() -> None:
         electorate = planted.of_run(folder)
         ranking = RankingActor.remote(folder.path)
         pool = CohortPool([CohortActor.options(num_cpus=1).remote(folder.path) for _ in range(2)])
-        pool.map(BLOCKS, lambda actor, block: actor.vote.remote("judge", ranking, 0, block, None))
+        places = [(0, block) for block in range(BLOCKS)]
+        for _ in pool.run(
+            places, lambda actor, some: actor.vote.remote("judge", ranking, some, None)
+        ):
+            pass
         for actor in pool.actors:
             ray.kill(actor)
         log = VoteLog(folder.votes, electorate.config.contestant_names)

@@ -1,7 +1,10 @@
 """The model of scale against what can be worked out by hand."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from actors.pool import BUSY, CALL_S, together
 from benchmarks.scaling import Costs, predict
 
 FREE = Costs(block=0.1, merge=0.0, call=0.0, trip=0.0)
@@ -29,10 +32,41 @@ def test_one_that_all_stand_in_line_for_bounds_the_rate(costs: Costs, part: str)
     """Ten cohorts are as many as 0.1 s beside 0.01 s keep busy; from there on more of them help
     no more.
     """
-    few, many, more = (predict(5000, 1, cohorts, costs) for cohorts in (5, 50, 500))
+    few, many, more = (predict(5000, 1, cohorts, costs, at_once=False) for cohorts in (5, 50, 500))
     assert (few.bottleneck, many.bottleneck, more.bottleneck) == ("cohorts", part, part)
     assert many.seconds == pytest.approx(5000 * 0.01, rel=0.01)
     assert more.seconds == pytest.approx(many.seconds, rel=0.01)
+
+
+@pytest.mark.parametrize(("personas", "nodes"), [(10**8, 64), (10**9, 64), (10**10, 512)])
+def test_blocks_handed_out_together_leave_driver_and_ranking_idle(
+    personas: int, nodes: int
+) -> None:
+    """Where one at a time would keep the driver as busy as it can be."""
+    costs = Costs(0.063, 0.00013, 0.0002, 0.001)
+    blocks = personas // 4096
+    found = predict(blocks, 1, 16 * nodes, costs)
+    assert found.busy["driver"] < 0.2
+    assert found.busy["ranking"] < 0.2
+    assert found.bottleneck == "cohorts"
+    if nodes == 64:
+        one_by_one = predict(blocks, 1, 16 * nodes, costs, at_once=False)
+        assert one_by_one.busy["driver"] > 0.95
+        assert found.seconds < one_by_one.seconds / 2
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 10**6),
+    st.integers(1, 10_000),
+    st.floats(1e-4, 10),
+)
+def test_blocks_together_are_at_least_one_and_no_more_than_the_driver_asks_for(
+    total: int, actors: int, seconds: float
+) -> None:
+    most = max(1.0, actors * CALL_S / BUSY / seconds)
+    for waiting in {total, max(1, total // 2), 1}:
+        assert 1 <= together(waiting, total, actors, seconds) <= most
 
 
 def test_nothing_to_do_takes_no_time() -> None:

@@ -1,5 +1,6 @@
 """The state of the central ranking: votes counted by round, archetype, pair and outcome."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,15 @@ class Counts(NamedTuple):
         total = fixed_point.sums(place, weight, int(place.max(initial=-1)) + 1)
         seen = np.flatnonzero(total)
         return cls(seen, total[seen])
+
+    @classmethod
+    def total(cls, counted: Sequence["Counts"]) -> "Counts":
+        """Of several blocks together."""
+        places = np.concatenate([counts.place for counts in counted])
+        place, of = np.unique(places, return_inverse=True)
+        weight = np.zeros(len(place), dtype=np.int64)
+        np.add.at(weight, of, np.concatenate([counts.weight for counts in counted]))
+        return cls(place, weight)
 
     @property
     def votes(self) -> int:
@@ -93,8 +103,22 @@ class Tally:
         """Add a block's round; False if it was counted before."""
         if (round_, block) in self._seen:
             return False
+        return self.ingest_together(round_, [block], counts)
+
+    def ingest_together(self, round_: int, blocks: Sequence[int], counts: Counts) -> bool:
+        """Add a round of several blocks, counted together; what was counted before changes
+        nothing.
+
+        Returns:
+            False if some of them were counted before and some not; then nothing is added.
+        """
+        new = {(round_, block) for block in blocks} - self._seen
+        if not new:
+            return True
+        if len(new) < len(blocks):
+            return False
         self._counts[round_].reshape(-1)[counts.place] += counts.weight
-        self._seen.add((round_, block))
+        self._seen |= new
         return True
 
     def revise(self, round_: int, before: Counts, after: Counts) -> None:

@@ -66,7 +66,7 @@ def test_a_lost_block_is_counted_and_the_metrics_reach_prometheus(
         todo = [(0, block) for block in range(12)]
         for done, _ in enumerate(
             CohortPool(cohorts).run(
-                todo, lambda actor, place: actor.vote.remote("judge", ranking, *place, None)
+                todo, lambda actor, places: actor.vote.remote("judge", ranking, places, None)
             )
         ):
             if done == 4:
