@@ -119,7 +119,10 @@ def contents(run: RunFolder) -> dict[str, object]:
         path.name: pq.read_table(path).to_pylist()
         for path in (run.leaderboard, run.metrics, run.gains)
     }
-    history = [{**epoch, "seconds": 0} for epoch in store.read_history(store.of_round(run, 1))]
+    history = [
+        {what: found for what, found in epoch.items() if not what.startswith("seconds")}
+        for epoch in store.read_history(store.of_round(run, 1))
+    ]
     return votes | tables | {"history": history}
 
 
