@@ -57,7 +57,8 @@ class Trainings:
             self._wait(where, console)
             shares = store.time_shares(store.read_history(where))
             told = ", ".join(f"{what} {share:.0%}" for what, share in shares.items())
-            console.print(f"  System B's time: {told}", highlight=False)
+            if told:  # a history of before times were kept has none
+                console.print(f"  System B's time: {told}", highlight=False)
         versions = store.read_versions(self._folder)
         fallbacks = store.read_fallbacks(self._folder)
         for round_ in reward_systems.rounds(self._voters.config):

@@ -103,7 +103,10 @@ def kept(source: str, settings: Reward, layers: int) -> Kept:
 
 
 def _bytes_a_token(source: str, settings: Reward, layers: int) -> float:
-    """That a pass keeps with so many layers, on a prompt and answers of the longest shape."""
+    """That a pass keeps with so many layers, all of them adapted, on a prompt and answers of the
+    longest shape.
+    """
+    settings = settings.model_copy(update={"adapted_layers": None})
     with torch.device("meta"):
         encoder = pretrained.unloaded(source, settings, layers)
     answers = sample(settings.max_tokens)

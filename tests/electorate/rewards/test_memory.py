@@ -90,6 +90,21 @@ def test_recomputed_layers_keep_as_much_as_is_said(tmp_path: Path) -> None:
     assert said == pytest.approx(kept, rel=0.2)
 
 
+def test_of_some_adapted_layers_their_own_are_counted(tmp_path: Path) -> None:
+    """Those below keep nothing, and the estimate does not take them for the others."""
+    source = saved("llama", tmp_path)
+    settings = reward(source, "llama", adapted_layers=1)
+    config = Config.model_validate(plain_config(reward=settings.model_dump(mode="json")))
+    encoder = pretrained.unloaded(source, settings, LAYERS)
+    answers = memory.sample(MAX_TOKENS)
+    own = [*encoder.parameters(), *encoder.buffers()]
+    tokens = settings.tokens_per_pass / encoder.cost(answers)
+    found = memory.of_training(config, source)
+    kept = memory.count_kept(lambda: encoder.one_pass(answers), own) * tokens
+    assert found.kept == pytest.approx(kept, rel=0.2)
+    assert found.working > 0
+
+
 def test_no_weight_is_made(tmp_path: Path) -> None:
     """A model of a trillion parameters is counted in a moment."""
     from transformers import LlamaConfig
