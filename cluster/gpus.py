@@ -14,7 +14,7 @@ def smallest() -> int | None:
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
     asked = [
         _memory.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], True)
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=True)
         ).remote()
         for node in nodes
     ]

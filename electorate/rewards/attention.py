@@ -30,7 +30,7 @@ ARCHITECTURES = {
 HALF = (torch.float16, torch.bfloat16)
 
 
-class Layout(NamedTuple):
+class Segments(NamedTuple):
     """Where a pack's segments lie, on the device. lengths and prefix: as of Pack; keys: indices
     of all keys, segment by segment, each behind its prompt's; queries_at and keys_at: (segments
     + 1,) where they begin; longest: the most keys of a segment; masks: by their shape and window,
@@ -46,7 +46,7 @@ class Layout(NamedTuple):
     masks: dict[tuple[int, int, int | None], Tensor]
 
 
-def layout(pack: Pack, device: torch.device) -> Layout:
+def on_device(pack: Pack, device: torch.device) -> Segments:
     """Of a pack."""
     spans = list(segments(pack))
     keys = [
@@ -58,7 +58,7 @@ def layout(pack: Pack, device: torch.device) -> Layout:
     counts = [len(own) for own in keys]
     queries_at = np.concatenate([[0], np.cumsum(pack.lengths)]).astype(np.int32)
     keys_at = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return Layout(
+    return Segments(
         pack.lengths,
         pack.prefix,
         torch.as_tensor(np.concatenate(keys), device=device),
@@ -77,7 +77,7 @@ def attend(
     _mask: Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    packed: Layout | None = None,
+    packed: Segments | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """One layer's attention over a pack.
@@ -91,7 +91,7 @@ def attend(
         (1, T, heads, d), and None for the weights that transformers' interface asks for.
     """
     if packed is None:
-        raise ValueError("a packed model was run without its layout")
+        raise ValueError("a packed model was run without its pack")
     causal = getattr(module, "is_causal", True)
     by_kernel = query.is_cuda and query.dtype in HALF
     attention = _by_kernel if by_kernel else _by_segment
@@ -105,7 +105,7 @@ def _by_kernel(
     scaling: float | None,
     causal: bool,
     window: int | None,
-    packed: Layout,
+    packed: Segments,
 ) -> Tensor:
     """By the variable-length kernel of a GPU, all segments at once."""
     sees = (window - 1 if window else -1, 0) if causal else (-1, -1)
@@ -131,7 +131,7 @@ def _by_segment(
     scaling: float | None,
     causal: bool,
     window: int | None,
-    packed: Layout,
+    packed: Segments,
 ) -> Tensor:
     """A segment after the other, wherever there is no such kernel."""
     grouped = query.shape[1] != key.shape[1]

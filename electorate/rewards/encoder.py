@@ -92,15 +92,15 @@ class Encoder(nn.Module):
     def passes(self, answers: Sequence[Answer]) -> list[Sequence[Answer]]:
         """Answers, in order, by the passes that they are read in."""
         if self.runs_layers:
-            return packing.passes(answers, self._context, self.tokens_per_pass, self._layout)
+            return packing.passes(answers, self._context, self.tokens_per_pass, self._packing)
         return [answers]
 
     def cost(self, answers: Sequence[Answer]) -> int:
         """Of these answers in one pass through the layers, in tokens; 0 where none runs."""
-        return packing.cost(answers, self._context, self._layout) if self.runs_layers else 0
+        return packing.cost(answers, self._context, self._packing) if self.runs_layers else 0
 
     @property
-    def _layout(self) -> packing.Layout:
+    def _packing(self) -> packing.Packing:
         if self._causal is None:
             return "padded"
         return "shared" if self._causal else "packed"

@@ -22,7 +22,7 @@ NO_PREFIX = -1
 KEYS_AGAIN = 8
 # How answers lie in a pass: their prompts read once, each after its own prompt, or each in a row
 # of its own that is as long as the longest.
-Layout = Literal["shared", "packed", "padded"]
+Packing = Literal["shared", "packed", "padded"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def windows(answer: Answer, context: int) -> list[Window]:
 
 
 def passes(
-    answers: Sequence[Answer], context: int, budget: int, layout: Layout
+    answers: Sequence[Answer], context: int, budget: int, layout: Packing
 ) -> list[Sequence[Answer]]:
     """Answers, in order, for passes of at most `budget` tokens each, as `cost` counts them.
 
@@ -96,7 +96,7 @@ def passes(
     return [answers[first:last] for first, last in pairwise([*edges, len(answers)])]
 
 
-def cost(answers: Sequence[Answer], context: int, layout: Layout) -> int:
+def cost(answers: Sequence[Answer], context: int, layout: Packing) -> int:
     """Tokens that one pass over all these answers holds, padding included; where they share
     prompts, KEYS_AGAIN's part of a prompt for every sequence that does too.
     """
@@ -109,7 +109,7 @@ def cost(answers: Sequence[Answer], context: int, layout: Layout) -> int:
 class _Held:
     """What a pass holds so far."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Packing) -> None:
         self.tokens = 0
         self._layout = layout
         self._prompts = set[bytes]()
@@ -138,7 +138,7 @@ class _Held:
 
 def pack(answers: Sequence[Answer], context: int, shared: bool) -> Pack:
     """All these answers as one pass."""
-    layout = _Layout()
+    layout = _Packer()
     sizes = list[int]()
     last = list[int]()
     for answer in answers:
@@ -150,7 +150,7 @@ def pack(answers: Sequence[Answer], context: int, shared: bool) -> Pack:
     return layout.pack(sizes, last)
 
 
-class _Layout:
+class _Packer:
     """Segments as they are laid out."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from electorate.rewards import packing
-from electorate.rewards.attention import layout
+from electorate.rewards.attention import on_device
 from electorate.rewards.frozen import FrozenStates
 from electorate.rewards.packing import Pack
 from electorate.rewards.texts import Answer
@@ -104,7 +104,7 @@ def _above(
 def _places(pack: Pack, device: torch.device) -> dict[str, Any]:
     """What a model is told of a pack beside its tokens."""
     positions = torch.as_tensor(pack.positions, device=device)[None]
-    return {"position_ids": positions, "packed": layout(pack, device), "use_cache": False}
+    return {"position_ids": positions, "packed": on_device(pack, device), "use_cache": False}
 
 
 def padded(

@@ -227,7 +227,7 @@ def test_a_prompt_is_read_once_for_all_its_answers() -> None:
     st.sampled_from(["shared", "packed", "padded"]),
 )
 def test_passes_keep_order_and_budget(
-    shapes: list[tuple[int, int, int]], budget: int, layout: packing.Layout
+    shapes: list[tuple[int, int, int]], budget: int, layout: packing.Packing
 ) -> None:
     """Whatever the answers: none is lost, none is split, and a pass of several is in budget."""
     answers = [
