@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 # Ray takes seconds to import: only where it is used.
 
 
+def check(settings: Cluster, served: Mapping[str, VllmModel]) -> None:
+    """Whether there is what these models' engines run on.
+
+    Raises:
+        ElectorateError: they need Ray, which is not to be started.
+    """
+    if settings.cohorts == 0 and served:
+        raise ElectorateError(
+            f"cluster.cohorts: 0 runs without Ray, and models.{min(served)} is served by vLLM on "
+            "Ray; set it to 1 or more"
+        )
+
+
 @contextmanager
 def of_run(
     config: Config, folder: RunFolder, served: Mapping[str, VllmModel], console: Console
@@ -35,7 +48,7 @@ def of_run(
         ElectorateError: the cluster could never hold the run, or models need one and there is none.
     """
     if config.cluster.cohorts == 0:
-        _refuse(served)
+        check(config.cluster, served)
         yield InProcessPool(folder)
         return
     from actors.ray_pool import RayPool
@@ -52,7 +65,7 @@ def of_poll(
 ) -> Iterator[Sequence[Asker]]:
     """What asks a poll's judges, for the length of the block. Arguments and errors as `of_run`."""
     if settings.cohorts == 0:
-        _refuse(served)
+        check(settings, served)
         yield [InProcessAsker()]
         return
     from actors.asking import RayAsker
@@ -89,11 +102,3 @@ def trainer(settings: Cluster) -> Trainer:
     from cluster import reward_job
 
     return reward_job
-
-
-def _refuse(served: Mapping[str, VllmModel]) -> None:
-    if served:
-        raise ElectorateError(
-            f"cluster.cohorts: 0 runs without Ray, and models.{min(served)} is served by vLLM on "
-            "Ray; set it to 1 or more"
-        )

@@ -26,9 +26,9 @@ def check(settings: Reward, cache_dir: Path) -> str:
     """Where the model's files lie; ElectorateError if it cannot be what the settings ask of it,
     before anybody votes.
     """
-    from electorate.rewards import pretrained
-
     source = model_files.resolve("reward.model", settings.model, cache_dir)
+    from electorate.rewards import pretrained  # seconds to import
+
     pretrained.check(source, settings.layers, settings.score_head)
     return source
 

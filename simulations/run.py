@@ -73,13 +73,14 @@ def _stages(this: Run) -> None:
     cache_dir = Path(config.cluster.cache_dir).expanduser()
     if config.judging is None:
         planted.check(config)
-    if config.reward is not None:
-        rewards.check(config.reward, cache_dir)
     people = None if config.judging is None else model_voters.people(config.judging)
     with closing(ResponseCache(cache_dir / "answers.sqlite")) as cache:
         answers = _known_answers(this, cache)
         engines = _engines(this, answers, cache_dir)
+        backends.check(config.cluster, engines.served)
         engines.check()
+        if config.reward is not None:
+            rewards.check(config.reward, cache_dir)
         with backends.of_run(config, this.folder, engines.served, this.console) as pool:
             with closing(engines):
                 _ask_models(this, pool, engines, answers, cache, people)

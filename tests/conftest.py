@@ -3,6 +3,7 @@ session.
 """
 
 import io
+import json
 import os
 import secrets
 
@@ -47,6 +48,7 @@ from electorate.evaluation import people
 from electorate.inference import contestants
 from electorate.inference.completions import Answer
 from electorate.storage.response_cache import ResponseCache
+from tests import small_models
 
 # In a shell's background Ctrl-C is ignored, and children would inherit that; a handler they do not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -224,9 +226,29 @@ def stored(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def electorate_command(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """`python -m simulations ...` from the project's root, both outputs as text."""
-    command = [sys.executable, "-m", "simulations", *map(str, arguments)]
+# `python -m simulations ARGUMENTS` with other values of constants: {"MODULE.NAME": VALUE}.
+WITH_CONSTANTS = """
+import importlib, json, sys
+for name, value in json.loads(sys.argv.pop(1)).items():
+    module, _, constant = name.rpartition(".")
+    assert hasattr(importlib.import_module(module), constant), name
+    setattr(sys.modules[module], constant, value)
+from simulations.cli import main
+sys.exit(main())
+"""
+
+
+def electorate_command(
+    *arguments: object, constants: dict[str, object] | None = None, **environment: str
+) -> subprocess.Popen[str]:
+    """`python -m simulations ...` from the project's root, both outputs as text.
+
+    constants: of the driver's modules, such as how long it waits for what is away.
+    """
+    program = ["-m", "simulations"]
+    if constants is not None:
+        program = ["-c", WITH_CONSTANTS, json.dumps(constants)]
+    command = [sys.executable, *program, *map(str, arguments)]
     env = {**os.environ, **environment}
     return subprocess.Popen(
         command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -255,9 +277,11 @@ def in_process(*arguments: object, **environment: str) -> subprocess.CompletedPr
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
-def run_electorate(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The same in a process of its own, to its end."""
-    process = electorate_command(*arguments, **environment)
+def run_electorate(
+    *arguments: object, constants: dict[str, object] | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """The same, to its end."""
+    process = electorate_command(*arguments, constants=constants, **environment)
     out, err = process.communicate(timeout=600)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
@@ -383,6 +407,12 @@ class RayCluster:
                 process.kill()
                 process.wait()
         self._log.close()
+
+
+@pytest.fixture(scope="session")
+def made_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a chat model that costs next to nothing to run."""
+    return small_models.made(tmp_path_factory.mktemp("made") / "model")
 
 
 @pytest.fixture(scope="session")

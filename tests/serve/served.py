@@ -17,6 +17,7 @@ class Served:
     folder: Path
     port: int = field(default_factory=free_port)
     arguments: tuple[object, ...] = ()
+    constants: dict[str, object] | None = None
     process: subprocess.Popen[str] | None = None
 
     @property
@@ -25,7 +26,12 @@ class Served:
 
     def start(self) -> "Served":
         self.process = electorate_command(
-            "serve", self.folder, "--port", self.port, *self.arguments
+            "serve",
+            self.folder,
+            "--port",
+            self.port,
+            *self.arguments,
+            constants=self.constants,
         )
         assert self.process.stdout
         # Not by /readyz, which waits for standings alone and not for the reward model.

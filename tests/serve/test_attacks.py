@@ -22,11 +22,13 @@ from tests.conftest import electorate_command
 from tests.serve.served import Served
 
 BODY = 1000
+SLOW_S = 3  # instead of proxy.SLOW_S, as several tests wait for it
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("served") / "new").start()
+    folder = tmp_path_factory.mktemp("served") / "new"
+    served = Served(folder, constants={"serve.proxy.SLOW_S": SLOW_S}).start()
     vote(served, "u", "1")
     yield served
     served.stop()
@@ -75,13 +77,13 @@ def test_slow_clients_hold_up_nobody(
         assert vote(served, "u", f"{sockets}-{body}").status_code == 200
         print(f"{sockets} slow sockets: reads took {max(took):.3f} s at most")
         # They are told that it took too long, and let go.
-        held[0].settimeout(proxy.SLOW_S + 20)
+        held[0].settimeout(SLOW_S + 20)
         assert b"408" in held[0].recv(100)
 
 
 def test_slow_headers_are_given_up(served: Served) -> None:
     with socket.create_connection(
-        ("127.0.0.1", served.port), timeout=proxy.SLOW_S + 20
+        ("127.0.0.1", served.port), timeout=SLOW_S + 20
     ) as connection:
         connection.sendall(b"GET /v1/leaderboard HTTP/1.1\r\nHost: local")
         assert b"408" in connection.recv(100)

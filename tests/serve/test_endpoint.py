@@ -26,7 +26,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from electorate.online import base as bases
 from electorate.storage.run_folder import RunFolder
 from serve import proxy
-from tests.conftest import BIN, ROOT, electorate_command, free_port
+from tests.conftest import BIN, ROOT, electorate_command, free_port, in_process
 from tests.electorate.online.finished import finished_run
 from tests.serve.served import Served
 from tests.serve.upstreams import NAMES, Upstreams
@@ -442,11 +442,10 @@ def test_what_cannot_be_served_is_one_line(tmp_path: Path) -> None:
             "'write' is not a permission; allowed are read, vote, chat, erase",
         ),
     ):
-        process = electorate_command(*arguments)
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 2
-        assert says in err
-        assert len(err.strip().splitlines()) == 1
+        refused = in_process(*arguments)
+        assert refused.returncode == 2
+        assert says in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
     taken.close()
 
 

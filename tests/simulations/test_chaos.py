@@ -133,7 +133,9 @@ def progress(run: RunFolder) -> int:
     )
 
 
-def an_engine_is_killed(folder: Path, two_raylets: TwoRaylets, luck: random.Random) -> str:
+def an_engine_is_killed(
+    folder: Path, two_raylets: TwoRaylets, luck: random.Random, model: Path
+) -> str:
     """A real one, amid a run's answers.
 
     None that is stored is lost or asked for again; from these answers, frozen, an undisturbed run
@@ -141,7 +143,7 @@ def an_engine_is_killed(folder: Path, two_raylets: TwoRaylets, luck: random.Rand
     """
     folder.mkdir()
     content = plain_config(
-        models={"m": {**SMALL, "concurrency": 8, "retries": 0}},
+        models={"m": {**SMALL, "source": str(model), "concurrency": 8, "retries": 0}},
         prompts={"per_archetype": 8},
         votes={"checkpoints": [2, 5]},
     )
@@ -197,7 +199,7 @@ def an_engine_is_killed(folder: Path, two_raylets: TwoRaylets, luck: random.Rand
 
 @pytest.mark.timeout(600 + 200 * RUNS)
 def test_whatever_is_killed_the_run_is_the_same(
-    stored: Callable[..., Path], tmp_path: Path, two_raylets: TwoRaylets
+    stored: Callable[..., Path], tmp_path: Path, two_raylets: TwoRaylets, made_model: Path
 ) -> None:
     reward = {
         "model": MINILM,
@@ -245,7 +247,8 @@ def test_whatever_is_killed_the_run_is_the_same(
         run = RunFolder(tmp_path / f"killed{number}")
         victim = list(VICTIMS)[len(killed) % len(VICTIMS)]
         if victim == "engine":
-            killed.append(an_engine_is_killed(tmp_path / f"engine{number}", two_raylets, luck))
+            folder = tmp_path / f"engine{number}"
+            killed.append(an_engine_is_killed(folder, two_raylets, luck, made_model))
             number += 1
             continue
         moment = (

