@@ -40,7 +40,7 @@ class RayAsker:
     async def ask(
         self, calls: Sequence[CallT], reached: Mapping[str, Connection]
     ) -> AsyncIterator[tuple[CallT, Answer]]:
-        """See electorate.inference.asking.Asker."""
+        """Answers streamed back as they come."""
         by_key = {call.key: call for call in calls}
         try:
             ask = self._actor.ask.options(**{ray_private.MOST_UNREAD: UNREAD})

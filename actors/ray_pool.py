@@ -25,7 +25,7 @@ SPREAD: dict[str, Any] = {"scheduling_strategy": "SPREAD"}
 
 
 class RayPool:
-    """See electorate.study.pool.Pool."""
+    """Cohort actors and a ranking actor on Ray, as a Pool."""
 
     def __init__(self, cohorts: Sequence[ActorHandle], ranking: ActorHandle) -> None:
         self.askers: Sequence[Asker] = [RayAsker(cohort) for cohort in cohorts]
@@ -40,7 +40,7 @@ class RayPool:
         return cls([actor.remote(folder.path) for _ in range(settings.cohorts)], ranking)
 
     def run(self, method: str, work: Sequence[Work], *shared: object) -> Iterator[tuple[int, Any]]:
-        """See electorate.study.pool.Pool."""
+        """Call a method of `electorate.study.cohort.Cohort` once for each piece of work."""
         # Stored once, not sent with every call.
         kept = [x if isinstance(x, int | str) else ray.put(x) for x in shared]
         if method not in VOTING:
@@ -61,11 +61,11 @@ class RayPool:
             yield index[place], votes
 
     def votes_by_round(self) -> Ints:
-        """See electorate.study.pool.Pool."""
+        """(rounds,) votes counted so far."""
         counted: Ints = ray.get(self._ranking.votes_by_round.remote())
         return counted
 
     def rate(self, last_round: int) -> tuple[Fit, list[Fit]]:
-        """See electorate.study.pool.Pool."""
+        """Global Bradley-Terry ratings on rounds 0..last_round, and each archetype's own."""
         fits: tuple[Fit, list[Fit]] = ray.get(self._ranking.rate.remote(last_round))
         return fits

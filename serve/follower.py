@@ -120,7 +120,7 @@ class Follower:
         return snapshot
 
     async def snapshot(self, min_version: int) -> Snapshot:
-        """See Service."""
+        """The last one, once it counts this version. Raises Refused if that takes too long."""
         known = self._snapshot
         if known is not None and known.version >= min_version:
             return known
@@ -150,7 +150,7 @@ class Follower:
         return self._progress.behind_s + time.monotonic() - self._heard
 
     async def check_ready(self) -> None:
-        """See Service."""
+        """Raises Refused, with the reason, if there is no snapshot or it is too far behind."""
         await self.snapshot(0)
         if self.lag_s <= self._max_lag_s:
             return
@@ -164,7 +164,7 @@ class Follower:
         )
 
     async def vote(self, batch: Batch) -> Taken:
-        """See Service."""
+        """Returns when the votes are on disk."""
         taken = await self._written(self._writer.vote.remote(batch))
         if isinstance(taken, ElectorateError):
             raise taken
@@ -174,26 +174,26 @@ class Follower:
         return found
 
     async def answered(self, answers: Sequence[Answered]) -> Mapping[str, Spent]:
-        """See Service."""
+        """Keep what the gateway answered; what each key spent by now."""
         found: Mapping[str, Spent] = await self._written(self._writer.answered.remote(answers))
         return found
 
     async def export(self, user: str) -> dict[str, Any] | None:
-        """See Service."""
+        """What is kept of a user, see electorate/online/export.py; None if it is not known."""
         found: dict[str, Any] | None = await self._written(self._writer.export.remote(user))
         return found
 
     async def erase(self, user: str, key: str) -> int | None:
-        """See Service."""
+        """The version without the user; None if it is not known."""
         version: int | None = await self._written(self._writer.erase.remote(user, key))
         return version
 
     async def add_model(self, name: str, key: str) -> int:
-        """See Service."""
+        """The version that knows the model. Raises RequestError if it may not be added."""
         return await self._changed(self._writer.add_model.remote(name, key))
 
     async def change_model(self, name: str, key: str, to: str | None, retired: bool | None) -> int:
-        """See Service."""
+        """Rename, retire or take back; the version that knows it. Raises RequestError."""
         return await self._changed(self._writer.change_model.remote(name, key, to, retired))
 
     async def _changed(self, response: Any) -> int:
@@ -203,26 +203,28 @@ class Follower:
         return version
 
     async def voters(self, limit: int) -> Voters:
-        """See Service."""
+        """Who votes most."""
         found: Voters = await self._written(self._writer.voters.remote(limit))
         return found
 
     async def read_answers(
         self, prompt: str, responses: Sequence[str], models: Ints
     ) -> PersonalRead:
-        """See Service."""
+        """What System B says of responses to a prompt by these models."""
         read: PersonalRead = await self._awaited(
             self._texts().answers.remote(prompt, responses, models), UNREAD
         )
         return read
 
     async def read_prompt(self, prompt: str) -> PersonalRead | None:
-        """See Service."""
+        """What a prompt alone tells of all models; None where that was not learned. Raises Refused
+        if nothing here reads texts.
+        """
         read: PersonalRead | None = await self._awaited(self._texts().prompt.remote(prompt), UNREAD)
         return read
 
     async def ask(self, prompt: str, models: Sequence[str]) -> Mapping[str, Answer]:
-        """See Service."""
+        """What these contestants answer now, each with text or an error."""
         if self._live is None:
             raise RequestError("live: this endpoint asks no contestants; serve with --live")
         return await self._live.ask(prompt, models)
@@ -252,7 +254,7 @@ class Follower:
             raise Refused(503, otherwise, 1) from None
 
     def count(self, route: str, status: int) -> None:
-        """See Service."""
+        """A request was answered."""
         self._answered[route, status] += 1
 
     async def _report(self) -> None:
@@ -267,7 +269,9 @@ class Follower:
                 self._requests.inc(times, tags={"route": route, "status": str(status)})
 
     async def metrics(self) -> str:
-        """See Service: what every node's agent has gathered of this project's metrics."""
+        """Of all replicas, as Prometheus reads them: what every node's agent has gathered of this
+        project's metrics.
+        """
         found = dict.fromkeys(list[str]())
         async with httpx.AsyncClient(timeout=2.0) as client:
             for node in [node for node in ray.nodes() if node["Alive"]]:

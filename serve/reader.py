@@ -40,11 +40,19 @@ class TextReader:
             logging.getLogger("ray.serve").warning(self._missing)
 
     def answers(self, prompt: str, responses: Sequence[str], models: Ints) -> PersonalRead:
-        """See Service.read_answers. Raises ElectorateError if the model could not be loaded."""
+        """What System B says of responses to a prompt by these models.
+
+        Raises:
+            ElectorateError: the reward model could not be loaded.
+        """
         return self._loaded().answers(self._form, prompt, responses, models)
 
     def prompt(self, prompt: str) -> PersonalRead | None:
-        """See Service.read_prompt. Raises ElectorateError if the model could not be loaded."""
+        """What a prompt alone tells of all models; None where that was not learned.
+
+        Raises:
+            ElectorateError: the reward model could not be loaded.
+        """
         return self._loaded().prompt(prompt)
 
     def _loaded(self) -> "Reader":

@@ -268,7 +268,7 @@ class Guard:
         self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        """Take an ASGI connection: refuse it, or hand it on to the app."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

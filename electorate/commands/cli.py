@@ -28,7 +28,7 @@ class Screen(Console):
     """A console that shows texts of others, and lets none of them command the terminal."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """See Console."""
+        """Text as it is shown, without what would command the terminal."""
         return super().render_str(visible(text), **options)
 
 
@@ -91,7 +91,7 @@ def run(
 
 
 def rate(chosen: argparse.Namespace, console: Console) -> None:
-    """See `rate.py`."""
+    """`rate`: a leaderboard from a file of votes."""
     from electorate.commands.rate import Asked, rate
     from electorate.evaluation.rating import Options
 
@@ -109,7 +109,7 @@ def rate(chosen: argparse.Namespace, console: Console) -> None:
 
 
 def human(chosen: argparse.Namespace, console: Console) -> None:
-    """See `human.py`."""
+    """`human`: what personal rankings gain for the people of a file of votes."""
     from electorate.commands import human_tables
     from electorate.commands.human import human
 
@@ -118,14 +118,14 @@ def human(chosen: argparse.Namespace, console: Console) -> None:
 
 
 def calibrate(chosen: argparse.Namespace, console: Console) -> None:
-    """See `calibrate.py`."""
+    """`calibrate`: a population that votes as the people of a file do."""
     from electorate.commands.calibrate import calibrate
 
     calibrate(chosen.votes, chosen.out, chosen.by, console)
 
 
 def import_(chosen: argparse.Namespace, console: Console) -> None:
-    """See `electorate.importers.registry`."""
+    """`import`: votes and responses from a public data set's layout."""
     from electorate.importers import registry
 
     for line in registry.convert(chosen.format, chosen.path, chosen.out):
@@ -140,7 +140,7 @@ def import_(chosen: argparse.Namespace, console: Console) -> None:
 
 
 def doctor(chosen: argparse.Namespace, console: Console) -> None:
-    """See `doctor.py`."""
+    """`doctor`: what a machine has, and what a config would lack on it."""
     from electorate.commands.doctor import doctor
 
     doctor(chosen.config, console)

@@ -68,7 +68,9 @@ class Endpoint(Engine):
         """What says which model it is, as `identity` has it."""
 
     def identity(self) -> dict[str, Any]:
-        """See Engine. What the request leaves as it is by default changes no key."""
+        """What of it shapes the answers: part of the key that an answer is stored under. What the
+        request leaves as it is by default changes no key.
+        """
         differs = self.request.model_dump(mode="json", exclude_defaults=True)
         return self.place() | ({"request": differs} if differs else {})
 
@@ -127,20 +129,24 @@ class VllmModel(Endpoint):
     engine_kwargs: dict[str, Any] = Field({}, description="passed to vLLM's engine as they are")
 
     def place(self) -> dict[str, Any]:
-        """See Endpoint."""
+        """What says which model it is, as `identity` has it."""
         return {"engine": "vllm", "source": self.source, "engine_kwargs": self.engine_kwargs}
 
     def url(self, served_at: str | None) -> str | None:
-        """See Endpoint."""
+        """The base URL of its API; None if it has none yet."""
         return served_at
 
     @property
     def samples_with_seed(self) -> bool:
-        """See Endpoint. vLLM's CPU engine stops at a seed where it takes a prefill in parts."""
+        """Whether a request may name the seed that its answer is sampled with. vLLM's CPU engine
+        stops at a seed where it takes a prefill in parts.
+        """
         return self.accelerator != "cpu"
 
     def restricted(self, **form: Any) -> dict[str, Any]:
-        """See Endpoint. Other endpoints refuse this parameter, which they do not know."""
+        """What to add to a request so that its answer has this form (`choice`, `regex`). Other
+        endpoints refuse this parameter, which they do not know.
+        """
         return {"structured_outputs": form}
 
     @property
@@ -183,20 +189,20 @@ class OpenAIModel(Endpoint):
         return url.rstrip("/")
 
     def place(self) -> dict[str, Any]:
-        """See Endpoint."""
+        """What says which model it is, as `identity` has it."""
         return {"engine": "openai", "base_url": self.base_url, "model": self.model}
 
     def url(self, served_at: str | None) -> str | None:  # noqa: ARG002 it has its own
-        """See Endpoint."""
+        """The base URL of its API; None if it has none yet."""
         return self.base_url
 
     def name_there(self, model_id: str) -> str:  # noqa: ARG002 it has its own
-        """See Endpoint."""
+        """The model's name in requests; `model_id` is its key in the config."""
         return self.model
 
     @property
     def key_variable(self) -> str | None:
-        """See Endpoint."""
+        """The environment variable that holds the API key, if one is needed."""
         return self.api_key_env
 
 
@@ -213,7 +219,7 @@ class RecordedModel(Engine):
     )
 
     def identity(self) -> dict[str, Any]:
-        """See Engine."""
+        """What of it shapes the answers: part of the key that an answer is stored under."""
         return {"engine": "recorded", "responses": self.responses}
 
 

@@ -476,12 +476,14 @@ class Config(Contest):
 
     @property
     def asks_models(self) -> bool:
-        """See Contest."""
+        """Whether there is anything to ask; nothing where people voted already."""
         return self.people is None
 
     @property
     def contestant_names(self) -> tuple[str, ...]:
-        """See Contest. Of people's votes the models in their file."""
+        """In the order that votes and ratings count them in. Of people's votes the models in their
+        file.
+        """
         return super().contestant_names if self.people is None else self.people.models
 
     @property

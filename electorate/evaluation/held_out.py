@@ -138,17 +138,17 @@ class Newcomers(Split):
 
     @property
     def prior(self) -> Prior:
-        """See Split."""
+        """System A's, with users' decisiveness. Raises NotConvergedError."""
         return self.others.prior
 
     @property
     def low_rank_prior(self) -> Prior:
-        """See Split."""
+        """System A's with the directions in which users vary together. Raises NotConvergedError."""
         return self.others.low_rank_prior
 
     @property
     def ties_prior(self) -> Prior:
-        """See Split."""
+        """One that leaves a user nothing but its own tie rate. Raises NotConvergedError."""
         return self.others.ties_prior
 
     def coefficient_prior(self, line_of: LineOf, first: float) -> personal_coefficient.Prior:
@@ -157,7 +157,7 @@ class Newcomers(Split):
 
     @property
     def scores(self) -> Floats:
-        """See Split."""
+        """(M,) the share of its battles that each model won, a tie being half a win."""
         return self.others.scores
 
 

@@ -289,7 +289,7 @@ class Resamples:
 def summarised(
     drawn: Mapping[str, Mapping[Key, Floats]], users: int
 ) -> tuple[dict[str, dict[Key, Estimate]], dict[str, dict[Key, Estimate]]]:
-    """See `estimates`. users: how many the replicates rest on."""
+    """Each system's estimates and its gains over BASELINE, from replicates of `users` users."""
     own = {
         name: {key: _summary(values, users) for key, values in by_key.items()}
         for name, by_key in drawn.items()

@@ -97,15 +97,15 @@ class Unprompted:
 
     @property
     def overall(self) -> Floats:
-        """See System."""
+        """(n or 1, M) strengths over all prompts."""
         return self.prediction.strength
 
     def on(self, prompt: int) -> Prediction:  # noqa: ARG002 the same on all
-        """See System."""
+        """What it says on one prompt."""
         return self.prediction
 
     def take(self, users: Ints) -> "Unprompted":
-        """See System."""
+        """The same for these rows of its users."""
         said = self.prediction
         return (
             self
@@ -125,7 +125,7 @@ class Tastes:
 
     @property
     def overall(self) -> Floats:
-        """See System: mean utility over the archetype's mix of prompts."""
+        """(n, M) mean utility over the archetype's mix of prompts."""
         z = np.einsum("kp,pmd->kmd", self.electorate.prompt_weights, self.electorate.z)[
             self.rated.archetype
         ]
@@ -135,10 +135,8 @@ class Tastes:
         return self.rated.mode[:, :1] * worth + taste
 
     def on(self, prompt: int) -> Prediction:
-        """See System.
-
-        The odds are averaged over the posterior of the difference by the logistic's probit form
-        (MacKay, 1992).
+        """What it says on one prompt. The odds are averaged over the posterior of the difference by
+        the logistic's probit form (MacKay, 1992).
         """
         decisiveness = self.electorate.config.judge.decisiveness
         # (M, D+1): what a model's utility on this prompt is linear in.
@@ -166,7 +164,7 @@ class Tastes:
         return Prediction(strength, (first + second) / 2)
 
     def take(self, users: Ints) -> "Tastes":
-        """See System."""
+        """The same for these rows of its users."""
         rated = self.rated
         return Tastes(
             self.electorate,

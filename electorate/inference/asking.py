@@ -52,7 +52,7 @@ class InProcessAsker:
     def ask(
         self, calls: Sequence[CallT], reached: Mapping[str, Connection]
     ) -> AsyncIterator[tuple[CallT, Answer]]:
-        """See Asker."""
+        """Answers streamed back as they come."""
         return HttpAsker(reached).ask(calls)
 
 

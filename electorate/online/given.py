@@ -60,13 +60,13 @@ class _OfManifest:
 
     @property
     def ties(self) -> Name:
-        """See GivenVotes."""
+        """The tie model that they are rated by."""
         ties: Name = self.manifest["ties"]
         return ties
 
     @property
     def prompts(self) -> int:
-        """See GivenVotes."""
+        """How many prompts they are on."""
         return int(self.manifest["prompts"])
 
 

@@ -36,7 +36,7 @@ SUREST = 0.99
 
 @dataclass(frozen=True)
 class JudgedPersonas:
-    """See `electorate.population.voters.Voters`.
+    """Personas whose votes a judge casts, as Voters.
 
     Args:
         label: (size,) the place of each persona's archetype.
@@ -53,45 +53,49 @@ class JudgedPersonas:
 
     @property
     def unseen(self) -> Floats:
-        """See Voters."""
+        """(K,) the share of each archetype's prompts that no vote is on; 1 where those voted on are
+        a sample of prompts without end.
+        """
         return 1 - self.prompt_weights[:, self.training_prompts].sum(axis=1)
 
     @property
     def seed(self) -> int:
-        """See Voters."""
+        """Of every draw."""
         return self.config.seed
 
     @property
     def shares(self) -> Floats:
-        """See Voters."""
+        """(K,) of the archetypes among the voters, summing to 1."""
         return np.bincount(self.label, minlength=len(self.archetypes)) / self.size
 
     @property
     def size(self) -> int:
-        """See Voters."""
+        """How many vote."""
         return len(self.label)
 
     @property
     def models(self) -> int:
-        """See Voters."""
+        """How many contestants there are, M."""
         return len(self.config.contestant_names)
 
     @property
     def blocks(self) -> int:
-        """See Voters."""
+        """How many blocks they fill."""
         return -(-self.size // BLOCK)
 
     @property
     def newcomers(self) -> int:
-        """See Voters. There are none: each would have to be judged for."""
+        """How many users there are besides whose votes nothing is fitted to; their ids begin with
+        the block after the last. There are none: each would have to be judged for.
+        """
         return 0
 
     def labels(self, block: int) -> Ints:
-        """See Voters."""
+        """(n,) the archetype of each user of a block."""
         return self.label[block * BLOCK : (block + 1) * BLOCK]
 
     def block(self, block: int, round_: int = 0) -> Users:  # noqa: ARG002 as Voters has it
-        """See Voters. Cards stay as they are from round to round."""
+        """The users of a block, who are the same in every round."""
         label = self.labels(block)
         return Users(block * BLOCK + np.arange(len(label)), label, np.full(len(label), SINCERE))
 
@@ -163,11 +167,11 @@ class JudgedPersonas:
         )
 
     def truth_prompts(self, test: Ints) -> Ints:
-        """See Voters."""
+        """Those of the test prompts that `truths` knows."""
         return test[: self._rankings.prompts]
 
     def truths(self, users: Users, prompts: Ints) -> Iterator[PromptTruth]:
-        """See Voters."""
+        """What these users would do on each of these prompts in turn."""
         known, odds = self._truth
         rows = np.searchsorted(known, users.user_id)
         place = {prompt: i for i, prompt in enumerate(self.truth_prompts(self.test_prompts))}
@@ -177,13 +181,15 @@ class JudgedPersonas:
             yield PromptTruth(utilities(of_users, self.models), self._votes(of_users))
 
     def overall(self, users: Users) -> Floats:
-        """See Voters. Over the test prompts that the judges ranked responses to."""
+        """(n, M) utility of each contestant over all of a user's prompts, in logits. Over the test
+        prompts that the judges ranked responses to.
+        """
         known, odds = self._truth
         mean: Floats = utilities(odds, self.models).mean(axis=1)
         return mean[np.searchsorted(known, users.user_id)]
 
     def overall_of_all(self, users: Users) -> None:  # noqa: ARG002 as Voters has it
-        """See Voters. Some are ranked for alone."""
+        """The same where it is known of every voter; else None. Some are ranked for alone."""
         return
 
     @property

@@ -28,7 +28,13 @@ UNKNOWN = "what people would do is known by their votes alone"
 
 @dataclass(frozen=True)
 class People:
-    """See `electorate.population.voters.Voters`. names: as the file has them, by id."""
+    """People as Voters: what is known of them is their votes.
+
+    Attributes:
+        config: of the run.
+        names: of the people, by id, as the file has them.
+        training_prompts: ids of the prompts that votes are on.
+    """
 
     config: Config
     names: tuple[str, ...]
@@ -36,56 +42,60 @@ class People:
 
     @property
     def archetypes(self) -> tuple[str, ...]:
-        """See Voters."""
+        """The archetypes' names, in the order of their indices."""
         return (PEOPLE,)
 
     @property
     def prompt_weights(self) -> Floats:
-        """See Voters."""
+        """(K, P) each archetype's mix of prompts; rows sum to 1."""
         prompts = len(self.training_prompts)
         return np.full((1, prompts), 1 / prompts)
 
     @property
     def unseen(self) -> Floats:
-        """See Voters."""
+        """(K,) the share of each archetype's prompts that no vote is on; 1 where those voted on are
+        a sample of prompts without end.
+        """
         return np.ones(1)
 
     @property
     def seed(self) -> int:
-        """See Voters."""
+        """Of every draw."""
         return self.config.seed
 
     @property
     def shares(self) -> Floats:
-        """See Voters."""
+        """(K,) of the archetypes among the voters, summing to 1."""
         return np.ones(1)
 
     @property
     def size(self) -> int:
-        """See Voters."""
+        """How many vote."""
         return len(self.names)
 
     @property
     def models(self) -> int:
-        """See Voters."""
+        """How many contestants there are, M."""
         return len(self.config.contestant_names)
 
     @property
     def blocks(self) -> int:
-        """See Voters."""
+        """How many blocks they fill."""
         return -(-self.size // BLOCK)
 
     @property
     def newcomers(self) -> int:
-        """See Voters. Votes of people who are left out of the fits are held out instead."""
+        """How many users there are besides whose votes nothing is fitted to; their ids begin with
+        the block after the last. Votes of people who are left out of the fits are held out instead.
+        """
         return 0
 
     def labels(self, block: int) -> Ints:
-        """See Voters."""
+        """(n,) the archetype of each user of a block."""
         return np.zeros(min(BLOCK, self.size - block * BLOCK), dtype=np.int64)
 
     def block(self, block: int, round_: int = 0) -> Users:  # noqa: ARG002 as Voters has it
-        """See Voters."""
+        """The users of a block as they are in a round."""
         label = self.labels(block)
         return Users(block * BLOCK + np.arange(len(label)), label, np.full(len(label), SINCERE))
 
@@ -94,19 +104,23 @@ class People:
         users: Users,  # noqa: ARG002 as Voters has it
         prompts: Ints,  # noqa: ARG002
     ) -> Iterator[PromptTruth]:
-        """See Voters. Raises ValueError: there is none."""
+        """What these users would do on each of these prompts in turn. Raises ValueError: there is
+        none.
+        """
         raise ValueError(UNKNOWN)
 
     def truth_prompts(self, test: Ints) -> Ints:
-        """See Voters."""
+        """Those of the test prompts that `truths` knows."""
         return test[:0]
 
     def overall(self, users: Users) -> Floats:  # noqa: ARG002 as Voters has it
-        """See Voters. Raises ValueError: it is not known."""
+        """(n, M) utility of each contestant over all of a user's prompts, in logits. Raises
+        ValueError: it is not known.
+        """
         raise ValueError(UNKNOWN)
 
     def overall_of_all(self, users: Users) -> None:  # noqa: ARG002 as Voters has it
-        """See Voters."""
+        """The same where it is known of every voter; else None."""
         return
 
 

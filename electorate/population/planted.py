@@ -38,15 +38,17 @@ class Planted(Electorate):
     """The planted electorate as the voters of a run; see electorate/population/voters.py."""
 
     def labels(self, block: int) -> Ints:
-        """See Voters."""
+        """(n,) the archetype of each user of a block."""
         return personas.draw_archetypes(self, block)
 
     def block(self, block: int, round_: int = 0) -> Personas:
-        """See Voters."""
+        """The users of a block as they are in a round."""
         return personas.draw(self, block, round_)
 
     def truths(self, users: Users, prompts: Ints) -> Iterator[PromptTruth]:
-        """See Voters. All prompts at once may not fit in memory."""
+        """What these users would do on each of these prompts in turn. All prompts at once may not
+        fit in memory.
+        """
         drawn = _planted(users)
         a, b = pair_indices(self.models)
         for prompt in prompts:
@@ -56,15 +58,15 @@ class Planted(Electorate):
             yield PromptTruth(utility, odds)
 
     def truth_prompts(self, test: Ints) -> Ints:
-        """See Voters."""
+        """Those of the test prompts that `truths` knows."""
         return test
 
     def overall(self, users: Users) -> Floats:
-        """See Voters."""
+        """(n, M) utility of each contestant over all of a user's prompts, in logits."""
         return judges.mean_utilities(self, _planted(users))
 
     def overall_of_all(self, users: Users) -> Floats:
-        """See Voters."""
+        """The same where it is known of every voter; else None."""
         return self.overall(users)
 
 

@@ -45,20 +45,7 @@ class PromptTruth:
 
 
 class Voters(Protocol):
-    """The voters of a run. Blocks of BLOCK ids, from 0 on.
-
-    Attributes:
-        archetypes: their names, in the order of their indices.
-        shares: (K,) of the archetypes among the voters, summing to 1.
-        size: how many vote.
-        models: how many contestants there are, M.
-        training_prompts: ids of the prompts that votes are on.
-        prompt_weights: (K, P) each archetype's mix of prompts; rows sum to 1.
-        unseen: (K,) the share of each archetype's prompts that no vote is on; 1 where those voted
-            on are a sample of prompts without end.
-        newcomers: how many users there are besides whose votes nothing is fitted to; their ids
-            begin with the block after the last.
-    """
+    """The voters of a run, in blocks of BLOCK ids, from 0 on."""
 
     @property
     def config(self) -> Config:
@@ -67,17 +54,19 @@ class Voters(Protocol):
 
     @property
     def training_prompts(self) -> Ints:
-        """See Voters."""
+        """Ids of the prompts that votes are on."""
         ...
 
     @property
     def prompt_weights(self) -> Floats:
-        """See Voters."""
+        """(K, P) each archetype's mix of prompts; rows sum to 1."""
         ...
 
     @property
     def unseen(self) -> Floats:
-        """See Voters."""
+        """(K,) the share of each archetype's prompts that no vote is on; 1 where those voted on are
+        a sample of prompts without end.
+        """
         ...
 
     @property
@@ -87,22 +76,22 @@ class Voters(Protocol):
 
     @property
     def archetypes(self) -> tuple[str, ...]:
-        """See Voters."""
+        """The archetypes' names, in the order of their indices."""
         ...
 
     @property
     def shares(self) -> Floats:
-        """See Voters."""
+        """(K,) of the archetypes among the voters, summing to 1."""
         ...
 
     @property
     def size(self) -> int:
-        """See Voters."""
+        """How many vote."""
         ...
 
     @property
     def models(self) -> int:
-        """See Voters."""
+        """How many contestants there are, M."""
         ...
 
     @property
@@ -112,7 +101,9 @@ class Voters(Protocol):
 
     @property
     def newcomers(self) -> int:
-        """See Voters."""
+        """How many users there are besides whose votes nothing is fitted to; their ids begin with
+        the block after the last.
+        """
         ...
 
     def labels(self, block: int) -> Ints:

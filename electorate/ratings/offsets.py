@@ -88,15 +88,15 @@ class UserBlocks(Protocol):
     """Users in blocks, wherever they lie. Each method returns a part a block, in block order."""
 
     def dependence(self, start: Fit) -> Sequence[Dependence]:
-        """See dependence.measure."""
+        """How far votes of one user, or on one prompt, repeat each other, at the fit `start`."""
         ...
 
     def sums(self, prior: Prior, tries: Tries, everybody: bool) -> Sequence[Sums]:
-        """See block_sums."""
+        """What the global step takes, under the prior and each of the factors to try."""
         ...
 
     def moments(self, prior: Prior) -> Sequence[Moments]:
-        """See moments.block_moments."""
+        """How users depart from their archetypes' means, under the prior."""
         ...
 
 
@@ -108,18 +108,18 @@ class InMemory:
     ties: TieModel
 
     def dependence(self, start: Fit) -> list[Dependence]:
-        """See UserBlocks."""
+        """How far votes of one user, or on one prompt, repeat each other, at the fit `start`."""
         return [dependence.measure(block, start, self.ties) for block in self.blocks]
 
     def sums(self, prior: Prior, tries: Tries, everybody: bool) -> list[Sums]:
-        """See UserBlocks."""
+        """What the global step takes, under the prior and each of the factors to try."""
         count = len(self.blocks)
         return [
             block_sums(block, prior, self.ties, tries, count, everybody) for block in self.blocks
         ]
 
     def moments(self, prior: Prior) -> list[Moments]:
-        """See UserBlocks."""
+        """How users depart from their archetypes' means, under the prior."""
         return [
             moments.block_moments(block, prior, self.ties, i) for i, block in enumerate(self.blocks)
         ]

@@ -83,7 +83,7 @@ class Davidson:
     )
 
     def probabilities(self, d: Floats, eta: Floats) -> Floats:
-        """See TieModel."""
+        """(..., 3) probabilities of A, B and tie; d and eta broadcast together."""
         d, eta = np.broadcast_arrays(d, eta)
         logits = np.stack([d / 2, -d / 2, eta], axis=-1)
         weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
@@ -91,14 +91,14 @@ class Davidson:
         return normalised
 
     def log_likelihood(self, d: Floats, eta: Floats, outcome: Ints) -> Floats:
-        """See TieModel."""
+        """Log P(outcome); d, eta and outcome broadcast together."""
         half = np.clip(d, -200, 200) / 2
         total = np.log(np.exp(half) + np.exp(-half) + np.exp(eta))
         seen: Floats = np.where(outcome == 2, eta, np.where(outcome == 0, half, -half)) - total
         return seen
 
     def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
-        """See TieModel."""
+        """Of log P(outcome); d, eta and outcome broadcast together."""
         root = np.exp(np.clip(d, -200, 200) / 2)
         nu = np.exp(eta)
         total = root + 1 / root + nu
@@ -132,14 +132,14 @@ class RaoKupper:
     compiled: Compiled | None = None
 
     def probabilities(self, d: Floats, eta: Floats) -> Floats:
-        """See TieModel."""
+        """(..., 3) probabilities of A, B and tie; d and eta broadcast together."""
         t = np.exp(eta)
         a = expit(d - t)
         b = expit(-d - t)
         return np.stack([a, b, np.maximum(1 - a - b, 1e-300)], axis=-1)
 
     def log_likelihood(self, d: Floats, eta: Floats, outcome: Ints) -> Floats:
-        """See TieModel."""
+        """Log P(outcome); d, eta and outcome broadcast together."""
         t = np.exp(eta)
         tied = outcome == 2
         has_a = (outcome == 0) | tied
@@ -152,7 +152,7 @@ class RaoKupper:
         return seen
 
     def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
-        """See TieModel."""
+        """Of log P(outcome); d, eta and outcome broadcast together."""
         t = np.exp(eta)
         a = expit(d - t)
         b = expit(-d - t)
@@ -184,12 +184,12 @@ class Half:
     compiled: Compiled | None = None
 
     def probabilities(self, d: Floats, eta: Floats) -> Floats:
-        """See TieModel."""
+        """(..., 3) probabilities of A, B and tie; d and eta broadcast together."""
         d, tie = np.broadcast_arrays(d, expit(eta))
         return np.stack([(1 - tie) * expit(d), (1 - tie) * expit(-d), tie], axis=-1)
 
     def log_likelihood(self, d: Floats, eta: Floats, outcome: Ints) -> Floats:
-        """See TieModel."""
+        """Log P(outcome); d, eta and outcome broadcast together."""
         win = (outcome == 0) + 0.5 * (outcome == 2)
         tied = outcome == 2
         seen: Floats = (
@@ -200,7 +200,7 @@ class Half:
         return seen
 
     def derivatives(self, d: Floats, eta: Floats, outcome: Ints) -> Derivatives:
-        """See TieModel."""
+        """Of log P(outcome); d, eta and outcome broadcast together."""
         win = (outcome == 0) + 0.5 * (outcome == 2)
         tied = outcome == 2
         p = expit(d)

@@ -177,11 +177,11 @@ class Alone:
         self._folder = job.folder
 
     def shared(self, network: Network, _: Reward) -> torch.nn.Module:
-        """See Worker."""
+        """The network with gradients averaged over all workers."""
         return network
 
     def report(self, found: Mapping[str, Any], checkpoint: Path | None) -> None:
-        """See Worker. All checkpoints but the best and the newest are removed."""
+        """Tell of an epoch. All checkpoints but the best and the newest are removed."""
         if checkpoint is None:
             return
         epoch = found["epoch"]

@@ -116,7 +116,9 @@ class PersonalHead(Head):
         self._kinds = kinds
 
     def linear(self, h: Tensor, step: Step, own: Tensor | None) -> tuple[Tensor, Tensor]:
-        """See Head. own: (users, size)."""
+        """(n,) difference and tie parameter of each vote, from answers h (answers, width). own:
+        (users, size).
+        """
         d, eta = super().linear(h, step, None)
         if own is None:
             return d, eta
@@ -135,12 +137,12 @@ class PersonalHead(Head):
         return d, eta + scales[2] * w[:, -1]
 
     def penalty(self) -> Tensor:
-        """See Head."""
+        """Sum of squares of what reads text."""
         return super().penalty() + self.taste.square().sum()
 
     @torch.no_grad()
     def read(self, h: Tensor, model: Ints) -> PersonalRead:
-        """See Head."""
+        """What it says of answers h (A, width) by these models (A,)."""
         said = super().read(h, model)
         taste = _array(h.to(self.taste.device) @ self.taste)
         side, tau, eta_sd = self.log_scales.exp().tolist()
@@ -211,18 +213,18 @@ class PreferenceHead(Head):
         self.position = nn.Parameter(torch.zeros(()))
 
     def linear(self, h: Tensor, step: Step, own: Tensor | None) -> tuple[Tensor, Tensor]:
-        """See Head."""
+        """(n,) difference and tie parameter of each vote, from answers h (answers, width)."""
         (d, eta) = super().linear(h, step, own)
         tie = h @ self.tied
         return d + self.position * step.side, eta + tie[step.a] + tie[step.b]
 
     def penalty(self) -> Tensor:
-        """See Head."""
+        """Sum of squares of what reads text."""
         return super().penalty() + self.tied.square().sum()
 
     @torch.no_grad()
     def read(self, h: Tensor, model: Ints) -> PreferenceRead:
-        """See Head."""
+        """What it says of answers h (A, width) by these models (A,)."""
         said = super().read(h, model)
         return PreferenceRead(
             said.base, said.eta, _array(h.to(self.tied.device) @ self.tied), float(self.position)

@@ -29,11 +29,11 @@ class Pooled:
 
     @property
     def overall(self) -> Floats:
-        """See System: mean rating over the archetype's mix of prompts."""
+        """(n or 1, M) mean rating over the archetype's mix of prompts."""
         return mean_base(self.read, self.mix)[self.label]
 
     def on(self, prompt: int) -> Prediction:
-        """See System."""
+        """What it says on one prompt."""
         base = by_prompt(self.read.base, self.mix)[:, prompt]
         a, b = pair_indices(base.shape[1])
         odds = self.ties.probabilities(base[:, a] - base[:, b], self.read.eta[:, None])
@@ -41,7 +41,7 @@ class Pooled:
         return Prediction(base[rows], odds[rows])
 
     def take(self, users: Ints) -> "Pooled":
-        """See System."""
+        """The same for these rows of its users."""
         return replace(self, label=self.label[users])
 
 
@@ -59,7 +59,7 @@ class Personal:
 
     @property
     def overall(self) -> Floats:
-        """See System: mean rating over the archetype's mix of prompts."""
+        """(n or 1, M) mean rating over the archetype's mix of prompts."""
         taste = np.einsum("kp,rpm->kmr", self.mix, by_prompt(self.read.taste.T, self.mix))[
             self.label
         ]
@@ -67,7 +67,7 @@ class Personal:
         return mean_base(self.read, self.mix)[self.label] + own + self._offsets()
 
     def on(self, prompt: int) -> Prediction:
-        """See System. The odds are averaged over the posterior of each difference."""
+        """What it says on one prompt. Odds are averaged over each difference's posterior."""
         read = self.read
         models = self.read.base.shape[1] // self.mix.shape[1]
         strength, covariance = on_answers(
@@ -86,7 +86,7 @@ class Personal:
         return Prediction(strength, np.asarray(odds))
 
     def take(self, users: Ints) -> "Personal":
-        """See System."""
+        """The same for these rows of its users."""
         return replace(self, label=self.label[users], weights=self.weights.take(users))
 
     def _offsets(self) -> Floats:
@@ -139,21 +139,21 @@ class Adapters:
 
     @property
     def overall(self) -> Floats:
-        """See System: mean rating over the archetype's mix of prompts."""
+        """(n or 1, M) mean rating over the archetype's mix of prompts."""
         rated: Floats = np.einsum(
             "np,npm->nm", self.mix[self.label], by_prompt(self.base, self.mix)
         )
         return rated
 
     def on(self, prompt: int) -> Prediction:
-        """See System."""
+        """What it says on one prompt."""
         strength = by_prompt(self.base, self.mix)[:, prompt]
         a, b = pair_indices(strength.shape[1])
         d = strength[:, a] - strength[:, b]
         return Prediction(strength, self.ties.probabilities(d, np.full(d.shape, self.eta)))
 
     def take(self, users: Ints) -> "Adapters":
-        """See System."""
+        """The same for these rows of its users."""
         return replace(self, base=self.base[users], label=self.label[users])
 
 

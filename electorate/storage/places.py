@@ -154,7 +154,7 @@ class ObjectPath:
         return [path for path in self.iterdir() if fnmatch(path.name, pattern)]
 
     def listing(self) -> dict[str, float]:
-        """See `listing`."""
+        """Name to when it was written last, of all that is in this folder."""
 
         # pyarrow finds a folder in Google's store only if somebody made an object of that name, so
         # what is in folders is listed too.

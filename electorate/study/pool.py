@@ -77,7 +77,7 @@ class Counted:
         return voters.of_run(self._folder)
 
     def rate(self, last_round: int) -> tuple[Fit, list[Fit]]:
-        """See Pool."""
+        """Global Bradley-Terry ratings on rounds 0..last_round, and each archetype's own."""
         settings = self.voters.config.ratings
         return self.tally.rate(last_round, MODELS[settings.ties], settings.prior_sd)
 
@@ -91,7 +91,9 @@ class InProcessPool:
 
     @cached_property
     def askers(self) -> "Sequence[Asker]":
-        """See Pool. Made when first asked for, as HTTP clients are no part of the base install."""
+        """What asks models. Made when first asked for, as HTTP clients are no part of the base
+        install.
+        """
         from electorate.inference.asking import InProcessAsker
 
         return [InProcessAsker()]
@@ -101,7 +103,7 @@ class InProcessPool:
         return Cohort(self._counted.voters, self._folder)
 
     def run(self, method: str, work: Sequence[Work], *shared: object) -> Iterator[tuple[int, Any]]:
-        """See Pool."""
+        """Call a method of `electorate.study.cohort.Cohort` once for each piece of work."""
         for i, own in enumerate(work):
             result = getattr(self._cohort, method)(*own, *shared)
             if method in VOTING:
@@ -111,9 +113,9 @@ class InProcessPool:
             yield i, result
 
     def votes_by_round(self) -> Ints:
-        """See Pool."""
+        """(rounds,) votes counted so far."""
         return self._counted.tally.votes_by_round()
 
     def rate(self, last_round: int) -> tuple[Fit, list[Fit]]:
-        """See Pool."""
+        """Global Bradley-Terry ratings on rounds 0..last_round, and each archetype's own."""
         return self._counted.rate(last_round)

@@ -66,13 +66,13 @@ class _ForEverybody:
 
     @property
     def overall(self) -> Floats:
-        """See System."""
+        """(n or 1, M) strengths over all prompts."""
         return self.one.overall
 
     def on(self, prompt: int) -> Prediction:
-        """See System."""
+        """What it says on one prompt."""
         return self.one.on(prompt)
 
     def take(self, users: Ints) -> "_ForEverybody":  # noqa: ARG002 the same for all
-        """See System."""
+        """The same for these rows of its users."""
         return self

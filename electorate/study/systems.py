@@ -244,20 +244,20 @@ class OnCohorts:
     labels: Labels
 
     def dependence(self, start: Fit) -> list[Dependence]:
-        """See UserBlocks."""
+        """How far votes of one user, or on one prompt, repeat each other, at the fit `start`."""
         return self._map("dependence", min(self.blocks, FITTED_BLOCKS), self.labels, start)
 
     def sums(self, prior: Prior, tries: Tries, everybody: bool) -> list[Sums]:
-        """See UserBlocks."""
+        """What the global step takes, under the prior and each of the factors to try."""
         blocks = min(self.blocks, FITTED_BLOCKS)
         return self._map("offset_sums", blocks, blocks, self.labels, prior, tries, everybody)
 
     def moments(self, prior: Prior) -> list[Moments]:
-        """See UserBlocks."""
+        """How users depart from their archetypes' means, under the prior."""
         return self._map("moments", min(self.blocks, MOMENT_BLOCKS), self.labels, prior)
 
     def prompt_scores(self, prior: Prior) -> list[PromptScores]:
-        """See prompt_sample.block_scores; of the users whose sums there are."""
+        """What each prompt's votes say of archetypes' means, of users whose sums there are."""
         return self._map("prompt_scores", min(self.blocks, FITTED_BLOCKS), self.labels, prior)
 
     def _map(self, method: str, blocks: int, *arguments: object) -> list[Any]:

@@ -82,9 +82,7 @@ def test_slow_clients_hold_up_nobody(
 
 
 def test_slow_headers_are_given_up(served: Served) -> None:
-    with socket.create_connection(
-        ("127.0.0.1", served.port), timeout=SLOW_S + 20
-    ) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=SLOW_S + 20) as connection:
         connection.sendall(b"GET /v1/leaderboard HTTP/1.1\r\nHost: local")
         assert b"408" in connection.recv(100)
 
