@@ -19,8 +19,8 @@ from electorate.base.errors import ElectorateError, WorkLostError
 
 LOG = logging.getLogger("electorate.pool")
 ATTEMPTS = 3
-# The driver's time for a call, measured (docs/scaling.md), and the share of its time that it
-# may take for calls.
+# The driver's time for a call until it is measured, and the share of its time that calls may take.
+# The ranking takes about as long for what a call brings (docs/scaling.md).
 CALL_S = 2e-4
 BUSY = 0.1
 Work = TypeVar("Work", int, tuple[int, int])  # a block, or (round, block)
@@ -38,12 +38,14 @@ class _Queue(Generic[Work]):
         self._actors = actors
         self._total = len(self.waiting)
         self._seconds: float | None = None  # that a block took of late
+        self._call_s = CALL_S  # that a call took the driver of late
 
     def take(self) -> list[Work]:
         """The next blocks for an actor, as `together` has it once it is known what one takes."""
         most = 1
         if self._seconds:
-            most = together(len(self.waiting), self._total, self._actors, self._seconds)
+            left = len(self.waiting)
+            most = together(left, self._total, self._actors, self._seconds, self._call_s)
         blocks = [self.waiting.popleft()]
         while (
             len(blocks) < most and self.waiting and not self._alone & {blocks[0], self.waiting[0]}
@@ -55,6 +57,10 @@ class _Queue(Generic[Work]):
         """An actor worked so long on so many blocks."""
         now = seconds / blocks
         self._seconds = now if self._seconds is None else (3 * self._seconds + now) / 4
+
+    def called(self, seconds: float) -> None:
+        """A call kept the driver so long: giving the work, and taking what came of it."""
+        self._call_s = (3 * self._call_s + seconds) / 4
 
     def lost(self, blocks: Sequence[Work], error: Exception) -> None:
         """Their actor was lost: they wait again, alone if they were several."""
@@ -83,7 +89,7 @@ class _Queue(Generic[Work]):
         )
 
 
-def together(waiting: int, total: int, actors: int, seconds: float) -> int:
+def together(waiting: int, total: int, actors: int, seconds: float, call_s: float) -> int:
     """How many blocks an actor is given at a time.
 
     At most so many that calls to all actors take the driver BUSY of the time that the actors take
@@ -94,8 +100,9 @@ def together(waiting: int, total: int, actors: int, seconds: float) -> int:
     Args:
         waiting, total: blocks that are left, and that there were.
         seconds: that a block takes.
+        call_s: that a call takes the driver.
     """
-    most = actors * CALL_S / BUSY / seconds
+    most = actors * call_s / BUSY / seconds
     least = min(most / 2, total / actors)
     return max(1, int(min(most, max(least, waiting / (2 * actors)))))
 
@@ -128,6 +135,8 @@ class CohortPool:
         while running:
             held = sum(len(taken) for _, taken, _ in running.values())
             metrics.say("electorate_blocks_in_flight", held)
+            # Of this thread's work: neither what it waits for nor what others do meanwhile.
+            begun = time.thread_time()
             (done,), _ = ray.wait(list(running), num_returns=1)
             actor, taken, since = running.pop(done)
             try:
@@ -145,6 +154,7 @@ class CohortPool:
                 queue.took(time.monotonic() - since, len(taken))
             give(actor)
             if taken:
+                queue.called(time.thread_time() - begun)
                 yield from zip(taken, results, strict=True)
         metrics.say("electorate_blocks_in_flight", 0)
         queue.check_nothing_is_left()

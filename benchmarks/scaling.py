@@ -70,7 +70,7 @@ def predict(
                     continue
                 own = 1
                 if at_once:
-                    own = min(waiting, together(waiting, blocks, cohorts, costs.block))
+                    own = min(waiting, together(waiting, blocks, cohorts, costs.block, costs.call))
                 waiting -= own
                 driver_free = max(driver_free, when) + costs.call
                 worked["driver"] += costs.call
