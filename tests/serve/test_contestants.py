@@ -115,7 +115,7 @@ def test_a_submitted_job_queries_the_model_and_its_rankings_are_served_beside_it
     """
     folder = RunFolder(tmp_path / "job")
     small = {
-        "prompts.per_archetype": 2,
+        "prompts.per_archetype": 3,
         "population.size": 600,
         "votes.checkpoints": "[30]",
         "cluster.cache_dir": cache,
@@ -157,7 +157,7 @@ def test_a_submitted_job_queries_the_model_and_its_rankings_are_served_beside_it
     assert f"report: {folder.report}" in job.stdout
 
     manifest = folder.read_manifest()
-    assert manifest["stages"]["answers"]["asked"] == 12 * 6
+    assert manifest["stages"]["answers"]["asked"] == 18 * 6
     responses = pq.read_table(folder.responses).to_pylist()
     assert all(r["response"] and r["tokens"] > 0 and r["error"] is None for r in responses)
     assert {r["contestant"] for r in responses} == {
