@@ -132,8 +132,9 @@ def test_a_store_that_is_away_for_moments_is_waited_for(
 
 
 def test_a_store_that_stays_away_is_one_line_and_the_next_asked_once(
-    store: Store, quick: None
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(places, "PAUSES_S", (0.5,))
     where = store.place("lost.txt")
     where.write_buffer(b"before")
     store.connection.cut()
