@@ -9,6 +9,7 @@ import numpy as np
 from electorate.base.columns import Columns
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
+from electorate.base.pairs import sides
 from electorate.base.scale import Floats, Ints
 from electorate.data import features
 from electorate.data.conversations import plain
@@ -74,7 +75,7 @@ class Design(Columns):
     @property
     def side(self) -> Floats:
         """(n,) +1 where A was shown first, -1 where B was, 0 where it is not known."""
-        return np.select([self.first == 0, self.first == 1], [1.0, -1.0], 0.0)
+        return sides(self.first)
 
     def with_outcome(self, outcome: Ints) -> "Design":
         """The same battles with other votes on them."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from electorate.base.columns import Columns
 from electorate.base.errors import ElectorateError
+from electorate.base.pairs import sides
 from electorate.base.scale import Floats, Ints
 from electorate.data import features, winners
 from electorate.data.conversations import plain
@@ -85,7 +86,7 @@ class Votes(Columns):
         """(n,) +1 where A was shown first, -1 where B was, 0 where it is not known."""
         if self.first is None:
             return np.zeros(len(self))
-        return np.select([self.first == 0, self.first == 1], [1.0, -1.0], 0.0)
+        return sides(self.first)
 
     @property
     def outcome_of_3(self) -> Ints:

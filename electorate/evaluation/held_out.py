@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from electorate.base.draws import Stream, generator
+from electorate.base.pairs import scores
 from electorate.base.scale import Floats, Ints
 from electorate.data.features import STYLE
 from electorate.data.votes import Votes
@@ -389,7 +390,7 @@ def _points(votes: Votes, user: Ints, users: int) -> tuple[Floats, Floats]:
     """(users, M) won by each model in each user's battles, a tie being half, and battles."""
     models = len(votes.models)
     weight = votes.weight * _votes_a_weight(votes.weight)
-    won = np.select([votes.outcome_of_3 == 0, votes.outcome_of_3 == 1], [1.0, 0.0], 0.5)
+    won = scores(votes.outcome_of_3)
     size = users * models
     place_a = user * models + votes.a
     place_b = user * models + votes.b

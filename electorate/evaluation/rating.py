@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from electorate.base.errors import ElectorateError
+from electorate.base.pairs import scores
 from electorate.base.scale import Floats, Ints
 from electorate.data import votes as votes_module
 from electorate.data.votes import Votes
@@ -65,7 +66,7 @@ def win_rates(votes: Votes) -> Floats:
     """(M,) share of its battles each model won, a tie being half a win; by weight. NaN without
     battles.
     """
-    won = np.select([votes.outcome == 0, votes.outcome == 1], [1.0, 0.0], 0.5)
+    won = scores(votes.outcome)
     models = len(votes.models)
     wins = np.bincount(votes.a, votes.weight * won, models) + np.bincount(
         votes.b, votes.weight * (1 - won), models

@@ -7,6 +7,7 @@ import numpy as np
 
 from electorate.base.columns import Columns
 from electorate.base.draws import Stream, generator
+from electorate.base.pairs import sides
 from electorate.base.scale import Floats, Ints
 from electorate.population.cast import Cast
 
@@ -50,7 +51,7 @@ class Battles(Columns):
             cast.a,
             cast.b,
             *answers,
-            np.select([cast.first_shown == 0, cast.first_shown == 1], [1.0, -1.0], 0.0),
+            sides(cast.first_shown),
             cast.outcome,
         )
 
