@@ -9,6 +9,7 @@ from rich.console import Console
 
 from electorate.base.scale import Ints
 from electorate.commands.progress import bar
+from electorate.config.contest import Cluster
 from electorate.config.systems import BASELINES, baselines
 from electorate.data import run_files
 from electorate.evaluation import agreement, orders, scoring
@@ -42,15 +43,25 @@ if TYPE_CHECKING:
     from electorate.rewards.adapters import Adapted  # which imports torch
 
 
-def compare(voters: Voters, pool: Pool, folder: RunFolder, console: Console) -> Comparison:
-    """Rate and score the systems at each checkpoint, with paired intervals."""
+def compare(
+    voters: Voters, pool: Pool, folder: RunFolder, cluster: Cluster, console: Console
+) -> Comparison:
+    """Rate and score the systems at each checkpoint, with paired intervals.
+
+    Args:
+        voters: those of the run.
+        pool: what does the work on their blocks.
+        folder: of the run.
+        cluster: what trains a model for each user, where that is asked for.
+        console: where progress is shown.
+    """
     known = voters_module.compared(voters)
     numbers = np.concatenate([known, voters_module.newcomers(voters)])
     seen = np.arange(len(known))
     segments = _segments(voters, voters_module.with_ids(voters, known))
     test_prompts = voters.truth_prompts(run_files.read_prompts(folder).ids("test"))
     tables = _Tables(voters, segments, len(known), len(numbers), len(test_prompts))
-    rater = Rater(voters, numbers, pool, folder, _adapter(voters, folder))
+    rater = Rater(voters, numbers, pool, folder, _adapter(voters, folder, cluster))
     rounds = list(enumerate(voters.config.votes.checkpoints))
     if not voters.config.evaluation.incremental:
         rounds = rounds[-1:]
@@ -130,16 +141,15 @@ class _Tables:
                 self.gains += metric_rows(gains, where | {"baseline": baseline}, versions)
 
 
-def _adapter(voters: Voters, folder: RunFolder) -> Adapt | None:
+def _adapter(voters: Voters, folder: RunFolder, cluster: Cluster) -> Adapt | None:
     """Trains a reward model for each user where the run trains any."""
-    config = voters.config
-    reward = config.reward
+    reward = voters.config.reward
     if reward is None:
         return None
-    cache_dir = Path(config.cluster.cache_dir).expanduser()
+    cache_dir = Path(cluster.cache_dir).expanduser()
 
     def adapt(version: int, votes: Battles) -> "Adapted":
-        trainer = backends.trainer(config.cluster)
+        trainer = backends.trainer(cluster)
         return trainer.adapted(folder, reward, version, cache_dir, votes)
 
     return adapt

@@ -149,7 +149,9 @@ def _voted_and_compared(this: Run, pool: Pool) -> None:
     """From the answers to the table; planted personas vote here."""
     config = this.config
     electorate = voters.of_run(this.folder)
-    trainings = None if config.reward is None else Trainings(electorate, config.reward, this.folder)
+    trainings = None
+    if config.reward is not None:
+        trainings = Trainings(electorate, config.reward, this.folder, config.cluster)
     if isinstance(electorate, Planted):
         _write_personas(this, electorate)
         _vote(this, electorate, pool, trainings)
@@ -160,7 +162,7 @@ def _voted_and_compared(this: Run, pool: Pool) -> None:
         with this.stage("reward") as counts:
             trainings.finish(this.console, counts)
     with this.stage("evaluate") as counts:
-        comparison = evaluate.compare(electorate, pool, this.folder, this.console)
+        comparison = evaluate.compare(electorate, pool, this.folder, config.cluster, this.console)
         counts["users"] = comparison.users
     summary.write(this.folder, comparison, this.manifest)
 

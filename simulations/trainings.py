@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from electorate.commands.progress import bar
+from electorate.config.contest import Cluster
 from electorate.config.run import Reward
 from electorate.population.voters import Voters
 from electorate.rewards import promotion, store
@@ -25,12 +26,21 @@ POLL_S = 0.5
 class Trainings:
     """Those that the run's folder lacks, one after the other in a thread, so that Ctrl-C and the
     votes go on in the main one.
+
+    Args:
+        voters: whose votes they learn from.
+        settings: of System B.
+        folder: of the run.
+        cluster: what this process has; a run that is resumed may have begun on another.
     """
 
-    def __init__(self, voters: Voters, settings: Reward, folder: RunFolder) -> None:
+    def __init__(
+        self, voters: Voters, settings: Reward, folder: RunFolder, cluster: Cluster
+    ) -> None:
         self._voters = voters
         self._settings = settings
         self._folder = folder
+        self._cluster = cluster
         self._todo = [
             round_
             for round_ in reward_systems.rounds(voters.config)
@@ -88,10 +98,10 @@ class Trainings:
                 done = now
 
     def _train(self) -> None:
-        trainer = backends.trainer(self._voters.config.cluster)
+        trainer = backends.trainer(self._cluster)
+        cache_dir = Path(self._cluster.cache_dir).expanduser()
         try:
             for _ in self._todo:
-                cache_dir = Path(self._voters.config.cluster.cache_dir).expanduser()
                 trainer.train(self._folder, self._settings, self._ready.get(), cache_dir)
         except Exception as error:
             self._error = error

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from electorate.base.errors import ElectorateError
 from electorate.config import config_file
+from electorate.config.contest import Cluster
 from electorate.config.systems import SYSTEMS
 from electorate.rewards import job, prompt_head, store, weights
 from electorate.rewards.forms import FORMS
@@ -340,8 +341,10 @@ def test_trainings_begin_while_others_vote_and_are_promoted_if_they_are_better(
 def test_a_training_is_told_of_a_round_before_the_next_is_cast(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its votes are in and it runs, while the main thread goes on."""
-    config = made_config(**reward(incremental=True))
+    """Its votes are in and it runs, while the main thread goes on: in this process, as this one
+    is without Ray, whatever the run began on.
+    """
+    config = made_config(**reward(incremental=True), cluster={"cohorts": 2})
     begun = list[int]()
     go_on = threading.Event()
 
@@ -351,7 +354,8 @@ def test_a_training_is_told_of_a_round_before_the_next_is_cast(
         raise ElectorateError("nothing more to see")
 
     monkeypatch.setattr(job, "train", train)
-    trainings = Trainings(made_electorate(config), config.reward, RunFolder(tmp_path))
+    here = Cluster(cohorts=0, cache_dir=str(tmp_path / "cache"))
+    trainings = Trainings(made_electorate(config), config.reward, RunFolder(tmp_path), here)
     trainings.votes_are_in(0)
     for _ in range(600):
         if begun:
