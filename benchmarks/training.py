@@ -21,7 +21,8 @@ import torch
 from benchmarks import made
 from benchmarks.leaderboards import PEER, ROOT
 from electorate.config.config_file import dump
-from electorate.config.run import Config, Reward
+from electorate.config.reward import Reward
+from electorate.config.run import Config
 from electorate.data import features, prompts, run_files
 from electorate.data.features import AXES
 from electorate.inference import model_files

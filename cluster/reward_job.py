@@ -27,7 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from actors import metrics
 from electorate.base.errors import ElectorateError, WorkLostError
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.rewards import job as jobs
 from electorate.rewards.adapters import Adapted
 from electorate.rewards.battles import Battles

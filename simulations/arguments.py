@@ -194,8 +194,8 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "run",
         help="do a run: ask contestants, vote, rate, compare, report",
         description=(
-            "Do a run from its YAML config, or finish one with --resume. electorate/config/run.py "
-            "describes every field of the config."
+            "Do a run from its YAML config, or finish one with --resume. The files of "
+            "electorate/config/ describe every field of the config."
         ),
         epilog=_run_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -10,7 +10,8 @@ from rich.console import Console
 from electorate.base.errors import ElectorateError
 from electorate.config.contest import Cluster
 from electorate.config.engines import VllmModel
-from electorate.config.run import Config, Reward
+from electorate.config.reward import Reward
+from electorate.config.run import Config
 from electorate.inference.asking import Asker, InProcessAsker
 from electorate.storage.run_folder import RunFolder
 from electorate.study.pool import InProcessPool, Pool

@@ -21,7 +21,7 @@ from electorate.commands import next_step
 from electorate.commands.progress import bar
 from electorate.config import config_file
 from electorate.config.contest import Cluster
-from electorate.config.run import Reward, Synthetic
+from electorate.config.reward import Reward, Synthetic
 from electorate.data import votes as votes_module
 from electorate.data.conversations import plain
 from electorate.data.votes import REQUIRED, Votes, by_reason

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.data import run_files
 from electorate.data.features import AXES
 from electorate.data.prompts import PromptSet

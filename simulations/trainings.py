@@ -12,7 +12,7 @@ from rich.console import Console
 
 from electorate.commands.progress import bar
 from electorate.config.contest import Cluster
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.population.voters import Voters
 from electorate.rewards import promotion, store
 from electorate.storage.places import Place

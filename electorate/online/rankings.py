@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import RequestError
 from electorate.base.scale import ELO_PER_NAT, Floats, Ints, to_elo
-from electorate.config.run import TOLD_BY_PROMPT
+from electorate.config.reward import TOLD_BY_PROMPT
 from electorate.online import thumbs
 from electorate.online.base import Base, Run
 from electorate.online.people import People, Person

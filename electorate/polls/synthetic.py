@@ -13,7 +13,7 @@ from typing import Any
 from electorate.base.progress import Bar
 from electorate.config.contest import Contestant, content_key
 from electorate.config.judging import ModelJudge
-from electorate.config.run import Synthetic
+from electorate.config.reward import Synthetic
 from electorate.inference import contestants, endpoints
 from electorate.inference.asking import Asking, InProcessAsker
 from electorate.inference.completions import Answer, Call

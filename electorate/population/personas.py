@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
-from electorate.config.run import Config, Population
+from electorate.config.population import Population
+from electorate.config.run import Config
 from electorate.data.features import AXES
 from electorate.population.voters import (
     ADVERSARIAL,

@@ -18,7 +18,8 @@ from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
 from electorate.base.pairs import pair_indices
 from electorate.base.scale import Floats, Ints, to_nats
-from electorate.config.run import Config, Population
+from electorate.config.population import Population
+from electorate.config.run import Config
 from electorate.data import arena, run_files
 from electorate.data.features import AXES
 from electorate.data.prompts import SPLITS, PromptSet

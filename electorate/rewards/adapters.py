@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from electorate.base.scale import Floats
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.ratings.ties import MODELS
 from electorate.rewards import weights
 from electorate.rewards.battles import Battles

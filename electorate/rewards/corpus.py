@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from electorate.base.scale import Ints
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.data import run_files
 from electorate.data.conversations import plain
 from electorate.data.votes import Votes

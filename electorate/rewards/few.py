@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from electorate.base.scale import Floats
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.ratings.ties import MODELS
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.encoder import Encoder

@@ -45,7 +45,7 @@ ERRORS = 2.0
 # earn its say too.
 FOR_ALL = ("pooled_hybrid_own_ties",)
 # Simpler forms stand before those that must beat them. The rows of the table are named in
-# electorate/config/run.py:RewardSystem; the rest are there to be beaten: people tell ties apart
+# electorate/config/systems.py; the rest are there to be beaten: people tell ties apart
 # differently even where they like the same, and that alone must not pass for a taste.
 FORMS: dict[str, Form] = {
     "length_only": Form(text="length"),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from electorate.base.scale import Floats, Ints
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.ratings.ties import MODELS
 from electorate.rewards import few
 from electorate.rewards.battles import Battles

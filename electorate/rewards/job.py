@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from electorate.base.errors import ElectorateError, StorageError
-from electorate.config.run import TOLD_BY_PROMPT, Reward
+from electorate.config.reward import TOLD_BY_PROMPT, Reward
 from electorate.inference import model_files
 from electorate.population import voters as voters_module
 from electorate.population.voters import Voters

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from electorate.config.run import Config, Reward
+from electorate.config.reward import Reward
+from electorate.config.run import Config
 from electorate.rewards import pretrained
 from electorate.rewards.encoder import Encoder
 from electorate.rewards.forms import wanted

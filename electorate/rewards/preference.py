@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from electorate.base.scale import Floats, Ints
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.data.conversations import plain
 from electorate.ratings.ties import MODELS
 from electorate.rewards import few, texts, weights

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from electorate.base.errors import ElectorateError
-from electorate.config.run import TOKENS_PER_PASS, Reward
+from electorate.config.reward import TOKENS_PER_PASS, Reward
 from electorate.rewards.attention import ARCHITECTURES, PACKED
 from electorate.rewards.encoder import LORA_SCALE, Encoder
 from electorate.rewards.states import layers_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.population.voters import Voters
 from electorate.ratings.ties import MODELS, TieModel
 from electorate.rewards import corpus, ratings_beside, store, weights

@@ -7,7 +7,8 @@ import numpy as np
 from safetensors.torch import load
 
 from electorate.base.scale import Ints
-from electorate.config.run import TOLD_BY_PROMPT, Config
+from electorate.config.reward import TOLD_BY_PROMPT
+from electorate.config.run import Config
 from electorate.inference import model_files
 from electorate.rewards import pretrained, prompt_head, store, texts
 from electorate.rewards.forms import wanted

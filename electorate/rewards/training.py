@@ -27,7 +27,7 @@ from torch.distributed.checkpoint.state_dict import (
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.ratings.summed import in_order
 from electorate.ratings.ties import TieModel
 from electorate.rewards import prompt_head, weights

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from electorate.base.registry import load
-from electorate.config.run import TOLD_BY_PROMPT, Config
+from electorate.config.reward import TOLD_BY_PROMPT
+from electorate.config.run import Config
 from electorate.config.systems import SYSTEMS
 from electorate.evaluation.predictions import System
 from electorate.population.cast import Cast

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from electorate.base.errors import ElectorateError
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.data.votes import Texts, Votes
 from electorate.importers import registry
 from electorate.inference import model_files

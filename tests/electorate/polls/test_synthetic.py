@@ -16,7 +16,7 @@ from rich.console import Console
 
 from electorate.base.errors import ElectorateError
 from electorate.base.progress import unshown
-from electorate.config.run import Synthetic
+from electorate.config.reward import Synthetic
 from electorate.inference import asking
 from electorate.polls import synthetic
 from electorate.rewards import few

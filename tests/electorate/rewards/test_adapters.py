@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.ratings.ties import MODELS
 from electorate.rewards import adapters, weights
 from electorate.rewards.weights import Read

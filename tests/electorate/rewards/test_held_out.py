@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from electorate.base.scale import Floats
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.data import votes
 from electorate.evaluation import held_out as folds
 from electorate.evaluation.people import FOLDS

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from electorate.config.run import Config, Reward
+from electorate.config.reward import Reward
+from electorate.config.run import Config
 from electorate.rewards import memory, pretrained
 from tests.conftest import plain_config
 from tests.electorate.rewards.test_packing import ARCHITECTURES, CONFIGS, DECODER

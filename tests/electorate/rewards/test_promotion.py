@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from electorate.config.run import Reward
+from electorate.config.reward import Reward
 from electorate.population.personas import Electorate
 from electorate.ratings.ties import MODELS
 from electorate.rewards import corpus, promotion, store
