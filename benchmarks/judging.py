@@ -29,7 +29,7 @@ from electorate.inference.completions import Call
 from electorate.inference.endpoints import connections
 from electorate.inference.engine_resources import cpus_needed
 from electorate.polls import battles, cards, wording
-from electorate.polls.battles import Texts
+from electorate.polls.battles import JudgedTexts
 from electorate.polls.wording import Attempt
 from serve.contestants import ContestantsApp
 
@@ -121,7 +121,7 @@ def judgements(poll: Poll) -> list[list[dict[str, str]]]:
         [" ".join(random.choice(words, ANSWER_WORDS)) for _ in poll.contestants]
         for _ in range(PROMPTS)
     ]
-    texts = Texts(of.text[:PROMPTS], made)
+    texts = JudgedTexts(of.text[:PROMPTS], made)
     fought = battles.round_robin(np.arange(PERSONAS), np.arange(PROMPTS), len(poll.contestants))
     judge = poll.judges[0]
     model = poll.models[poll.judges[0].model]

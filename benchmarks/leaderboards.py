@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from electorate.base.scale import ELO_PER_NAT
-from electorate.data import votes
+from electorate.data import vote_files
 from electorate.evaluation import rating as rate
 from electorate.ratings import leaderboard
 from electorate.storage import tables
@@ -63,9 +63,9 @@ def ours(path: Path) -> dict[str, Any]:
     """What `rate` says of a vote file, and the seconds it took from the columns, reading left
     out as for the peer.
     """
-    rows = tables.read(path, votes.REQUIRED)
+    rows = tables.read(path, vote_files.REQUIRED)
     start = time.perf_counter()
-    read, _ = votes.of_rows(rows)
+    read, _ = vote_files.of_rows(rows)
     board = leaderboard.rows(
         read.models, rate.fit(read, rate.Options(ties="half")).fit, rate.CONFIDENCE
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from electorate.base.scale import Ints
-from electorate.data import votes as votes_module
+from electorate.data import vote_files
 from electorate.data.votes import Votes
 from electorate.evaluation import held_out, people
 from electorate.evaluation.intervals import Estimate
@@ -30,7 +30,7 @@ NULL = (BASELINE, SYSTEM_A)
 
 def read(path: Path, ties: bool) -> tuple[Votes, Ints]:
     """A file's votes, with or without ties, and their prompts counted from 0."""
-    votes, _ = votes_module.read(path, measured=True)
+    votes, _ = vote_files.read(path, measured=True)
     if not ties:
         votes = votes.take(np.flatnonzero(votes.outcome < 2))
     return votes, people.prompts(votes, str(path))

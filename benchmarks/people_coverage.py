@@ -17,7 +17,7 @@ from electorate.calibration import design as design_module
 from electorate.calibration import fit as fit_module
 from electorate.calibration.design import Design
 from electorate.config.metrics import UNSEEN
-from electorate.data import votes as votes_module
+from electorate.data import vote_files
 from electorate.data.votes import Votes
 from electorate.evaluation import held_out, people
 from electorate.evaluation.people import BASELINE, SYSTEM_A
@@ -32,7 +32,7 @@ DIGITS = 5e-4
 
 def main(path: Path, draws: int) -> None:
     """Print the coverage of each metric's gain."""
-    votes, _ = votes_module.read(path, texts=True)
+    votes, _ = vote_files.read(path, texts=True)
     design, _ = design_module.of_votes(votes, str(path))
     found = fit_module.fit(design)
     config = fit_module.population_config(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
-from electorate.data import votes
+from electorate.data import vote_files
 from electorate.data.votes import Votes
 from electorate.evaluation import people, rating, user_ratings
 from electorate.ratings import leaderboard
@@ -131,19 +131,19 @@ def compare(table: TableT, *, ties: str = DEFAULT) -> TableT:
 def _votes(table: TableT, thumbs: bool = False) -> Votes:
     """The votes of a table; invalid rows are skipped with a warning."""
     arrow = table if isinstance(table, pa.Table) else _of_pandas(table)
-    found, set_aside = votes.of_table(arrow, thumbs)
+    found, set_aside = vote_files.of_table(arrow, thumbs)
     _warn(set_aside)
     return found
 
 
 def _of_pandas(table: "pd.DataFrame") -> pa.Table:
-    wanted = (*votes.REQUIRED, *votes.USER, *votes.PROMPT, votes.WEIGHT)
+    wanted = (*vote_files.REQUIRED, *vote_files.USER, *vote_files.PROMPT, vote_files.WEIGHT)
     columns = [name for name in wanted if name in table.columns]
     return pa.Table.from_pandas(table[columns], preserve_index=False)
 
 
 def _warn(set_aside: list[SetAside]) -> None:
-    for line in votes.by_reason(set_aside):
+    for line in vote_files.by_reason(set_aside):
         warnings.warn(f"skipped: {line}", stacklevel=4)
 
 

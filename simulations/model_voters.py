@@ -19,12 +19,11 @@ from electorate.commands.stages import UnderWay
 from electorate.config.judging import MOST_RANKED
 from electorate.config.run import Config
 from electorate.config.voters import ModelVoters
-from electorate.data import run_files
-from electorate.data import votes as votes_module
+from electorate.data import run_files, vote_files
 from electorate.data.votes import Votes
 from electorate.inference.asking import Asking
 from electorate.polls import battles, cards, voters
-from electorate.polls.battles import Battles, Texts
+from electorate.polls.battles import Battles, JudgedTexts
 from electorate.polls.truth import agreement
 from electorate.polls.voters import JudgedPersonas
 from electorate.population.voters import BLOCK, compared
@@ -64,7 +63,7 @@ class ModelVoting:
         self._truth(personas, texts)
         self._checks(personas, texts)
 
-    def _votes(self, personas: JudgedPersonas, texts: Texts) -> None:
+    def _votes(self, personas: JudgedPersonas, texts: JudgedTexts) -> None:
         """Every block of every round that the log lacks."""
         log = VoteLog(self.run.folder.votes, personas.config.contestant_names)
         todo = [
@@ -83,7 +82,7 @@ class ModelVoting:
     def _vote(
         self,
         personas: JudgedPersonas,
-        texts: Texts,
+        texts: JudgedTexts,
         round_: int,
         block: int,
         counts: dict[str, Any],
@@ -100,7 +99,7 @@ class ModelVoting:
         for _ in self.pool.run("record", [(round_, block, table)]):
             self._count(panel, counts)
 
-    def _truth(self, personas: JudgedPersonas, texts: Texts) -> None:
+    def _truth(self, personas: JudgedPersonas, texts: JudgedTexts) -> None:
         """The judges' own rankings, which systems are compared with."""
         if self.run.folder.truth.exists():
             return
@@ -122,7 +121,7 @@ class ModelVoting:
             table = voters.truth_table(users, prompts, shaped, personas.models)
             files.write_table(self.run.folder.truth, table)
 
-    def _checks(self, personas: JudgedPersonas, texts: Texts) -> None:
+    def _checks(self, personas: JudgedPersonas, texts: JudgedTexts) -> None:
         """How far the judges can be believed, on the battles of the first personas."""
         place = self.run.folder.path / beliefs.NAME
         if place.exists():
@@ -160,7 +159,7 @@ class ModelVoting:
 def people(judging: ModelVoters) -> Votes | None:
     """People's votes that the judges are compared with, read before anything is asked."""
     place = judging.checks.people
-    return None if place is None else votes_module.read(Path(place), texts=True)[0]
+    return None if place is None else vote_files.read(Path(place), texts=True)[0]
 
 
 def write_personas(run: UnderWay[Config], judging: ModelVoters) -> None:
@@ -201,16 +200,18 @@ def _write_cards(run: UnderWay[Config], judging: ModelVoters) -> list[str]:
     return list(archetypes)
 
 
-def _texts(run: UnderWay[Config]) -> Texts:
+def _texts(run: UnderWay[Config]) -> JudgedTexts:
     names = run.config.contestant_names
     prompts = run_files.read_prompts(run.folder)
     table = run_files.read_responses(run.folder, len(prompts), names)
     said = [text or "" for text in table["response"].to_pylist()]
     models = len(names)
-    return Texts(prompts.text, [said[i * models : (i + 1) * models] for i in range(len(prompts))])
+    return JudgedTexts(
+        prompts.text, [said[i * models : (i + 1) * models] for i in range(len(prompts))]
+    )
 
 
-def _material(personas: JudgedPersonas, panel: Panel, texts: Texts) -> Material:
+def _material(personas: JudgedPersonas, panel: Panel, texts: JudgedTexts) -> Material:
     return Material(
         panel.cards,
         texts,

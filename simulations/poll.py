@@ -17,13 +17,12 @@ from electorate.base.errors import ElectorateError
 from electorate.commands import beliefs
 from electorate.commands.stages import UnderWay, carry_out
 from electorate.config.judging import MOST_RANKED, Poll
-from electorate.data import prompts
-from electorate.data import votes as votes_module
+from electorate.data import prompts, vote_files
 from electorate.data.prompts import PromptSet
 from electorate.data.votes import Votes
 from electorate.inference.asking import Asking
 from electorate.polls import battles, cards, own_templates
-from electorate.polls.battles import Texts
+from electorate.polls.battles import JudgedTexts
 from electorate.polls.cards import Card
 from electorate.polls.tastes import Fitted
 from electorate.storage import files
@@ -74,7 +73,7 @@ def _sit(way: UnderWay[Poll]) -> None:
     people = (
         None
         if config.checks.people is None
-        else votes_module.read(Path(config.checks.people), texts=True)[0]
+        else vote_files.read(Path(config.checks.people), texts=True)[0]
     )
     personas = cards.of(config.personas, config.seed)
     files.write_table(way.folder.personas, cards.table(personas))
@@ -118,7 +117,7 @@ def _stages(this: Sitting, personas: Sequence[Card], people: Votes | None) -> No
     poll_page.write(this.folder)
 
 
-def _asked(this: Sitting, personas: Sequence[Card]) -> tuple[PromptSet, Texts]:
+def _asked(this: Sitting, personas: Sequence[Card]) -> tuple[PromptSet, JudgedTexts]:
     """The prompts, which personas may write, and every contestant's answers."""
     config = this.poll
     with this.way.stage("prompts") as counts:
@@ -176,7 +175,7 @@ def _kinds(panel: Panel) -> str:
 
 def _answers(
     this: Sitting, prompt_set: PromptSet, counts: dict[str, Any]
-) -> tuple[PromptSet, Texts]:
+) -> tuple[PromptSet, JudgedTexts]:
     """Every contestant's answer to every prompt; a prompt that one of them failed on is in no
     split.
     """
@@ -189,6 +188,6 @@ def _answers(
     files.write_table(this.folder.prompts, kept.table())
     said = [text or "" for text in table["response"].to_pylist()]
     models = len(this.poll.contestants)
-    return kept, Texts(
+    return kept, JudgedTexts(
         prompt_set.text, [said[i * models : (i + 1) * models] for i in range(len(prompt_set))]
     )

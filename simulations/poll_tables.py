@@ -9,8 +9,7 @@ import pyarrow as pa
 import yaml
 
 from electorate.base.scale import Floats, Ints
-from electorate.data import features, prompts
-from electorate.data import votes as votes_module
+from electorate.data import features, prompts, vote_files
 from electorate.data.prompts import PromptSet
 from electorate.evaluation import rating
 from electorate.evaluation.metrics import Standing
@@ -79,7 +78,7 @@ def _judgements(name: str, judged: Judged, polled: Polled, material: Material) -
 def write_leaderboard(folder: RunFolder) -> list[dict[str, Any]]:
     """Rate votes.parquet; returns the rows, best first."""
     with files.local(folder.path / "votes.parquet") as path:
-        votes, _ = votes_module.read(path)
+        votes, _ = vote_files.read(path)
     rated = rating.fit(votes, rating.Options())
     rows = leaderboard.rows(votes.models, rated.fit, rating.CONFIDENCE, 0.0, rated.draws)
     rows = [rows[i] for i in Standing(np.array([row["rating"] for row in rows])).order]

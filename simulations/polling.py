@@ -11,12 +11,11 @@ import numpy as np
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
 from electorate.config.judging import ModelJudge
-from electorate.data import votes as votes_module
 from electorate.data.conversations import plain
-from electorate.data.votes import Votes
+from electorate.data.votes import Texts, Votes
 from electorate.evaluation import rating
 from electorate.polls import battles, judge_bias, truth, validity, verdicts
-from electorate.polls.battles import Battles, Texts
+from electorate.polls.battles import Battles, JudgedTexts
 from electorate.polls.cards import Card
 from electorate.polls.validity import Check
 from electorate.polls.verdicts import Judged
@@ -33,7 +32,7 @@ class Material:
     """
 
     cards: Sequence[Card]
-    texts: Texts
+    texts: JudgedTexts
     prompts: Ints
     test: Ints
     contestants: tuple[str, ...]
@@ -67,7 +66,7 @@ class PeoplesBattles:
     battle: Ints
     outcome: Ints
     fought: Battles
-    texts: Texts
+    texts: JudgedTexts
     models: Ints
     names: tuple[str, ...]
     strength: Floats
@@ -198,7 +197,7 @@ def checks_by_pleas(panel: Panel, material: Material, polled: Polled) -> list[Ch
         pleader = np.where(lost == 0, fought.a, fought.b)
         winner = np.where(lost == 0, fought.b, fought.a)
         faced = Battles(fought.persona, fought.prompt, pleader, winner)
-        pleading = Texts(
+        pleading = JudgedTexts(
             material.texts.prompts,
             [[*answers, *(text + PLEA for text in answers)] for answers in material.texts.answers],
         )
@@ -312,7 +311,7 @@ def _judge(
     judge: ModelJudge,
     mode: str,
     fought: Battles,
-    texts: Texts,
+    texts: JudgedTexts,
     what: str,
     order: int = 0,
     fenced: bool = True,
@@ -329,7 +328,7 @@ def _some(of: int, wanted: int, seed: int, purpose: int) -> Ints:
     )
 
 
-def _longer(fought: Battles, texts: Texts) -> Floats:
+def _longer(fought: Battles, texts: JudgedTexts) -> Floats:
     """(n,) log of A's length over B's, in words."""
     words = [np.log1p([len(answer.split()) for answer in answers]) for answers in texts.answers]
     return np.array(
@@ -340,7 +339,7 @@ def _longer(fought: Battles, texts: Texts) -> Floats:
     )
 
 
-def _battles_of(people: Votes, texts: votes_module.Texts, wanted: int, seed: int) -> PeoplesBattles:
+def _battles_of(people: Votes, texts: Texts, wanted: int, seed: int) -> PeoplesBattles:
     """Some of the battles people voted on."""
     low = np.minimum(texts.a, texts.b)
     high = np.maximum(texts.a, texts.b)
@@ -353,7 +352,7 @@ def _battles_of(people: Votes, texts: votes_module.Texts, wanted: int, seed: int
     outcome = people.outcome_of_3[rows]
     turned = texts.a != low
     outcome = np.where(turned[rows] & (outcome < 2), 1 - outcome, outcome)
-    shown = Texts(
+    shown = JudgedTexts(
         [plain(texts.prompts[p]) for p, _, _ in unique[kept]],
         [[plain(texts.responses[a]), plain(texts.responses[b])] for _, a, b in unique[kept]],
     )

@@ -22,9 +22,10 @@ from electorate.commands.progress import bar
 from electorate.config import config_file
 from electorate.config.contest import Cluster
 from electorate.config.reward import Reward, Synthetic
-from electorate.data import votes as votes_module
+from electorate.data import vote_files
 from electorate.data.conversations import plain
-from electorate.data.votes import REQUIRED, Votes, by_reason
+from electorate.data.vote_files import REQUIRED, by_reason
+from electorate.data.votes import Votes
 from electorate.evaluation import held_out
 from electorate.importers import jsonl, lmsys
 from electorate.importers.imported import VOTE_COLUMNS, Imported
@@ -133,7 +134,7 @@ def _votes(rows: list[Row], train: Path) -> Votes:
             if name != "user_id"
         }
     )
-    votes, _ = votes_module.of_rows(Rows(table, range(1, len(rows) + 1), []))
+    votes, _ = vote_files.of_rows(Rows(table, range(1, len(rows) + 1), []))
     if votes.texts is None:
         raise ValueError("battles without texts")
     prompts, prompt = np.unique(votes.texts.prompt, return_inverse=True)

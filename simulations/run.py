@@ -36,7 +36,7 @@ from simulations.model_voters import ModelVoting
 from simulations.report import finished, summary
 from simulations.trainings import Trainings
 
-LOG = logging.getLogger("electorate.data.votes")
+LOG = logging.getLogger("electorate.run")
 Run = UnderWay[Config]
 
 

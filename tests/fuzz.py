@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from electorate.base.errors import ElectorateError
 from electorate.config import config_file
 from electorate.config.judging import Poll
-from electorate.data import votes
+from electorate.data import vote_files
 from electorate.evaluation.rating import Options, fit
 from electorate.inference import completions
 from electorate.online import base as bases
@@ -53,7 +53,7 @@ VOTES = [
 Reader = Callable[[Any], None]
 
 
-def vote_files() -> list[tuple[str, bytes]]:
+def files_of_votes() -> list[tuple[str, bytes]]:
     """A small file of votes in each format."""
     table = pa.Table.from_pylist(VOTES)
     made = []
@@ -113,7 +113,7 @@ def values(keys: tuple[str, ...]) -> st.SearchStrategy[Any]:
 
 def vote_reader(folder: Path) -> tuple[st.SearchStrategy[Any], Reader]:
     """Files of votes, rated where they hold any."""
-    some = st.sampled_from(vote_files())
+    some = st.sampled_from(files_of_votes())
     inputs = some.flatmap(lambda one: st.tuples(st.just(one[0]), mutated(one[1])))
 
     def read(given_: tuple[str, bytes]) -> None:
@@ -122,8 +122,8 @@ def vote_reader(folder: Path) -> tuple[st.SearchStrategy[Any], Reader]:
         path.write_bytes(content)
         for texts in (False, True):
             with suppress(ElectorateError):
-                found, aside = votes.read(path, style=texts, thumbs=not texts)
-                votes.by_reason(aside)
+                found, aside = vote_files.read(path, style=texts, thumbs=not texts)
+                vote_files.by_reason(aside)
                 fit(found, Options())
 
     return inputs, read

@@ -8,8 +8,7 @@ import numpy as np
 
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, to_elo
-from electorate.data import votes as votes_module
-from electorate.data.votes import Votes
+from electorate.data.votes import Votes, compact
 from electorate.evaluation import rating
 from electorate.evaluation.rating import CONFIDENCE, Options, Rated
 from electorate.ratings import leaderboard
@@ -66,7 +65,7 @@ def by_group(votes: Votes, options: Options, anchor: str | None) -> tuple[list[B
     for g in np.argsort(-counts, kind="stable").tolist():
         if not counts[g]:
             continue
-        own = votes_module.compact(votes.take(np.flatnonzero(votes.group == g)))
+        own = compact(votes.take(np.flatnonzero(votes.group == g)))
         name = votes.group_names[g]
         if counts[g] < FEWEST_VOTES:
             few.append(f"{name} ({counts[g]:,})")

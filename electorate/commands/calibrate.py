@@ -24,8 +24,7 @@ from electorate.commands import next_step
 from electorate.commands.progress import bar
 from electorate.config import config_file
 from electorate.config.run import Config
-from electorate.data import recorded
-from electorate.data import votes as votes_module
+from electorate.data import recorded, vote_files
 from electorate.data.prompts import MIN_PROMPTS
 from electorate.storage import files, tables
 
@@ -55,8 +54,8 @@ def calibrate(path: Path, out: Path, by: str | None, console: Console) -> None:
     if out.suffix not in (".yaml", ".yml"):
         raise ElectorateError(f"--out {out}: must end in .yaml")
     tables.check_writable(out.with_suffix(".parquet"))
-    votes, set_aside = votes_module.read(path, texts=True, by=by)
-    for line in votes_module.by_reason(set_aside):
+    votes, set_aside = vote_files.read(path, texts=True, by=by)
+    for line in vote_files.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
     design, notes = design_module.of_votes(votes, str(path))
     prompts, models = design_module.whole(design)

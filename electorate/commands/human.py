@@ -23,8 +23,7 @@ from electorate.commands.progress import bar
 from electorate.commands.stages import UnderWay, carry_out
 from electorate.config import config_file
 from electorate.config.run import Config
-from electorate.data import run_files
-from electorate.data import votes as votes_module
+from electorate.data import run_files, vote_files
 from electorate.data.votes import Votes
 from electorate.evaluation import held_out, orders, people, rating, user_ratings
 from electorate.evaluation.people import (
@@ -123,8 +122,8 @@ def read(config: Config, console: Console) -> Given:
         raise ValueError("a config whose voters are no people")
     path = Path(config.people.votes)
     texts = config.reward is not None
-    votes, set_aside = votes_module.read(path, texts=texts, by=config.people.by, measured=True)
-    for line in votes_module.by_reason(set_aside):
+    votes, set_aside = vote_files.read(path, texts=texts, by=config.people.by, measured=True)
+    for line in vote_files.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
     prompt = people.prompts(votes, str(path))
     named = voters_module.with_voters(config, votes, files.sha256(path))

@@ -13,8 +13,7 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import ELO_PER_NAT, to_elo
 from electorate.commands import beliefs, board_page, boards, next_step
 from electorate.commands.boards import Board
-from electorate.data import features
-from electorate.data import votes as votes_module
+from electorate.data import features, vote_files
 from electorate.data.votes import Votes
 from electorate.evaluation import judged as judged_module
 from electorate.evaluation.rating import (
@@ -52,7 +51,7 @@ class Asked:
     judged: Path | None = None
     by: str | None = None
     matrix: bool = False
-    winner: tuple[str, ...] = (votes_module.REQUIRED[2],)
+    winner: tuple[str, ...] = (vote_files.REQUIRED[2],)
 
 
 def rate(path: Path, options: Options, asked: Asked, console: Console) -> None:
@@ -62,7 +61,7 @@ def rate(path: Path, options: Options, asked: Asked, console: Console) -> None:
     """
     _check(options, path, asked)
     if asked.judged is None:
-        votes, set_aside = votes_module.read(
+        votes, set_aside = vote_files.read(
             path, options.style, thumbs=asked.by is None, by=asked.by, winner=asked.winner
         )
         _show_left_out(votes, set_aside, console)
@@ -212,7 +211,7 @@ def _show_left_out(votes: Votes, set_aside: list[SetAside], console: Console) ->
     if len(set_aside) > taken:
         told = f"only {taken:,} of {taken + len(set_aside):,} rows are votes"
         console.print(told, highlight=False)
-    for line in votes_module.by_reason(set_aside):
+    for line in vote_files.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from electorate.base.errors import ElectorateError
-from electorate.data import votes as votes_module
-from electorate.data.votes import PROMPT, REQUIRED, WEIGHT, Votes
+from electorate.data import vote_files
+from electorate.data.vote_files import PROMPT, REQUIRED, WEIGHT
+from electorate.data.votes import Votes
 from electorate.evaluation.rating import Rated
 from electorate.ratings import bradley_terry, prediction_powered
 from electorate.ratings.prediction_powered import Powered
@@ -48,7 +49,7 @@ def read(people: Path, judged: Path) -> tuple[Votes, Votes, list[SetAside]]:
         else:
             columns[WEIGHT] = pa.array(["1"] * len(rows.table))
         both.append(pa.table(columns))
-    votes, aside = votes_module.of_table(pa.concat_tables(both))
+    votes, aside = vote_files.of_table(pa.concat_tables(both))
     parts = []
     for path, who in ((people, PEOPLE), (judged, MODEL)):
         if who not in votes.user_names:

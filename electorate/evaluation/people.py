@@ -12,7 +12,8 @@ from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
 from electorate.config.metrics import UNSEEN
-from electorate.data.votes import PROMPT, USER, Votes
+from electorate.data.vote_files import PROMPT, USER
+from electorate.data.votes import Votes
 from electorate.evaluation import extrapolation, held_out, metrics, who_gains
 from electorate.evaluation.held_out import System
 from electorate.evaluation.intervals import Estimate, Key

@@ -7,7 +7,7 @@ import numpy as np
 from electorate.base.errors import ElectorateError
 from electorate.base.pairs import scores
 from electorate.base.scale import Floats, Ints
-from electorate.data import votes as votes_module
+from electorate.data import vote_files
 from electorate.data.votes import Votes
 from electorate.ratings import bootstrap, bradley_terry, clustering, contextual, thresholds
 from electorate.ratings import first_place as first_place_module
@@ -198,8 +198,8 @@ def _clusters(votes: Votes, cluster: str | None) -> tuple[list[Ints], list[str]]
     cluster: prompt, user, both or none; None takes what the file names and has enough of.
     """
     columns = {
-        "prompt": (votes.prompt, votes_module.PROMPT),
-        "user": (votes.user, votes_module.USER),
+        "prompt": (votes.prompt, vote_files.PROMPT),
+        "user": (votes.user, vote_files.USER),
     }
     asked = columns if cluster in (None, "both") else [name for name in columns if name == cluster]
     groups = list[Ints]()

@@ -10,7 +10,8 @@ from scipy.special import ndtri
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import ELO_PER_NAT, Floats, Ints, to_elo
-from electorate.data.votes import USER, Votes
+from electorate.data.vote_files import USER
+from electorate.data.votes import Votes
 from electorate.evaluation.held_out import Split
 from electorate.ratings import posteriors
 from electorate.ratings.ties import DEFAULT, MODELS

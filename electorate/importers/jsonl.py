@@ -5,7 +5,7 @@ Texts (prompt, response_a, response_b) are plain, or JSON lists of turns.
 
 from pathlib import Path
 
-from electorate.data.votes import PROMPT, REQUIRED, USER, WEIGHT, WEIGHTS, WRONG_WEIGHT
+from electorate.data.vote_files import PROMPT, REQUIRED, USER, WEIGHT, WEIGHTS, WRONG_WEIGHT
 from electorate.importers.imported import Imported, NoVoteError, Row, Turns, known_winner, turns
 from electorate.storage import tables
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from electorate.base.errors import ElectorateError
 from electorate.base.progress import Bar
 from electorate.base.scale import Ints
-from electorate.data import votes as votes_module
+from electorate.data import vote_files
 from electorate.data.votes import Votes
 from electorate.online.base import ONLINE, Base
 from electorate.online.given import KIND, segment_of_users, segments_of
@@ -68,7 +68,7 @@ def _claim(folder: RunFolder, file: Path, by: str | None) -> None:
         raise ElectorateError(f"--out {folder.path}: holds online votes; give another folder")
     folder.require_empty()
     try:
-        votes, _ = votes_module.read(file, by=by)
+        votes, _ = vote_files.read(file, by=by)
     except ElectorateError as error:
         raise ElectorateError(f"{error}; serve takes a folder, or a file of votes") from None
     if by is not None and votes.user is None:

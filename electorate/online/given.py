@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Ints
-from electorate.data import votes as votes_module
-from electorate.data.votes import NO_VALUE, Votes
+from electorate.data import vote_files
+from electorate.data.vote_files import NO_VALUE
+from electorate.data.votes import Votes
 from electorate.online.sent import NO_SEGMENT
 from electorate.online.store import without
 from electorate.population import people
@@ -96,7 +97,7 @@ class ComparedPeople(_OfManifest):
                 f"{place}: the votes that {self.folder.path} was made of are gone or changed; put "
                 "the file back, or run `human` again"
             )
-        return votes_module.read(place)[0]
+        return vote_files.read(place)[0]
 
     def erase(self, is_user: Callable[[str], bool]) -> None:
         """Remove a person from the log, the ratings and the list of who voted."""
@@ -138,7 +139,7 @@ class VotesFile(_OfManifest):
                 f"{place}: gone or changed before all of its votes were taken in; put the file "
                 "back, or give --out another folder"
             )
-        return votes_module.read(place, by=self.manifest["by"])[0]
+        return vote_files.read(place, by=self.manifest["by"])[0]
 
     def erase(self, is_user: Callable[[str], bool]) -> None:
         """Nothing: the store alone keeps these votes; the file is its owner's."""

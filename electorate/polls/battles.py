@@ -27,7 +27,7 @@ class Battles(Columns):
 
 
 @dataclass(frozen=True)
-class Texts:
+class JudgedTexts:
     """What is judged: prompts, and answers by (prompt, contestant)."""
 
     prompts: Sequence[str]
@@ -72,7 +72,7 @@ def round_robin(personas: Ints, prompts: Ints, contestants: int) -> Battles:
 
 
 def questions(
-    battles: Battles, texts: Texts, judge: str, mode: str, order: int = 0, fenced: bool = True
+    battles: Battles, texts: JudgedTexts, judge: str, mode: str, order: int = 0, fenced: bool = True
 ) -> list[Question]:
     """Two questions a battle: A shown first, then B."""
     asked = []
@@ -89,7 +89,7 @@ def questions(
 
 
 def rankings(
-    personas: Ints, prompts: Ints, texts: Texts, judge: str
+    personas: Ints, prompts: Ints, texts: JudgedTexts, judge: str
 ) -> tuple[list[Question], list[Ints]]:
     """For every persona and prompt, all answers shown at once, once for each answer that may
     come first: places move round, so that no answer gains by where it stands. Returns the

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from electorate.data import votes as votes_module
+from electorate.data import vote_files
+from electorate.data.votes import Votes
 from electorate.evaluation import rating
 from electorate.ratings import leaderboard
 from simulations import cli
@@ -64,7 +65,7 @@ def test_each_group_has_a_board(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_who_beats_whom_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = made(tmp_path / "v.parquet")
-    votes, _ = votes_module.read(file)
+    votes, _ = vote_files.read(file)
     won, met = leaderboard.win_matrix(votes.by_battle(votes.weight))
     np.testing.assert_allclose(won + won.T, met)
     np.testing.assert_allclose(won.sum(axis=1) / met.sum(axis=1), rating.win_rates(votes))
@@ -78,8 +79,8 @@ def test_several_columns_of_winners_are_votes_that_weigh_less(tmp_path: Path) ->
     file = made(tmp_path / "v.parquet")
     table = pq.read_table(file)
     pq.write_table(table.append_column("again", table["winner"]), tmp_path / "twice.parquet")
-    once, _ = votes_module.read(file)
-    both, _ = votes_module.read(tmp_path / "twice.parquet", winner=("winner", "again"))
+    once, _ = vote_files.read(file)
+    both, _ = vote_files.read(tmp_path / "twice.parquet", winner=("winner", "again"))
     assert len(both) == 2 * len(once)
     assert both.weight.sum() == pytest.approx(len(once))
     options = rating.Options(cluster="prompt")
@@ -90,7 +91,7 @@ def test_several_columns_of_winners_are_votes_that_weigh_less(tmp_path: Path) ->
         np.diag(one.covariance)[:-1], np.diag(other.covariance)[:-1], rtol=1e-3
     )
     # Two judges tell more than one, and less than twice as many votes on other prompts.
-    two, _ = votes_module.read(file, winner=("winner", "second"))
+    two, _ = vote_files.read(file, winner=("winner", "second"))
     sharper = rating.fit(two, options).fit
     assert np.all(np.diag(sharper.covariance)[:-1] < np.diag(one.covariance)[:-1])
 
@@ -99,8 +100,8 @@ def test_without_prompts_verdicts_on_one_battle_depend_on_each_other(tmp_path: P
     file = made(tmp_path / "v.parquet")
     table = pq.read_table(file).drop_columns(["prompt_id", "user_id"])
     pq.write_table(table.append_column("again", table["winner"]), file)
-    once, _ = votes_module.read(file)
-    both, _ = votes_module.read(file, winner=("winner", "again"))
+    once, _ = vote_files.read(file)
+    both, _ = vote_files.read(file, winner=("winner", "again"))
     one = rating.fit(once, rating.Options(cluster="none")).fit
     other = rating.fit(both, rating.Options()).fit
     np.testing.assert_allclose(
@@ -145,7 +146,7 @@ def test_all_ranks_lie_within_simultaneous_ranges_as_often_as_said(tmp_path: Pat
         b = (a + random.integers(1, 8, 1500)) % 8
         a_wins = random.random(1500) < 1 / (1 + np.exp(strength[b] - strength[a]))
         names = tuple(f"m{i}" for i in range(8))
-        votes = votes_module.Votes(names, a, b, 1 - a_wins, np.ones(1500), None, None)
+        votes = Votes(names, a, b, 1 - a_wins, np.ones(1500), None, None)
         fitted = rating.fit(votes, rating.Options("half")).fit
         for simultaneous in held:
             rows = leaderboard.rows(names, fitted, 0.95, simultaneous=simultaneous)

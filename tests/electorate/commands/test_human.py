@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from electorate.data.votes import read
+from electorate.data.vote_files import read
 from electorate.evaluation import held_out, people
 from electorate.evaluation.held_out import predictive
 from electorate.evaluation.results import METRICS, NOT_CONVERGED

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electorate.data import conversations, votes
+from electorate.data import conversations, vote_files
 from tests.conftest import made_text
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]))
@@ -69,8 +69,8 @@ def test_style_is_measured_on_what_was_said(tmp_path: Path) -> None:
         for row in rows
     ]
     pq.write_table(pa.Table.from_pylist(listed), tmp_path / "listed.parquet")
-    plain, _ = votes.read(tmp_path / "plain.parquet", style=True)
-    of_lists, _ = votes.read(tmp_path / "listed.parquet", style=True)
+    plain, _ = vote_files.read(tmp_path / "plain.parquet", style=True)
+    of_lists, _ = vote_files.read(tmp_path / "listed.parquet", style=True)
     assert plain.style is not None
     assert of_lists.style is not None
     assert np.ptp(plain.style[:, 0]) > 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electorate.data import votes, winners
+from electorate.data import vote_files, winners
 from simulations import cli
 
 NAMES = st.sampled_from(["x", "y", "A", "B", "left", "model_b", "Tie"])
@@ -18,7 +18,9 @@ SAID = st.sampled_from([*winners.SPELLINGS, "A", "B", " Left ", "TIE", "[[A>>B]]
 
 @given(st.lists(st.tuples(NAMES, NAMES, SAID), min_size=1))
 def test_columns_are_read_as_rows_are(rows: list[tuple[str, str, str]]) -> None:
-    table = pa.table(dict(zip(votes.REQUIRED, map(list, zip(*rows, strict=True)), strict=True)))
+    table = pa.table(
+        dict(zip(vote_files.REQUIRED, map(list, zip(*rows, strict=True)), strict=True))
+    )
     expected = [
         outcome
         for a, b, said in rows
@@ -26,7 +28,7 @@ def test_columns_are_read_as_rows_are(rows: list[tuple[str, str, str]]) -> None:
     ]
     if not expected:
         return
-    found, set_aside = votes.of_table(table)
+    found, set_aside = vote_files.of_table(table)
     assert found.outcome.tolist() == expected
     assert len(found) + len(set_aside) == len(rows)
 
@@ -61,6 +63,6 @@ def test_unknown_winners_are_shown_with_their_counts(
 def test_many_unknown_winners_are_not_all_shown() -> None:
     said = [f"w{i}" for i in range(50)] + ["model_a"]
     columns = {"model_a": ["x"] * 51, "model_b": ["y"] * 51, "winner": said}
-    _, set_aside = votes.of_table(pa.table(columns))
-    assert len({row.reason for row in set_aside}) == votes.MOST_SHOWN + 1
+    _, set_aside = vote_files.of_table(pa.table(columns))
+    assert len({row.reason for row in set_aside}) == vote_files.MOST_SHOWN + 1
     assert len(np.unique([row.row for row in set_aside])) == 50

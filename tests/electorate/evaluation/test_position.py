@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from electorate.base.scale import Floats, to_nats
-from electorate.data import votes as votes_module
+from electorate.data import vote_files
 from electorate.data.votes import Votes
 from electorate.evaluation import held_out, rating
 from electorate.ratings.ties import MODELS
@@ -61,7 +61,7 @@ def losses(votes: Votes) -> dict[str, float]:
 )
 def test_which_answer_was_first_is_read_by_side_or_name(said: str | None, expected: int) -> None:
     columns = {"model_a": ["x"], "model_b": ["y"], "winner": ["tie"], "first_shown": [said]}
-    found, set_aside = votes_module.of_table(pa.table(columns))
+    found, set_aside = vote_files.of_table(pa.table(columns))
     assert found.first is not None
     assert found.first.tolist() == [expected]
     assert not set_aside
@@ -74,7 +74,7 @@ def test_a_place_that_says_nothing_sets_the_row_aside() -> None:
         "winner": ["tie", "x"],
         "first_shown": ["top", "x"],
     }
-    found, set_aside = votes_module.of_table(pa.table(columns))
+    found, set_aside = vote_files.of_table(pa.table(columns))
     assert len(found) == 1
     assert [row.reason for row in set_aside] == ["first_shown not model_a, model_b or empty"]
 

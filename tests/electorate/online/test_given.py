@@ -10,7 +10,7 @@ import pytest
 
 from electorate.base.errors import ElectorateError
 from electorate.base.progress import unshown
-from electorate.data import votes as votes_module
+from electorate.data import vote_files
 from electorate.online import base as bases
 from electorate.online import begin, given
 from electorate.online.counter import Counter
@@ -176,7 +176,7 @@ def test_a_users_segment_is_the_commonest_of_its_votes(
     }
     file = tmp_path / "votes.parquet"
     pq.write_table(pa.table(columns), file)
-    votes_by, _ = votes_module.read(file, by="group")
+    votes_by, _ = vote_files.read(file, by="group")
     segments = given.segments_of(votes_by)
     assert segments == ("a", "b")
     assert given.segment_of_users(votes_by, segments).tolist() == [expected, 1]

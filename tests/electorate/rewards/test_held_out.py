@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from electorate.base.scale import Floats
 from electorate.config.reward import Reward
-from electorate.data import votes
+from electorate.data import vote_files
 from electorate.evaluation import held_out as folds
 from electorate.evaluation.people import FOLDS
 from electorate.inference import model_files
@@ -72,7 +72,7 @@ def test_votes_on_prompts_never_seen_are_predicted_from_texts(
     people: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(few, "STEPS", 30)
-    read, set_aside = votes.read(people, texts=True)
+    read, set_aside = vote_files.read(people, texts=True)
     assert not set_aside
     source = model_files.resolve("reward.model", SETTINGS.model, Path("unused"))
     reader, tokenizer = pretrained.load(source, SETTINGS.layers, False, 0, 0)
@@ -111,7 +111,7 @@ def test_votes_on_prompts_never_seen_are_predicted_from_texts(
 
 
 def test_folds_in_processes_are_those_of_one_and_are_not_done_again(people: Path) -> None:
-    read, _ = votes.read(people, texts=True)
+    read, _ = vote_files.read(people, texts=True)
     source = model_files.resolve("reward.model", SETTINGS.model, Path("unused"))
     reader, tokenizer = pretrained.load(source, SETTINGS.layers, False, 0, 0)
     of = corpus.of_votes(read.take(np.arange(600)), tokenizer, 512)
