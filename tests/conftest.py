@@ -333,8 +333,14 @@ class RayCluster:
             "PATH": f"{BIN}:{os.environ['PATH']}",
         }
         self._log = (folder / "start.log").open("w")
-        self.processes = [self._start(command)]
-        self._wait_until_up()
+        # A raylet on a busy machine may miss the 30 s that `ray start` gives it.
+        for _ in range(3):
+            self.processes = [self._start(command)]
+            if self._comes_up():
+                return
+        raise RuntimeError(
+            f"ray start did not come up:\n{Path(self._log.name).read_text()[-2000:]}"
+        )
 
     def _start(self, command: Sequence[object]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -362,20 +368,23 @@ class RayCluster:
         )
         return self.processes[-1]
 
-    def _wait_until_up(self) -> None:
+    def _comes_up(self) -> bool:
+        """Whether its node is alive, once that can be told; False if it ended instead.
+
+        The dashboard answers before the node is there.
+        """
+        url = f"http://127.0.0.1:{self.dashboard}/api/v0/nodes"
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        for _ in range(120):
-            try:
-                if httpx.get(
-                    f"http://127.0.0.1:{self.dashboard}/api/version", headers=headers, timeout=2
-                ).is_success:
-                    return
-            except httpx.HTTPError:
-                pass
+        for _ in range(240):
+            if self.processes[0].poll() is not None:
+                return False
+            with suppress(httpx.HTTPError):
+                answer = httpx.get(url, headers=headers, timeout=5)
+                if answer.is_success and '"ALIVE"' in answer.text:
+                    return True
             time.sleep(0.5)
-        raise RuntimeError(
-            f"ray start did not come up:\n{Path(self._log.name).read_text()[-2000:]}"
-        )
+        self.stop()
+        raise TimeoutError("ray start neither ended nor came up")
 
     def processes_titled(self, part: str) -> list[psutil.Process]:
         """Of this cluster, those whose command line or name has this part; another test session's
