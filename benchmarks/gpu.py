@@ -1,6 +1,6 @@
-"""System B on a GPU, with fresh weights in the shape of Skywork-Reward-V2-Qwen3-0.6B: one whole
-run of configs/reward_gpu.yaml, then its training alone beside TRL's RewardTrainer and beside the
-rate at which this GPU multiplies matrices.
+"""System B on a GPU, with fresh weights in the shape of Skywork-Reward-V2-Qwen3-0.6B: the gradient
+steps of a training beside TRL's RewardTrainer and beside the rate at which this GPU multiplies
+matrices, a whole run of configs/reward_gpu.yaml, and its endpoint reading texts on the GPU.
 
     python -m benchmarks.gpu [--small]     # small: a few layers on the CPU, to try the script
 
@@ -8,6 +8,9 @@ Weights drawn at random are as fast as trained ones; how well they rank says not
 """
 
 import argparse
+import gc
+import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,8 +24,9 @@ import pyarrow.parquet as pq
 import torch
 
 from benchmarks.leaderboards import PEER, ROOT
+from benchmarks.load import load, post
 from benchmarks.training import decided, text, trl
-from electorate.config import config_file
+from electorate.config.reward import TOKENS_PER_PASS, Reward
 from electorate.population import planted
 from electorate.ratings.ties import MODELS
 from electorate.rewards import corpus, packing, pretrained, store
@@ -41,6 +45,12 @@ TRL_STEPS = 20
 TRL_BATCH = 32
 MAX_TOKENS = 1024
 LARGEST = 8192  # rows of the matrices whose product says what the GPU can do
+LARGE_PASS = 65_536  # tokens; 80 GiB
+WAYS = ((TOKENS_PER_PASS, False), (LARGE_PASS, False), (LARGE_PASS, True))
+EPOCHS = 3
+RANKED = 8
+READS = 64
+PORT = 8474
 TRAINED = 4  # FLOPs a parameter and token: forward, and gradients of activations but not of weights
 QWEN3 = {
     "hidden_size": 1024,
@@ -96,66 +106,152 @@ def recording(path: Path, small: bool) -> list[str]:
     return [row[name] for row in rows for name in ("prompt", "response")]
 
 
+def cast(folder: Path, small: bool) -> RunFolder:
+    """A run whose personas have voted, without a training."""
+    config = (ROOT / "configs" / "reward_gpu.yaml").read_text()
+    ours_alone = config[: config.index("\nreward:")]
+    return run_of(folder / "votes", ours_alone, folder, small, ["--cohorts", "0"])
+
+
 def whole_run(folder: Path, model: Path, small: bool) -> RunFolder:
     """The preset, with this model and these answers."""
     config = (ROOT / "configs" / "reward_gpu.yaml").read_text()
-    written = folder / "config.yaml"
-    written.write_text(config.replace("responses.parquet", str(folder / "responses.parquet")))
-    settings = [
-        f"reward.model={model}",
-        f"reward.max_tokens={MAX_TOKENS}",
-        "reward.epochs=3",
-        f"population.size={200 if small else 2048}",
-        "votes.checkpoints=[10, 20]",
-    ]
-    if small:
-        settings += ["reward.accelerator=cpu", "reward.workers=1", "reward.precision=float32"]
-    out = folder / "run"
+    settings = {"model": model, "max_tokens": MAX_TOKENS, "epochs": EPOCHS} | (
+        {"accelerator": "cpu", "workers": 1, "precision": "float32"}
+        if small
+        else {"tokens_per_pass": LARGE_PASS}
+    )
+    told = [f"--set=reward.{name}={value}" for name, value in settings.items()]
     start = time.perf_counter()
-    command = [sys.executable, "-m", "simulations", "run", written, "--out", out]
-    for setting in settings:
-        command += ["--set", setting]
-    subprocess.run(command, cwd=ROOT, check=True)
-    run = RunFolder(out)
-    history = store.read_history(store.of_round(run, 1))
-    seconds = [epoch["seconds"] for epoch in history]
+    run = run_of(folder / "run", config, folder, small, told)
+    seconds = [epoch["seconds"] for epoch in store.read_history(store.of_round(run, 1))]
     print(f"whole run {time.perf_counter() - start:.0f} s; its epochs {seconds} s", flush=True)
     return run
 
 
-def ours(run: RunFolder, model: Path, device: torch.device) -> tuple[dict[str, float], Corpus]:
-    """The gradient steps of an epoch, after those of one that is not counted."""
-    config = config_file.load(run.config)
-    reward = config.reward
-    assert reward is not None
-    reader, tokenizer = pretrained.load(
-        str(model), None, True, reward.lora_rank, 0, reward.precision
-    )
-    votes = decided(corpus.of_run(run, planted.of_run(run), reward, 1, tokenizer))
-    network = Network(reader, {"pooled_rm": FORMS["pooled_rm"]}, 1, CONTESTANTS, 1, "davidson")
-    network.to(device)
-    standardise(network, votes, 0)
-    training = Training(network, network, votes, MODELS["davidson"], 0, Plan.of(reward))
-    training._learn()
-    forget(device)
-    start = time.perf_counter()
-    training._learn()
-    seconds = time.perf_counter() - start
-    # A prompt is read once for all its answers.
-    asked = [[votes.answers[row] for row in votes.rows(np.array([p]))] for p in votes.learned]
-    context = int(reader.model.config.max_position_embeddings)
-    passes = [part for answers in asked for part in reader.passes(answers)]
-    tokens = sum(len(packing.pack(part, context, True).ids) for part in passes)
-    layers = sum(p.numel() for n, p in reader.model.named_parameters() if "embed" not in n)
-    learned = int(np.isin(votes.battles.prompt, votes.learned).sum())
-    found = {
-        "votes": learned,
-        "seconds": seconds,
-        "tokens": tokens,
-        "flops": float(TRAINED) * layers * tokens,
-        "gib": peak(device),
-    }
-    return found, votes
+def run_of(out: Path, config: str, folder: Path, small: bool, told: list[str]) -> RunFolder:
+    """Run a config on the recording."""
+    path = folder / f"{out.name}.yaml"
+    path.write_text(config.replace("responses.parquet", str(folder / "responses.parquet")))
+    command = [sys.executable, "-m", "simulations", "run", path, "--out", out, *told]
+    command += [
+        f"--set=population.size={200 if small else 2048}",
+        "--set=votes.checkpoints=[10,20]",
+    ]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return RunFolder(out)
+
+
+class Alone:
+    """A training of one form in this process, to time the gradient steps of an epoch."""
+
+    def __init__(
+        self, run: RunFolder, model: Path, device: torch.device, tokens: int, compiled: bool
+    ) -> None:
+        reward = Reward(
+            model=str(model),
+            max_tokens=MAX_TOKENS,
+            precision="float32" if device.type == "cpu" else "bfloat16",
+            tokens_per_pass=tokens,
+            compile_layers=compiled,
+        )
+        reader, tokenizer = pretrained.of_settings(reward, str(model), 0)
+        self.votes = decided(corpus.of_run(run, planted.of_run(run), reward, 1, tokenizer))
+        network = Network(reader, {"pooled_rm": FORMS["pooled_rm"]}, 1, CONTESTANTS, 1, "davidson")
+        network.to(device)
+        standardise(network, self.votes, 0)
+        plan = Plan.of(reward)
+        self.training = Training(network, network, self.votes, MODELS["davidson"], 0, plan)
+        self.device = device
+
+    def timed(self) -> dict[str, float]:
+        """The gradient steps of an epoch, after those of one that is not counted."""
+        start = time.perf_counter()
+        self.training._learn()
+        first = time.perf_counter() - start
+        forget(self.device)
+        start = time.perf_counter()
+        self.training._learn()
+        seconds = time.perf_counter() - start
+        learned = int(np.isin(self.votes.battles.prompt, self.votes.learned).sum())
+        tokens = self._tokens()
+        model = self.training.network.encoder.model
+        layers = sum(p.numel() for n, p in model.named_parameters() if "embed" not in n)
+        return {
+            "votes": learned,
+            "first": first,
+            "seconds": seconds,
+            "tokens": tokens,
+            "flops": float(TRAINED) * layers * tokens,
+            "gib": peak(self.device),
+        }
+
+    def _tokens(self) -> int:
+        """That an epoch reads; a prompt once for all its answers."""
+        reader = self.training.network.encoder
+        context = int(reader.model.config.max_position_embeddings)
+        rows = [self.votes.rows(np.array([p])) for p in self.votes.learned]
+        asked = [[self.votes.answers[row] for row in own] for own in rows]
+        passes = [part for answers in asked for part in reader.passes(answers)]
+        return sum(len(packing.pack(part, context, True).ids) for part in passes)
+
+
+def ours(run: RunFolder, model: Path, device: torch.device) -> tuple[float, Corpus]:
+    """Print the steps' figures by how they are computed; the most votes a second, and the votes."""
+    most = multiplied(device) if device.type == "cuda" else float("nan")
+    best = 0.0
+    for tokens, compiled in WAYS:
+        alone = Alone(run, model, device, tokens, compiled)
+        found = alone.timed()
+        rate = found["votes"] / found["seconds"]
+        best = max(best, rate)
+        used = found["flops"] / found["seconds"]
+        print(
+            f"{tokens:,} tokens a pass{', compiled' if compiled else ''}: {rate:,.0f} votes/s, "
+            f"{found['tokens'] / found['seconds']:,.0f} tokens/s of {found['tokens']:,}, "
+            f"{found['gib']:.1f} GiB; {used / 1e12:.0f} TFLOP/s without attention, "
+            f"{used / most:.0%} of the {most / 1e12:.0f} at which matrices are multiplied; first "
+            f"epoch {found['first']:.0f} s",
+            flush=True,
+        )
+        votes = alone.votes
+        del alone
+        gc.collect()
+        forget(device)
+    return best, votes
+
+
+def texts_read(run: RunFolder, small: bool) -> None:
+    """Rankings of answers to a request's own prompt, by the reward model behind the endpoint."""
+    random = np.random.default_rng(1)
+    where = "0" if small else "1"
+    command = [sys.executable, "-m", "simulations", "serve", str(run.path)]
+    command += ["--port", str(PORT), "--reward-gpus", where]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert child.stdout
+    try:
+        if not any(line.startswith("to try") for line in child.stdout):
+            raise RuntimeError("the endpoint ended")
+        bodies = [asked(random, small) for _ in range(READS)]
+        load(PORT, lambda i: post("/v1/rankings", bodies[i]), 8, 8)
+        for connections in (1, 8):
+            done = load(PORT, lambda i: post("/v1/rankings", bodies[i]), len(bodies), connections)
+            print(
+                f"rankings of {RANKED} answers to a prompt of their own, {connections} at once: "
+                f"{done.rate:.1f}/s, median {np.median(done.latency) * 1e3:.0f} ms, p99 "
+                f"{done.p99_ms:.0f} ms, statuses {done.statuses}",
+                flush=True,
+            )
+    finally:
+        child.send_signal(signal.SIGINT)
+        child.wait(60)
+
+
+def asked(random: np.random.Generator, small: bool) -> bytes:
+    """A request for a ranking of answers to a new prompt."""
+    lines = 2 if small else LINES_AN_ANSWER
+    responses = [{"model": f"m{i}", "response": text(random, i % 8, lines)} for i in range(RANKED)]
+    return json.dumps({"prompt": text(random, 1, lines), "responses": responses}).encode()
 
 
 def multiplied(device: torch.device) -> float:
@@ -183,11 +279,31 @@ def peak(device: torch.device) -> float:
     return torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
 
 
+def trl_rate(folder: Path, run: RunFolder, model: Path, votes: Corpus, small: bool) -> float:
+    """Print what TRL's RewardTrainer makes of the same votes; its votes a second."""
+    told = {
+        "model": str(model),
+        "threads": torch.get_num_threads(),
+        "learning_rate": 2e-4,
+        "max_tokens": MAX_TOKENS,
+        "lora_rank": 16,
+        "gpu": not small,
+        "max_steps": TRL_STEPS,
+    }
+    python = PEER if PEER.exists() else sys.executable
+    peer = trl(folder / "trl", run, votes, told, TRL_BATCH * TRL_STEPS, python)
+    rate: float = peer["votes"] / peer["seconds"]
+    print(f"TRL: {peer['votes']:,} votes, {rate:,.1f} votes/s, {peer['gib']:.1f} GiB", flush=True)
+    return rate
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--small", action="store_true", help="a few layers on the CPU")
-    small = parser.parse_args().small
+    parser.add_argument("--part", choices=("steps", "run"), help="one part alone; default: both")
+    chosen = parser.parse_args()
+    small = chosen.small
     device = torch.device("cpu" if small else "cuda")
     print("device:", "CPU" if small else torch.cuda.get_device_name(), flush=True)
     with tempfile.TemporaryDirectory() as name:
@@ -196,38 +312,13 @@ def main() -> None:
         model.mkdir()
         texts = recording(folder / "responses.parquet", small)
         make_model(model, SMALL if small else QWEN3, texts[:200])
-        run = whole_run(folder, model, small)
-        found, votes = ours(run, model, device)
-        forget(device)
-        told = {
-            "model": str(model),
-            "threads": torch.get_num_threads(),
-            "learning_rate": 2e-4,
-            "max_tokens": MAX_TOKENS,
-            "lora_rank": 16,
-            "gpu": not small,
-            "max_steps": TRL_STEPS,
-        }
-        python = PEER if PEER.exists() else sys.executable
-        peer = trl(folder / "trl", run, votes, told, TRL_BATCH * TRL_STEPS, python)
-    rate = found["votes"] / found["seconds"]
-    print(
-        f"training alone: {found['votes']:,.0f} votes in {found['seconds']:.1f} s, {rate:,.0f} "
-        f"votes/s; {found['tokens'] / found['seconds']:,.0f} tokens/s of "
-        f"{found['tokens']:,.0f}; {found['gib']:.1f} GiB"
-    )
-    if not small:
-        most = multiplied(device)
-        used = found["flops"] / found["seconds"]
-        print(
-            f"  {used / 1e12:.0f} TFLOP/s without attention, {used / most:.0%} of the "
-            f"{most / 1e12:.0f} this GPU multiplies matrices at"
-        )
-    theirs = peer["votes"] / peer["seconds"]
-    print(
-        f"TRL: {peer['votes']:,} votes in {peer['seconds']:.1f} s, {theirs:,.1f} votes/s, "
-        f"{peer['gib']:.1f} GiB; ours {rate / theirs:.0f} times"
-    )
+        if chosen.part != "run":
+            run = cast(folder, small)
+            rate, votes = ours(run, model, device)
+            theirs = trl_rate(folder, run, model, votes, small)
+            print(f"ours {rate / theirs:.0f} times TRL's votes a second", flush=True)
+        if chosen.part != "steps":
+            texts_read(whole_run(folder, model, small), small)
 
 
 if __name__ == "__main__":

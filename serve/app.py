@@ -85,7 +85,7 @@ def app(settings: Settings) -> Application:
     # Bound to the endpoint so that they are deployed with it; its replicas find them by name.
     parts = [_writer().bind(folder, rules)]
     if reads_texts:
-        parts.append(_reader(settings).bind(folder))
+        parts.append(_reader(settings).bind(folder, settings.reward_gpus > 0))
     return _endpoint(settings, build).bind(*parts)
 
 
@@ -109,7 +109,8 @@ def _reader(settings: Settings) -> Deployment:
         max_ongoing_requests=READ_AT_ONCE,
         max_queued_requests=settings.max_queued,
     )
-    return reader.options(backpressure_config=BUSY, ray_actor_options={"num_cpus": 0})
+    takes = {"num_cpus": 0, "num_gpus": settings.reward_gpus}
+    return reader.options(backpressure_config=BUSY, ray_actor_options=takes)
 
 
 def _endpoint(settings: Settings, build: Callable[[], FastAPI]) -> Deployment:

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 
 class TextReader:
-    """The training in force of a finished run."""
+    """The training in force of a finished run.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of the run.
+        on_gpu: whether it reads on a GPU.
+    """
+
+    def __init__(self, folder: Path, on_gpu: bool = False) -> None:
         # torch takes seconds to import, and only this process needs it.
         from electorate.rewards.reader import Reader
 
@@ -32,7 +37,11 @@ class TextReader:
         self._reader: Reader | None = None
         try:
             self._reader = Reader(
-                run.folder, config, in_force.round_, Path(config.cluster.cache_dir).expanduser()
+                run.folder,
+                config,
+                in_force.round_,
+                Path(config.cluster.cache_dir).expanduser(),
+                "cuda" if on_gpu else "cpu",
             )
         except (ElectorateError, OSError) as error:
             # Everything else can be served without it.

@@ -121,6 +121,12 @@ class Settings(BaseModel):
     max_lag_s: float = Field(
         10.0, gt=0, description="seconds that a snapshot may be behind the votes; above, not ready"
     )
+    reward_gpus: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of a GPU that the reward model reads texts on; 0: it reads on the CPU",
+    )
     min_replicas: int = Field(1, ge=1, description="of the endpoint, kept when nobody asks")
     max_replicas: int = Field(4, ge=1, description="of the endpoint, when many ask")
     max_ongoing: int = Field(256, ge=1, description="requests a replica works on at once")

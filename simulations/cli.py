@@ -169,6 +169,7 @@ def _serve(chosen: argparse.Namespace, console: Console) -> None:
         live=chosen.live,
         contestants=chosen.contestants,
         explore=chosen.explore,
+        reward_gpus=chosen.reward_gpus,
         hosts=serving.names_of(chosen.host),
     )
     serving.serve(settings, chosen.host, chosen.port, chosen.address, console)

@@ -85,6 +85,13 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         action="store_true",
         help="ask the run's contestants for rankings with `live: true`; starts its vLLM models too",
     )
+    serving.add_argument(
+        "--reward-gpus",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of a GPU that the reward model reads texts on (default 0: the CPU)",
+    )
     _add_gateway(serving)
     serving.add_argument(
         "--address",

@@ -163,8 +163,8 @@ class Contest(Section):
         )
         for model in content.get("models", {}).values():
             model.pop("price", None)
-        # How much memory a training may take is no part of what it learns.
-        for name in ("tokens_per_pass", "checkpoint_activations"):
+        # How a training computes is no part of what it learns.
+        for name in ("tokens_per_pass", "checkpoint_activations", "compile_layers"):
             content.get("reward", {}).pop(name, None)
         return content_key(content)
 

@@ -4,7 +4,8 @@ Registered with transformers under the name PACKED, so that a model's own code r
 hands its queries, keys and values to `attend` (transformers' AttentionInterface).
 """
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,11 +31,16 @@ ARCHITECTURES = {
 HALF = (torch.float16, torch.bfloat16)
 
 
-class Segments(NamedTuple):
-    """Where a pack's segments lie, on the device. lengths and prefix: as of Pack; keys: indices
-    of all keys, segment by segment, each behind its prompt's; queries_at and keys_at: (segments
-    + 1,) where they begin; longest: the most keys of a segment; masks: by their shape and window,
-    for all layers.
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """Where a pack's segments lie, on the device.
+
+    Attributes:
+        lengths, prefix: as of Pack.
+        keys: indices of all keys, segment by segment, each behind its prompt's.
+        queries_at, keys_at: (segments + 1,) where they begin.
+        most_queries, most_keys: of a segment.
+        masks: by their shape and window, for all layers.
     """
 
     lengths: list[int]
@@ -42,8 +48,9 @@ class Segments(NamedTuple):
     keys: Tensor
     queries_at: Tensor
     keys_at: Tensor
-    longest: int
-    masks: dict[tuple[int, int, int | None], Tensor]
+    most_queries: int
+    most_keys: int
+    masks: dict[tuple[int, int, int | None], Tensor] = field(default_factory=dict)
 
 
 def on_device(pack: Pack, device: torch.device) -> Segments:
@@ -64,8 +71,8 @@ def on_device(pack: Pack, device: torch.device) -> Segments:
         torch.as_tensor(np.concatenate(keys), device=device),
         torch.as_tensor(queries_at, device=device),
         torch.as_tensor(keys_at, device=device),
+        max(pack.lengths),
         max(counts),
-        {},
     )
 
 
@@ -115,8 +122,8 @@ def _by_kernel(
         value[0].transpose(0, 1)[packed.keys],
         packed.queries_at,
         packed.keys_at,
-        max(packed.lengths),
-        packed.longest,
+        packed.most_queries,
+        packed.most_keys,
         scale=scaling,
         window_size=sees,
         enable_gqa=query.shape[1] != key.shape[1],
@@ -124,6 +131,7 @@ def _by_kernel(
     return found[None]
 
 
+@torch.compiler.disable
 def _by_segment(
     query: Tensor,
     key: Tensor,

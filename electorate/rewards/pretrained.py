@@ -2,9 +2,11 @@
 kept.
 """
 
+import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from electorate.rewards.attention import ARCHITECTURES, PACKED
 from electorate.rewards.encoder import LORA_SCALE, Encoder
 from electorate.rewards.states import layers_of
 
+COMPILERS = ("g++", "clang++")
 SCORED = "ForSequenceClassification"
 
 
@@ -55,7 +58,6 @@ def load(
     seed: int,
     precision: str = "float32",
     tokens_per_pass: int = TOKENS_PER_PASS,
-    checkpoint_activations: bool = False,
     adapted_layers: int | None = None,
 ) -> tuple[Encoder, Any]:
     """An encoder with LoRA on its layers, and its tokenizer, from a folder or a hub id;
@@ -63,9 +65,8 @@ def load(
 
     layers: how many run; 0 looks up embeddings alone, None runs all. precision: of the model's
     weights and of what it computes; the adapter's own are float32. tokens_per_pass: that one pass
-    holds at most. checkpoint_activations: each layer is run again for its gradients.
-    adapted_layers: how many of the last have LoRA; None: all. Raises ElectorateError as `check`
-    does.
+    holds at most. adapted_layers: how many of the last have LoRA; None: all. Raises
+    ElectorateError as `check` does.
     """
     check(source, layers, score_head)
     torch.manual_seed(seed)
@@ -83,8 +84,6 @@ def load(
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     context = _context(whole.config, tokenizer)
     encoder = Encoder(model, score, layers, context, tokens_per_pass, pad or 0, precision)
-    if checkpoint_activations:
-        recompute(encoder)
     return encoder, tokenizer
 
 
@@ -136,6 +135,27 @@ def adapted(backbone: Any, lora_rank: int, layers: int | None = None) -> Any:
         backbone.set_attn_implementation(PACKED)
     runs = backbone.config.num_hidden_layers > 0
     return _with_lora(backbone, lora_rank, layers) if runs and lora_rank else backbone
+
+
+def compile_layers(encoder: Encoder) -> None:
+    """Have the layers compiled when they first run. All share what is compiled of one, for passes
+    of any size.
+
+    Raises:
+        ElectorateError: there is no C++ compiler.
+    """
+    if not any(map(shutil.which, COMPILERS)):
+        raise ElectorateError(
+            "reward.compile_layers: no C++ compiler is installed here (g++ or clang); install one, "
+            "or set it to false"
+        )
+    if not encoder.runs_layers:
+        return
+    own = layers_of(encoder.model)
+    compiled = torch.compile(type(own[0]).forward, dynamic=True)
+    for layer in own:
+        # A bound method is copied with its layer; a function would run the layer copied from.
+        layer.forward = MethodType(compiled, layer)
 
 
 def recompute(encoder: Encoder) -> None:
@@ -257,7 +277,7 @@ def of_settings(settings: Reward, source: str, seed: int) -> tuple[Encoder, Any]
     Raises:
         ElectorateError: the model is not there, or cannot be what the settings ask of it.
     """
-    return load(
+    encoder, tokenizer = load(
         source,
         settings.layers,
         settings.score_head,
@@ -265,6 +285,10 @@ def of_settings(settings: Reward, source: str, seed: int) -> tuple[Encoder, Any]
         seed,
         settings.precision,
         settings.tokens_per_pass,
-        settings.checkpoint_activations,
         settings.adapted_layers,
     )
+    if settings.compile_layers:
+        compile_layers(encoder)
+    if settings.checkpoint_activations:
+        recompute(encoder)
+    return encoder, tokenizer

@@ -30,10 +30,17 @@ def restore(network: Network, folder: Place) -> None:
 class Reader:
     """Of one training of a run.
 
-    Raises ElectorateError if its model or its files cannot be loaded.
+    Args:
+        round_: that the training followed.
+        device: that the model runs on.
+
+    Raises:
+        ElectorateError: its model or its files cannot be loaded.
     """
 
-    def __init__(self, run: RunFolder, config: Config, round_: int, cache_dir: Path) -> None:
+    def __init__(
+        self, run: RunFolder, config: Config, round_: int, cache_dir: Path, device: str = "cpu"
+    ) -> None:
         settings = config.reward
         folder = store.of_round(run, round_)
         if settings is None:
@@ -50,6 +57,7 @@ class Reader:
             config.ratings.ties,
         )
         restore(self._network, folder)
+        self._network.to(device)
         self._max_tokens = settings.max_tokens
         self._gives = store.best_epoch(folder)["gives"]
         self._prompt_head = store.read_prompt_head(folder)

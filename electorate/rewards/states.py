@@ -4,6 +4,7 @@ Two ways to run one pass over answers: packed, for the architectures of attentio
 and padded to the longest, for any other.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -169,12 +170,16 @@ def _only(model: nn.Module, own: nn.ModuleList, first: int) -> Iterator[None]:
 
 @contextmanager
 def _entering(own: nn.ModuleList, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
-    """What enters these of a model's layers while it runs: no other layer's states are kept."""
+    """What enters these of a model's layers while this thread runs it: no other layer's states
+    are kept, nor those of passes that other threads run meanwhile.
+    """
     entered = dict[int, Tensor]()
+    thread = threading.get_ident()
 
     def keeping(layer: int) -> Any:
         def keep(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            entered[layer] = arguments[0]
+            if threading.get_ident() == thread:
+                entered[layer] = arguments[0]
 
         return keep
 

@@ -1,6 +1,7 @@
 """Passes without padding, by a token budget: the same states and gradients as one padded pass."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import AutoModel, AutoModelForSequenceClassification
 
+from electorate.base.errors import ElectorateError
 from electorate.inference import model_files
 from electorate.rewards import packing, pretrained, states
 from electorate.rewards.attention import ARCHITECTURES
@@ -74,9 +76,9 @@ def reader_of(
         of = AutoModelForSequenceClassification if causal else AutoModel
         of.from_config(CONFIGS[kind]).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    reader, _ = pretrained.load(
-        str(folder), None, causal, 4, 0, "float32", budget, checkpoint_activations=recompute
-    )
+    reader, _ = pretrained.load(str(folder), None, causal, 4, 0, "float32", budget)
+    if recompute:
+        pretrained.recompute(reader)
     torch.manual_seed(1)
     for name, parameter in reader.named_parameters():
         if "lora_B" in name:
@@ -155,6 +157,50 @@ def test_layers_may_be_run_again_for_their_gradients(tmp_path: Path, tokenizer: 
         for parameter in states.layers_of(copied.model).parameters():
             parameter.zero_()
     assert not torch.allclose(copied(answers), plain[0], atol=1e-2)
+
+
+def test_compiled_layers_give_the_same(
+    tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On passes of any size, compiled once; run again for their gradients; as a copy."""
+    answers = some_answers()
+    plain = reader_of("qwen3", tmp_path, tokenizer)
+    reader = reader_of("qwen3", tmp_path, tokenizer)
+    pretrained.compile_layers(reader)
+    assert_same(plain, reader, answers)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        assert_same(plain, reader, answers[:3])
+        assert_same(plain, reader, answers[2:] + some_answers(1))
+    pretrained.recompute(reader)
+    assert_same(plain, reader, answers)
+    copied = copy.deepcopy(reader)
+    with torch.no_grad():
+        for parameter in states.layers_of(copied.model).parameters():
+            parameter.zero_()
+    assert not torch.allclose(copied(answers), plain(answers), atol=1e-2)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ElectorateError, match="no C\\+\\+ compiler is installed here"):
+        pretrained.compile_layers(plain)
+
+
+def assert_same(plain: Encoder, other: Encoder, answers: list[Answer]) -> None:
+    """What both make of these answers, and its gradients."""
+    expected, of_plain = gradients(plain, answers)
+    found, own = gradients(other, answers)
+    assert torch.allclose(found, expected, atol=1e-4, rtol=1e-4)
+    assert_equal_gradients(own, of_plain)
+
+
+def test_passes_in_several_threads_do_not_mix(tmp_path: Path, tokenizer: Any) -> None:
+    """An endpoint reads the texts of several requests at once with one model."""
+    reader = reader_of("qwen3", tmp_path, tokenizer)
+    # Of equal sizes, so that another's states would go unnoticed.
+    texts = [some_answers(seed) for seed in range(8)]
+    expected = [reader.encode(answers) for answers in texts]
+    with ThreadPoolExecutor(len(texts)) as pool:
+        for _ in range(5):
+            for h, alone in zip(pool.map(reader.encode, texts), expected, strict=True):
+                assert torch.allclose(h, alone, atol=1e-4)
 
 
 def test_passes_that_are_run_on_nothing_change_nothing(tmp_path: Path, tokenizer: Any) -> None:
