@@ -21,13 +21,14 @@ LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
-def connected(address: str | None, cpus_needed: float, gpus_needed: int = 0) -> Iterator[None]:
+def connected(address: str | None, cpus_needed: float, gpus_needed: float = 0.0) -> Iterator[None]:
     """Ray for the length of the block.
 
     address: a cluster's, `auto`, or None for RAY_ADDRESS if it is set and else a Ray of our own on
     this machine (whatever address file an earlier cluster left). cpus_needed: the CPUs that actors
     and engines ask for together; a Ray of our own is told it has them, a cluster must. gpus_needed:
-    by the engines and a reward model; this machine must have them, a cluster may start them when they are asked for.
+    by the engines and a reward model; this machine must have them, a cluster may start them when
+    they are asked for.
 
     Raises ElectorateError if no cluster answers, the token is refused, or it can never have the
     CPUs or GPUs.
@@ -58,7 +59,7 @@ def connected(address: str | None, cpus_needed: float, gpus_needed: int = 0) -> 
         if gpus_needed > there:
             ray.shutdown()
             raise ElectorateError(
-                f"the engines and the reward model ask for {gpus_needed} GPUs and this machine "
+                f"the engines and the reward model ask for {gpus_needed:g} GPUs and this machine "
                 f"has {there}; give --address of a cluster that has them, set accelerator: cpu "
                 "(models, reward), name fewer models, or serve without --reward-gpus"
             )

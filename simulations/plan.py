@@ -4,7 +4,6 @@ be.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import ceil
 
 from rich.console import Console
 
@@ -59,7 +58,7 @@ def on_cluster(
             too small for what they need.
     """
     cpus = placement.needed(parts, "CPU")
-    gpus = ceil(placement.needed(parts, "GPU"))
+    gpus = placement.needed(parts, "GPU")
     with connected(settings.address, cpus, gpus):
         room = Room.of_cluster()
         placement.require(parts, room)

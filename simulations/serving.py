@@ -6,7 +6,6 @@ import signal
 import threading
 from contextlib import closing, suppress
 from functools import partial
-from math import ceil
 from pathlib import Path
 
 from rich.console import Console
@@ -66,7 +65,7 @@ def serve(settings: Settings, host: str, port: int, address: str | None, console
     # On a Ray that runs already, Serve may have the port for this too.
     if address is None and "RAY_ADDRESS" not in os.environ:
         require_free(host, port)
-    needed = 1.0 + cpus_needed(models), gpus_needed(models) + ceil(settings.reward_gpus)
+    needed = 1.0 + cpus_needed(models), gpus_needed(models) + settings.reward_gpus
     with proxy.environment() as environment:
         os.environ |= environment
         if stop.is_set():

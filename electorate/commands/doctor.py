@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Literal
 
@@ -141,9 +142,9 @@ def _gpus(config: Config | None) -> int:
     served = {n: m for n, m in config.models.items() if isinstance(m, VllmModel)}
     reward = config.reward
     if reward is None or reward.accelerator != "gpu":
-        return gpus_needed(served)
+        return ceil(gpus_needed(served))
     # The training has them when the engines are gone.
-    return max(gpus_needed(served), reward.fewest_workers)
+    return max(ceil(gpus_needed(served)), reward.fewest_workers)
 
 
 def _gpu(needed: int) -> Finding:

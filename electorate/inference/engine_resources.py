@@ -1,7 +1,6 @@
 """What the vLLM engines of a study's models ask of a cluster."""
 
 from collections.abc import Mapping
-from math import ceil
 
 from electorate.config.engines import VllmModel
 
@@ -15,14 +14,12 @@ def cpus_needed(models: Mapping[str, VllmModel]) -> float:
     )
 
 
-def gpus_needed(models: Mapping[str, VllmModel]) -> int:
+def gpus_needed(models: Mapping[str, VllmModel]) -> float:
     """GPUs that the engines of these models take, one a replica unless it takes a share of one
     or vLLM is told to split the model.
     """
-    return ceil(
-        sum(
-            model.replicas * model.gpus * model.gpu_share
-            for model in models.values()
-            if model.accelerator == "gpu"
-        )
+    return sum(
+        model.replicas * model.gpus * model.gpu_share
+        for model in models.values()
+        if model.accelerator == "gpu"
     )

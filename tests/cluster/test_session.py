@@ -15,16 +15,16 @@ from cluster.session import connected
 from electorate.base.errors import ElectorateError
 import ray
 try:
-    with connected(sys.argv[1] or None, float(sys.argv[2])):
+    with connected(sys.argv[1] or None, *map(float, sys.argv[2:])):
         print("CPUs", ray.cluster_resources()["CPU"])
 except ElectorateError as error:
     print("refused:", error)
 """
 
 
-def connect(address: str, cpus: float, environment: dict[str, str]) -> str:
+def connect(address: str, cpus: float, environment: dict[str, str], gpus: float = 0.0) -> str:
     """Connect in a process of its own, as Ray keeps an address and a token for a process's life."""
-    command = [sys.executable, "-c", CONNECT, address, str(cpus)]
+    command = [sys.executable, "-c", CONNECT, address, str(cpus), str(gpus)]
     path = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(Path.home())}
     done = subprocess.run(
         command, env=path | environment, capture_output=True, text=True, timeout=120, check=False
@@ -53,6 +53,12 @@ def test_a_local_ray_is_not_led_astray_by_a_dead_clusters_address(tmp_path: Path
         stale.unlink(missing_ok=True)
         if kept is not None:
             stale.write_text(kept)
+
+
+def test_gpus_that_a_machine_lacks_are_one_line() -> None:
+    assert connect("", 1.0, {}, 0.5).startswith(
+        "refused: the engines and the reward model ask for 0.5 GPUs and this machine has 0; give"
+    )
 
 
 def test_an_address_where_nothing_listens_is_one_line_at_once() -> None:
