@@ -58,7 +58,7 @@ def drawn(case: Case, seed: int) -> tuple[UserVotes, Floats]:
     outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
     a = np.zeros_like(user)
     b = np.ones_like(user)
-    return UserVotes(USERS, np.zeros(USERS, dtype=np.int64), user, a, b, outcome), difference
+    return UserVotes(np.zeros(USERS, dtype=np.int64), user, a, b, outcome), difference
 
 
 class Exact:

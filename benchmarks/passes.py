@@ -29,7 +29,7 @@ from benchmarks.training import WORDS, trl_on
 from electorate.inference import model_files
 from electorate.ratings.ties import MODELS
 from electorate.rewards import pretrained, texts
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.encoder import Encoder
 from electorate.rewards.forms import FORMS
@@ -93,16 +93,15 @@ def corpus(tokenizer: Any, contestants: int) -> Corpus:
     b = (a + random.integers(1, contestants, count)) % contestants
     user = np.arange(count) % 12
     order = np.argsort(user, kind="stable")
-    places = (prompt * contestants + a)[order], (prompt * contestants + b)[order]
-    battles = Battles(
+    battles = AnswerVotes(
         np.zeros(12, dtype=np.int64),
         user[order],
-        prompt[order],
         a[order],
         b[order],
-        *places,
-        np.ones(count),
         random.integers(0, 2, count),
+        prompt=prompt[order],
+        answer_a=(prompt * contestants + a)[order],
+        answer_b=(prompt * contestants + b)[order],
     )
     rows, model = np.divmod(np.arange(len(answers)), contestants)
     return Corpus(answers, rows, model, battles, *battles.split(0))

@@ -52,7 +52,7 @@ def votes_of(utility: Floats, asked: dict[int, range]) -> UserVotes:
     columns = (np.concatenate([part[i] for part in parts]) for i in (2, 3, 4))
     first, second, outcome = columns
     label = np.zeros(PEOPLE, dtype=np.int64)
-    return UserVotes(PEOPLE, label, user, first, second, outcome.astype(np.int64), None, prompt)
+    return UserVotes(label, user, first, second, outcome.astype(np.int64), None, prompt)
 
 
 def one(seed: int, personal: float, rankings: Sequence[int] = OWN, people: int = PEOPLE) -> Floats:
@@ -77,7 +77,7 @@ def _rankings(votes: UserVotes, person: int) -> list[Floats]:
     np.add.at(counts, (votes.a, votes.b, votes.outcome), 1)
     start = bradley_terry.fit(counts, TIES, 1000.0)
     found = [start.strength]
-    for own in (UserVotes(PEOPLE, votes.label, votes.user, votes.a, votes.b, votes.outcome), votes):
+    for own in (UserVotes(votes.label, votes.user, votes.a, votes.b, votes.outcome), votes):
         prior = offsets.fit(offsets.InMemory([own], TIES), start, 1)
         found.append(posteriors.posterior(own, prior, TIES).mode[person, :-1])
     return found

@@ -19,7 +19,7 @@ from electorate.population import cast
 from electorate.population.cast import Cast
 from electorate.ratings.ties import MODELS
 from electorate.rewards import weights
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.weights import PersonalRead
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
@@ -57,7 +57,7 @@ def seconds_of_blocks(blocks: list[int]) -> tuple[float, float, float]:
         start = time.perf_counter()
         casts = [Cast.of(log.read(0, block, cast.COLUMNS), block * 4096, 0) for block in blocks]
         reading = time.perf_counter() - start
-    battles = [Battles.of(own, np.arange(4096) % 6, MODELS_N) for own in casts]
+    battles = [AnswerVotes.of(own, np.arange(4096) % 6, MODELS_N) for own in casts]
     found = []
     for model in (text, both):
         weights.solve(model, battles[0].of_users(0, 256), DAVIDSON)

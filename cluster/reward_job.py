@@ -30,7 +30,7 @@ from electorate.base.errors import ElectorateError, WorkLostError
 from electorate.config.reward import Reward
 from electorate.rewards import job as jobs
 from electorate.rewards.adapters import Adapted
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.job import HELD_OUT, Job
 from electorate.rewards.network import Network
 from electorate.storage.places import ObjectPath, Place
@@ -89,7 +89,7 @@ def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path) -> Non
 
 
 def adapted(
-    run: RunFolder, settings: Reward, version: int, cache_dir: Path, votes: Battles
+    run: RunFolder, settings: Reward, version: int, cache_dir: Path, votes: AnswerVotes
 ) -> Adapted:
     """A model of its own for each user of `votes`, from the training after round `version`, on
     one worker's resources.
@@ -103,7 +103,7 @@ def adapted(
 
 
 @ray.remote
-def _adapt(job: Job, votes: Battles) -> Adapted:
+def _adapt(job: Job, votes: AnswerVotes) -> Adapted:
     return jobs.adapt(job, votes)
 
 

@@ -18,7 +18,7 @@ from electorate.study.pool import InProcessPool, Pool
 
 if TYPE_CHECKING:
     from electorate.rewards.adapters import Adapted
-    from electorate.rewards.battles import Battles
+    from electorate.rewards.answer_votes import AnswerVotes
 
 # Ray takes seconds to import: only where it is used.
 
@@ -88,7 +88,7 @@ class Trainer(Protocol):
         ...
 
     def adapted(
-        self, run: RunFolder, settings: Reward, version: int, cache_dir: Path, votes: "Battles"
+        self, run: RunFolder, settings: Reward, version: int, cache_dir: Path, votes: "AnswerVotes"
     ) -> "Adapted":
         """A model of its own for each user of `votes`."""
         ...

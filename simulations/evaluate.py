@@ -29,7 +29,7 @@ from electorate.population import voters as voters_module
 from electorate.population.voters import Users, Voters
 from electorate.ratings import leaderboard, prior_file
 from electorate.ratings.bradley_terry import Fit
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.storage.run_folder import RunFolder
 from electorate.study import everybody
 from electorate.study import pool as pools
@@ -148,7 +148,7 @@ def _adapter(voters: Voters, folder: RunFolder, cluster: Cluster) -> Adapt | Non
         return None
     cache_dir = Path(cluster.cache_dir).expanduser()
 
-    def adapt(version: int, votes: Battles) -> "Adapted":
+    def adapt(version: int, votes: AnswerVotes) -> "Adapted":
         trainer = backends.trainer(cluster)
         return trainer.adapted(folder, reward, version, cache_dir, votes)
 

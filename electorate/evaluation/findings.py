@@ -106,7 +106,7 @@ def split_half(
     half = drawn[: len(cast.user)] if cluster is None else drawn[cluster]
     modes = []
     for which in (0, 1):
-        own = cast.take(half == which).user_votes(len(label), label, 1.0)
+        own = cast.take(half == which).user_votes(label, 1.0)
         modes.append(posteriors.posterior(own, prior, ties).mode[:, :-1])
     tau = float(metrics.kendall_tau(Standing(modes[0]), Standing(modes[1])).mean())
     one, two = ((mode - prior.mean[label, :-1]).ravel() for mode in modes)

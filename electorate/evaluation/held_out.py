@@ -476,7 +476,7 @@ def _block(train: Votes, first: int, label: Ints) -> UserVotes:
         own.weight * _votes_a_weight(train.weight),
         own.prompt,
     )
-    return UserVotes(len(label), label, *columns).by_user()
+    return UserVotes(label, *columns).by_user()
 
 
 def _votes_a_weight(weight: Floats) -> float:

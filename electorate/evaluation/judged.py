@@ -92,7 +92,7 @@ def _as_one_users(votes: Votes) -> UserVotes:
     one = np.zeros(1, dtype=np.int64)
     user = np.zeros(len(votes), dtype=np.int64)
     columns = (votes.a, votes.b, votes.outcome_of_3, votes.weight, votes.prompt)
-    return UserVotes(1, one, user, *columns)
+    return UserVotes(one, user, *columns)
 
 
 def _said(found: Powered, votes: int) -> str:

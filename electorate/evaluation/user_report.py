@@ -73,7 +73,7 @@ def take(
         ranking: (M,) everybody's strengths.
     """
     ties = MODELS[voters.config.ratings.ties]
-    own = votes.user_votes(len(drawn), drawn.archetype, voters.config.ratings.forgetting)
+    own = votes.user_votes(drawn.archetype, voters.config.ratings.forgetting)
     at = posteriors.posterior(own, prior, ties)
     first_share = order_kernels.first_shares(*_draws(at, prior), OWN)
     agree = np.zeros((len(drawn), len(NULLS), SHARED), dtype=np.uint8)

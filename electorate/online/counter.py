@@ -361,7 +361,7 @@ class Counter:
         """How users (n,) of these segments differ; as it was found before where that does not
         converge.
         """
-        votes = own.user_votes(len(segment), segment, forgetting=1.0)
+        votes = own.user_votes(segment, forgetting=1.0)
         groups = len(self.base.segments) + 1
         try:
             prior = offsets.fit(offsets.InMemory([votes], self.base.ties), everyone, groups)
@@ -382,9 +382,7 @@ class Counter:
             weight = self._caps.of_user(state.counts.votes_of[number])[own.user]
         prompts = self.base.prompts
         nobody = np.zeros(len(number), dtype=np.int64)
-        votes = UserVotes(
-            len(number), nobody, own.user, own.a, own.b, own.outcome, weight, own.prompt
-        )
+        votes = UserVotes(nobody, own.user, own.a, own.b, own.outcome, weight, own.prompt)
         segment = self._segments(number, state)[own.user]
         rows = [np.arange(len(own.user))]
         rows += [np.flatnonzero(segment == k) for k in range(len(fits) - 1)]

@@ -23,7 +23,7 @@ from electorate.ratings.prior import Prior
 from electorate.ratings.ties import MODELS, TieModel
 from electorate.rewards import prompt_head, weights
 from electorate.rewards import store as reward_store
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.systems import on_answers
 from electorate.rewards.weights import PersonalRead
 
@@ -178,7 +178,7 @@ class Rankings:
         label = np.array([person.segment if by_segment else 0])
         models = len(snapshot.models)
         prior, own = thumbs.beside(prior, votes)
-        at = posteriors.posterior(own.user_votes(1, label, 1.0), prior, self.base.ties)
+        at = posteriors.posterior(own.user_votes(label, 1.0), prior, self.base.ties)
         mode = at.mode[0, :models]
         covariance = at.total_covariance[0, :models, :models]
         entries = _entries(snapshot.models, rows, ranked, mode, covariance)
@@ -255,7 +255,7 @@ class Rankings:
         if person.segment == NO_SEGMENT and self.base.run is not None:
             shares = self.base.run.shares
             read, told = (prompt_head.without_label(one, shares) for one in (read, told))
-        own = weights.solve(read, Battles.of(votes, label, contestants), self.base.ties)
+        own = weights.solve(read, AnswerVotes.of(votes, label, contestants), self.base.ties)
         strength, covariance = on_answers(told, label, own, models)
         everyone = np.arange(len(names))
         entries = _entries(names, rows, everyone, strength[0], covariance[0])
@@ -320,7 +320,7 @@ def compile_kernels(ties: TieModel) -> None:
     nothing = np.zeros(1, dtype=np.int64)
     vote = Cast(nothing, nothing, nothing, nothing + 1, nothing, nothing, nothing)
     prior = Prior(np.zeros((1, 3)), 1.0, 1.0, mean_covariance=np.eye(3)[None])
-    at = posteriors.posterior(vote.user_votes(1, nothing, 1.0), prior, ties)
+    at = posteriors.posterior(vote.user_votes(nothing, 1.0), prior, ties)
     rows = np.arange(2)
     _entries(("a", "b"), rows, rows, at.mode[0, :-1], at.total_covariance[0, :-1, :-1])
 

@@ -66,8 +66,9 @@ class Cast(Columns):
         )
         return replace(self.take(own), user=first + place[own])
 
-    def user_votes(self, users: int, label: Ints, forgetting: float) -> UserVotes:
-        """As System A takes them: a vote's weight falls by `forgetting` a round of its age.
+    def user_votes(self, label: Ints, forgetting: float) -> UserVotes:
+        """As System A takes them, of users of these archetypes: a vote's weight falls by
+        `forgetting` a round of its age.
 
         Weights are scaled to sum to their effective number (sum w)^2 / sum w^2 (Kish, 1965): scores
         of weighted votes vary with w^2, and counted as sum w votes they would look noisier than
@@ -77,7 +78,16 @@ class Cast(Columns):
         if forgetting != 1 and len(self.user):
             weight = forgetting ** (self.round_.max() - self.round_).astype(float)
             weight *= weight.sum() / (weight**2).sum()
-        return UserVotes(users, label, self.user, self.a, self.b, self.outcome, weight, self.prompt)
+        return UserVotes(
+            label,
+            self.user,
+            self.a,
+            self.b,
+            self.outcome,
+            weight,
+            self.prompt,
+            self.first_shown,
+        )
 
     def battles(self, archetype: Ints) -> Battles:
         """As oracle_features takes them, users in rows."""

@@ -201,7 +201,7 @@ def _climb(
     for _ in range(ITERATIONS):
         of = likelihood.derivatives(at)
         step = kernels.newton(
-            votes.first,
+            votes.starts,
             own.start,
             own.square,
             own.a,
@@ -214,7 +214,7 @@ def _climb(
         )
         longest = np.maximum.reduceat(np.abs(step), own.start[:-1])
         if 2 * longest.max(initial=0.0) > FULL_STEP:
-            moved = kernels.longest_moves(votes.first, own.start, own.a, own.b, step)
+            moved = kernels.longest_moves(votes.starts, own.start, own.a, own.b, step)
             damped = np.log1p(moved) / np.maximum(moved, FULL_STEP)
             step *= np.where(moved < FULL_STEP, 1.0, damped)[own.user]
         if ties.compiled is None:
@@ -361,7 +361,7 @@ class _Likelihood:
         """What a compiled loop takes of the votes."""
         votes = self._votes
         own = votes.own
-        return votes.first, own.start, own.a, own.b, votes.outcome, votes.weights
+        return votes.starts, own.start, own.a, own.b, votes.outcome, votes.weights
 
 
 def _places(votes: UserVotes, beta: Floats) -> tuple[Floats, Floats]:

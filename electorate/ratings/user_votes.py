@@ -7,10 +7,12 @@ so memory and time follow the votes, not the models.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from electorate.base.columns import Columns
+from electorate.base.pairs import sides
 from electorate.base.scale import Floats, Ints
 from electorate.ratings import kernels
 
@@ -22,15 +24,18 @@ CHUNK_ENTRIES = 2**21  # of the users' matrices, 16 MB
 class UserVotes(Columns):
     """Votes of n users.
 
-    users: n. label: (n,) the archetype each user is said to have.
-    user, a, b, outcome: (votes,) a row in 0..n-1, two models, and 0 A, 1 B, 2 tie.
-    weight: (votes,) of each vote in the likelihood; None: 1.
-    prompt: (votes,) what each vote was about, negative where unknown; None: all on different ones.
+    Attributes:
+        label: (n,) the archetype each user is said to have.
+        user, a, b, outcome: (votes,) a row in 0..n-1, two models, and 0 A, 1 B, 2 tie.
+        weight: (votes,) of each vote in the likelihood; None: 1.
+        prompt: (votes,) what each vote was about, negative where unknown; None: all on different
+            ones.
+        first_shown: (votes,) 0 where A was shown first, 1 where B was, -1 where it is not known;
+            None: of none.
     """
 
-    WHOLE = frozenset({"users", "label"})
+    WHOLE = frozenset({"label"})
 
-    users: int
     label: Ints
     user: Ints
     a: Ints
@@ -38,31 +43,47 @@ class UserVotes(Columns):
     outcome: Ints
     weight: Floats | None = None
     prompt: Ints | None = None
+    first_shown: Ints | None = None
+
+    @property
+    def users(self) -> int:
+        """How many, with votes or without."""
+        return len(self.label)
 
     @property
     def weights(self) -> Floats:
         """(votes,)."""
-        return np.ones(len(self.user)) if self.weight is None else self.weight
+        return np.ones(len(self)) if self.weight is None else self.weight
 
-    def by_user(self) -> "UserVotes":
+    @property
+    def total(self) -> float:
+        """How many votes they count as."""
+        return float(self.weights.sum())
+
+    @property
+    def side(self) -> Floats:
+        """(votes,) +1 where A was shown first, -1 where B was, 0 where it is not known."""
+        return np.zeros(len(self)) if self.first_shown is None else sides(self.first_shown)
+
+    def by_user(self) -> Self:
         """The same votes, user by user, each user's in the order they had."""
         if np.all(self.user[1:] >= self.user[:-1]):
             return self
         return self.take(np.argsort(self.user, kind="stable"))
 
-    def of_users(self, first: int, last: int) -> "UserVotes":
+    def of_users(self, first: int, last: int) -> Self:
         """The votes of users first..last-1, who are counted from 0. Votes must be by user."""
-        rows = slice(int(self.first[first]), int(self.first[last]))
+        rows = slice(int(self.starts[first]), int(self.starts[last]))
         some = self.take(rows)
         label = self.label[first:last]
-        found = replace(some, users=last - first, label=label, user=some.user - first)
+        found = replace(some, label=label, user=some.user - first)
         if "own" in self.__dict__:
             # A cached property's place, so that what is known is not looked up anew.
             found.__dict__["own"] = self.own.of_users(first, last, rows)
         return found
 
     @cached_property
-    def first(self) -> Ints:
+    def starts(self) -> Ints:
         """(n+1,) where each user's votes begin. Votes must be by user."""
         return np.searchsorted(self.user, np.arange(self.users + 1))
 
@@ -71,12 +92,12 @@ class UserVotes(Columns):
         """The models of each user. Votes must be by user."""
         return OwnModels.of(self)
 
-    def chunks(self) -> Iterator[tuple[int, "UserVotes"]]:
+    def chunks(self) -> Iterator[tuple[int, Self]]:
         """The first user and the votes of a few users at a time. Votes must be by user."""
         first = 0
         while first < self.users:
             last = self.users
-            for ends, most in ((self.first, CHUNK_VOTES), (self.own.square, CHUNK_ENTRIES)):
+            for ends, most in ((self.starts, CHUNK_VOTES), (self.own.square, CHUNK_ENTRIES)):
                 full = int(np.searchsorted(ends, ends[first] + most, side="right")) - 1
                 last = min(last, max(full, first + 1))
             yield first, self.of_users(first, last)
@@ -116,7 +137,7 @@ class OwnModels:
     def of(cls, votes: UserVotes) -> "OwnModels":
         """Of votes ordered by user."""
         models = int(max(votes.a.max(initial=-1), votes.b.max(initial=-1))) + 1
-        start, parameter, a, b = kernels.own_models(votes.first, votes.a, votes.b, models)
+        start, parameter, a, b = kernels.own_models(votes.starts, votes.a, votes.b, models)
         size = np.diff(start)
         user = np.repeat(np.arange(votes.users), size)
         square = np.concatenate([[0], np.cumsum(size**2)])

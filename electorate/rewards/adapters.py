@@ -19,7 +19,7 @@ from electorate.base.scale import Floats
 from electorate.config.reward import Reward
 from electorate.ratings.ties import MODELS
 from electorate.rewards import weights
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.encoder import LORA_SCALE
 from electorate.rewards.losses import log_odds
 from electorate.rewards.network import Network, step_of
@@ -45,7 +45,7 @@ class Adapted:
 
 
 def adapt(
-    network: Network, answers: list[Answer], votes: Battles, settings: Reward, ties: str
+    network: Network, answers: list[Answer], votes: AnswerVotes, settings: Reward, ties: str
 ) -> Adapted:
     """A model for each user of `votes`, from its own; the network stays as it is.
 
@@ -65,7 +65,7 @@ def adapt(
 def _predicted(
     network: Network,
     answers: list[Answer],
-    votes: Battles,
+    votes: AnswerVotes,
     settings: Reward,
     pull: float,
     ties: str,
@@ -81,7 +81,7 @@ def _predicted(
 def _tuned(
     network: Network,
     answers: list[Answer],
-    votes: Battles,
+    votes: AnswerVotes,
     settings: Reward,
     pull: float,
     ties: str,

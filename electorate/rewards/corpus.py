@@ -17,7 +17,7 @@ from electorate.population import cast
 from electorate.population.cast import Cast
 from electorate.population.voters import BLOCK, Voters
 from electorate.rewards import texts
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.texts import Answer
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
@@ -32,7 +32,7 @@ class Texted:
     answers: list[Answer]
     prompt: Ints
     model: Ints
-    battles: Battles
+    battles: AnswerVotes
     models: int
 
     def corpus(self, votes: Ints) -> "Corpus":
@@ -52,7 +52,7 @@ class Corpus:
     answers: list[Answer]
     prompt: Ints
     model: Ints
-    battles: Battles
+    battles: AnswerVotes
     learned: Ints
     held_out: Ints
     asked: Sequence[Answer] = ()
@@ -93,7 +93,7 @@ def of_run(run: RunFolder, voters: Voters, settings: Reward, round_: int, tokeni
     )
 
 
-def votes_of_run(run: RunFolder, voters: Voters, settings: Reward, round_: int) -> Battles:
+def votes_of_run(run: RunFolder, voters: Voters, settings: Reward, round_: int) -> AnswerVotes:
     """The votes of rounds 0..round_ that System B learns from."""
     learned_from = min(settings.voters, voters.size)
     blocks = range(-(-learned_from // BLOCK))
@@ -106,7 +106,7 @@ def votes_of_run(run: RunFolder, voters: Voters, settings: Reward, round_: int) 
         for r in range(round_ + 1)
     ]
     label = np.concatenate([voters.labels(block) for block in blocks])[:learned_from]
-    return Battles.of(Cast.by_user(votes), label, voters.models)
+    return AnswerVotes.of(Cast.by_user(votes), label, voters.models)
 
 
 def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:
@@ -128,16 +128,16 @@ def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:
     answers = texts.tokenise(tokenizer, asked, said, max_tokens)
     place_a, place_b = np.split(place.ravel(), 2)
     label = np.zeros(int(user.max()) + 1, dtype=np.int64)
-    battles = Battles(
+    battles = AnswerVotes(
         label,
         user,
-        group,
         votes.a,
         votes.b,
-        place_a,
-        place_b,
-        votes.side,
         votes.outcome_of_3,
         votes.weight,
+        votes.first,
+        prompt=group,
+        answer_a=place_a,
+        answer_b=place_b,
     )
     return Texted(answers, distinct[:, 0], distinct[:, 2], battles, len(votes.models))

@@ -17,7 +17,7 @@ from electorate.base.scale import Floats, Ints
 from electorate.config.reward import Reward
 from electorate.ratings.ties import MODELS
 from electorate.rewards import few
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.corpus import Texted
 from electorate.rewards.encoder import Encoder
 from electorate.rewards.forms import FORMS
@@ -55,7 +55,7 @@ class Folds:
         }
 
 
-def falling_back(said: Mapping[str, Floats], system_a: Floats, of: Battles, fold: Ints) -> None:
+def falling_back(said: Mapping[str, Floats], system_a: Floats, of: AnswerVotes, fold: Ints) -> None:
     """Have forms of ADDING that predict votes no better than System A does give its odds.
 
     What a fold gets is chosen by the votes of the other folds, by the better log-likelihood.

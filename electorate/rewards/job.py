@@ -26,7 +26,7 @@ from electorate.population.voters import Voters
 from electorate.ratings.ties import MODELS
 from electorate.rewards import adapters, corpus, pretrained, store
 from electorate.rewards.adapters import Adapted
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.forms import FOR_ALL, own_say, wanted
 from electorate.rewards.network import Network
@@ -206,13 +206,13 @@ def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path) -> Non
 
 
 def adapted(
-    run: RunFolder, settings: Reward, version: int, cache_dir: Path, votes: Battles
+    run: RunFolder, settings: Reward, version: int, cache_dir: Path, votes: AnswerVotes
 ) -> Adapted:
     """A model of its own for each user of `votes`, from the training after round `version`."""
     return adapt(job_of_run(run, settings, version, cache_dir), votes)
 
 
-def adapt(job: Job, votes: Battles) -> Adapted:
+def adapt(job: Job, votes: AnswerVotes) -> Adapted:
     """A model of its own for each user of `votes`, from the training that was kept."""
     voters = voters_module.of_run(RunFolder(job.run))
     device = torch.device("cuda" if job.settings.accelerator == "gpu" else "cpu")

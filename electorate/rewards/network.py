@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from electorate.base.scale import Floats, Ints
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.encoder import Encoder
 from electorate.rewards.forms import Form
 from electorate.rewards.losses import log_odds
@@ -35,7 +35,7 @@ class Step(NamedTuple):
     outcome: Tensor
 
 
-def step_of(votes: Battles, a: Ints, b: Ints, device: torch.device) -> Step:
+def step_of(votes: AnswerVotes, a: Ints, b: Ints, device: torch.device) -> Step:
     """These votes, whose answers are rows a and b of the step's."""
     columns = (votes.user, votes.label[votes.user], a, b, votes.a, votes.b)
     user, kind, a_, b_, model_a, model_b = (

@@ -6,11 +6,11 @@ from electorate.base.scale import Floats
 from electorate.evaluation.held_out import predictive
 from electorate.ratings.ties import TieModel
 from electorate.rewards import weights
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.weights import PersonalRead, Read
 
 
-def predicted(read: Read, known: Battles, test: Battles, ties: TieModel) -> Floats:
+def predicted(read: Read, known: AnswerVotes, test: AnswerVotes, ties: TieModel) -> Floats:
     """(n, 3) odds of these battles; of a personal form averaged over its users' posteriors."""
     d, eta = weights.difference(read, test)
     if not isinstance(read, PersonalRead):

@@ -13,7 +13,7 @@ from electorate.config.reward import Reward
 from electorate.data.conversations import plain
 from electorate.ratings.ties import MODELS
 from electorate.rewards import few, texts, weights
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.corpus import Texted
 from electorate.rewards.encoder import Encoder
 from electorate.rewards.forms import PREFERENCE
@@ -46,10 +46,18 @@ class Predictor:
         second = n + np.arange(n)
 
         def in_order(shown_first: Ints, shown_second: Ints) -> Floats:
-            columns = (nobodys, nobodys, nobodys, shown_first, shown_second, np.ones(n), nobodys)
-            return MODELS[self.ties].probabilities(
-                *weights.difference(read, Battles(nobodys[:1], nobodys, *columns))
+            votes = AnswerVotes(
+                nobodys[:1],
+                nobodys,
+                nobodys,
+                nobodys,
+                nobodys,
+                first_shown=nobodys,
+                prompt=nobodys,
+                answer_a=shown_first,
+                answer_b=shown_second,
             )
+            return MODELS[self.ties].probabilities(*weights.difference(read, votes))
 
         swapped = in_order(second, first)[:, [1, 0, 2]]
         return (in_order(first, second) + swapped) / 2

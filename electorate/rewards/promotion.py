@@ -10,7 +10,7 @@ from electorate.config.reward import Reward
 from electorate.population.voters import Voters
 from electorate.ratings.ties import MODELS, TieModel
 from electorate.rewards import corpus, ratings_beside, store, weights
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.forms import FORMS
 from electorate.rewards.weights import PersonalRead, Read
 from electorate.storage.run_folder import RunFolder
@@ -69,7 +69,9 @@ def falling_back(
     )
 
 
-def loss(reads: Mapping[str, Read], votes: Battles, held_out: np.ndarray, ties: TieModel) -> float:
+def loss(
+    reads: Mapping[str, Read], votes: AnswerVotes, held_out: np.ndarray, ties: TieModel
+) -> float:
     """Mean log loss over forms and held-out votes; users are known by their other votes. held_out:
     (votes,) which are.
     """

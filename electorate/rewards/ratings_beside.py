@@ -14,7 +14,7 @@ from electorate.ratings.bradley_terry import OUTCOMES
 from electorate.ratings.offsets import InMemory, NotConvergedError
 from electorate.ratings.ties import TieModel
 from electorate.ratings.user_votes import UserVotes
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.forms import ahead
 from electorate.rewards.odds import predicted
 from electorate.rewards.weights import Read
@@ -28,7 +28,7 @@ ADDING = ("hybrid",)
 
 def falling_back(
     reads: dict[str, Read],
-    votes: Battles,
+    votes: AnswerVotes,
     held_out: Ints,
     models: int,
     prior_sd: float,
@@ -62,7 +62,9 @@ def falling_back(
     return found
 
 
-def system_a(known: Battles, test: Battles, models: int, prior_sd: float, ties: TieModel) -> Floats:
+def system_a(
+    known: AnswerVotes, test: AnswerVotes, models: int, prior_sd: float, ties: TieModel
+) -> Floats:
     """(n, 3) odds of the test votes by System A fitted to the known ones.
 
     Raises:
@@ -74,18 +76,14 @@ def system_a(known: Battles, test: Battles, models: int, prior_sd: float, ties: 
     return posterior_odds(users.blocks, prior, ties, test.user, test.a, test.b)
 
 
-def _counts(votes: Battles, models: int) -> Floats:
+def _counts(votes: AnswerVotes, models: int) -> Floats:
     """(M, M, 3) votes by pair and outcome."""
     place = (votes.a * models + votes.b) * OUTCOMES + votes.outcome
     counts = np.bincount(place, votes.weight, models * models * OUTCOMES)
     return counts.reshape(models, models, OUTCOMES).astype(float)
 
 
-def _blocks(votes: Battles) -> Sequence[UserVotes]:
+def _blocks(votes: AnswerVotes) -> Sequence[UserVotes]:
     """The votes by blocks of users."""
-    blocks = []
-    for first in range(0, len(votes.label), BLOCK):
-        own = votes.of_users(first, min(first + BLOCK, len(votes.label)))
-        columns = (own.user, own.a, own.b, own.outcome, own.weight, own.prompt)
-        blocks.append(UserVotes(len(own.label), own.label, *columns))
-    return blocks
+    firsts = range(0, votes.users, BLOCK)
+    return [votes.of_users(first, min(first + BLOCK, votes.users)) for first in firsts]

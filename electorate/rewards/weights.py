@@ -21,7 +21,7 @@ from electorate.ratings import kernels as ratings_kernels
 from electorate.ratings.dependence import Dependence
 from electorate.ratings.ties import Derivatives, TieModel
 from electorate.rewards import kernels
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 
 ITERATIONS = 50
 TOLERANCE = 1e-3  # nats; the error left is about its square
@@ -115,7 +115,7 @@ def prior_mean(read: PersonalRead, label: Ints) -> Floats:
     return np.hstack([read.mean[label], np.zeros((len(label), 1 + models + 1))])
 
 
-def difference(read: Read, battles: Battles) -> tuple[Floats, Floats]:
+def difference(read: Read, battles: AnswerVotes) -> tuple[Floats, Floats]:
     """(votes,) difference and tie parameter of each vote for the archetype's base."""
     kind = read.kind(battles.label)[battles.user]
     a = battles.answer_a
@@ -129,7 +129,7 @@ def difference(read: Read, battles: Battles) -> tuple[Floats, Floats]:
     )
 
 
-def design(read: PersonalRead, battles: Battles) -> Floats:
+def design(read: PersonalRead, battles: AnswerVotes) -> Floats:
     """(votes, R + 1) what a vote's difference is linear in, apart from offsets: tastes and
     position.
     """
@@ -139,7 +139,7 @@ def design(read: PersonalRead, battles: Battles) -> Floats:
     return x
 
 
-def solve(read: PersonalRead, battles: Battles, ties: TieModel, threads: int = 1) -> Weights:
+def solve(read: PersonalRead, battles: AnswerVotes, ties: TieModel, threads: int = 1) -> Weights:
     """Every user's posterior given its votes, each by its design effect; one without votes has
     the prior.
 
@@ -161,7 +161,9 @@ def solve(read: PersonalRead, battles: Battles, ties: TieModel, threads: int = 1
     return Weights(mode, root)
 
 
-def _modes(read: PersonalRead, own: Battles, ties: TieModel, mean: Floats, root: Floats) -> Floats:
+def _modes(
+    read: PersonalRead, own: AnswerVotes, ties: TieModel, mean: Floats, root: Floats
+) -> Floats:
     """(n, P) modes by Newton's method from the prior mean; a step that makes a user's posterior
     worse is halved.
     """
@@ -183,7 +185,7 @@ def _modes(read: PersonalRead, own: Battles, ties: TieModel, mean: Floats, root:
         kept = np.where(worse[:, None], kept, at)
         best = np.maximum(best, value)
         newton = kernels.newton(
-            own.first, x, own.a, own.b, read.tau, read.eta_sd, *slopes, at - mean, root
+            own.starts, x, own.a, own.b, read.tau, read.eta_sd, *slopes, at - mean, root
         )
         step = np.where(worse[:, None], step / 2, newton)
         at = kept + step
@@ -192,7 +194,7 @@ def _modes(read: PersonalRead, own: Battles, ties: TieModel, mean: Floats, root:
     return at
 
 
-def measure_dependence(read: PersonalRead, battles: Battles, ties: TieModel) -> Dependence:
+def measure_dependence(read: PersonalRead, battles: AnswerVotes, ties: TieModel) -> Dependence:
     """How far users' votes on one prompt repeat each other beyond what the form itself says they
     have in common.
 
@@ -208,7 +210,9 @@ def measure_dependence(read: PersonalRead, battles: Battles, ties: TieModel) -> 
     return dependence.measured(*columns, of.d, of.info_dd, weight, x, read.tau)
 
 
-def log_likelihood(read: Read, battles: Battles, weights: Floats | None, ties: TieModel) -> Floats:
+def log_likelihood(
+    read: Read, battles: AnswerVotes, weights: Floats | None, ties: TieModel
+) -> Floats:
     """(votes,) log-probability of each vote; weights: (n, P) of its users, where the form is
     personal.
     """
@@ -223,7 +227,11 @@ def log_likelihood(read: Read, battles: Battles, weights: Floats | None, ties: T
 
 
 def _at(
-    read: PersonalRead, battles: Battles, x: Floats, base: tuple[Floats, Floats], weights: Floats
+    read: PersonalRead,
+    battles: AnswerVotes,
+    x: Floats,
+    base: tuple[Floats, Floats],
+    weights: Floats,
 ) -> tuple[Floats, Floats]:
     """(votes,) difference and tie parameter of each vote at weights (n, P)."""
     user = battles.user

@@ -117,7 +117,7 @@ class Cohort:
         """The block's votes of rounds 0..last_round as System A takes them."""
         label = _labels(self.voters, block, labels)
         forgetting = self.voters.config.ratings.forgetting
-        return self._votes(last_round, block).user_votes(len(label), label, forgetting)
+        return self._votes(last_round, block).user_votes(label, forgetting)
 
     def dependence(self, last_round: int, block: int, labels: Labels, start: Fit) -> Dependence:
         """The block's part of how far a user's votes on one prompt repeat each other, at the

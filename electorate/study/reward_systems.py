@@ -13,7 +13,7 @@ from electorate.population.cast import Cast
 from electorate.population.voters import Users, Voters
 from electorate.rewards import prompt_head as heads
 from electorate.rewards import store, weights
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.ratings_beside import SYSTEM_A
 from electorate.rewards.systems import Adapters, Personal, Pooled
 from electorate.rewards.weights import PersonalRead
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from electorate.study.systems import AfterRound
 
 # Trains a model of its own for each user of the votes, from the training after this round.
-Adapt = Callable[[int, Battles], "Adapted"]
+Adapt = Callable[[int, AnswerVotes], "Adapted"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Trained:
     folder: RunFolder
     version: int
     people: Users
-    battles: Battles
+    battles: AnswerVotes
     adapt: Adapt | None
 
 
@@ -74,7 +74,7 @@ def trained(
     if round_ not in rounds(voters.config):
         return None
     version = store.read_versions(folder)[round_]
-    battles = Battles.of(cast, people.archetype, voters.models)
+    battles = AnswerVotes.of(cast, people.archetype, voters.models)
     return Trained(voters, folder, version, people, battles, adapt)
 
 

@@ -192,7 +192,7 @@ def elo_offset_low_rank(at: AfterRound, name: str) -> System:
 
 def _offsets(at: AfterRound, prior: Prior, labels: Labels) -> System:
     forgetting = at.voters.config.ratings.forgetting
-    votes = at.cast.user_votes(len(at.people), at.labels(labels), forgetting)
+    votes = at.cast.user_votes(at.labels(labels), forgetting)
     users = posteriors.posterior(votes, prior, at.ties)
     return predictions.from_posterior(users.mode, users.covariance, at.ties)
 

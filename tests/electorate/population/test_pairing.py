@@ -50,7 +50,7 @@ def posterior_after(
 
 def posterior_of(prior: Prior, columns: list[Ints]) -> Posterior:
     return posteriors.posterior(
-        UserVotes(USERS, np.zeros(USERS, dtype=np.int64), *columns), prior, DAVIDSON
+        UserVotes(np.zeros(USERS, dtype=np.int64), *columns), prior, DAVIDSON
     )
 
 

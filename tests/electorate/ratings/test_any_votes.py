@@ -41,7 +41,7 @@ def vote_tables(draw: st.DrawFn) -> tuple[UserVotes, int, int]:
     )
     weight = np.exp(3 * random.normal(size=votes)) if draw(st.booleans()) else None
     prompt = random.integers(-1, draw(st.integers(1, 9)), votes) if draw(st.booleans()) else None
-    votes_ = UserVotes(users, random.integers(0, kinds, users), user, a, b, outcome, weight, prompt)
+    votes_ = UserVotes(random.integers(0, kinds, users), user, a, b, outcome, weight, prompt)
     return votes_.by_user(), models, kinds
 
 
@@ -105,7 +105,7 @@ def test_where_there_is_something_to_gain_it_is_gained(world: str) -> None:
 def test_without_ties_there_is_no_tie_parameter_to_run_away() -> None:
     drawn = worlds.WORLDS["no ties"](np.random.default_rng(3)).votes
     label = np.zeros(60, dtype=np.int64)
-    votes = UserVotes(60, label, drawn.users, drawn.a, drawn.b, drawn.outcome_of_3).by_user()
+    votes = UserVotes(label, drawn.users, drawn.a, drawn.b, drawn.outcome_of_3).by_user()
     for ties in MODELS.values():
         start = global_fit(votes, 8, ties)
         prior = offsets.fit(InMemory([votes], ties), start, 1)
@@ -119,7 +119,7 @@ def test_users_who_can_be_told_apart_without_error_keep_finite_ratings() -> None
     """
     votes = worlds.equal_votes(np.random.default_rng(0)).votes
     own = UserVotes(
-        500, np.zeros(500, dtype=np.int64), votes.users, votes.a, votes.b, votes.outcome
+        np.zeros(500, dtype=np.int64), votes.users, votes.a, votes.b, votes.outcome
     ).by_user()
     ties = MODELS["davidson"]
     prior = offsets.fit(InMemory([own], ties), global_fit(own, 2, ties), 1)
@@ -150,7 +150,6 @@ def test_each_pass_climbs() -> None:
     """The objective never falls, as long as the evidence is that of all users."""
     votes = worlds.camps(np.random.default_rng(0)).votes
     own = UserVotes(
-        60,
         np.zeros(60, dtype=np.int64),
         votes.users,
         votes.a,

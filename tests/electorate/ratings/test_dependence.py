@@ -19,7 +19,6 @@ DAVIDSON = MODELS["davidson"]
 def as_users(drawn: worlds.Drawn, prompt: Ints | None) -> UserVotes:
     votes = drawn.votes
     return UserVotes(
-        len(drawn.label),
         drawn.label,
         votes.users,
         votes.a,

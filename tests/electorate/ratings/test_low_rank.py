@@ -36,7 +36,7 @@ def simulate(
     p = DAVIDSON.probabilities(strength[user, a] - strength[user, b], np.full(len(user), -0.4))
     outcome = (random.random(len(user))[:, None] > p.cumsum(axis=1)[:, :2]).sum(axis=1)
     return (
-        UserVotes(users, np.zeros(users, dtype=np.int64), user, a, b, outcome),
+        UserVotes(np.zeros(users, dtype=np.int64), user, a, b, outcome),
         strength,
         directions,
     )
@@ -88,7 +88,6 @@ def test_blocks_moments_add_up_to_the_whole() -> None:
     for low, high in ((0, 20), (20, 40)):
         own = (votes.user >= low) & (votes.user < high)
         part = UserVotes(
-            20,
             votes.label[low:high],
             votes.user[own] - low,
             votes.a[own],
@@ -107,10 +106,9 @@ def test_a_vote_weighs_what_forgetting_leaves_of_it() -> None:
     prior = Prior(np.zeros((1, MODELS_N + 1)), 0.4, 0.3, np.full((1, MODELS_N), 0.1))
     first_half = np.arange(len(votes.user)) % 8 < 4
     weighed = UserVotes(
-        30, votes.label, votes.user, votes.a, votes.b, votes.outcome, np.where(first_half, 0.0, 1.0)
+        votes.label, votes.user, votes.a, votes.b, votes.outcome, np.where(first_half, 0.0, 1.0)
     )
     rest = UserVotes(
-        30,
         votes.label,
         *(column[~first_half] for column in (votes.user, votes.a, votes.b, votes.outcome)),
     )

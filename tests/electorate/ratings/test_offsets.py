@@ -28,7 +28,7 @@ def simulate(
     eta = np.full(len(user), -0.4)
     p = DAVIDSON.probabilities(strength[user, a] - strength[user, b], eta)
     outcome = (random.random(len(user))[:, None] > p.cumsum(axis=1)[:, :2]).sum(axis=1)
-    return UserVotes(users, label, user, a, b, outcome), strength
+    return UserVotes(label, user, a, b, outcome), strength
 
 
 def fitted(votes: UserVotes, kinds: int = 3) -> Prior:
@@ -118,7 +118,7 @@ def test_posterior_intervals_cover_users_drawn_from_the_model() -> None:
 def test_a_user_without_votes_gets_its_archetypes_ranking() -> None:
     votes, _ = simulate(50, 20, 80.0, 4)
     prior = fitted(votes)
-    nobody = UserVotes(2, np.array([0, 2]), *(np.zeros(0, dtype=np.int64),) * 4)
+    nobody = UserVotes(np.array([0, 2]), *(np.zeros(0, dtype=np.int64),) * 4)
     assert posteriors.posterior(nobody, prior, DAVIDSON).mode == pytest.approx(prior.mean[[0, 2]])
 
 
@@ -143,9 +143,7 @@ def test_blocks_add_up_to_the_whole() -> None:
         own = (votes.user >= low) & (votes.user < high)
         columns = (votes.user[own] - low, votes.a[own], votes.b[own], votes.outcome[own])
         halves.append(
-            offsets.block_sums(
-                UserVotes(20, votes.label[low:high], *columns), prior, DAVIDSON, tries
-            )
+            offsets.block_sums(UserVotes(votes.label[low:high], *columns), prior, DAVIDSON, tries)
         )
     both = halves[0] + halves[1]
     for name in ("users", "information", "others", "stuck"):
@@ -158,9 +156,7 @@ def test_blocks_add_up_to_the_whole() -> None:
 def test_one_user_with_all_the_votes_and_only_ties_is_finite() -> None:
     user = np.zeros(50_000, dtype=np.int64)
     a = np.arange(50_000) % MODELS_N
-    votes = UserVotes(
-        3, np.zeros(3, dtype=np.int64), user, a, (a + 1) % MODELS_N, np.full(50_000, 2)
-    )
+    votes = UserVotes(np.zeros(3, dtype=np.int64), user, a, (a + 1) % MODELS_N, np.full(50_000, 2))
     prior = Prior(np.zeros((1, MODELS_N + 1)), 0.4, 0.3)
     for ties in MODELS.values():
         assert np.isfinite(posteriors.posterior(votes, prior, ties).mode).all()
@@ -201,7 +197,7 @@ def test_the_mode_of_a_user_who_never_or_always_ties_is_reached(
     random = np.random.default_rng(0)
     a = random.integers(0, 6, n)
     b = (a + random.integers(1, 6, n)) % 6
-    votes = UserVotes(1, np.zeros(1, int), np.zeros(n, int), a, b, outcome)
+    votes = UserVotes(np.zeros(1, int), np.zeros(n, int), a, b, outcome)
     for mean in (-2.0, -0.4, 0.5):
         for tie_sd in (0.3, 0.75, 3.0):
             prior = Prior(np.append(np.linspace(-1, 1, 6), mean)[None], 0.6, tie_sd)

@@ -23,7 +23,7 @@ def votes() -> UserVotes:
     user = np.repeat(np.arange(3), 12)
     a = (user + random.integers(0, 3, 36)) % MODELS_N
     b = (a + 1 + random.integers(0, 3, 36)) % MODELS_N
-    return UserVotes(USERS, np.array([0, 1, 0, 1]), user, a, b, random.integers(0, 3, 36))
+    return UserVotes(np.array([0, 1, 0, 1]), user, a, b, random.integers(0, 3, 36))
 
 
 def prior(factors: int) -> Prior:
@@ -119,9 +119,7 @@ def test_a_block_on_2000_models_needs_no_matrix_over_them() -> None:
     user = np.repeat(np.arange(200), 20)
     a = random.integers(0, 2000, len(user))
     b = (a + random.integers(1, 2000, len(user))) % 2000
-    own = UserVotes(
-        200, np.zeros(200, dtype=np.int64), user, a, b, random.integers(0, 3, len(user))
-    )
+    own = UserVotes(np.zeros(200, dtype=np.int64), user, a, b, random.integers(0, 3, len(user)))
     at = posteriors.posterior(own, Prior(np.zeros((1, 2001)), 0.5, 0.3), DAVIDSON)
     assert at.root.size <= 200 * 41**2
     assert at.converged.all()

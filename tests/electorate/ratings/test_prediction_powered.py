@@ -25,7 +25,7 @@ def votes(random: np.random.Generator, difference: Floats) -> Ints:
 
 def cast(a: Ints, b: Ints, outcome: Ints, prompt: Ints) -> UserVotes:
     nobody = np.zeros(len(a), dtype=np.int64)
-    return UserVotes(1, np.zeros(1, dtype=np.int64), nobody, a, b, outcome, None, prompt)
+    return UserVotes(np.zeros(1, dtype=np.int64), nobody, a, b, outcome, None, prompt)
 
 
 def drawn(seed: int, judge: str) -> tuple[UserVotes, UserVotes]:

@@ -30,7 +30,7 @@ def votes_of(seed: int, effect: float, archetypes: int = 2, users: int = 800) ->
     d = of_prompt[label[user], prompt, a] - of_prompt[label[user], prompt, b]
     odds = DAVIDSON.probabilities(d, np.full(len(user), -1.0))
     outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
-    return UserVotes(users, label, user, a, b, outcome, prompt=prompt)
+    return UserVotes(label, user, a, b, outcome, prompt=prompt)
 
 
 def counted(votes: UserVotes) -> Floats:

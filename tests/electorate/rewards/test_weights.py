@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from electorate.ratings.dependence import shares
 from electorate.ratings.ties import MODELS
 from electorate.rewards import weights
-from electorate.rewards.battles import Battles
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.weights import PersonalRead
 
 USERS = 12
@@ -19,7 +19,7 @@ RANK = 3
 KINDS = 2
 
 
-def planted(tau: float, votes: int = 30) -> tuple[PersonalRead, Battles]:
+def planted(tau: float, votes: int = 30) -> tuple[PersonalRead, AnswerVotes]:
     random = np.random.default_rng(1)
     base = random.normal(size=(KINDS, PROMPTS * MODELS_))
     taste = random.normal(size=(PROMPTS * MODELS_, RANK))
@@ -38,16 +38,16 @@ def planted(tau: float, votes: int = 30) -> tuple[PersonalRead, Battles]:
     b = (a + random.integers(1, MODELS_, len(user))) % MODELS_
     prompt = random.integers(0, PROMPTS, len(user))
     outcome = random.integers(0, 3, len(user))
-    answers = prompt * MODELS_ + a, prompt * MODELS_ + b
-    return read, Battles(
+    return read, AnswerVotes(
         random.integers(0, KINDS, USERS),
         user,
-        prompt,
         a,
         b,
-        *answers,
-        random.choice([-1.0, 1.0], len(user)),
         outcome,
+        first_shown=random.integers(0, 2, len(user)),
+        prompt=prompt,
+        answer_a=prompt * MODELS_ + a,
+        answer_b=prompt * MODELS_ + b,
     )
 
 
@@ -64,7 +64,7 @@ def test_modes_are_those_of_a_general_optimiser(tau: float, ties: str) -> None:
 
         def loss(
             beta: np.ndarray,
-            own: Battles = own,
+            own: AnswerVotes = own,
             x: np.ndarray = x,
             d0: np.ndarray = d0,
             eta0: np.ndarray = eta0,
@@ -117,7 +117,7 @@ def test_a_users_votes_are_found_by_prompt_and_by_user() -> None:
     assert battles.of_users(2, 4).user.tolist() == [0] * 30 + [1] * 30
 
 
-def cast(effect: float, users: int = 500, votes: int = 40) -> tuple[PersonalRead, Battles]:
+def cast(effect: float, users: int = 500, votes: int = 40) -> tuple[PersonalRead, AnswerVotes]:
     """Votes by a form's own model, and opinions that a user has of single responses besides, of
     this sd (nats).
     """
@@ -137,17 +137,16 @@ def cast(effect: float, users: int = 500, votes: int = 40) -> tuple[PersonalRead
     a = random.integers(0, MODELS_, len(user))
     b = (a + random.integers(1, MODELS_, len(user))) % MODELS_
     prompt = random.integers(0, PROMPTS, len(user))
-    side = random.choice([-1.0, 1.0], len(user))
-    battles = Battles(
+    battles = AnswerVotes(
         np.zeros(users, int),
         user,
-        prompt,
         a,
         b,
-        prompt * MODELS_ + a,
-        prompt * MODELS_ + b,
-        side,
         np.zeros(len(user), int),
+        first_shown=random.integers(0, 2, len(user)),
+        prompt=prompt,
+        answer_a=prompt * MODELS_ + a,
+        answer_b=prompt * MODELS_ + b,
     )
     own = random.normal(size=(users, RANK + 1 + MODELS_))
     said = effect * random.normal(size=(users, PROMPTS * MODELS_))

@@ -1,79 +1,50 @@
-"""The votes a reward model learns from, as columns, found again by user or by prompt."""
+"""The votes a reward model learns from: of users, on answers to prompts."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from electorate.base.columns import Columns
 from electorate.base.draws import Stream, generator
-from electorate.base.pairs import sides
-from electorate.base.scale import Floats, Ints
+from electorate.base.scale import Ints
 from electorate.population.cast import Cast
+from electorate.ratings.user_votes import UserVotes
 
 HELD_OUT = 8  # one prompt in so many is kept from the network, to tell when it has learned enough
 
 
 @dataclass(frozen=True)
-class Battles(Columns):
-    """n votes of users 0..len(label)-1, ordered by user.
+class AnswerVotes(UserVotes):
+    """Votes by user, each on a known prompt.
 
     Attributes:
-        label: (users,) the archetype of each.
-        a, b: models.
-        answer_a, answer_b: which answers of theirs.
-        side: +1 where A was shown first, -1 where B was, 0 where it is not known.
-        outcome: 0 A, 1 B, 2 tie.
-        weight: how much each counts; None: as one.
+        prompt: (votes,) which.
+        answer_a, answer_b: (votes,) which answers of the two models.
     """
 
-    WHOLE = frozenset({"label"})
-
-    label: Ints
-    user: Ints
-    prompt: Ints
-    a: Ints
-    b: Ints
-    answer_a: Ints
-    answer_b: Ints
-    side: Floats
-    outcome: Ints
-    weight: Floats | None = None
+    prompt: Ints = field(kw_only=True)
+    answer_a: Ints = field(kw_only=True)
+    answer_b: Ints = field(kw_only=True)
 
     @classmethod
-    def of(cls, cast: Cast, label: Ints, models: int) -> "Battles":
+    def of(cls, cast: Cast, label: Ints, models: int) -> "AnswerVotes":
         """From votes read back from the log of a run, whose answers lie prompt by prompt."""
-        answers = (cast.prompt * models + cast.a, cast.prompt * models + cast.b)
         return cls(
             label,
             cast.user,
-            cast.prompt,
             cast.a,
             cast.b,
-            *answers,
-            sides(cast.first_shown),
             cast.outcome,
+            first_shown=cast.first_shown,
+            prompt=cast.prompt,
+            answer_a=cast.prompt * models + cast.a,
+            answer_b=cast.prompt * models + cast.b,
         )
-
-    def of_users(self, first: int, last: int) -> "Battles":
-        """The votes of users first..last-1, who are counted from 0."""
-        own = self.take(slice(*np.searchsorted(self.user, (first, last))))
-        return replace(own, label=self.label[first:last], user=own.user - first)
-
-    @property
-    def total(self) -> float:
-        """How many votes they count as."""
-        return float(len(self)) if self.weight is None else float(self.weight.sum())
 
     @cached_property
     def prompts(self) -> Ints:
         """Those with votes, ascending."""
         return np.unique(self.prompt)
-
-    @cached_property
-    def first(self) -> Ints:
-        """(users + 1,) where each user's votes begin."""
-        return np.searchsorted(self.user, np.arange(len(self.label) + 1))
 
     def on(self, prompts: Ints) -> Ints:
         """The votes about these prompts."""
