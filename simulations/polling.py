@@ -370,5 +370,5 @@ def _battles_of(people: Votes, texts: Texts, wanted: int, seed: int) -> PeoplesB
         shown,
         models,
         people.models,
-        rating.fit(replace(people, first=None), rating.Options(cluster="none")).fit.strength,
+        rating.fit(replace(people, first_shown=None), rating.Options(cluster="none")).fit.strength,
     )

@@ -143,7 +143,7 @@ def _votes(rows: list[Row], train: Path) -> Votes:
             f"{train}: battles on {len(prompts)} prompts; at least {MIN_PROMPTS} are needed"
         )
     # These files have the response on the left, which is read first, as A.
-    return replace(votes, prompt=prompt, first=np.zeros(len(votes), dtype=np.int64))
+    return replace(votes, prompt=prompt, first_shown=np.zeros(len(votes), dtype=np.int64))
 
 
 def _synthetic(

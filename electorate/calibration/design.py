@@ -29,7 +29,7 @@ class Design(Columns):
 
     Attributes:
         user, prompt, a, b: (n,) who votes, on which prompt, between which models.
-        first: (n,) 0 where A was shown first, 1 where B was, MISSING where it is not known.
+        first_shown: (n,) 0 where A was shown first, 1 where B was, MISSING where it is not known.
         outcome: (n,) what people said: 0 A, 1 B, 2 tie.
         models: names.
         prompts: texts.
@@ -45,7 +45,7 @@ class Design(Columns):
     prompt: Ints
     a: Ints
     b: Ints
-    first: Ints
+    first_shown: Ints
     outcome: Ints
     models: tuple[str, ...]
     prompts: Sequence[str]
@@ -75,7 +75,7 @@ class Design(Columns):
     @property
     def side(self) -> Floats:
         """(n,) +1 where A was shown first, -1 where B was, 0 where it is not known."""
-        return sides(self.first)
+        return sides(self.first_shown)
 
     def with_outcome(self, outcome: Ints) -> "Design":
         """The same battles with other votes on them."""
@@ -108,7 +108,7 @@ def of_votes(votes: Votes, origin: str) -> tuple[Design, list[str]]:
         )
     answer = _answers(votes)
     archetype, archetypes = _archetypes(votes, present)
-    first = np.full(len(some), MISSING) if votes.first is None else votes.first[some]
+    first = np.full(len(some), MISSING) if votes.first_shown is None else votes.first_shown[some]
     responses = [plain(text) for text in votes.texts.responses]
     design = Design(
         user.astype(np.int64),

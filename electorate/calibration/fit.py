@@ -212,7 +212,7 @@ def cast(design: Design, config: Config, seed: int) -> Design:
     taste -= voters.archetype_taste[drawn.archetype]
     random = generator(seed, Stream.CALIBRATION, 1)
     either = random.integers(0, 2, len(design))
-    first = np.where(design.first >= 0, design.first, either)
+    first = np.where(design.first_shown >= 0, design.first_shown, either)
     of_vote = drawn.take(design.user)
     rows = np.arange(len(design))[:, None]
     pairs = Pairs(design.a[:, None], design.b[:, None], first[:, None])

@@ -116,10 +116,10 @@ def _halves(design: Design, score: Floats) -> float:
 
 
 def _first_wins(design: Design) -> float:
-    rows = np.flatnonzero((design.first >= 0) & (design.outcome < 2))
+    rows = np.flatnonzero((design.first_shown >= 0) & (design.outcome < 2))
     if len(rows) < FEWEST:
         return float("nan")
-    return float((design.outcome[rows] == design.first[rows]).mean())
+    return float((design.outcome[rows] == design.first_shown[rows]).mean())
 
 
 def _win_spread(design: Design) -> float:

@@ -138,7 +138,9 @@ def of_rows(
     texts = _texts(encoded)
     names = tuple(models)
     first = _first_shown(encoded, models, a, b)
-    votes = Votes(names, a, b, outcome, weight, user, prompt, style, texts, user_names, first=first)
+    votes = Votes(
+        names, a, b, outcome, weight, user, prompt, style, texts, user_names, first_shown=first
+    )
     if by is not None:
         values, of = encoded[by]
         group = np.where(of == MISSING, len(values), of)
@@ -171,7 +173,11 @@ def _reasons(
         for name in (*TEXTS, ASKED)
         if name in needed
     }
-    unknown = np.zeros(len(votes), dtype=bool) if votes.first is None else votes.first == UNKNOWN
+    unknown = (
+        np.zeros(len(votes), dtype=bool)
+        if votes.first_shown is None
+        else votes.first_shown == UNKNOWN
+    )
     return {
         "without model_a": votes.a == MISSING,
         "without model_b": (votes.b == MISSING) & ~is_thumb,

@@ -29,12 +29,22 @@ class Texts(Columns):
 
 @dataclass(frozen=True)
 class Votes(Columns):
-    """n votes as columns. a, b: indices into models; outcome: 0 A, 1 B, 2 tie, 3 both bad; user and
-    prompt: codes, or none. style: (n, len(features.CONTROLS)) measures of A's answer less B's, or
-    none. texts: of prompts and answers, or none. user_names: by the users' codes. thumbs: votes on
-    one answer alone, which are beside the n, or none; their users and models are the same. group:
-    codes of the values of a column that was asked for, or none; group_names: by these codes.
-    first: (n,) 0 where A was shown first, 1 where B was, MISSING where it is not known, or none.
+    """n votes as columns.
+
+    Attributes:
+        models: names.
+        a, b: (n,) indices into models.
+        outcome: (n,) 0 A, 1 B, 2 tie, 3 both bad.
+        weight: (n,) how much each counts.
+        user, prompt: (n,) codes; None where the votes name none.
+        style: (n, len(features.CONTROLS)) measures of A's answer less B's, or None.
+        texts: of prompts and answers, or None.
+        user_names: by the users' codes.
+        thumbs: votes on one answer alone, beside the n, with the same users and models; or None.
+        group: (n,) codes of the values of a column that was asked for, or None.
+        group_names: by these codes.
+        first_shown: (n,) 0 where A was shown first, 1 where B was, MISSING where it is not known;
+            None: of none.
     """
 
     WHOLE = frozenset({"models", "user_names", "thumbs", "group_names"})
@@ -52,14 +62,14 @@ class Votes(Columns):
     thumbs: Thumbs | None = None
     group: Ints | None = None
     group_names: tuple[str, ...] = ()
-    first: Ints | None = None
+    first_shown: Ints | None = None
 
     @property
     def side(self) -> Floats:
         """(n,) +1 where A was shown first, -1 where B was, 0 where it is not known."""
-        if self.first is None:
+        if self.first_shown is None:
             return np.zeros(len(self))
-        return sides(self.first)
+        return sides(self.first_shown)
 
     @property
     def outcome_of_3(self) -> Ints:

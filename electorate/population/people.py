@@ -186,7 +186,7 @@ def vote_log_rows(votes: Votes, prompt: Ints, block: int) -> pa.Table:
     step = np.arange(len(rows)) - np.searchsorted(user, user)
     judge = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int8)), [JUDGE])
     unknown = pa.nulls(len(rows), pa.float32())
-    first = np.full(len(rows), -1) if votes.first is None else votes.first[rows]
+    first = np.full(len(rows), -1) if votes.first_shown is None else votes.first_shown[rows]
     return pa.table(
         {
             "user_id": pa.array(user, pa.int64()),
@@ -218,5 +218,5 @@ def votes_of_run(folder: RunFolder) -> Votes:
         column(table, "user_id"),
         column(table, "prompt_id"),
         user_names=people.names,
-        first=column(table, "first_shown"),
+        first_shown=column(table, "first_shown"),
     )

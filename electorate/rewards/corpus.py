@@ -135,7 +135,7 @@ def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:
         votes.b,
         votes.outcome_of_3,
         votes.weight,
-        votes.first,
+        votes.first_shown,
         prompt=group,
         answer_a=place_a,
         answer_b=place_b,

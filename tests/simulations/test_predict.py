@@ -131,7 +131,7 @@ def predictor(rows: dict[str, list[object]]) -> dict[str, preference.Predictor]:
         prompt,
         None,
         texts,
-        first=np.zeros(BATTLES, dtype=np.int64),
+        first_shown=np.zeros(BATTLES, dtype=np.int64),
     )
     of = corpus.of_votes(votes, tokenizer, 512)
     return preference.train(

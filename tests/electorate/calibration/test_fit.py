@@ -106,7 +106,7 @@ def test_votes_without_ties_are_fitted_by_voters_who_never_tie() -> None:
 
 def test_sides_that_are_not_known_say_nothing_of_bias() -> None:
     votes = planted(design(), answer_quality=0.5)
-    found = fit.fit(replace(votes, first=np.full(len(votes), -1)))
+    found = fit.fit(replace(votes, first_shown=np.full(len(votes), -1)))
     assert found.interval("position") == (0.0, 0.0)
     assert np.isnan(found.people[statistics.NAMES.index("the first shown wins")])
 
@@ -129,7 +129,9 @@ def test_the_same_voter_and_two_voters_are_told_apart() -> None:
 def test_the_sides_names_change_no_statistic() -> None:
     votes = planted(design(), position=0.4, model_taste=0.5)
     outcome = np.where(votes.outcome < 2, 1 - votes.outcome, votes.outcome)
-    turned = replace(votes, a=votes.b, b=votes.a, outcome=outcome, first=1 - votes.first)
+    turned = replace(
+        votes, a=votes.b, b=votes.a, outcome=outcome, first_shown=1 - votes.first_shown
+    )
     one, other = (statistics.measure(v, moments.shared(v)) for v in (votes, turned))
     assert other == pytest.approx(one, abs=1e-6, nan_ok=True)
 

@@ -42,7 +42,7 @@ def made(
     prompt = random.integers(0, 40, len(user))
     users = tuple(map(str, range(len(bias))))
     columns = (a, b, outcome, np.ones(len(user)), user, prompt, style, None, users)
-    return Votes(names, *columns, first=first)
+    return Votes(names, *columns, first_shown=first)
 
 
 def losses(votes: Votes) -> dict[str, float]:
@@ -62,8 +62,8 @@ def losses(votes: Votes) -> dict[str, float]:
 def test_which_answer_was_first_is_read_by_side_or_name(said: str | None, expected: int) -> None:
     columns = {"model_a": ["x"], "model_b": ["y"], "winner": ["tie"], "first_shown": [said]}
     found, set_aside = vote_files.of_table(pa.table(columns))
-    assert found.first is not None
-    assert found.first.tolist() == [expected]
+    assert found.first_shown is not None
+    assert found.first_shown.tolist() == [expected]
     assert not set_aside
 
 
@@ -82,7 +82,7 @@ def test_a_place_that_says_nothing_sets_the_row_aside() -> None:
 def test_ratings_hold_the_place_equal_where_one_model_is_always_first() -> None:
     votes = made(np.full(200, 0.7), 40, lopsided=True)
     rated = rating.fit(votes, rating.Options())
-    blind = rating.fit(replace(votes, first=None), rating.Options())
+    blind = rating.fit(replace(votes, first_shown=None), rating.Options())
     assert rated.fit.strength == pytest.approx(STRENGTH, abs=0.12)
     assert blind.fit.strength[4] > STRENGTH[4] + 0.4
     assert rated.first is not None
@@ -94,9 +94,11 @@ def test_ratings_hold_the_place_equal_where_one_model_is_always_first() -> None:
 
 def test_the_sides_names_change_nothing() -> None:
     votes = made(np.full(50, 0.5), 40, lopsided=False)
-    assert votes.first is not None
+    assert votes.first_shown is not None
     outcome = np.where(votes.outcome < 2, 1 - votes.outcome, votes.outcome)
-    turned = replace(votes, a=votes.b, b=votes.a, outcome=outcome, first=1 - votes.first)
+    turned = replace(
+        votes, a=votes.b, b=votes.a, outcome=outcome, first_shown=1 - votes.first_shown
+    )
     one, other = (rating.fit(v, rating.Options()) for v in (votes, turned))
     assert other.fit.strength == pytest.approx(one.fit.strength, abs=1e-9)
     assert other.first == pytest.approx(one.first, abs=1e-6)
@@ -126,7 +128,7 @@ def test_people_with_a_taste_for_length_each_are_told_by_the_control_alone() -> 
 
 
 def test_files_that_do_not_know_have_no_such_rows() -> None:
-    votes = replace(made(np.zeros(20), 30, lopsided=False), first=None, style=None)
+    votes = replace(made(np.zeros(20), 30, lopsided=False), first_shown=None, style=None)
     there = held_out.systems_for(votes)
     assert not {"personal_position", "personal_length"} & set(there)
     assert rating.fit(votes, rating.Options()).first is None
