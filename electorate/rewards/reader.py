@@ -41,10 +41,11 @@ class Reader:
     def __init__(
         self, run: RunFolder, config: Config, round_: int, cache_dir: Path, device: str = "cpu"
     ) -> None:
-        settings = config.reward
-        folder = store.of_round(run, round_)
-        if settings is None:
+        if config.reward is None:
             raise ValueError("the run trained nothing")
+        # The first request would wait for the compiler.
+        settings = config.reward.model_copy(update={"compile_layers": False})
+        folder = store.of_round(run, round_)
         source = model_files.resolve("reward.model", settings.model, cache_dir)
         model, self._tokenizer = pretrained.of_settings(settings, source, config.seed)
         systems = config.evaluation.systems
