@@ -78,7 +78,7 @@ def take(
     first_share = order_kernels.first_shares(*_draws(at, prior), OWN)
     agree = np.zeros((len(drawn), len(NULLS), SHARED), dtype=np.uint8)
     for one in doubtful:
-        doubted = posteriors.posterior(own, one, ties, tolerance=1e-3)
+        doubted = posteriors.posterior(own, one, ties, start=at.own_mode, tolerance=1e-3)
         draws = _draws(doubted, one)
         told = order_kernels.posterior_orders(*draws, OWN, ranking, SAME_ORDER)
         agree = np.maximum(agree, told)

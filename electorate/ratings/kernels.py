@@ -248,39 +248,47 @@ def learned(
     Sigma = C - C G C what they take from the prior covariance C. As flat as covariance.
     """
     found = np.empty_like(covariance)
-    r = reduction.shape[1]
     for u in range(len(start) - 1):
-        begin = start[u]
+        own = slice(start[u], start[u + 1])
         p = start[u + 1] - start[u]
         sigma = covariance[square[u] : square[u + 1]].reshape((p, p))
-        own = found[square[u] : square[u + 1]].reshape((p, p))
-        # With Pi = D - Q Q^T and X = Sigma Q, Pi Sigma Pi has four parts.
-        x = np.zeros((p, r))
-        inner = np.zeros((r, r))
-        for i in range(p):
-            for k in range(r):
-                for j in range(p):
-                    x[i, k] += sigma[i, j] * reduction[begin + j, k]
-        for i in range(p):
-            for k in range(r):
-                for h in range(r):
-                    inner[k, h] += reduction[begin + i, k] * x[i, h]
-        for i in range(p):
-            for j in range(p):
-                of_i = precision[begin + i]
-                of_j = precision[begin + j]
-                value = -of_i * sigma[i, j] * of_j
-                if i == j:
-                    value += of_i
-                for k in range(r):
-                    value -= reduction[begin + i, k] * reduction[begin + j, k]
-                    value += of_i * x[i, k] * reduction[begin + j, k]
-                    value += reduction[begin + i, k] * x[j, k] * of_j
-                    for h in range(r):
-                        of_both = reduction[begin + i, k] * reduction[begin + j, h]
-                        value -= of_both * inner[k, h]
-                own[i, j] = value
+        into = found[square[u] : square[u + 1]].reshape((p, p))
+        _learned(precision[own], reduction[own], sigma, into)
     return found
+
+
+@njit(cache=True, error_model="numpy")
+def _learned(precision: Floats, reduction: Floats, sigma: Floats, into: Floats) -> None:
+    """Fill `into` (p, p) with one user's G.
+
+    With Pi = D - Q Q^T, Y = D Sigma Q and N = Q^T Sigma Q, Pi - Pi Sigma Pi is
+    D - D Sigma D + (Y - Q - Q N) Q^T + Q Y^T.
+    """
+    p, r = reduction.shape
+    y = np.zeros((p, r))
+    inner = np.zeros((r, r))
+    for i in range(p):
+        for k in range(r):
+            for j in range(p):
+                y[i, k] += sigma[i, j] * reduction[j, k]
+    for i in range(p):
+        for k in range(r):
+            for h in range(r):
+                inner[k, h] += reduction[i, k] * y[i, h]
+    across = -reduction
+    for i in range(p):
+        for k in range(r):
+            y[i, k] *= precision[i]
+            across[i, k] += y[i, k]
+            for h in range(r):
+                across[i, k] -= reduction[i, h] * inner[h, k]
+    for i in range(p):
+        for j in range(p):
+            value = -precision[i] * sigma[i, j] * precision[j]
+            for k in range(r):
+                value += across[i, k] * reduction[j, k] + reduction[i, k] * y[j, k]
+            into[i, j] = value
+        into[i, i] += precision[i]
 
 
 @njit(cache=True, error_model="numpy")
@@ -305,11 +313,15 @@ def dense_covariances(
     start: Ints,
     square: Ints,
     parameter: Ints,
+    precision: Floats,
+    reduction: Floats,
     covariance: Floats,
-    learned: Floats,
     prior: Floats,
 ) -> Floats:
-    """(n, M+1, M+1) posterior covariances C - C G C of all parameters; prior: C (M+1, M+1)."""
+    """(n, M+1, M+1) posterior covariances C - C G C of all parameters; prior: C (M+1, M+1).
+
+    G (`learned`) is asked for of users alone who have not voted on every model.
+    """
     n = len(start) - 1
     size = len(prior)
     found = np.empty((n, size, size))
@@ -318,10 +330,12 @@ def dense_covariances(
         p = start[u + 1] - start[u]
         place = parameter[begin : start[u + 1]].copy()
         place[p - 1] = size - 1
+        sigma = covariance[square[u] : square[u + 1]].reshape((p, p))
         if p == size:
-            found[u] = covariance[square[u] : square[u + 1]].reshape((p, p))
+            found[u] = sigma
             continue
-        own = np.ascontiguousarray(learned[square[u] : square[u + 1]].reshape((p, p)))
+        own = np.empty((p, p))
+        _learned(precision[begin : begin + p], reduction[begin : begin + p], sigma, own)
         across = np.ascontiguousarray(prior[:, place])
         found[u] = prior - across @ own @ np.ascontiguousarray(across.T)
     return found

@@ -82,10 +82,14 @@ class Posterior:
     @cached_property
     def covariance(self) -> Floats:
         """(n, M+1, M+1) of all models and the tie parameter."""
-        own = self.votes.own
-        covariance = self.prior.covariance
+        prior = self.own_prior
         found: Floats = kernels.dense_covariances(
-            *self._places, own.parameter, self.own_covariance, self.learned, covariance
+            *self._places,
+            self.votes.own.parameter,
+            prior.precision,
+            prior.reduction,
+            self.own_covariance,
+            self.prior.covariance,
         )
         return found
 
