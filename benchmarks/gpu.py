@@ -2,7 +2,7 @@
 steps of a training beside TRL's RewardTrainer and beside the rate at which this GPU multiplies
 matrices, a whole run of configs/reward_gpu.yaml, and its endpoint reading texts on the GPU.
 
-    python -m benchmarks.gpu [--small]     # small: a few layers on the CPU, to try the script
+    python -m benchmarks.gpu [--part steps|run] [--small]     # small: a few layers on the CPU
 
 Weights drawn at random are as fast as trained ones; how well they rank says nothing.
 """

@@ -320,7 +320,7 @@ def dense_covariances(
 ) -> Floats:
     """(n, M+1, M+1) posterior covariances C - C G C of all parameters; prior: C (M+1, M+1).
 
-    G (`learned`) is asked for of users alone who have not voted on every model.
+    G (`learned`) is computed only for users who have not voted on every model.
     """
     n = len(start) - 1
     size = len(prior)
