@@ -13,19 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from electorate.base.scale import Ints
+from electorate.config.run import RatingSettings
+from electorate.config.systems import GATED
 from electorate.data import vote_files
 from electorate.data.votes import Votes
-from electorate.evaluation import held_out, people
+from electorate.evaluation import people
 from electorate.evaluation.intervals import Estimate
-from electorate.evaluation.people import BASELINE, GATED, LOG_LOSS, SYSTEM_A
+from electorate.evaluation.people import BASELINE, LOG_LOSS, SYSTEM_A
 
 SHOWN = (5, 10, 20, 50)
-TIES = "davidson"
+SETTINGS = RatingSettings(ties="davidson")
 DRAWS = 20
 MOST_FALSE = 3  # of DRAWS
 RATE = 0.1
 PAIRS = (LOG_LOSS[0], "pair_accuracy")
-NULL = (BASELINE, SYSTEM_A)
+NULL = (BASELINE, SYSTEM_A, GATED)
 
 
 def read(path: Path, ties: bool) -> tuple[Votes, Ints]:
@@ -44,9 +46,9 @@ def shown(gain: Estimate) -> str:
 def table(path: Path, ties: bool) -> None:
     """Print a row a system."""
     votes, prompt = read(path, ties)
-    predicted, _ = people.predict(votes, prompt, TIES)
+    predicted, _ = people.predict(votes, prompt, SETTINGS)
     own, gains = people.estimates(votes, prompt, predicted)
-    curve = people.learning_curve(votes, prompt, TIES)
+    curve = people.learning_curve(votes, prompt, SETTINGS)
     points = [one for one in curve.points if one.known in SHOWN]
     kind = "" if ties else ", without ties"
     print(f"\n### {path.stem}{kind}: {len(votes):,} votes of {len(votes.user_names)} people\n")
@@ -81,13 +83,12 @@ def null(path: Path, ties: bool, draws: int = DRAWS) -> None:
     is left.
     """
     votes, prompt = read(path, ties)
-    systems = {name: held_out.SYSTEMS[name] for name in NULL}
     found = dict[str, list[Estimate]]()
     gainers = 0
     losers = 0
     for seed in range(draws):
         swapped = shuffled(votes, prompt, seed)
-        predicted, _ = people.predict(swapped, prompt, TIES, systems, seeds=1)
+        predicted, _ = people.predict(swapped, prompt, SETTINGS, NULL, seeds=1)
         _, gains = people.estimates(swapped, prompt, predicted)
         for name, gain in gains.items():
             found.setdefault(name, []).append(gain[LOG_LOSS])

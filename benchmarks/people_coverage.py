@@ -17,13 +17,14 @@ from electorate.calibration import design as design_module
 from electorate.calibration import fit as fit_module
 from electorate.calibration.design import Design
 from electorate.config.metrics import UNSEEN
+from electorate.config.run import RatingSettings
 from electorate.data import vote_files
 from electorate.data.votes import Votes
-from electorate.evaluation import held_out, people
+from electorate.evaluation import people
 from electorate.evaluation.people import BASELINE, SYSTEM_A
 
 DRAWS = 200
-TIES = "davidson"
+SETTINGS = RatingSettings(ties="davidson")
 METRICS = ("log_loss", "pair_accuracy")
 # A gain is printed to three digits. In most draws of people who do not differ System A has the
 # global ranking's order, and a gain in pair accuracy of 0 without a width.
@@ -61,8 +62,7 @@ def _gains(design: Design) -> Floats:
     names = tuple(map(str, range(design.users)))
     columns = (design.a, design.b, design.outcome, np.ones(n), design.user, prompt)
     votes = Votes(design.models, *columns, user_names=names)
-    systems = {name: held_out.SYSTEMS[name] for name in (BASELINE, SYSTEM_A)}
-    predicted, _ = people.predict(votes, prompt, TIES, systems, seeds=1)
+    predicted, _ = people.predict(votes, prompt, SETTINGS, (BASELINE, SYSTEM_A), seeds=1)
     _, gains = people.estimates(votes, prompt, predicted)
     found = [gains[SYSTEM_A][UNSEEN, metric] for metric in METRICS]
     return np.array([[one.value, one.ci_low, one.ci_high] for one in found])

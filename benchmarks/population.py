@@ -116,7 +116,7 @@ def evaluation() -> tuple[float, float]:
     electorate = made.electorate(made.config(256, MODELS_N, [VOTES]))
     people = personas.draw(electorate, 0)
     prompts = np.arange(electorate.z.shape[0])
-    system = predictions.from_strength(
+    system = predictions.Strengths(
         electorate.strength + np.zeros((256, 1)), np.full(256, -0.5), MODELS["davidson"]
     )
     scoring.score({"one": system}, electorate, people, prompts[:2])

@@ -14,6 +14,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from electorate.base.scale import Floats, Ints
+from electorate.config.run import RatingSettings
 from electorate.data.votes import Votes
 from electorate.evaluation import held_out
 from electorate.ratings.ties import MODELS
@@ -177,11 +178,11 @@ def losses(world: str, seed: int, wanted: Sequence[str] = SYSTEMS) -> dict[str, 
     """
     drawn = WORLDS[world](np.random.default_rng(seed))
     votes = drawn.votes
-    ties = MODELS[TIES.get(world, "davidson")]
+    settings = RatingSettings(ties=TIES.get(world, "davidson"))
     fold = held_out.folds(votes.prompt, 5, seed)
     found = {}
-    systems = {name: held_out.SYSTEMS[name] for name in ("global_bt", *wanted)}
-    for name, predicted in held_out.predict(votes, fold, systems, ties, drawn.label).items():
+    names = ("global_bt", *wanted)
+    for name, predicted in held_out.predict(votes, fold, names, settings, drawn.label).items():
         at_seen = np.take_along_axis(predicted.odds, votes.outcome_of_3[:, None], axis=1)[:, 0]
         found[name] = float(np.average(-np.log(np.maximum(at_seen, 1e-12)), weights=votes.weight))
         found[f"{name} failed"] = float(len(predicted.failed))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
+from electorate.config.run import RatingSettings
 from electorate.data import vote_files
 from electorate.data.votes import Votes
 from electorate.evaluation import people, rating, user_ratings
@@ -107,7 +108,7 @@ def compare(table: TableT, *, ties: str = DEFAULT) -> TableT:
     """
     own = _votes(table)
     prompt = people.prompts(own, "votes")
-    predicted, not_converged = people.predict(own, prompt, ties)
+    predicted, not_converged = people.predict(own, prompt, RatingSettings(ties=ties))
     estimates, gains = people.estimates(own, prompt, predicted)
     rows = []
     for system, by_metric in estimates.items():

@@ -22,18 +22,18 @@ from electorate.commands.progress import bar
 from electorate.config import config_file
 from electorate.config.contest import Cluster
 from electorate.config.reward import Reward, Synthetic
+from electorate.config.run import RatingSettings
 from electorate.data import vote_files
 from electorate.data.conversations import plain
 from electorate.data.vote_files import REQUIRED, by_reason
 from electorate.data.votes import Votes
-from electorate.evaluation import held_out
+from electorate.evaluation import held_out, systems
 from electorate.importers import jsonl, lmsys
 from electorate.importers.imported import VOTE_COLUMNS, Imported
 from electorate.importers.lmsys import FLAGS, Unjudged
 from electorate.inference import model_files
 from electorate.polls import synthetic
 from electorate.ratings.ties import DEFAULT as TIES
-from electorate.ratings.ties import MODELS
 from electorate.rewards.forms import PREFERENCE
 from electorate.rewards.preference import Predictor
 from electorate.storage import tables
@@ -224,14 +224,13 @@ def _predict(
     from electorate.rewards import corpus, few, preference, pretrained
 
     learned = np.flatnonzero(~reported)
-    ties = MODELS[TIES]
     of_people = learned[learned < people]
     unseen = votes.take(np.flatnonzero(reported))
     known = votes.take(of_people)
-    split = held_out.Split(known, unseen, ties)
+    split = held_out.Split(known, unseen, RatingSettings(ties=TIES))
     said: Predicted = {
-        "class_prior": held_out.class_prior(split),
-        "elo_only": held_out.global_bt(split),
+        "class_prior": systems.class_prior(split, "class_prior").odds(unseen),
+        "elo_only": systems.global_bt(split, "global_bt").odds(unseen),
     }
     source = model_files.resolve("reward.model", settings.model, cache_dir)
     reader, tokenizer = pretrained.of_settings(settings, source, 0)

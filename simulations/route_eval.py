@@ -10,12 +10,13 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
 from electorate.commands import next_step
 from electorate.commands.progress import bar
-from electorate.config.run import Config
+from electorate.config.run import Config, RatingSettings
+from electorate.config.systems import GATED
 from electorate.data import costs as contestants_costs
 from electorate.data import run_files
 from electorate.data.prompts import PromptSet
-from electorate.evaluation import held_out, routing, scoring
 from electorate.evaluation import people as people_module
+from electorate.evaluation import routing, scoring
 from electorate.evaluation.routing import GLOBAL, Prices, Routed, Router
 from electorate.inference.spending import CHARACTERS_A_TOKEN, MILLION, prices_of
 from electorate.population import people as voters_of_people
@@ -33,10 +34,9 @@ from simulations.report import routing as report
 REQUESTS = 1000
 # What routes on people's votes, on prompts that it has not seen.
 OF_PEOPLE = {
-    GLOBAL: (held_out.global_bt, routers.LABELS[GLOBAL]),
-    "elo_offset": (held_out.elo_offset, routers.LABELS["elo_offset"]),
+    **{name: routers.LABELS[name] for name in (GLOBAL, "elo_offset")},
+    GATED: "by the user, where that is expected to gain",
 }
-GATED = "by the user, where that is expected to gain"
 UNPRICED_PEOPLE = "for quality against cost give --costs FILE"
 UNPRICED = f"{UNPRICED_PEOPLE}, or models.NAME.price in the run's config.yaml"
 
@@ -112,16 +112,14 @@ def _of_people(folder: RunFolder, costs: Path | None, console: Console) -> Route
                 "how many tokens answers had"
             )
         cost = contestants_costs.in_order(costs, each, votes.models)
-    systems = {name: system for name, (system, _) in OF_PEOPLE.items()}
-    ties = folder.read_manifest()["ties"]
+    settings = RatingSettings(ties=folder.read_manifest()["ties"])
     with bar(console, "Routing (fold seeds)", people_module.SEEDS) as advance:
         predicted, _ = people_module.predict(
-            votes, prompt, ties, systems, people_module.SEEDS, advance=advance
+            votes, prompt, settings, tuple(OF_PEOPLE), people_module.SEEDS, advance
         )
     odds = {name: own.mean(axis=0) for name, own in predicted.items()}
     odds[routing.RANDOM] = np.full((len(votes), 3), 1 / 3)
-    labels = {name: label for name, (_, label) in OF_PEOPLE.items()}
-    labels |= {routing.RANDOM: routers.LABELS[routing.RANDOM], people_module.GATED: GATED}
+    labels = OF_PEOPLE | {routing.RANDOM: routers.LABELS[routing.RANDOM]}
     at = routing.rates(cost)
     found = routing.on_votes(votes, prompt, odds, cost, at)
     votes_a_user = round(len(votes) / len(np.unique(votes.users)))

@@ -17,8 +17,9 @@ from electorate.config.judging import ModelJudge
 from electorate.config.metrics import METRICS, MetricSpec
 from electorate.config.modes import MODES, ModeSpec
 from electorate.config.systems import SYSTEMS, SystemSpec
-from electorate.evaluation import predictions
 from electorate.evaluation.metrics import Standing
+from electorate.evaluation.predictions import Strengths
+from electorate.evaluation.selection import Selection
 from electorate.importers.imported import Imported
 from electorate.importers.registry import IMPORTERS, ImporterSpec
 from electorate.inference.completions import Answer, Call
@@ -29,20 +30,27 @@ from electorate.polls.wording import Question
 from electorate.ratings import elo_online
 from electorate.ratings.ties import MODELS, Davidson
 from electorate.storage.run_folder import RunFolder
-from electorate.study.systems import AfterRound
 from serve.gallery import Gallery
 from tests.conftest import in_process
+from tests.electorate.commands.test_human import made
 from tests.electorate.population.test_personas import population
 
 
-def recent(at: AfterRound, name: str) -> predictions.System:
+def recent(at: Selection, name: str) -> Strengths:
     assert name == "recent"
-    k_factor = 2 * at.voters.config.ratings.k_factor
-    cast = at.cast
-    own = elo_online.rate(
-        at.whole.strength, len(at.people), cast.user, cast.a, cast.b, cast.outcome, k_factor
+    faster = 2 * at.settings.k_factor
+    parts = [
+        elo_online.rate(at.whole.strength, of.users, of.user, of.a, of.b, of.outcome, faster)
+        for of in at.known("true")
+    ]
+    own = np.concatenate(parts)
+    return Strengths(own, np.full(len(own), at.whole.eta), at.ties)
+
+
+def of_recent(label: str) -> SystemSpec:
+    return SystemSpec(
+        "recent", label, recent, "#4477AA", "d", compared_with=("elo_online",), on_page=True
     )
-    return predictions.from_strength(own, np.full(len(own), at.whole.eta), at.ties)
 
 
 def last_accuracy(estimate: Standing, truth: Standing) -> Floats:
@@ -79,10 +87,7 @@ def test_a_system_a_metric_and_a_tie_model_are_found_everywhere(
     registered: Callable[..., None], stored: Callable[..., Path], tmp_path: Path
 ) -> None:
     label = "global ratings, moved twice as far by each vote"
-    spec = SystemSpec(
-        "recent", label, recent, "#4477AA", "d", compared_with=("elo_online",), on_page=True
-    )
-    registered(SYSTEMS, spec)
+    registered(SYSTEMS, of_recent(label))
     registered(
         METRICS,
         MetricSpec(
@@ -130,6 +135,41 @@ def test_a_system_a_metric_and_a_tie_model_are_found_everywhere(
     assert f"recent                   {label}" in told
     assert "last_accuracy" in told
     assert "a test's own tie model" in told
+
+
+def test_a_system_is_found_where_people_vote(
+    registered: Callable[..., None], tmp_path: Path
+) -> None:
+    label = "global ratings, moved twice as far by each vote"
+    registered(SYSTEMS, of_recent(label))
+    made(tmp_path / "v.parquet", users=8, each=40)
+    folder = RunFolder(tmp_path / "out")
+    done = in_process("human", tmp_path / "v.parquet", "--out", folder.path)
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(folder.metrics).to_pylist()
+    named = {row["system"] for row in rows}
+    assert {"recent", "elo_online", "personal_ties"} <= named
+    assert any(line.split()[:1] == ["recent"] for line in done.stdout.splitlines())
+    assert label in folder.report.read_text()
+    # And a config chooses which are compared.
+    config = tmp_path / "people.yaml"
+    content = {
+        "voters": {"kind": "people", "votes": str(tmp_path / "v.parquet")},
+        "evaluation": {"systems": ["global_bt", "elo_offset", "recent"]},
+    }
+    config.write_text(yaml.safe_dump(content))
+    few = RunFolder(tmp_path / "few")
+    done = in_process("run", config, "--cohorts", "0", "--out", few.path)
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(few.metrics).to_pylist()
+    assert {row["system"] for row in rows} == {"global_bt", "elo_offset", "recent"}
+    for named, why in (
+        ("[global_bt, elo_offset, segment_bt]", "segment_bt is not for voters.kind: people"),
+        ("[global_bt, recent]", "of people's votes elo_offset is needed"),
+    ):
+        done = in_process("run", config, "--set", f"evaluation.systems={named}")
+        assert done.returncode == 2
+        assert why in done.stderr
 
 
 def test_an_unknown_name_lists_what_there_is(stored: Callable[..., Path], tmp_path: Path) -> None:

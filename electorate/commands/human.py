@@ -23,6 +23,7 @@ from electorate.commands.progress import bar
 from electorate.commands.stages import UnderWay, carry_out
 from electorate.config import config_file
 from electorate.config.run import Config
+from electorate.config.systems import SYSTEMS, for_voters
 from electorate.data import run_files, vote_files
 from electorate.data.votes import Votes
 from electorate.evaluation import held_out, orders, people, rating, user_ratings
@@ -172,6 +173,11 @@ class PeopleStudy:
         return self.run.folder
 
     @property
+    def _systems(self) -> tuple[str, ...]:
+        """Those compared."""
+        return for_voters(self._config.evaluation.systems, self._config.voters.kind)
+
+    @property
     def _ties(self) -> str:
         ties: str = self._config.ratings.ties
         return ties
@@ -202,14 +208,17 @@ class PeopleStudy:
             counts["votes"] = int(self.pool.votes_by_round().sum())
 
     def _predict(self, seeds: int) -> tuple[Predicted, people.NotConverged]:
-        """Each vote by each system, learned from votes on other prompts."""
+        """Each vote by each system that the config names, learned from votes on other prompts."""
+        by_text = [name for name in self._systems if SYSTEMS[name].reward]
+        others = [name for name in self._systems if name not in by_text]
         with bar(self.run.console, "Predicting held-out votes (fold seeds)", seeds) as advance:
             predicted, not_converged = people.predict(
-                self.votes, self.prompt, self._ties, seeds=seeds, advance=advance
+                self.votes, self.prompt, self._config.ratings, others, seeds, advance
             )
-        if self._config.reward is not None:
-            predicted |= self._predict_by_text(predicted[SYSTEM_A][0])
-        return predicted, not_converged
+        if by_text:
+            found = self._predict_by_text(predicted[SYSTEM_A][0])
+            predicted |= {name: found[name] for name in by_text}
+        return {name: predicted[name] for name in SYSTEMS if name in predicted}, not_converged
 
     def _predict_by_text(self, system_a: Floats) -> Predicted:
         """By System B and what it is compared with, fold by fold.
@@ -265,7 +274,9 @@ class PeopleStudy:
             return Curve([], {})
         fits = len(people.newcomer_folds(self.votes))
         with bar(self.run.console, "Predicting for new users (fits)", fits) as advance:
-            return people.learning_curve(self.votes, self.prompt, self._ties, advance)
+            return people.learning_curve(
+                self.votes, self.prompt, self._config.ratings, self._systems, advance
+            )
 
     def _write_tables(self, compared: list[Compared], predicted: Predicted) -> None:
         all_on_others = round(len(self.votes) * (1 - 1 / FOLDS) / len(self.votes.user_names))

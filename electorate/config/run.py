@@ -10,8 +10,14 @@ from electorate.config.contest import Contest
 from electorate.config.population import Judge, Population
 from electorate.config.reward import TOLD_BY_PROMPT, Reward
 from electorate.config.section import Name, Section
-from electorate.config.systems import MOST_PERSONAL, ORACLE, SYSTEMS
-from electorate.config.voters import AnyVoters, ModelVoters, PeopleVoters, PlantedVoters
+from electorate.config.systems import MOST_PERSONAL, NEEDED_OF_PEOPLE, ORACLE, SYSTEMS
+from electorate.config.voters import (
+    AnyVoters,
+    ModelVoters,
+    PeopleVoters,
+    PlantedVoters,
+    kind_of,
+)
 from electorate.ratings import ties as tie_models
 
 
@@ -110,7 +116,7 @@ class Evaluation(Section):
     """What is compared, on whom."""
 
     systems: tuple[str, ...] = Field(
-        systems.by_default(reward=True), min_length=1, description="rows of the table"
+        systems.by_default("planted", reward=True), min_length=1, description="rows of the table"
     )
     users: int = Field(
         2000,
@@ -225,17 +231,17 @@ class Config(Contest):
     @model_validator(mode="before")
     @classmethod
     def _systems_that_there_are(cls, content: Any) -> Any:
-        """Without a reward model System B is no row of the table, unless it is asked for by
-        name.
+        """Where systems are not named: those for the kind of voters, System B only with a reward
+        model.
         """
-        if not isinstance(content, dict) or content.get("reward") is not None:
+        if not isinstance(content, dict):
             return content
         evaluation = content.get("evaluation", {})
         if not isinstance(evaluation, dict) or "systems" in evaluation:
             return content
-        return content | {
-            "evaluation": evaluation | {"systems": list(systems.by_default(reward=False))}
-        }
+        kind = kind_of(content.get("voters", {}))
+        wanted = systems.by_default(kind, reward=content.get("reward") is not None)
+        return content | {"evaluation": evaluation | {"systems": list(wanted)}}
 
     @model_validator(mode="after")
     def _systems_have_their_model(self) -> Self:
@@ -280,6 +286,8 @@ class Config(Contest):
             _check_model_voters(self, self.voters)
         if self.people is not None:
             _check_people(self)
+        else:
+            _check_systems(self)
         return self
 
     @model_validator(mode="after")
@@ -293,6 +301,19 @@ class Config(Contest):
         return self
 
 
+def _check_systems(config: Config) -> None:
+    """ValueError where a system is not for the config's voters."""
+    named = config.evaluation.systems
+    kind = config.voters.kind
+    for name in named:
+        if kind not in SYSTEMS[name].voters:
+            there_are = ", ".join(systems.for_voters(tuple(SYSTEMS), kind))
+            raise ValueError(
+                f"evaluation.systems: {name} is not for voters.kind: {kind} (there are: "
+                f"{there_are})"
+            )
+
+
 def _check_people(config: Config) -> None:
     """ValueError where a setting does not go with people's votes."""
     for name in ("models", "contestants"):
@@ -301,6 +322,11 @@ def _check_people(config: Config) -> None:
                 f"{name}: people voted already, so nothing is asked; leave it out (voters.votes "
                 "says which models their votes are about)"
             )
+    # What was written before systems were chosen for people is read as it is.
+    if config.evaluation.systems != systems.by_default("planted", reward=config.reward is not None):
+        _check_systems(config)
+        for name in set(NEEDED_OF_PEOPLE) - {*config.evaluation.systems}:
+            raise ValueError(f"evaluation.systems: of people's votes {name} is needed; add it")
     if config.evaluation.persona is not None:
         raise ValueError("evaluation.persona: people are of no archetype; leave it out")
     if config.votes.pairing == "active" or config.votes.stop_at_tau is not None:

@@ -1,8 +1,10 @@
 """The systems that are compared: what each is, what it needs, and how it is drawn.
 
-A system's `build` takes what there is after a round (electorate.study.systems.AfterRound) and its
-own name, and returns an electorate.evaluation.predictions.System, or None where it cannot be
-built. Their order here is the order of tables and legends.
+A system's `build` takes the votes that it is built from, an
+electorate.evaluation.selection.Selection, and its own name. It returns what it learned (see
+electorate/evaluation/predictions.py), or None where the votes do not say enough: a System where
+rankings are compared with true ones, a Predictor where people's held-out votes are predicted.
+Their order here is the order of tables and legends.
 """
 
 from collections.abc import Callable
@@ -12,6 +14,12 @@ from typing import Any
 from electorate.base.registry import Registry
 
 ORACLE = "oracle"
+GATED = "elo_offset_gated"
+# Kinds of voters (electorate/config/voters.py) that systems are for.
+PERSONAS = ("planted", "model")
+PEOPLE = ("people",)
+ANYBODY = (*PERSONAS, *PEOPLE)
+NEEDED_OF_PEOPLE = ("global_bt", "elo_offset")  # which the verdict is about
 BASELINES = ("global_bt", "segment_bt")  # what every system's gain is given over
 MOST_PERSONAL = 16  # personas that personal_rm trains a model each for
 # Colours after Okabe and Ito: told apart by the colour-blind, readable on white and on near-black.
@@ -25,9 +33,11 @@ class SystemSpec:
     Attributes:
         name: in configs, tables and the API.
         label: what it is, for the report.
-        build: see above; None for what scoring itself knows, the planted truth.
+        build: see above; None for what scoring itself knows, the planted truth, and for what is
+            made of other systems' predictions.
         colour, marker: in plots, as Matplotlib takes them.
         reward: whether it needs the config's `reward` section.
+        voters: the kinds of voters it is for.
         default: whether it is compared where the config names no systems.
         compared_with: what it has to beat, beside BASELINES; the report prints its gain over each.
         on_page: whether the endpoint's page draws its learning curve.
@@ -39,26 +49,38 @@ class SystemSpec:
     colour: str
     marker: str
     reward: bool = False
+    voters: tuple[str, ...] = ANYBODY
     default: bool = True
     compared_with: tuple[str, ...] = ()
     on_page: bool = False
 
 
-_BUILD = "electorate.study.systems:"
+_VOTES = "electorate.evaluation.systems:"
+_CONTROL = "electorate.evaluation.controls:"
+_RUN = "electorate.study.systems:"
 _REWARD = "electorate.study.reward_systems:"
 SYSTEMS: Registry[SystemSpec] = Registry(
     "system",
     SystemSpec(
+        "class_prior",
+        "how often each outcome was seen, whatever the models",
+        _VOTES + "class_prior",
+        "#BBBBBB",
+        "1",
+        voters=PEOPLE,
+    ),
+    SystemSpec(
         "arena",
         "official Chatbot Arena ratings, the same for all",
-        _BUILD + "arena",
+        _RUN + "arena",
         "#CC79A7",
         "P",
+        voters=PERSONAS,
     ),
     SystemSpec(
         "global_bt",
         "one Bradley-Terry ranking from everybody's votes",
-        _BUILD + "global_bt",
+        _VOTES + "global_bt",
         "#E69F00",
         "o",
         on_page=True,
@@ -66,22 +88,71 @@ SYSTEMS: Registry[SystemSpec] = Registry(
     SystemSpec(
         "segment_bt",
         "one Bradley-Terry ranking for each archetype",
-        _BUILD + "segment_bt",
+        _VOTES + "segment_bt",
         "#56B4E9",
         "s",
         on_page=True,
+        voters=PERSONAS,
     ),
     SystemSpec(
         "elo_online",
         "global ratings, moved by plain Elo updates at each persona's votes",
-        _BUILD + "elo_online",
+        _VOTES + "elo_online",
         "#0072B2",
         "X",
     ),
     SystemSpec(
+        "personal_ties",
+        "global ratings and each user's own tie rate: changes nobody's ranking",
+        _VOTES + "elo_offset",
+        "#B5CF6B",
+        "<",
+        voters=PEOPLE,
+    ),
+    SystemSpec(
+        "personal_decisiveness",
+        "global ratings, which each user follows more or less closely: changes nobody's ranking",
+        _CONTROL + "personal_decisiveness",
+        "#CEDB9C",
+        ">",
+        voters=PEOPLE,
+    ),
+    SystemSpec(
+        "personal_position",
+        "global ratings and each user's bias for the answer shown first: changes nobody's ranking",
+        _CONTROL + "personal_position",
+        "#8CA252",
+        "v",
+        voters=PEOPLE,
+    ),
+    SystemSpec(
+        "personal_length",
+        "global ratings and each user's own taste for longer answers",
+        _CONTROL + "personal_length",
+        "#637939",
+        "^",
+        voters=PEOPLE,
+    ),
+    SystemSpec(
+        "personal_score",
+        "ComparIA's personal score: each user's own share of battles won by a model",
+        _CONTROL + "personal_score",
+        "#8C6D31",
+        "d",
+        voters=PEOPLE,
+    ),
+    SystemSpec(
+        "nearest_neighbours",
+        "global ratings, moved toward the votes of the users most alike",
+        _CONTROL + "nearest_neighbours",
+        "#BD9E39",
+        "p",
+        voters=PEOPLE,
+    ),
+    SystemSpec(
         "elo_offset",
         "System A: global ratings plus each persona's own offsets",
-        _BUILD + "elo_offset",
+        _VOTES + "elo_offset",
         "#D55E00",
         "^",
         on_page=True,
@@ -89,23 +160,33 @@ SYSTEMS: Registry[SystemSpec] = Registry(
     SystemSpec(
         "elo_offset_low_rank",
         "System A with offsets along a few directions, which are estimated from the votes",
-        _BUILD + "elo_offset_low_rank",
+        _VOTES + "elo_offset",
         "#882255",
         "p",
     ),
     SystemSpec(
         "elo_offset_no_labels",
         "System A without knowing archetypes",
-        _BUILD + "elo_offset_no_labels",
+        _VOTES + "elo_offset",
         "#009E73",
         "D",
+        voters=PERSONAS,
     ),
     SystemSpec(
         "elo_offset_wrong_labels",
         "System A with one archetype label in five wrong",
-        _BUILD + "elo_offset_wrong_labels",
+        _VOTES + "elo_offset",
         "#A0875B",
         "v",
+        voters=PERSONAS,
+    ),
+    SystemSpec(
+        GATED,
+        "System A for users whom their other votes show to gain by it",
+        None,
+        "#6A3D9A",
+        "o",
+        voters=PEOPLE,
     ),
     SystemSpec(
         "length_only",
@@ -130,6 +211,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         "#117733",
         "1",
         reward=True,
+        voters=PERSONAS,
     ),
     SystemSpec(
         "low_rank_rm",
@@ -157,6 +239,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         "o",
         reward=True,
         on_page=True,
+        voters=PERSONAS,
     ),
     SystemSpec(
         "ratings_only",
@@ -192,6 +275,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         reward=True,
         compared_with=("elo_offset", "segment_bt"),
         on_page=True,
+        voters=PERSONAS,
     ),
     SystemSpec(
         "personal_rm",
@@ -201,22 +285,36 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         "p",
         reward=True,
         default=False,
+        voters=PERSONAS,
     ),
     SystemSpec(
         "oracle_features",
         "knows the taste axes and learns each persona's taste: the ceiling of reading responses",
-        _BUILD + "oracle_features",
+        _RUN + "oracle_features",
         GREY,
         "*",
         on_page=True,
+        voters=PERSONAS,
     ),
-    SystemSpec(ORACLE, "the planted truth", None, GREY, "h"),
+    SystemSpec(ORACLE, "the planted truth", None, GREY, "h", voters=PERSONAS),
 )
 
 
-def by_default(*, reward: bool) -> tuple[str, ...]:
-    """What is compared where the config names no systems, with or without a reward model."""
-    return tuple(n for n, spec in SYSTEMS.items() if spec.default and (reward or not spec.reward))
+def by_default(kind: str, *, reward: bool) -> tuple[str, ...]:
+    """What is compared where the config names no systems, with or without a reward model.
+
+    kind: of voters.
+    """
+    return tuple(
+        name
+        for name, spec in SYSTEMS.items()
+        if spec.default and kind in spec.voters and (reward or not spec.reward)
+    )
+
+
+def for_voters(names: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """Those of the systems that are for a kind of voters."""
+    return tuple(name for name in names if kind in SYSTEMS[name].voters)
 
 
 def baselines(compared: tuple[str, ...]) -> tuple[str, ...]:

@@ -109,7 +109,14 @@ def _of_kind(content: Any, _: Callable[[Any], VoterSettings]) -> VoterSettings:
 
 def section_of(content: Mapping[str, Any]) -> type[VoterSettings]:
     """The class of the settings that a config names by `kind`; planted where it names none."""
-    return VOTERS[VOTERS.check(str(content.get("kind", "planted")))].section
+    return VOTERS[VOTERS.check(kind_of(content))].section
+
+
+def kind_of(content: Any) -> str:
+    """The kind of voters that a config's section names; planted where it names none."""
+    if isinstance(content, VoterSettings):
+        return content.kind
+    return str(content.get("kind", "planted")) if isinstance(content, Mapping) else "planted"
 
 
 AnyVoters = Annotated[SerializeAsAny[VoterSettings], WrapValidator(_of_kind)]

@@ -1,6 +1,6 @@
 """Systems compared on the votes of people: every vote predicted from the votes on other prompts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,15 @@ from electorate.base import resampling
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
+from electorate.config import systems as specs
 from electorate.config.metrics import UNSEEN
+from electorate.config.run import RatingSettings
+from electorate.config.systems import GATED
 from electorate.data.vote_files import PROMPT, USER
 from electorate.data.votes import Votes
 from electorate.evaluation import extrapolation, held_out, metrics, who_gains
-from electorate.evaluation.held_out import System
 from electorate.evaluation.intervals import Estimate, Key
 from electorate.evaluation.who_gains import Gains
-from electorate.ratings.ties import MODELS
 
 FOLDS = 5
 SEEDS = 4  # in which prompts are dealt into folds
@@ -28,7 +29,6 @@ AT_ONCE = 50  # resamples
 CONFIDENCE = 0.95
 BASELINE = "global_bt"
 SYSTEM_A = "elo_offset"
-GATED = "elo_offset_gated"  # System A for users whom other votes show to gain by it
 # Own votes of a user to whose votes nothing was fitted, while half of the votes are of users who
 # have as many.
 KNOWN = (0, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -37,6 +37,7 @@ FEWEST_OF_GROUP = 20  # votes
 MOST_GROUPS = 30
 AHEAD = (2, 5, 10)  # times the last point of a learning curve, to which it is extrapolated
 LOG_LOSS = (UNSEEN, "log_loss")
+ALL = specs.by_default("people", reward=False)
 OF_NEWCOMERS = ("global_bt", "elo_online", "elo_offset", "elo_offset_low_rank")
 Predicted = dict[str, Floats]  # system to (seeds, votes, 3)
 NotConverged = dict[str, list[str]]  # system to why folds have the global ranking's odds
@@ -78,30 +79,31 @@ def _connected(one: Ints, other: Ints) -> Ints:
 def predict(
     votes: Votes,
     prompt: Ints,
-    ties: str,
-    systems: Mapping[str, System] | None = None,
+    settings: RatingSettings,
+    names: Sequence[str] = ALL,
     seeds: int = SEEDS,
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[Predicted, NotConverged]:
-    """Each vote by each system, for every fold seed.
+    """Each vote by each system, for every fold seed. Systems for which the votes do not say enough
+    are left out.
 
     Args:
         prompt: (n,) of each vote, as `prompts` returns it.
-        systems: None: all that the votes say enough for.
+        names: of systems that need no texts.
         seeds: how many fold seeds.
         advance: called after each fold seed.
     """
-    systems = held_out.systems_for(votes) if systems is None else systems
-    predicted = {name: np.empty((seeds, len(votes), 3)) for name in systems}
+    found = dict[str, list[Floats]]()
     not_converged = NotConverged()
     folds = [held_out.folds(prompt, FOLDS, seed) for seed in range(seeds)]
-    for seed, fold in enumerate(folds):
-        for name, found in held_out.predict(votes, fold, systems, MODELS[ties]).items():
-            predicted[name][seed] = found.odds
-            if found.failed:
-                not_converged.setdefault(name, []).extend(found.failed)
+    for fold in folds:
+        for name, own in held_out.predict(votes, fold, names, settings).items():
+            found.setdefault(name, []).append(own.odds)
+            if own.failed:
+                not_converged.setdefault(name, []).extend(own.failed)
         advance()
-    if {SYSTEM_A, BASELINE} <= set(predicted):
+    predicted = {name: np.array(odds) for name, odds in found.items() if len(odds) == seeds}
+    if {GATED, SYSTEM_A, BASELINE} <= {*names}:
         columns = (votes.outcome_of_3, votes.users, prompt, votes.weight)
         predicted[GATED] = who_gains.gated(
             predicted[SYSTEM_A], predicted[BASELINE], *columns, folds
@@ -186,7 +188,11 @@ def newcomer_folds(votes: Votes) -> list[tuple[int, int]]:
 
 
 def learning_curve(
-    votes: Votes, prompt: Ints, ties: str, advance: Callable[[], None] = lambda: None
+    votes: Votes,
+    prompt: Ints,
+    settings: RatingSettings,
+    names: Sequence[str] = ALL,
+    advance: Callable[[], None] = lambda: None,
 ) -> Curve:
     """How well systems predict a new user by how many of the user's votes they know. They are
     fitted to other users' votes on other prompts.
@@ -194,12 +200,13 @@ def learning_curve(
     Args:
         votes: which must name at least FOLDS users.
         prompt: (n,) of each vote, as `prompts` returns it.
+        names: of systems; those of OF_NEWCOMERS are compared.
         advance: called after each of `newcomer_folds`.
     """
-    systems = {name: held_out.SYSTEMS[name] for name in OF_NEWCOMERS}
+    compared = [name for name in OF_NEWCOMERS if name in names]
     known = known_votes(votes)
     pairs = newcomer_folds(votes)
-    found = held_out.predict_newcomers(votes, prompt, known, pairs, systems, MODELS[ties], advance)
+    found = held_out.predict_newcomers(votes, prompt, known, pairs, compared, settings, advance)
     rows = np.flatnonzero(np.isfinite(found[known[0]][BASELINE].odds).all(axis=1))
     some = votes.take(rows)
     of = np.unique(prompt[rows], return_inverse=True)[1]

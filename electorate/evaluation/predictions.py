@@ -2,7 +2,7 @@
 each prompt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -13,12 +13,17 @@ from electorate.base.pairs import pair_indices
 from electorate.base.registry import load
 from electorate.base.scale import Floats, Ints
 from electorate.config.metrics import METRICS
+from electorate.data.votes import Votes
 from electorate.evaluation.metrics import Standing, dot
+from electorate.evaluation.vote_odds import posterior_odds
 from electorate.population.judges import vote_probabilities
 from electorate.population.personas import Electorate
 from electorate.population.tastes import TasteRatings
+from electorate.ratings import posteriors
 from electorate.ratings.bradley_terry import Fit
+from electorate.ratings.prior import Prior
 from electorate.ratings.ties import TieModel
+from electorate.ratings.user_votes import UserVotes
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 TINY = 1e-12
@@ -89,29 +94,151 @@ class System(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Unprompted:
-    """A system that says the same on every prompt."""
+class Predictor(Protocol):
+    """Something that says how users vote."""
 
-    prediction: Prediction
+    def odds(self, votes: Votes) -> Floats:
+        """(n, 3) probabilities of A, B and tie of each vote."""
+        ...
+
+
+@dataclass(frozen=True)
+class Shares:
+    """A predictor that says the same of every vote. share: (3,) of A, B and tie."""
+
+    share: Floats
+
+    def odds(self, votes: Votes) -> Floats:
+        """(n, 3) probabilities of A, B and tie of each vote."""
+        return np.tile(self.share, (len(votes), 1))
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """A system of strengths (n, M), or (1, M) for all users, the same on every prompt; tie
+    parameters (n or 1,).
+    """
+
+    strength: Floats
+    eta: Floats
+    ties: TieModel
+
+    @classmethod
+    def of_fits(cls, fits: list[Fit], ties: TieModel) -> "Strengths":
+        """One row a Bradley-Terry fit."""
+        strength = np.array([fit.strength for fit in fits])
+        return cls(strength, np.array([fit.eta for fit in fits]), ties)
 
     @property
     def overall(self) -> Floats:
         """(n or 1, M) strengths over all prompts."""
-        return self.prediction.strength
+        return self.strength
+
+    @cached_property
+    def prediction(self) -> Prediction:
+        """What it says on every prompt."""
+        a, b = pair_indices(self.strength.shape[1])
+        d = self.strength[:, a] - self.strength[:, b]
+        return Prediction(self.strength, self.ties.probabilities(d, self.eta[:, None]))
 
     def on(self, prompt: int) -> Prediction:  # noqa: ARG002 the same on all
         """What it says on one prompt."""
         return self.prediction
 
-    def take(self, users: Ints) -> "Unprompted":
+    def take(self, users: Ints) -> "Strengths":
         """The same for these rows of its users."""
-        said = self.prediction
-        return (
-            self
-            if len(said.strength) == 1
-            else Unprompted(Prediction(said.strength[users], said.odds[users]))
+        return self if len(self.strength) == 1 else self.of_rows(users)
+
+    def of_rows(self, rows: Ints) -> "Strengths":
+        """These rows."""
+        return Strengths(self.strength[rows], self.eta[rows], self.ties)
+
+    def odds(self, votes: Votes) -> Floats:
+        """(n, 3) probabilities of A, B and tie of each vote."""
+        row = votes.users if len(self.strength) > 1 else np.zeros(len(votes), dtype=np.int64)
+        d = self.strength[row, votes.a] - self.strength[row, votes.b]
+        return self.ties.probabilities(d, self.eta[row])
+
+
+@dataclass(frozen=True)
+class Normal:
+    """A system of normal posteriors, the same on every prompt.
+
+    Attributes:
+        mode: (n, M + 1) nats; the last is the tie parameter.
+        covariance: (n, M + 1, M + 1).
+    """
+
+    mode: Floats
+    covariance: Floats
+    ties: TieModel
+
+    @property
+    def overall(self) -> Floats:
+        """(n, M) strengths over all prompts."""
+        return self.mode[:, :-1]
+
+    @cached_property
+    def prediction(self) -> Prediction:
+        """What it says on every prompt: odds averaged over the difference's posterior, by
+        Gauss-Hermite.
+        """
+        strength = self.overall
+        eta = self.mode[:, -1:]
+        a, b = pair_indices(strength.shape[1])
+        variance = np.diagonal(self.covariance, axis1=1, axis2=2)
+        across = self.covariance[:, a, b]
+        sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * across, 0.0))
+        d = strength[:, a] - strength[:, b]
+        weights = _WEIGHTS / _WEIGHTS.sum()
+        odds = sum(
+            w * self.ties.probabilities(d + node * sd, eta)
+            for node, w in zip(_NODES, weights, strict=True)
         )
+        return Prediction(strength, np.asarray(odds))
+
+    def on(self, prompt: int) -> Prediction:  # noqa: ARG002 the same on all
+        """What it says on one prompt."""
+        return self.prediction
+
+    def take(self, users: Ints) -> "Normal":
+        """The same for these rows of its users."""
+        return Normal(self.mode[users], self.covariance[users], self.ties)
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """System A under a prior. known: the users' own votes, in blocks of BLOCK users."""
+
+    known: Sequence[UserVotes]
+    prior: Prior
+    ties: TieModel
+
+    @cached_property
+    def normal(self) -> Normal:
+        """The users' posteriors."""
+        found = [posteriors.posterior(block, self.prior, self.ties) for block in self.known]
+        mode = np.concatenate([one.mode for one in found])
+        return Normal(mode, np.concatenate([one.covariance for one in found]), self.ties)
+
+    @property
+    def overall(self) -> Floats:
+        """(n, M) strengths over all prompts."""
+        return self.normal.overall
+
+    def on(self, prompt: int) -> Prediction:
+        """What it says on one prompt."""
+        return self.normal.on(prompt)
+
+    def take(self, users: Ints) -> Normal:
+        """The same for these rows of its users."""
+        return self.normal.take(users)
+
+    def odds(self, votes: Votes) -> Floats:
+        """(n, 3) probabilities of A, B and tie of each vote, a few users at a time: the covariances
+        of all may not fit memory.
+        """
+        return posterior_odds(self.known, self.prior, self.ties, votes.users, votes.a, votes.b)
 
 
 @dataclass(frozen=True)
@@ -173,37 +300,3 @@ class Tastes:
 
 
 Systems = Mapping[str, System]
-
-
-def from_strength(strength: Floats, eta: Floats, ties: TieModel) -> Unprompted:
-    """Plug-in prediction of strengths (n, M) with tie parameters (n,)."""
-    a, b = pair_indices(strength.shape[1])
-    return Unprompted(
-        Prediction(strength, ties.probabilities(strength[:, a] - strength[:, b], eta[:, None]))
-    )
-
-
-def from_fits(fits: list[Fit], ties: TieModel) -> Unprompted:
-    """One row a Bradley-Terry fit."""
-    return from_strength(
-        np.array([fit.strength for fit in fits]), np.array([fit.eta for fit in fits]), ties
-    )
-
-
-def from_posterior(mode: Floats, covariance: Floats, ties: TieModel) -> Unprompted:
-    """Posterior predictive of System A: the odds averaged over the difference's posterior, by
-    Gauss-Hermite.
-
-    mode: (n, M+1); covariance: (n, M+1, M+1), in nats.
-    """
-    strength = mode[:, :-1]
-    eta = mode[:, -1:]
-    a, b = pair_indices(strength.shape[1])
-    variance = np.diagonal(covariance, axis1=1, axis2=2)
-    sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * covariance[:, a, b], 0.0))
-    d = strength[:, a] - strength[:, b]
-    weights = _WEIGHTS / _WEIGHTS.sum()
-    odds = sum(
-        w * ties.probabilities(d + node * sd, eta) for node, w in zip(_NODES, weights, strict=True)
-    )
-    return Unprompted(Prediction(strength, np.asarray(odds)))

@@ -10,11 +10,13 @@ from scipy.special import ndtri
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import ELO_PER_NAT, Floats, Ints, to_elo
+from electorate.config.run import RatingSettings
 from electorate.data.vote_files import USER
 from electorate.data.votes import Votes
 from electorate.evaluation.held_out import Split
+from electorate.evaluation.systems import SYSTEM_A
 from electorate.ratings import posteriors
-from electorate.ratings.ties import DEFAULT, MODELS
+from electorate.ratings.ties import DEFAULT
 
 CONFIDENCE = 0.95
 DRAWS = 1024  # of each user's posterior: a chance of a half is known to 1.6%
@@ -52,12 +54,13 @@ def ratings(votes: Votes, ties: str = DEFAULT) -> Iterator[UserRatings]:
     """
     if votes.user is None:
         raise ElectorateError(f"votes: have no column {' or '.join(USER)}")
-    split = Split(votes, votes, MODELS[ties])
+    split = Split(votes, votes, RatingSettings(ties=ties))
+    prior = split.prior(SYSTEM_A)
     normal = generator(0, Stream.EVIDENCE).standard_normal((DRAWS, len(votes.models) + 1))
     cast = np.bincount(votes.users, minlength=len(split.archetypes))
     begin = 0
-    for block in split.users.blocks:
-        for first, at in posteriors.by_chunk(block, split.prior, split.ties):
+    for block in split.known("true"):
+        for first, at in posteriors.by_chunk(block, prior, split.ties):
             user = begin + first + np.arange(at.votes.users)
             yield _rated(user, cast[user], at.mode, at.total_covariance, normal)
         begin += block.users

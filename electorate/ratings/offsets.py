@@ -56,6 +56,7 @@ PASSES = 60
 CONVERGED_MEAN = to_nats(0.2)
 CONVERGED_SPREAD = 0.03  # of its logarithm
 CONVERGED_OBJECTIVE = 0.02  # nats, that a pass gains
+NO_OFFSETS = 1e6  # a lambda_reg that leaves a user nothing but its own tie rate
 
 
 Factors = tuple[float, float, float]  # on tau, on tau_eta, on the factors' length

@@ -3,7 +3,7 @@
 import numpy as np
 
 from electorate.base.scale import Floats
-from electorate.evaluation.held_out import predictive
+from electorate.evaluation.vote_odds import predictive
 from electorate.ratings.ties import TieModel
 from electorate.rewards import weights
 from electorate.rewards.answer_votes import AnswerVotes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from electorate.base.scale import Floats, Ints
-from electorate.evaluation.held_out import posterior_odds
+from electorate.evaluation.vote_odds import posterior_odds
 from electorate.population.voters import BLOCK
 from electorate.ratings import bradley_terry, offsets
 from electorate.ratings.bradley_terry import OUTCOMES

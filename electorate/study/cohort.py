@@ -4,7 +4,6 @@ block's votes.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,7 @@ from electorate.evaluation import routing, scoring, user_report
 from electorate.evaluation.predictions import Systems
 from electorate.evaluation.routing import Outcomes, Prices
 from electorate.evaluation.scoring import Scores
+from electorate.evaluation.selection import Labels
 from electorate.evaluation.user_report import BlockReport
 from electorate.population import cast, judges, pairing, tally, voters
 from electorate.population.cast import Cast
@@ -43,7 +43,6 @@ from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
 
-Labels = Literal["true", "none", "wrong"]
 BLOCKS_KEPT = 8
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from electorate.base.registry import load
 from electorate.config.reward import TOLD_BY_PROMPT
 from electorate.config.run import Config
 from electorate.config.systems import SYSTEMS
 from electorate.evaluation.predictions import System
+from electorate.evaluation.systems import elo_offset
 from electorate.population.cast import Cast
 from electorate.population.voters import Users, Voters
 from electorate.rewards import prompt_head as heads
@@ -84,8 +84,7 @@ def form(at: "AfterRound", name: str) -> System | None:
     if of is None:
         return None
     if name in store.read_fallbacks(of.folder).get(at.round_, ()):
-        system: System = load("electorate.study.systems:elo_offset")(at, SYSTEM_A)
-        return system
+        return elo_offset(at, SYSTEM_A)
     read = store.read(store.of_round(of.folder, of.version), name)
     label = of.people.archetype
     mix = of.voters.prompt_weights

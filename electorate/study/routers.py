@@ -12,11 +12,11 @@ from electorate.base.scale import Floats, Ints
 from electorate.config.systems import ORACLE, SYSTEMS
 from electorate.evaluation import routing
 from electorate.evaluation.predictions import Prediction, System
+from electorate.evaluation.systems import built
 from electorate.rewards import prompt_head as heads
 from electorate.rewards import store, weights
 from electorate.rewards.prompt_head import PromptRead
 from electorate.rewards.systems import Personal
-from electorate.study import systems
 from electorate.study.systems import AfterRound
 
 PROMPT_ALONE = "prompt_alone"
@@ -36,7 +36,7 @@ def of_round(at: AfterRound) -> dict[str, System]:
     compared = at.voters.config.evaluation.systems
     wanted = [name for name in LABELS if name in SYSTEMS and name != ORACLE]
     names = tuple(n for n in wanted if not SYSTEMS[n].reward or n in compared)
-    found, _ = systems.built(at, names)
+    found, _ = built(at, names)
     if "prompt_head" in found and (alone := _prompt_alone(at)) is not None:
         found[PROMPT_ALONE] = alone
     return {name: found[name] for name in LABELS if name in found}

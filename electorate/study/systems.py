@@ -4,41 +4,39 @@ What all votes say comes from the pool; what the compared users' own votes add i
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from electorate.base.registry import load
 from electorate.base.scale import ELO_PER_NAT, Ints, to_nats
-from electorate.config.systems import SYSTEMS
+from electorate.config.run import RatingSettings
 from electorate.data import arena as official
-from electorate.evaluation import predictions
-from electorate.evaluation.predictions import System, Tastes
+from electorate.evaluation.predictions import Strengths, System, Tastes
+from electorate.evaluation.selection import Labels, Priors, Variant
+from electorate.evaluation.systems import OFFSETS, SYSTEM_A, built
 from electorate.population import tastes
 from electorate.population.cast import Cast
 from electorate.population.planted import Planted
 from electorate.population.voters import BLOCK, Users, Voters, wrong_labels
-from electorate.ratings import elo_online as online_elo
-from electorate.ratings import offsets, posteriors
+from electorate.ratings import offsets
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.dependence import Dependence
 from electorate.ratings.moments import Moments
-from electorate.ratings.offsets import NotConvergedError, Sums, Tries
+from electorate.ratings.offsets import NO_OFFSETS, NotConvergedError, Sums, Tries
 from electorate.ratings.prior import Prior
 from electorate.ratings.prompt_sample import PromptScores
 from electorate.ratings.summed import in_order
 from electorate.ratings.ties import MODELS, TieModel
+from electorate.ratings.user_votes import UserVotes
 from electorate.storage.run_folder import RunFolder
 from electorate.study import pool as pools
 from electorate.study import reward_systems
-from electorate.study.cohort import Labels
 from electorate.study.pool import Pool
 from electorate.study.reward_systems import Adapt
 
-LOG = logging.getLogger("electorate.config.systems")
+LOG = logging.getLogger("electorate.study.systems")
 LOW_RANK = "elo_offset_low_rank"
 # 32,768 users say what the prior is; more would cost passes over the log and change nothing.
 FITTED_BLOCKS = 8
@@ -66,7 +64,7 @@ class Rated:
 
 @dataclass
 class AfterRound:
-    """What systems are built from: the votes of rounds 0..round_.
+    """The Selection of rounds 0..round_ of a run, for some of its users.
 
     Attributes:
         people: those compared, n of them.
@@ -84,17 +82,28 @@ class AfterRound:
     whole: Fit
     segments: list[Fit]
     adapt: Adapt | None
-    _priors: dict[str, Prior | NotConvergedError] = field(default_factory=dict)
+    tried: Priors = field(default_factory=Priors)
+
+    @property
+    def settings(self) -> RatingSettings:
+        """How votes become ratings."""
+        return self.voters.config.ratings
 
     @property
     def ties(self) -> TieModel:
         """The tie model of all systems."""
-        return MODELS[self.voters.config.ratings.ties]
+        return MODELS[self.settings.ties]
+
+    @property
+    def archetypes(self) -> Ints:
+        """(n,) the users' archetypes."""
+        return self.people.archetype
 
     @property
     def priors(self) -> dict[str, Prior]:
         """System A's priors that were fitted so far, by system."""
-        return {name: p for name, p in self._priors.items() if isinstance(p, Prior)}
+        fitted = self.tried.fitted
+        return {name: fitted[of] for name, of in OFFSETS.items() if of in fitted}
 
     @cached_property
     def fit(self) -> "PriorFit":
@@ -109,23 +118,22 @@ class AfterRound:
             self.voters, self.folder, self.round_, self.cast, self.people, self.adapt
         )
 
-    def prior(self, system: str, fit: Callable[[], Prior]) -> Prior:
-        """A prior of System A, fitted once.
+    def prior(self, variant: Variant) -> Prior:
+        """System A's prior, fitted once. Raises NotConvergedError."""
+        return self.tried.of(variant, lambda: self._prior(variant))
 
-        Raises:
-            NotConvergedError: the fit did not converge.
-        """
-        if system not in self._priors:
-            try:
-                self._priors[system] = fit()
-            except NotConvergedError as error:
-                self._priors[system] = error
-        found = self._priors[system]
-        if isinstance(found, NotConvergedError):
-            raise found
-        return found
+    def _prior(self, variant: Variant) -> Prior:
+        if variant.form == "low_rank":
+            return self.fit.low_rank(self.prior(SYSTEM_A))
+        if variant.form == "ties_only":
+            return self.fit.plain(variant.labels, NO_OFFSETS)
+        return self.fit.plain(variant.labels)
 
-    def labels(self, labels: Labels) -> Ints:
+    def known(self, labels: Labels) -> list[UserVotes]:
+        """The users' own votes."""
+        return [self.cast.user_votes(self._labels(labels), self.settings.forgetting)]
+
+    def _labels(self, labels: Labels) -> Ints:
         """(n,) the archetype each user is said to have."""
         if labels == "wrong":
             block_of = self.people.user_id // BLOCK
@@ -138,16 +146,6 @@ class AfterRound:
         return np.zeros_like(archetype) if labels == "none" else archetype
 
 
-def global_bt(at: AfterRound, _: str) -> System:
-    """One Bradley-Terry ranking for all."""
-    return predictions.from_fits([at.whole], at.ties)
-
-
-def segment_bt(at: AfterRound, _: str) -> System:
-    """One for each archetype."""
-    return predictions.from_fits(at.segments, at.ties).take(at.people.archetype)
-
-
 def arena(at: AfterRound, _: str) -> System | None:
     """The official ratings; None unless every contestant has one."""
     names = [contestant.arena_name for contestant in at.voters.config.contestants]
@@ -155,46 +153,7 @@ def arena(at: AfterRound, _: str) -> System | None:
     if np.isnan(ratings).any():
         return None
     strength = (ratings - ratings.mean())[None] * to_nats(1.0)
-    return predictions.from_strength(strength, np.array([at.whole.eta]), at.ties)
-
-
-def elo_online(at: AfterRound, _: str) -> System:
-    """Global ratings, moved by plain Elo updates at each user's votes."""
-    cast = at.cast
-    k_factor = at.voters.config.ratings.k_factor
-    users = len(at.people)
-    own = online_elo.rate(
-        at.whole.strength, users, cast.user, cast.a, cast.b, cast.outcome, k_factor
-    )
-    return predictions.from_strength(own, np.full(users, at.whole.eta), at.ties)
-
-
-def elo_offset(at: AfterRound, name: str) -> System:
-    """System A."""
-    return _offsets(at, at.prior(name, lambda: at.fit.plain("true")), "true")
-
-
-def elo_offset_no_labels(at: AfterRound, name: str) -> System:
-    """System A, where all users are said to be of one archetype."""
-    return _offsets(at, at.prior(name, lambda: at.fit.plain("none")), "none")
-
-
-def elo_offset_wrong_labels(at: AfterRound, name: str) -> System:
-    """System A with one label in five wrong."""
-    return _offsets(at, at.prior(name, lambda: at.fit.plain("wrong")), "wrong")
-
-
-def elo_offset_low_rank(at: AfterRound, name: str) -> System:
-    """System A with the directions that the votes show; it starts from the plain one."""
-    plain = at.prior("elo_offset", lambda: at.fit.plain("true"))
-    return _offsets(at, at.prior(name, lambda: at.fit.low_rank(plain)), "true")
-
-
-def _offsets(at: AfterRound, prior: Prior, labels: Labels) -> System:
-    forgetting = at.voters.config.ratings.forgetting
-    votes = at.cast.user_votes(at.labels(labels), forgetting)
-    users = posteriors.posterior(votes, prior, at.ties)
-    return predictions.from_posterior(users.mode, users.covariance, at.ties)
+    return Strengths(strength, np.array([at.whole.eta]), at.ties)
 
 
 def oracle_features(at: AfterRound, _: str) -> System | None:
@@ -216,12 +175,15 @@ class PriorFit:
     whole: Fit
     round_: int
 
-    def plain(self, labels: Labels) -> Prior:
-        """With offsets alike in every direction. Raises NotConvergedError."""
+    def plain(self, labels: Labels, lambda_reg: float | None = None) -> Prior:
+        """With offsets alike in every direction.
+
+        lambda_reg: the pull toward archetypes' means; None: as the config has it. Raises
+        NotConvergedError.
+        """
         kinds = 1 if labels == "none" else len(self.voters.archetypes)
-        return offsets.fit(
-            self._users(labels), self.whole, kinds, self.voters.config.ratings.lambda_reg
-        )
+        pull = self.voters.config.ratings.lambda_reg if lambda_reg is None else lambda_reg
+        return offsets.fit(self._users(labels), self.whole, kinds, pull)
 
     def low_rank(self, plain: Prior) -> Prior:
         """With the factors that the votes show. Raises NotConvergedError."""
@@ -338,25 +300,6 @@ class Rater:
                 work.append((r, block, rows, row))
             self._cast.append(Cast.by_user(pools.results(self.pool, "cast", work)))
         return Cast.by_user(self._cast[: round_ + 1])
-
-
-def built(at: AfterRound, names: tuple[str, ...]) -> tuple[dict[str, System], dict[str, str]]:
-    """The systems of these names that can be built, and why others use the global ranking."""
-    said = dict[str, System]()
-    not_converged = dict[str, str]()
-    for name in names:
-        build = SYSTEMS[name].build
-        if build is None:
-            continue
-        try:
-            system = load(build)(at, name)
-        except NotConvergedError as error:
-            LOG.warning("%s uses the global ranking: %s", name, error)
-            not_converged[name] = str(error)
-            system = global_bt(at, name)
-        if system is not None:
-            said[name] = system
-    return said, not_converged
 
 
 def spread(prior: Prior) -> dict[str, Any]:

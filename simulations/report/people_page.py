@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from electorate.commands import beliefs, human_tables
 from electorate.config.metrics import METRICS, UNSEEN
+from electorate.config.systems import SYSTEMS
 from electorate.data import run_files
 from electorate.evaluation import findings
 from electorate.evaluation.people import BASELINE
@@ -85,7 +86,8 @@ def _systems(folder: RunFolder, gains: list[Row]) -> list[Row]:
         own = {row["metric"]: row["value"] for row in metrics if row["system"] == name}
         marked = any(row["version"] for row in metrics if row["system"] == name)
         values = [own.get(metric) for metric in SHOWN]
-        found.append({"name": name, "values": values, "gain": gain.get(name), "marked": marked})
+        row = {"name": name, "values": values, "gain": gain.get(name), "marked": marked}
+        found.append(row | {"label": SYSTEMS[name].label if name in SYSTEMS else ""})
     return found
 
 

@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
     ]
 )
 PERSONAL = ("prompt_head", "elo_offset")  # routers that know the user, the most capable first
-COLOURS = {"prompt_alone": "#44AA99", "random": "#888888", "elo_offset_gated": "#0072B2"}
+COLOURS = {"prompt_alone": "#44AA99", "random": "#888888"}
 ROOM = 0.07  # of the height of the plot, that a name takes
 WIDE = 10  # times as dear as the cheapest, and costs are drawn on a log scale
 NUMBERS = ("best", "at_its_cost", "saved")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from electorate.evaluation.results import NOT_CONVERGED
+from electorate.evaluation.systems import built
 from electorate.population import voters
 from electorate.population.cast import Cast
 from electorate.ratings.bradley_terry import Fit
@@ -39,7 +40,7 @@ def test_forms_that_do_not_converge_are_told_apart_from_those_that_do(
 ) -> None:
     asked = list[str]()
 
-    def plain(_: PriorFit, labels: str) -> Prior:
+    def plain(_: PriorFit, labels: str, lambda_reg: float | None = None) -> Prior:
         asked.append(labels)
         if labels in fails:
             raise NotConvergedError(WHY)
@@ -48,7 +49,7 @@ def test_forms_that_do_not_converge_are_told_apart_from_those_that_do(
     monkeypatch.setattr(PriorFit, "plain", plain)
     monkeypatch.setattr(PriorFit, "low_rank", lambda _, prior: prior)
     at = after_a_round()
-    said, not_converged = systems.built(
+    said, not_converged = built(
         at, ("global_bt", "elo_offset", systems.LOW_RANK, "elo_offset_no_labels")
     )
     # The low-rank form starts from the plain one, which is fitted once.

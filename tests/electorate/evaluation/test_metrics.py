@@ -7,7 +7,7 @@ from electorate.config.metrics import OVERALL, UNSEEN
 from electorate.evaluation import metrics
 from electorate.evaluation.intervals import Bootstrap
 from electorate.evaluation.metrics import Standing
-from electorate.evaluation.predictions import Prediction, from_posterior, from_strength
+from electorate.evaluation.predictions import Normal, Prediction, Strengths
 from electorate.evaluation.scoring import Scores
 from electorate.ratings.ties import MODELS
 
@@ -70,9 +70,9 @@ def test_the_truth_is_calibrated_and_overconfidence_is_not() -> None:
 def test_the_posterior_predictive_is_less_sure_than_the_plug_in() -> None:
     mode = np.array([[1.0, -1.0, -0.5]])
     ties = MODELS["davidson"]
-    sure = from_posterior(mode, np.zeros((1, 3, 3)), ties).prediction
-    unsure = from_posterior(mode, np.diag([0.5, 0.5, 0.0])[None], ties).prediction
-    plug_in = from_strength(mode[:, :2], mode[:, 2], ties).prediction
+    sure = Normal(mode, np.zeros((1, 3, 3)), ties).prediction
+    unsure = Normal(mode, np.diag([0.5, 0.5, 0.0])[None], ties).prediction
+    plug_in = Strengths(mode[:, :2], mode[:, 2], ties).prediction
     assert sure.odds == pytest.approx(plug_in.odds)
     assert 0.5 < unsure.odds[0, 0, 0] < sure.odds[0, 0, 0]
     draws = RANDOM.normal(2.0, 1.0, 200_000)

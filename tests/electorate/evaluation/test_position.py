@@ -7,12 +7,14 @@ import pyarrow as pa
 import pytest
 
 from electorate.base.scale import Floats, to_nats
+from electorate.config.run import RatingSettings
 from electorate.data import vote_files
 from electorate.data.votes import Votes
-from electorate.evaluation import held_out, rating
+from electorate.evaluation import controls, held_out, people, rating
 from electorate.ratings.ties import MODELS
 
 TIES = MODELS["davidson"]
+SETTINGS = RatingSettings(ties="davidson")
 STRENGTH = np.linspace(-0.8, 0.8, 5)
 
 
@@ -37,7 +39,7 @@ def made(
     odds = TIES.probabilities(d, np.full(len(user), -1.0))
     outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
     style = np.zeros((len(user), 5))
-    style[:, held_out.LENGTH] = longer
+    style[:, controls.LENGTH] = longer
     names = tuple(f"m{i}" for i in range(5))
     prompt = random.integers(0, 40, len(user))
     users = tuple(map(str, range(len(bias))))
@@ -48,7 +50,7 @@ def made(
 def losses(votes: Votes) -> dict[str, float]:
     assert votes.prompt is not None
     fold = held_out.folds(votes.prompt, 5, 0)
-    found = held_out.predict(votes, fold, held_out.systems_for(votes), TIES)
+    found = held_out.predict(votes, fold, people.ALL, SETTINGS)
     return {
         name: float(-np.log(one.odds[np.arange(len(votes)), votes.outcome_of_3]).mean())
         for name, one in found.items()
@@ -129,8 +131,9 @@ def test_people_with_a_taste_for_length_each_are_told_by_the_control_alone() -> 
 
 def test_files_that_do_not_know_have_no_such_rows() -> None:
     votes = replace(made(np.zeros(20), 30, lopsided=False), first_shown=None, style=None)
-    there = held_out.systems_for(votes)
+    there = losses(votes)
     assert not {"personal_position", "personal_length"} & set(there)
+    assert {"personal_ties", "elo_offset"} <= set(there)
     assert rating.fit(votes, rating.Options()).first is None
 
 

@@ -7,7 +7,7 @@ from electorate.config.metrics import OVERALL, UNSEEN
 from electorate.config.systems import ORACLE
 from electorate.evaluation import metrics, orders, scoring
 from electorate.evaluation.metrics import Standing
-from electorate.evaluation.predictions import Prediction, System, from_strength
+from electorate.evaluation.predictions import Prediction, Strengths, System
 from electorate.population import judges, personas
 from electorate.population.personas import Electorate
 from electorate.ratings.ties import MODELS
@@ -55,7 +55,7 @@ def test_scores_are_what_each_user_and_prompt_says_one_by_one(electorate: Electo
     people = personas.draw(electorate, 0)
     random = np.random.default_rng(1)
     own = random.normal(size=(600, 8))
-    found = score(electorate, {"own": from_strength(own, np.full(600, -0.5), MODELS["davidson"])})[
+    found = score(electorate, {"own": Strengths(own, np.full(600, -0.5), MODELS["davidson"])})[
         "own"
     ]
     a, b = pair_indices(8)
@@ -84,10 +84,10 @@ def test_scores_are_what_each_user_and_prompt_says_one_by_one(electorate: Electo
 def test_a_system_that_says_the_same_everywhere_scores_as_one_that_is_asked_each_time(
     electorate: Electorate,
 ) -> None:
-    own = from_strength(
+    own = Strengths(
         np.random.default_rng(2).normal(size=(600, 8)), np.full(600, -0.5), MODELS["davidson"]
     )
-    one_for_all = from_strength(electorate.strength[None], np.array([-0.5]), MODELS["davidson"])
+    one_for_all = Strengths(electorate.strength[None], np.array([-0.5]), MODELS["davidson"])
     found = score(
         electorate,
         {"own": own, "again": Repeats(own), "all": one_for_all, "all again": Repeats(one_for_all)},
@@ -102,7 +102,7 @@ def test_a_system_that_says_the_same_everywhere_scores_as_one_that_is_asked_each
 def test_the_oracle_is_the_best_and_six_at_random_leave_less_to_regret(
     electorate: Electorate,
 ) -> None:
-    upside_down = from_strength(-electorate.strength[None], np.array([-0.5]), MODELS["davidson"])
+    upside_down = Strengths(-electorate.strength[None], np.array([-0.5]), MODELS["davidson"])
     found = score(electorate, {"upside_down": upside_down})
     oracle = found[ORACLE].values
     other = found["upside_down"].values

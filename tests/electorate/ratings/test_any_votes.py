@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import worlds
-from electorate.evaluation import held_out
+from electorate.config.run import RatingSettings
+from electorate.evaluation import held_out, people, vote_odds
 from electorate.ratings import bradley_terry, offsets, posteriors
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.offsets import InMemory, NotConvergedError
@@ -77,7 +78,7 @@ def test_every_fit_is_finite_and_has_converged_or_says_that_it_has_not(
     )
     differ = a != b
     said = at.differences(user[differ], a[differ], b[differ])
-    odds = held_out.predictive(*said, ties)
+    odds = vote_odds.predictive(*said, ties)
     assert np.isfinite(odds).all()
     assert np.all(said.variance > 0)
     assert odds.min() >= 0
@@ -137,12 +138,11 @@ def test_a_fit_that_does_not_converge_gives_the_global_ranking_and_says_so(
     votes = worlds.people(np.random.default_rng(0)).votes
     fold = held_out.folds(votes.prompt, 5, 0)
     monkeypatch.setattr(offsets, "PASSES", 1)
-    ties = MODELS["davidson"]
-    found = held_out.predict(votes, fold, held_out.systems_for(votes), ties)
+    found = held_out.predict(votes, fold, people.ALL, RatingSettings(ties="davidson"))
     assert len(found["elo_offset"].failed) == len(found["elo_offset_low_rank"].failed) == 5
     assert not found["elo_online"].failed
     assert "did not converge in 1 passes" in found["elo_offset"].failed[0]
-    assert "elo_offset has the global ranking in a fold: System A did not converge" in caplog.text
+    assert "elo_offset uses the global ranking: System A did not converge" in caplog.text
     assert np.array_equal(found["elo_offset"].odds, found["global_bt"].odds)
 
 

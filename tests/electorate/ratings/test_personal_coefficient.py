@@ -5,18 +5,18 @@ import pytest
 
 from benchmarks import worlds
 from electorate.base.scale import Floats, Ints
+from electorate.config.run import RatingSettings
 from electorate.data.votes import Votes
-from electorate.evaluation import held_out
+from electorate.evaluation import controls, held_out
+from electorate.evaluation.systems import SYSTEM_A
 from electorate.ratings import personal_coefficient
 from electorate.ratings.ties import MODELS
 
 TIES = MODELS["davidson"]
 USERS = 60
 EACH = 60
-SYSTEMS = {
-    name: held_out.SYSTEMS[name]
-    for name in ("global_bt", "personal_decisiveness", "personal_score", "elo_offset")
-}
+SETTINGS = RatingSettings(ties="davidson")
+NAMES = ("global_bt", "personal_decisiveness", "personal_score", "elo_offset")
 
 
 def made(s: Floats, offset_sd: float = 0.0, seed: int = 0) -> Votes:
@@ -38,7 +38,7 @@ def made(s: Floats, offset_sd: float = 0.0, seed: int = 0) -> Votes:
 def losses(votes: Votes) -> dict[str, float]:
     assert votes.prompt is not None
     fold = held_out.folds(votes.prompt, 5, 0)
-    found = held_out.predict(votes, fold, SYSTEMS, TIES)
+    found = held_out.predict(votes, fold, NAMES, SETTINGS)
     at_outcome: tuple[Ints, Ints] = (np.arange(len(votes)), votes.outcome_of_3)
     return {name: float(-np.log(one.odds[at_outcome]).mean()) for name, one in found.items()}
 
@@ -50,10 +50,10 @@ def test_people_who_look_more_or_less_closely_are_told_apart_and_no_ranking_is_c
     assert found["personal_decisiveness"] < found["global_bt"] - 0.02
     # System A takes it for taste, and predicts no better by that.
     assert found["personal_decisiveness"] <= found["elo_offset"] + 0.002
-    split = held_out.Split(votes, votes, TIES)
-    line_of = held_out._along_the_ratings
-    prior = split.coefficient_prior(line_of, 1.0)
-    share = personal_coefficient.posterior(split.by_coefficient(line_of), prior)
+    split = held_out.Split(votes, votes, SETTINGS)
+    line_of = controls.along_the_ratings
+    prior = controls.coefficient_prior(split, line_of, 1.0)
+    share = personal_coefficient.posterior(controls.likelihoods(split, line_of), prior)
     assert np.corrcoef(share @ personal_coefficient.GRID, s)[0, 1] > 0.9
 
 
@@ -84,9 +84,9 @@ def test_the_spread_of_users_is_found(mean: float) -> None:
 def test_odds_are_probabilities_whoever_voted_and_however() -> None:
     votes = made(np.array([1.0, -2.0, 4.0]))
     for rows in (np.arange(2), np.flatnonzero(votes.outcome == 0), np.arange(len(votes))):
-        split = held_out.Split(votes.take(rows), votes, TIES)
+        split = held_out.Split(votes.take(rows), votes, SETTINGS)
         for name in ("personal_decisiveness", "personal_score"):
-            odds = held_out.SYSTEMS[name](split)
+            odds = getattr(controls, name)(split, name).odds(votes)
             assert np.isfinite(odds).all(), name
             assert odds.sum(axis=1) == pytest.approx(np.ones(len(votes))), name
 
@@ -109,26 +109,26 @@ def test_system_a_tells_who_looks_closely_from_who_has_tastes_of_their_own() -> 
     for seed in range(3):
         votes = of_people(decisiveness_sd=0.7, offset_sd=0.4, seed=seed)
         fold = held_out.folds(votes.prompt, 5, 0)
-        systems = {
-            "plain": lambda split: held_out._by_posteriors(split, split.plain_prior),
-            "elo_offset": held_out.elo_offset,
-        }
-        odds = held_out.predict(votes, fold, systems, MODELS["davidson"])
+        # Without archetypes' labels offsets are plain.
+        names = ("elo_offset_no_labels", "elo_offset")
+        odds = held_out.predict(votes, fold, names, SETTINGS)
         plain, ours = (
             np.log(np.take_along_axis(odds[name].odds, votes.outcome_of_3[:, None], 1)).mean()
-            for name in systems
+            for name in names
         )
         gain.append(ours - plain)
-        whole = held_out.Split(votes, votes, MODELS["davidson"])
-        away = whole.start.strength - whole.start.strength.mean()
-        lengths.append(np.linalg.norm(whole.prior.directions) / np.linalg.norm(away))
+        split = held_out.Split(votes, votes, SETTINGS)
+        away = split.whole.strength - split.whole.strength.mean()
+        directions = split.prior(SYSTEM_A).directions
+        lengths.append(np.linalg.norm(directions) / np.linalg.norm(away))
     assert np.mean(gain) > 0.002
     assert np.mean(lengths) == pytest.approx(0.7, abs=0.25)
 
 
 def test_where_all_look_as_closely_the_factor_vanishes() -> None:
     votes = of_people(decisiveness_sd=0.0, offset_sd=0.6)
-    split = held_out.Split(votes, votes, MODELS["davidson"])
-    away = split.start.strength - split.start.strength.mean()
-    assert np.linalg.norm(split.prior.directions) / np.linalg.norm(away) < 0.3
-    assert split.prior.sd == pytest.approx(split.plain_prior.sd, rel=0.1)
+    split = held_out.Split(votes, votes, SETTINGS)
+    away = split.whole.strength - split.whole.strength.mean()
+    prior = split.prior(SYSTEM_A)
+    assert np.linalg.norm(prior.directions) / np.linalg.norm(away) < 0.3
+    assert prior.sd == pytest.approx(split.plain_prior.sd, rel=0.1)
