@@ -58,7 +58,7 @@ from electorate.storage.vote_log import VoteLog
 from electorate.study import everybody
 from electorate.study.everybody import Findings
 from electorate.study.pool import InProcessPool, Pool
-from electorate.study.systems import PriorFit
+from electorate.study.systems import prior_fit
 
 OUTCOMES = ("a", "b", "tie")
 
@@ -370,7 +370,7 @@ class PeopleStudy:
     def _write_findings(self, voters: People) -> Findings:
         """Who differs, and who votes without looking. Raises NotConvergedError."""
         whole, _ = self.pool.rate(0)
-        fit = PriorFit(voters, self.pool, whole, 0)
+        fit = prior_fit(voters, self.pool, whole, 0)
         prior = fit.plain("none")
         prior_file.write(self._folder.prior, prior)
         try:

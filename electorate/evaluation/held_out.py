@@ -18,16 +18,13 @@ from electorate.config.run import RatingSettings
 from electorate.data.votes import Votes
 from electorate.evaluation import systems as systems_module
 from electorate.evaluation.predictions import Predictor
-from electorate.evaluation.selection import Labels, Priors, Variant
+from electorate.evaluation.selection import Labels, PriorFit, Priors, Variant
 from electorate.population.voters import BLOCK
 from electorate.ratings import bradley_terry, offsets
 from electorate.ratings.bradley_terry import OUTCOMES, Fit
 from electorate.ratings.prior import Prior
 from electorate.ratings.ties import MODELS, TieModel
 from electorate.ratings.user_votes import UserVotes
-
-# People's votes say less of how users vary together than `ratings.factors` planted ones do.
-MOST_FACTORS = 4
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Split:
     test: Votes
     settings: RatingSettings
     label: Ints | None = None
-    priors: Priors = field(default_factory=Priors)
+    tried: Priors = field(default_factory=Priors)
 
     @property
     def ties(self) -> TieModel:
@@ -67,44 +64,41 @@ class Split:
         users = int(max(self.train.users.max(initial=0), self.test.users.max(initial=0))) + 1
         return np.zeros(users, dtype=np.int64) if self.label is None else self.label
 
-    @cached_property
-    def users(self) -> offsets.InMemory:
-        """The votes to learn from as System A takes them, in blocks of users."""
-        label = self.archetypes
-        firsts = range(0, len(label), BLOCK)
-        return offsets.InMemory(
-            [_block(self.train, first, label[first : first + BLOCK]) for first in firsts], self.ties
-        )
-
     def known(self, labels: Labels) -> Sequence[UserVotes]:
         """The users' own votes to learn from, in blocks of users."""
-        return _labelled(self.users.blocks, labels)
+        return _labelled(self._blocks, labels)
+
+    @cached_property
+    def _blocks(self) -> list[UserVotes]:
+        label = self.archetypes
+        firsts = range(0, len(label), BLOCK)
+        return [_block(self.train, first, label[first : first + BLOCK]) for first in firsts]
 
     def prior(self, variant: Variant) -> Prior:
         """System A's prior, fitted once. Raises NotConvergedError."""
-        return self.priors.of(variant, lambda: self._prior(variant))
+        return self.tried.of(variant, lambda: self._prior(variant))
 
     @cached_property
     def plain_prior(self) -> Prior:
         """System A's with offsets alike in every direction. Raises NotConvergedError."""
-        return self._offsets("true", self.settings.lambda_reg)
+        return self._prior_fit.plain("true")
+
+    @cached_property
+    def _prior_fit(self) -> PriorFit:
+        def users(labels: Labels) -> offsets.InMemory:
+            return offsets.InMemory(self.known(labels), self.ties)
+
+        return PriorFit(users, self.whole, int(self.archetypes.max()) + 1, self.settings)
 
     def _prior(self, variant: Variant) -> Prior:
-        pull = self.settings.lambda_reg
         if variant.form == "ties_only":
-            return self._offsets(variant.labels, offsets.NO_OFFSETS)
+            return self._prior_fit.ties_only(variant.labels)
         if variant.form == "low_rank":
-            most = min(self.settings.factors, MOST_FACTORS)
-            return offsets.with_factors(self.users, self.whole, self.plain_prior, most, pull)
+            return self._prior_fit.low_rank(self.plain_prior)
         if variant.labels == "true":
             # People follow the global ranking more or less closely.
-            return offsets.with_decisiveness(self.users, self.whole, self.plain_prior)
-        return self._offsets(variant.labels, pull)
-
-    def _offsets(self, labels: Labels, pull: float | None) -> Prior:
-        users = offsets.InMemory(self.known(labels), self.ties)
-        kinds = 1 if labels == "none" else int(self.archetypes.max()) + 1
-        return offsets.fit(users, self.whole, kinds, pull)
+            return self._prior_fit.with_decisiveness(self.plain_prior)
+        return self._prior_fit.plain(variant.labels)
 
     def _fit(self, votes: Votes) -> Fit:
         return bradley_terry.fit(votes.by_battle(votes.weight), self.ties, self.settings.prior_sd)

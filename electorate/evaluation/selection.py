@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple, Protocol
 
 from electorate.base.scale import Ints
 from electorate.config.run import RatingSettings
+from electorate.ratings import offsets
 from electorate.ratings.bradley_terry import Fit
-from electorate.ratings.offsets import NotConvergedError
+from electorate.ratings.offsets import NotConvergedError, UserBlocks
 from electorate.ratings.prior import Prior
 from electorate.ratings.ties import TieModel
 from electorate.ratings.user_votes import UserVotes
@@ -66,6 +67,44 @@ class Selection(Protocol):
     def known(self, labels: Labels) -> Sequence[UserVotes]:
         """The users' own votes, in blocks of users."""
         ...
+
+
+@dataclass(frozen=True)
+class PriorFit:
+    """Fits System A's priors on everybody's votes.
+
+    Attributes:
+        users: by how their archetypes are labelled, wherever they lie.
+        whole: Bradley-Terry of their votes.
+        archetypes: how many there are.
+    """
+
+    users: Callable[[Labels], UserBlocks]
+    whole: Fit
+    archetypes: int
+    settings: RatingSettings
+
+    def plain(self, labels: Labels) -> Prior:
+        """With offsets alike in every direction. Raises NotConvergedError."""
+        return self._fit(labels, self.settings.lambda_reg)
+
+    def ties_only(self, labels: Labels) -> Prior:
+        """That leaves a user nothing but its own tie rate. Raises NotConvergedError."""
+        return self._fit(labels, offsets.NO_OFFSETS)
+
+    def low_rank(self, plain: Prior) -> Prior:
+        """The plain one with the factors that the votes show. Raises NotConvergedError."""
+        most = self.settings.factors
+        pull = self.settings.lambda_reg
+        return offsets.with_factors(self.users("true"), self.whole, plain, most, pull)
+
+    def with_decisiveness(self, plain: Prior) -> Prior:
+        """The plain one of users who follow the global ranking more or less closely."""
+        return offsets.with_decisiveness(self.users("true"), self.whole, plain)
+
+    def _fit(self, labels: Labels, pull: float | None) -> Prior:
+        kinds = 1 if labels == "none" else self.archetypes
+        return offsets.fit(self.users(labels), self.whole, kinds, pull)
 
 
 @dataclass(frozen=True)

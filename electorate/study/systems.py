@@ -14,7 +14,7 @@ from electorate.base.scale import ELO_PER_NAT, Ints, to_nats
 from electorate.config.run import RatingSettings
 from electorate.data import arena as official
 from electorate.evaluation.predictions import Strengths, System, Tastes
-from electorate.evaluation.selection import Labels, Priors, Variant
+from electorate.evaluation.selection import Labels, PriorFit, Priors, Variant
 from electorate.evaluation.systems import OFFSETS, SYSTEM_A, built
 from electorate.population import tastes
 from electorate.population.cast import Cast
@@ -24,7 +24,7 @@ from electorate.ratings import offsets
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.dependence import Dependence
 from electorate.ratings.moments import Moments
-from electorate.ratings.offsets import NO_OFFSETS, NotConvergedError, Sums, Tries
+from electorate.ratings.offsets import NotConvergedError, Sums, Tries
 from electorate.ratings.prior import Prior
 from electorate.ratings.prompt_sample import PromptScores
 from electorate.ratings.summed import in_order
@@ -106,10 +106,10 @@ class AfterRound:
         return {name: fitted[of] for name, of in OFFSETS.items() if of in fitted}
 
     @cached_property
-    def fit(self) -> "PriorFit":
+    def fit(self) -> PriorFit:
         """Fits System A's priors."""
         even = self.voters.config.votes.even(self.round_)
-        return PriorFit(self.voters, self.pool, self.whole, even)
+        return prior_fit(self.voters, self.pool, self.whole, even)
 
     @cached_property
     def rewards(self) -> "reward_systems.Trained | None":
@@ -126,7 +126,7 @@ class AfterRound:
         if variant.form == "low_rank":
             return self.fit.low_rank(self.prior(SYSTEM_A))
         if variant.form == "ties_only":
-            return self.fit.plain(variant.labels, NO_OFFSETS)
+            return self.fit.ties_only(variant.labels)
         return self.fit.plain(variant.labels)
 
     def known(self, labels: Labels) -> list[UserVotes]:
@@ -164,36 +164,15 @@ def oracle_features(at: AfterRound, _: str) -> System | None:
     return Tastes(at.voters, tastes.rate(at.voters, battles))
 
 
-@dataclass(frozen=True)
-class PriorFit:
+def prior_fit(voters: Voters, pool: Pool, whole: Fit, round_: int) -> PriorFit:
     """Fits System A's priors on the votes of rounds 0..round_: the cohorts do the users of the
     first FITTED_BLOCKS blocks.
     """
 
-    voters: Voters
-    pool: Pool
-    whole: Fit
-    round_: int
+    def users(labels: Labels) -> OnCohorts:
+        return OnCohorts(pool, voters.blocks, round_, labels)
 
-    def plain(self, labels: Labels, lambda_reg: float | None = None) -> Prior:
-        """With offsets alike in every direction.
-
-        lambda_reg: the pull toward archetypes' means; None: as the config has it. Raises
-        NotConvergedError.
-        """
-        kinds = 1 if labels == "none" else len(self.voters.archetypes)
-        pull = self.voters.config.ratings.lambda_reg if lambda_reg is None else lambda_reg
-        return offsets.fit(self._users(labels), self.whole, kinds, pull)
-
-    def low_rank(self, plain: Prior) -> Prior:
-        """With the factors that the votes show. Raises NotConvergedError."""
-        settings = self.voters.config.ratings
-        return offsets.with_factors(
-            self._users("true"), self.whole, plain, settings.factors, settings.lambda_reg
-        )
-
-    def _users(self, labels: Labels) -> "OnCohorts":
-        return OnCohorts(self.pool, self.voters.blocks, self.round_, labels)
+    return PriorFit(users, whole, len(voters.archetypes), voters.config.ratings)
 
 
 @dataclass(frozen=True)
@@ -232,7 +211,7 @@ def prior_for_asking(voters: Voters, pool: Pool, round_: int) -> Prior:
     even = voters.config.votes.even(round_)
     whole, _ = pool.rate(even)
     try:
-        return PriorFit(voters, pool, whole, even).plain("true")
+        return prior_fit(voters, pool, whole, even).plain("true")
     except NotConvergedError as error:
         LOG.warning("pairs are chosen by the global ranking: %s", error)
         return replace(offsets.first_prior(whole, len(voters.archetypes)), sd=offsets.TAU_FLOOR)

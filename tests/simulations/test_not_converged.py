@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from electorate.evaluation.results import NOT_CONVERGED
+from electorate.evaluation.selection import PriorFit
 from electorate.evaluation.systems import built
 from electorate.population import voters
 from electorate.population.cast import Cast
@@ -13,7 +14,7 @@ from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.offsets import NotConvergedError
 from electorate.ratings.prior import Prior
 from electorate.study import systems
-from electorate.study.systems import AfterRound, PriorFit
+from electorate.study.systems import AfterRound
 from simulations import sweep
 from simulations.report import summary
 from tests.conftest import made_config
@@ -40,7 +41,7 @@ def test_forms_that_do_not_converge_are_told_apart_from_those_that_do(
 ) -> None:
     asked = list[str]()
 
-    def plain(_: PriorFit, labels: str, lambda_reg: float | None = None) -> Prior:
+    def plain(_: PriorFit, labels: str) -> Prior:
         asked.append(labels)
         if labels in fails:
             raise NotConvergedError(WHY)
