@@ -328,10 +328,10 @@ def _prior(votes: UserVotes, low_rank: bool) -> Prior:
     """As a run finds it."""
     weight = np.zeros((12, 12, 3))
     np.add.at(weight, (votes.a, votes.b, votes.outcome), 1)
-    whole = bradley_terry.fit(weight, DAVIDSON, 1000.0)
+    global_fit = bradley_terry.fit(weight, DAVIDSON, 1000.0)
     users = offsets.InMemory([votes], DAVIDSON)
-    prior = offsets.fit(users, whole, 1)
-    return offsets.with_factors(users, whole, prior, 8) if low_rank else prior
+    prior = offsets.fit(users, global_fit, 1)
+    return offsets.with_factors(users, global_fit, prior, 8) if low_rank else prior
 
 
 def _users_inside(true: Floats, votes: UserVotes, prior: Prior) -> float:

@@ -74,7 +74,7 @@ class Fitted(NamedTuple):
 
     electorate: Electorate
     cohort: Cohort
-    whole: Fit
+    global_fit: Fit
     plain: Prior
     low_rank: Prior
 
@@ -84,9 +84,9 @@ class Fitted(NamedTuple):
 
     def said(self, rate: float) -> list[Said]:
         """Who is said to differ at a false discovery rate, by user_report.NULLS."""
-        priors = doubtful(self.cohort, self.low_rank, self.whole)
+        priors = doubtful(self.cohort, self.low_rank, self.global_fit)
         blocks = [
-            self.cohort.report_users(0, block, self.low_rank, priors, self.whole.strength)
+            self.cohort.report_users(0, block, self.low_rank, priors, self.global_fit.strength)
             for block in range(self.electorate.blocks)
         ]
         draws = np.concatenate([block.null_draws for block in blocks]) / OWN
@@ -103,14 +103,16 @@ def fitted(of: Planted) -> Iterator[Fitted]:
         tally = Tally(of)
         for block in range(of.blocks):
             tally.ingest(0, block, cohort.judge(0, block))
-        whole, _ = tally.rate(0, ties, of.config.ratings.prior_sd)
+        global_fit, _ = tally.rate(0, ties, of.config.ratings.prior_sd)
         votes = [cohort.user_votes(0, block, "true") for block in range(of.blocks)]
         users = offsets.InMemory(votes, ties)
-        plain = offsets.fit(users, whole, len(of.archetypes))
-        yield Fitted(of, cohort, whole, plain, offsets.with_factors(users, whole, plain, 8))
+        plain = offsets.fit(users, global_fit, len(of.archetypes))
+        yield Fitted(
+            of, cohort, global_fit, plain, offsets.with_factors(users, global_fit, plain, 8)
+        )
 
 
-def doubtful(cohort: Cohort, prior: Prior, whole: Fit) -> tuple[Prior, Prior]:
+def doubtful(cohort: Cohort, prior: Prior, global_fit: Fit) -> tuple[Prior, Prior]:
     """The priors by all of which a user must differ; of all votes of the first round."""
     of = cohort.voters
     users = [cohort.user_votes(0, block, "true") for block in range(of.blocks)]
@@ -120,7 +122,7 @@ def doubtful(cohort: Cohort, prior: Prior, whole: Fit) -> tuple[Prior, Prior]:
     scores = [prompt_sample.block_scores(one, prior, ties, prompts) for one in users]
     return prompt_sample.doubtful(
         prior,
-        whole,
+        global_fit,
         in_order(in_memory.sums(prior, [], everybody=True)),
         in_order(scores),
         in_order(in_memory.moments(prior)),

@@ -49,9 +49,9 @@ def measured(models: int) -> dict[str, float]:
     for block in blocks:
         np.add.at(weight, (block.a, block.b, block.outcome), 1)
     start = time.perf_counter()
-    whole = bradley_terry.fit(weight, TIES, 1000.0)
+    global_fit = bradley_terry.fit(weight, TIES, 1000.0)
     found = {"ratings": time.perf_counter() - start}
-    prior = offsets.first_prior(whole, 1)
+    prior = offsets.first_prior(global_fit, 1)
     posteriors.posterior(blocks[0].of_users(0, 8), prior, TIES)
     users = offsets.InMemory(blocks, TIES)
     start = time.perf_counter()

@@ -40,7 +40,7 @@ def gains(of: Fitted) -> Floats:
     for block in range(of.electorate.blocks):
         people = personas.draw(of.electorate, block)
         truth = Standing(judges.mean_utilities(of.electorate, people))
-        of_all = metrics.kendall_tau(Standing(of.whole.strength), truth)
+        of_all = metrics.kendall_tau(Standing(of.global_fit.strength), truth)
         own = [
             posteriors.posterior(of.votes(block), prior, DAVIDSON).mode[:, :-1]
             for prior in (of.plain, of.low_rank)

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import made
-from electorate.population import cast
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import COLUMNS, LoggedVotes
 from electorate.ratings.ties import MODELS
 from electorate.rewards import weights
 from electorate.rewards.answer_votes import AnswerVotes
@@ -55,9 +54,9 @@ def seconds_of_blocks(blocks: list[int]) -> tuple[float, float, float]:
         for block in blocks:
             cohort.judge(0, block)
         start = time.perf_counter()
-        casts = [Cast.of(log.read(0, block, cast.COLUMNS), block * 4096, 0) for block in blocks]
+        parts = [LoggedVotes.of(log.read(0, block, COLUMNS), block * 4096, 0) for block in blocks]
         reading = time.perf_counter() - start
-    battles = [AnswerVotes.of(own, np.arange(4096) % 6, MODELS_N) for own in casts]
+    battles = [AnswerVotes.of(own, np.arange(4096) % 6, MODELS_N) for own in parts]
     found = []
     for model in (text, both):
         weights.solve(model, battles[0].of_users(0, 256), DAVIDSON)

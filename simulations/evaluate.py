@@ -172,7 +172,7 @@ def _findings(
     last = len(voters.config.votes.checkpoints) - 1
     return found | {
         "noise": everybody.ceiling(
-            voters, people, rater.cast(last).of_users(np.arange(len(people))), prior
+            voters, people, rater.votes(last).of_users(np.arange(len(people))), prior
         )
     }
 
@@ -187,7 +187,7 @@ def _score(rated: Rated, people: Users, prompts: Ints, pool: Pool) -> dict[str, 
 
 
 def _orders(
-    voters: Voters, people: Users, told: Systems, whole: Fit, segments: dict[str, Ints]
+    voters: Voters, people: Users, told: Systems, global_fit: Fit, segments: dict[str, Ints]
 ) -> pa.Table:
     """Personal orders, by System A where it is rated and else by archetype, beside the global
     one.
@@ -199,7 +199,7 @@ def _orders(
     own = np.broadcast_to(personal.overall, (len(people), len(names)))
     true = voters.overall(people)
     return orders.table(
-        names, whole.strength, own, true, segments, voters.config.evaluation.confidence
+        names, global_fit.strength, own, true, segments, voters.config.evaluation.confidence
     )
 
 

@@ -74,9 +74,9 @@ class ModelVoting:
         with self.run.stage("votes") as counts:
             for round_, block in todo:
                 self._vote(personas, texts, round_, block, counts)
-            cast = self.pool.votes_by_round()
-            counts["votes"] = int(cast.sum())
-            a_persona = np.cumsum(cast) / personas.size
+            counted = self.pool.votes_by_round()
+            counts["votes"] = int(counted.sum())
+            a_persona = np.cumsum(counted) / personas.size
             counts["votes_a_persona"] = [round(float(n), 3) for n in a_persona]
 
     def _vote(

@@ -235,9 +235,9 @@ def _vote(this: Run, electorate: Planted, pool: Pool, trainings: Trainings | Non
             _judge(pool, [(round_, block) for block in missing[round_]], prior, tick)
             if trainings is not None:
                 trainings.votes_are_in(round_)
-        cast = pool.votes_by_round()
-        counts["votes"] = int(cast.sum())
-        a_persona = np.cumsum(cast) / electorate.size
+        counted = pool.votes_by_round()
+        counts["votes"] = int(counted.sum())
+        a_persona = np.cumsum(counted) / electorate.size
         counts["votes_a_persona"] = [round(float(n), 3) for n in a_persona]
 
 

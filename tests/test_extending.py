@@ -40,11 +40,11 @@ def recent(at: Selection, name: str) -> Strengths:
     assert name == "recent"
     faster = 2 * at.settings.k_factor
     parts = [
-        elo_online.rate(at.whole.strength, of.users, of.user, of.a, of.b, of.outcome, faster)
+        elo_online.rate(at.global_fit.strength, of.users, of.user, of.a, of.b, of.outcome, faster)
         for of in at.known("true")
     ]
     own = np.concatenate(parts)
-    return Strengths(own, np.full(len(own), at.whole.eta), at.ties)
+    return Strengths(own, np.full(len(own), at.global_fit.eta), at.ties)
 
 
 def of_recent(label: str) -> SystemSpec:

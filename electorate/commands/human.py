@@ -369,8 +369,8 @@ class PeopleStudy:
 
     def _write_findings(self, voters: People) -> Findings:
         """Who differs, and who votes without looking. Raises NotConvergedError."""
-        whole, _ = self.pool.rate(0)
-        fit = prior_fit(voters, self.pool, whole, 0)
+        global_fit, _ = self.pool.rate(0)
+        fit = prior_fit(voters, self.pool, global_fit, 0)
         prior = fit.plain("none")
         prior_file.write(self._folder.prior, prior)
         try:
@@ -378,7 +378,7 @@ class PeopleStudy:
         except NotConvergedError:
             of_users = prior
         with bar(self.run.console, "Rating everybody (blocks)", voters.blocks) as advance:
-            found = everybody.take(voters, self.pool, whole, of_users, advance)
+            found = everybody.take(voters, self.pool, global_fit, of_users, advance)
         # Of many models no order is sure enough to be told from another's.
         found["differ"] = {"first": found["differ"]["first"]}
         files.write_text(self._folder.findings, json.dumps(found, indent=2) + "\n")

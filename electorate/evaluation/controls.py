@@ -28,13 +28,15 @@ class Coefficients:
 
     share: Floats
     line_of: LineOf
-    whole: Fit
+    global_fit: Fit
     ties: TieModel
 
     def odds(self, votes: Votes) -> Floats:
         """(n, 3) probabilities of A, B and tie of each vote."""
-        line = self.line_of(votes, self.whole)
-        return personal_coefficient.odds(self.share, votes.users, line, self.whole.eta, self.ties)
+        line = self.line_of(votes, self.global_fit)
+        return personal_coefficient.odds(
+            self.share, votes.users, line, self.global_fit.eta, self.ties
+        )
 
 
 def personal_decisiveness(split: Split, _: str) -> Coefficients:
@@ -68,7 +70,7 @@ def nearest_neighbours(split: Split, _: str) -> Strengths:
     train = split.train
     weight = train.weight * votes_a_weight(train.weight)
     columns = (train.users, train.a, train.b, train.outcome_of_3, weight)
-    own = neighbours.rate(split.whole, len(split.archetypes), *columns, split.ties)
+    own = neighbours.rate(split.global_fit, len(split.archetypes), *columns, split.ties)
     return _with_own(own, split)
 
 
@@ -86,9 +88,9 @@ def likelihoods(split: Split, line_of: LineOf) -> Floats:
     """(users, len(GRID)) log-likelihood of what is known of each user at each coefficient."""
     train = split.train
     weight = train.weight * votes_a_weight(train.weight)
-    line = line_of(train, split.whole)
+    line = line_of(train, split.global_fit)
     users = len(split.archetypes)
-    columns = (line, train.outcome_of_3, weight, split.whole.eta, split.ties)
+    columns = (line, train.outcome_of_3, weight, split.global_fit.eta, split.ties)
     return personal_coefficient.log_likelihoods(train.users, users, *columns)
 
 
@@ -123,12 +125,12 @@ def _coefficients(split: Split, line_of: LineOf, first: float) -> Coefficients:
     everybody = split.others if isinstance(split, Newcomers) else split
     prior = coefficient_prior(everybody, line_of, first)
     share = personal_coefficient.posterior(likelihoods(split, line_of), prior)
-    return Coefficients(share, line_of, split.whole, split.ties)
+    return Coefficients(share, line_of, split.global_fit, split.ties)
 
 
 def _with_own(strength: Floats, split: Split) -> Strengths:
     """Users' own strengths (users, M) with everybody's tie parameter."""
-    return Strengths(strength, np.full(len(strength), split.whole.eta), split.ties)
+    return Strengths(strength, np.full(len(strength), split.global_fit.eta), split.ties)
 
 
 def _scores(split: Split) -> Floats:

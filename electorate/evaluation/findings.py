@@ -9,7 +9,7 @@ from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.ratings import dependence, posteriors
 from electorate.ratings.prior import Prior
 from electorate.ratings.ties import TieModel
@@ -91,7 +91,7 @@ def auc(score: Floats, positive: Ints) -> float | None:
 
 
 def split_half(
-    cast: Cast, label: Ints, seed: int, prior: Prior, ties: TieModel
+    votes: LoggedVotes, label: Ints, seed: int, prior: Prior, ties: TieModel
 ) -> tuple[float, float]:
     """Kendall tau between the personal rankings that two random halves of each user's votes
     make; and the ceiling it sets, the correlation that a ranking from all the votes can have
@@ -101,12 +101,12 @@ def split_half(
     offsets that must agree. A user's votes on one prompt fall into one half, as what they share on
     that prompt alone is no agreement.
     """
-    cluster = dependence.clusters(cast.user, cast.prompt)
-    drawn = generator(seed, Stream.HALVES).integers(0, 2, 2 * len(cast.user))
-    half = drawn[: len(cast.user)] if cluster is None else drawn[cluster]
+    cluster = dependence.clusters(votes.user, votes.prompt)
+    drawn = generator(seed, Stream.HALVES).integers(0, 2, 2 * len(votes.user))
+    half = drawn[: len(votes.user)] if cluster is None else drawn[cluster]
     modes = []
     for which in (0, 1):
-        own = cast.take(half == which).user_votes(label, 1.0)
+        own = votes.take(half == which).user_votes(label, 1.0)
         modes.append(posteriors.posterior(own, prior, ties).mode[:, :-1])
     tau = float(metrics.kendall_tau(Standing(modes[0]), Standing(modes[1])).mean())
     one, two = ((mode - prior.mean[label, :-1]).ravel() for mode in modes)

@@ -47,7 +47,7 @@ class Split:
         return MODELS[self.settings.ties]
 
     @cached_property
-    def whole(self) -> Fit:
+    def global_fit(self) -> Fit:
         """Bradley-Terry of everybody's votes."""
         return self._fit(self.train)
 
@@ -88,7 +88,7 @@ class Split:
         def users(labels: Labels) -> offsets.InMemory:
             return offsets.InMemory(self.known(labels), self.ties)
 
-        return PriorFit(users, self.whole, int(self.archetypes.max()) + 1, self.settings)
+        return PriorFit(users, self.global_fit, int(self.archetypes.max()) + 1, self.settings)
 
     def _prior(self, variant: Variant) -> Prior:
         if variant.form == "ties_only":
@@ -114,9 +114,9 @@ class Newcomers(Split):
     others: Split = field(kw_only=True)
 
     @property
-    def whole(self) -> Fit:
+    def global_fit(self) -> Fit:
         """Bradley-Terry of the others' votes."""
-        return self.others.whole
+        return self.others.global_fit
 
     @property
     def segments(self) -> list[Fit]:

@@ -47,7 +47,7 @@ class Selection(Protocol):
         ...
 
     @property
-    def whole(self) -> Fit:
+    def global_fit(self) -> Fit:
         """Bradley-Terry of everybody's votes."""
         ...
 
@@ -75,12 +75,12 @@ class PriorFit:
 
     Attributes:
         users: by how their archetypes are labelled, wherever they lie.
-        whole: Bradley-Terry of their votes.
+        global_fit: Bradley-Terry of their votes.
         archetypes: how many there are.
     """
 
     users: Callable[[Labels], UserBlocks]
-    whole: Fit
+    global_fit: Fit
     archetypes: int
     settings: RatingSettings
 
@@ -96,15 +96,15 @@ class PriorFit:
         """The plain one with the factors that the votes show. Raises NotConvergedError."""
         most = self.settings.factors
         pull = self.settings.lambda_reg
-        return offsets.with_factors(self.users("true"), self.whole, plain, most, pull)
+        return offsets.with_factors(self.users("true"), self.global_fit, plain, most, pull)
 
     def with_decisiveness(self, plain: Prior) -> Prior:
         """The plain one of users who follow the global ranking more or less closely."""
-        return offsets.with_decisiveness(self.users("true"), self.whole, plain)
+        return offsets.with_decisiveness(self.users("true"), self.global_fit, plain)
 
     def _fit(self, labels: Labels, pull: float | None) -> Prior:
         kinds = 1 if labels == "none" else self.archetypes
-        return offsets.fit(self.users(labels), self.whole, kinds, pull)
+        return offsets.fit(self.users(labels), self.global_fit, kinds, pull)
 
 
 @dataclass(frozen=True)

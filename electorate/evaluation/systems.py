@@ -39,7 +39,7 @@ def class_prior(at: Selection, _: str) -> Shares:
 
 def global_bt(at: Selection, _: str) -> Strengths:
     """One Bradley-Terry ranking for all."""
-    return Strengths.of_fits([at.whole], at.ties)
+    return Strengths.of_fits([at.global_fit], at.ties)
 
 
 def segment_bt(at: Selection, _: str) -> System:
@@ -52,12 +52,18 @@ def elo_online(at: Selection, _: str) -> Strengths:
     k_factor = at.settings.k_factor
     own = [
         online_elo.rate(
-            at.whole.strength, block.users, block.user, block.a, block.b, block.outcome, k_factor
+            at.global_fit.strength,
+            block.users,
+            block.user,
+            block.a,
+            block.b,
+            block.outcome,
+            k_factor,
         )
         for block in at.known("true")
     ]
     strength = np.concatenate(own)
-    return Strengths(strength, np.full(len(strength), at.whole.eta), at.ties)
+    return Strengths(strength, np.full(len(strength), at.global_fit.eta), at.ties)
 
 
 def elo_offset(at: Selection, name: str) -> Offsets:

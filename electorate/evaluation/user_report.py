@@ -15,7 +15,7 @@ from scipy.special import gammaln, ndtri
 from electorate.base.scale import ELO_PER_NAT, Bytes, Floats, Ints, to_elo
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.population.tally import Counts
 from electorate.population.voters import Users, Voters
 from electorate.ratings import order_kernels, posteriors
@@ -57,7 +57,7 @@ class BlockReport(NamedTuple):
 def take(
     voters: Voters,
     drawn: Users,
-    votes: Cast,
+    votes: LoggedVotes,
     prior: Prior,
     doubtful: Sequence[Prior],
     ranking: Floats,
@@ -161,7 +161,7 @@ def _suspicion(
     return np.maximum(careless, adversarial) - posteriors.laplace(at)
 
 
-def _counts(conduct: Ints, suspect: Ints, votes: Cast, models: int) -> Counts:
+def _counts(conduct: Ints, suspect: Ints, votes: LoggedVotes, models: int) -> Counts:
     place = ((2 * conduct + suspect)[votes.user] * models + votes.a) * models + votes.b
     return Counts.of(3 * place + votes.outcome)
 
@@ -169,7 +169,7 @@ def _counts(conduct: Ints, suspect: Ints, votes: Cast, models: int) -> Counts:
 def _table(
     voters: Voters,
     drawn: Users,
-    votes: Cast,
+    votes: LoggedVotes,
     at: Posterior,
     first_share: Floats,
     found: BlockReport,

@@ -21,7 +21,7 @@ from electorate.online.counts import Caps, Counts, Shape
 from electorate.online.sent import NO_SEGMENT, Erased, Users, battles
 from electorate.online.snapshot import ONLINE, Snapshot, UserIndex
 from electorate.online.store import VoteStore
-from electorate.population.cast import COLUMNS, Cast
+from electorate.population.logged_votes import COLUMNS, LoggedVotes
 from electorate.population.tally import Tally, as_outcome
 from electorate.population.voters import BLOCK
 from electorate.ratings import bradley_terry, clustering, fixed_point, offsets
@@ -219,15 +219,15 @@ class Counter:
     def _with_votes(self, state: State, new: Reading, shape: Shape) -> State:
         if not len(new.votes):
             return replace(state, place=new.place)
-        cast = battles(new.votes)
-        above = state.counts.above(cast)
+        cells = battles(new.votes)
+        above = state.counts.above(cells)
         before = _nothing()
         if len(above):
             votes = battles(self._votes_of(above, state))
             segment = self._segments(column(votes, "user_id"), state)
             before = votes.append_column("segment", pa.array(segment))
-        segment = self._segments(column(cast, "user_id"), state)
-        counts = state.counts.add(shape, cast, segment, before)
+        segment = self._segments(column(cells, "user_id"), state)
+        counts = state.counts.add(shape, cells, segment, before)
         recent = pa.concat_tables([state.recent, new.votes])
         return replace(state, counts=counts, place=new.place, recent=recent)
 
@@ -264,7 +264,7 @@ class Counter:
                 own.clustered(fit, fit.votes.sum() / 2) for own, fit in zip(sums, fits, strict=True)
             )
         order = np.argsort(column(state.recent, "user_id"), kind="stable")
-        recent = Cast.of(state.recent.select(COLUMNS).take(order), 0, ONLINE)
+        recent = LoggedVotes.of(state.recent.select(COLUMNS).take(order), 0, ONLINE)
         return Snapshot(
             version=new.version,
             rounds=tuple(new.log),
@@ -345,19 +345,23 @@ class Counter:
             spread, votes=self._votes_rated(), models=len(last.models), sums=sums
         )
 
-    def _first_votes(self, state: State) -> tuple[Cast, Ints]:
+    def _first_votes(self, state: State) -> tuple[LoggedVotes, Ints]:
         """Votes of the first users, who become 0, 1, ..., and their numbers."""
         run = self.base.run
         if run is None:
             number = state.first_users
             votes = battles(self._votes_of(number, state))
-            return Cast.of(votes.select(COLUMNS), 0, ONLINE).of_users(number), number
+            return LoggedVotes.of(votes.select(COLUMNS), 0, ONLINE).of_users(number), number
         number = np.arange(min(BLOCK, self.base.personas))
         log = VoteLog(run.folder.votes, run.voters.config.contestant_names)
-        parts = [Cast.of(log.read(r, 0, COLUMNS), 0, r) for r in range(run.rounds) if log.has(r, 0)]
-        return Cast.by_user(parts), number
+        parts = [
+            LoggedVotes.of(log.read(r, 0, COLUMNS), 0, r)
+            for r in range(run.rounds)
+            if log.has(r, 0)
+        ]
+        return LoggedVotes.by_user(parts), number
 
-    def _fitted_spread(self, own: Cast, segment: Ints, everyone: Fit) -> Spread:
+    def _fitted_spread(self, own: LoggedVotes, segment: Ints, everyone: Fit) -> Spread:
         """How users (n,) of these segments differ; as it was found before where that does not
         converge.
         """
@@ -373,7 +377,7 @@ class Counter:
         return Spread(prior=prior, centre=centre, shares=shares)
 
     def _score_sums(
-        self, own: Cast, number: Ints, state: State, fits: Sequence[Fit]
+        self, own: LoggedVotes, number: Ints, state: State, fits: Sequence[Fit]
     ) -> list[ScoreSums]:
         """What these users' votes, weighed as in the boards, add to each fit's intervals."""
         weight: Floats | None = None

@@ -13,7 +13,7 @@ from electorate.online import rounds
 from electorate.online.base import Base
 from electorate.online.sent import NO_SEGMENT, as_persona
 from electorate.online.snapshot import ONLINE, Snapshot
-from electorate.population.cast import COLUMNS, Cast
+from electorate.population.logged_votes import COLUMNS, LoggedVotes
 from electorate.population.voters import BLOCK
 from electorate.storage.vote_log import VoteLog, column
 
@@ -91,7 +91,7 @@ class People:
             return Person(None, said)
         return Person(found[0], said if found[1] == NO_SEGMENT else found[1])
 
-    def votes(self, snapshot: Snapshot, person: Person) -> Cast:
+    def votes(self, snapshot: Snapshot, person: Person) -> LoggedVotes:
         """A person's own, as of one user: from the run, and those that came online."""
         number = person.number
         if number is None:
@@ -100,10 +100,10 @@ class People:
         for log in self.open(snapshot):
             own = rounds.of_users(log, np.array([number]))
             if len(own):
-                parts.append(Cast.of(own, number, ONLINE))
+                parts.append(LoggedVotes.of(own, number, ONLINE))
         first, last = np.searchsorted(snapshot.recent.user, (number, number + 1))
         recent = snapshot.recent.take(slice(first, last))
-        return Cast.by_user([*parts, replace(recent, user=recent.user - number)])
+        return LoggedVotes.by_user([*parts, replace(recent, user=recent.user - number)])
 
     def many_votes(self, snapshot: Snapshot, person: Person) -> int:
         """How many those are, in a moment."""
@@ -125,7 +125,7 @@ class People:
             yield log["user_id"].to_numpy()
         yield snapshot.recent.user
 
-    def _votes_of_run(self, number: int, erasures: int) -> list[Cast]:
+    def _votes_of_run(self, number: int, erasures: int) -> list[LoggedVotes]:
         run = self._base.run
         if run is None or number >= self._base.personas:
             return []
@@ -134,7 +134,7 @@ class People:
             block = self._block(round_, number // BLOCK, erasures)
             if block is not None:
                 first, last = np.searchsorted(column(block, "user_id"), (number, number + 1))
-                parts.append(Cast.of(block.slice(first, last - first), number, round_))
+                parts.append(LoggedVotes.of(block.slice(first, last - first), number, round_))
         return parts
 
     def _draw_archetypes(self, block: int) -> Ints:

@@ -16,7 +16,7 @@ from electorate.online.base import Base, Run
 from electorate.online.people import People, Person
 from electorate.online.sent import NO_MODEL, NO_PROMPT, NO_SEGMENT
 from electorate.online.snapshot import ONLINE, Snapshot
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.ratings import bradley_terry, leaderboard, posteriors
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.prior import Prior
@@ -277,7 +277,7 @@ class Rankings:
         version: str,
         user: str | None,
         person: Person,
-        votes: Cast,
+        votes: LoggedVotes,
         entries: tuple[Entry, ...],
     ) -> Ranking:
         segment = None if person.segment == NO_SEGMENT else self.base.segments[person.segment]
@@ -318,7 +318,7 @@ def compile_kernels(ties: TieModel) -> None:
     compiled is kept on disk.
     """
     nothing = np.zeros(1, dtype=np.int64)
-    vote = Cast(nothing, nothing, nothing, nothing + 1, nothing, nothing, nothing)
+    vote = LoggedVotes(nothing, nothing, nothing, nothing + 1, nothing, nothing, nothing)
     prior = Prior(np.zeros((1, 3)), 1.0, 1.0, mean_covariance=np.eye(3)[None])
     at = posteriors.posterior(vote.user_votes(nothing, 1.0), prior, ties)
     rows = np.arange(2)

@@ -10,7 +10,7 @@ import numpy as np
 from electorate.base.scale import Floats, Ints
 from electorate.online.sent import NO_MODEL
 from electorate.online.snapshot import Snapshot
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.ratings import first_place, leaderboard
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.ties import TieModel
@@ -76,7 +76,7 @@ def matrix(snapshot: Snapshot, counts: Floats, strength: Floats) -> Matrix:
     return Matrix(tuple(snapshot.models[m] for m in order), won[cut], battles[cut])
 
 
-def record(models: Sequence[str], votes: Cast, fit: Fit, ties: TieModel) -> list[Record]:
+def record(models: Sequence[str], votes: LoggedVotes, fit: Fit, ties: TieModel) -> list[Record]:
     """A user's, by model, those it met most first; thumbs are no battles."""
     votes = votes.take(votes.b != NO_MODEL)
     odds = ties.probabilities(

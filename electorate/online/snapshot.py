@@ -9,7 +9,7 @@ import numpy.typing as npt
 from electorate.base.scale import Floats, Ints
 from electorate.online.counts import Caps
 from electorate.online.sent import Users
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.prior import Prior
 
@@ -125,7 +125,7 @@ class Snapshot:
     prior: Prior | None
     unlabelled: Prior | None
     users: UserIndex
-    recent: Cast
+    recent: LoggedVotes
     caps: Caps
     online: int
     made: float

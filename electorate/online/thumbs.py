@@ -13,14 +13,14 @@ from dataclasses import replace
 import numpy as np
 
 from electorate.online.sent import NO_MODEL
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.ratings import prior as priors
 from electorate.ratings.prior import Prior
 
 SPREAD = 1.0  # nats between users' thresholds: 174 Elo
 
 
-def beside(prior: Prior, votes: Cast) -> tuple[Prior, Cast]:
+def beside(prior: Prior, votes: LoggedVotes) -> tuple[Prior, LoggedVotes]:
     """The prior with a threshold as its last model, and the votes with thumbs against it; both as
     they are where there are no thumbs.
     """

@@ -144,7 +144,7 @@ class Tally:
     def rate(self, last_round: int, ties: TieModel, prior_sd_elo: float) -> tuple[Fit, list[Fit]]:
         """The global Bradley-Terry ratings after a round, and each archetype's own."""
         kinds = range(self._counts.shape[1])
-        whole = bradley_terry.fit(self.counts(last_round), ties, prior_sd_elo)
-        return whole, [
+        global_fit = bradley_terry.fit(self.counts(last_round), ties, prior_sd_elo)
+        return global_fit, [
             bradley_terry.fit(self.counts(last_round, k), ties, prior_sd_elo) for k in kinds
         ]

@@ -25,12 +25,12 @@ SD_FLOOR = 1e-3
 
 @dataclass(frozen=True)
 class Battles:
-    """n users' votes as columns of shape (n, v), each user's archetype (n,). cast: where there
+    """n users' votes as columns of shape (n, v), each user's archetype (n,). there: where there
     is a vote, which has weight 1.
     """
 
     archetype: Ints
-    cast: Floats
+    there: Floats
     prompt: Ints
     a: Ints
     b: Ints
@@ -58,7 +58,7 @@ def rate(electorate: Electorate, battles: Battles) -> TasteRatings:
         difference = np.einsum("nvp,np->nv", design, at[:, :-1])
         of = Derivatives(
             *(
-                battles.cast * x
+                battles.there * x
                 for x in ties.derivatives(difference, at[:, -1:] + wider, battles.outcome)
             )
         )

@@ -7,7 +7,7 @@ import numpy as np
 
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Ints
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.ratings.user_votes import UserVotes
 
 HELD_OUT = 8  # one prompt in so many is kept from the network, to tell when it has learned enough
@@ -27,18 +27,18 @@ class AnswerVotes(UserVotes):
     answer_b: Ints = field(kw_only=True)
 
     @classmethod
-    def of(cls, cast: Cast, label: Ints, models: int) -> "AnswerVotes":
+    def of(cls, votes: LoggedVotes, label: Ints, models: int) -> "AnswerVotes":
         """From votes read back from the log of a run, whose answers lie prompt by prompt."""
         return cls(
             label,
-            cast.user,
-            cast.a,
-            cast.b,
-            cast.outcome,
-            first_shown=cast.first_shown,
-            prompt=cast.prompt,
-            answer_a=cast.prompt * models + cast.a,
-            answer_b=cast.prompt * models + cast.b,
+            votes.user,
+            votes.a,
+            votes.b,
+            votes.outcome,
+            first_shown=votes.first_shown,
+            prompt=votes.prompt,
+            answer_a=votes.prompt * models + votes.a,
+            answer_b=votes.prompt * models + votes.b,
         )
 
     @cached_property

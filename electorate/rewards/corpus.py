@@ -13,8 +13,7 @@ from electorate.config.reward import Reward
 from electorate.data import run_files
 from electorate.data.conversations import plain
 from electorate.data.votes import Votes
-from electorate.population import cast
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import COLUMNS, LoggedVotes
 from electorate.population.voters import BLOCK, Voters
 from electorate.rewards import texts
 from electorate.rewards.answer_votes import AnswerVotes
@@ -99,14 +98,14 @@ def votes_of_run(run: RunFolder, voters: Voters, settings: Reward, round_: int) 
     blocks = range(-(-learned_from // BLOCK))
     log = VoteLog(run.votes, voters.config.contestant_names)
     votes = [
-        Cast.of(log.read(r, block, cast.COLUMNS), 0, r).of_users(
+        LoggedVotes.of(log.read(r, block, COLUMNS), 0, r).of_users(
             np.arange(block * BLOCK, min(learned_from, (block + 1) * BLOCK)), block * BLOCK
         )
         for block in blocks
         for r in range(round_ + 1)
     ]
     label = np.concatenate([voters.labels(block) for block in blocks])[:learned_from]
-    return AnswerVotes.of(Cast.by_user(votes), label, voters.models)
+    return AnswerVotes.of(LoggedVotes.by_user(votes), label, voters.models)
 
 
 def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:

@@ -16,8 +16,8 @@ from electorate.evaluation.routing import Outcomes, Prices
 from electorate.evaluation.scoring import Scores
 from electorate.evaluation.selection import Labels
 from electorate.evaluation.user_report import BlockReport
-from electorate.population import cast, judges, pairing, tally, voters
-from electorate.population.cast import Cast
+from electorate.population import judges, pairing, tally, voters
+from electorate.population.logged_votes import COLUMNS, LoggedVotes
 from electorate.population.pairing import Pairs
 from electorate.population.planted import Planted
 from electorate.population.tally import Counts
@@ -88,17 +88,15 @@ class Cohort:
             raise TypeError("only planted voters can be drawn and vote here")
         return self.voters
 
-    def cast(self, round_: int, block: int, rows: Ints, first: int) -> Cast:
+    def logged(self, round_: int, block: int, rows: Ints, first: int) -> LoggedVotes:
         """The votes of these rows of the block in one round; the rows become users first, first
         + 1, ...
         """
         known = block < self.voters.blocks
         votes = (
-            self._log.read(round_, block, cast.COLUMNS)
-            if known
-            else self._of_newcomers(round_, block)
+            self._log.read(round_, block, COLUMNS) if known else self._of_newcomers(round_, block)
         )
-        return Cast.of(votes, block * BLOCK, round_).of_users(rows, first)
+        return LoggedVotes.of(votes, block * BLOCK, round_).of_users(rows, first)
 
     def _of_newcomers(self, round_: int, block: int) -> pa.Table:
         """Votes on pairs drawn evenly that no log has, so that nothing is fitted to them."""
@@ -209,10 +207,12 @@ class Cohort:
         asked = np.flatnonzero(expected_tau < (settings.stop_at_tau or np.inf))
         return chosen if settings.pairing == "active" else None, asked
 
-    def _read(self, last_round: int, block: int) -> Cast:
+    def _read(self, last_round: int, block: int) -> LoggedVotes:
         """The block's votes of rounds 0..last_round."""
-        rounds = [self._log.read(r, block, cast.COLUMNS) for r in range(last_round + 1)]
-        return Cast.by_user([Cast.of(votes, block * BLOCK, r) for r, votes in enumerate(rounds)])
+        rounds = [self._log.read(r, block, COLUMNS) for r in range(last_round + 1)]
+        return LoggedVotes.by_user(
+            [LoggedVotes.of(votes, block * BLOCK, r) for r, votes in enumerate(rounds)]
+        )
 
 
 def _labels(of: Voters, block: int, labels: Labels) -> Ints:

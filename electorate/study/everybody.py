@@ -8,7 +8,7 @@ from electorate.base.progress import Advance
 from electorate.base.scale import Floats, Ints, to_elo
 from electorate.evaluation import findings
 from electorate.evaluation.user_report import NULLS, OWN, SUSPECT, BlockReport
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.population.voters import (
     ADVERSARIAL,
     CARELESS,
@@ -28,15 +28,15 @@ from electorate.study.systems import OnCohorts
 Findings = dict[str, Any]
 
 
-def take(voters: Voters, pool: Pool, whole: Fit, prior: Prior, advance: Advance) -> Findings:
+def take(voters: Voters, pool: Pool, global_fit: Fit, prior: Prior, advance: Advance) -> Findings:
     """Rate every persona by System A's prior, and say what the population is like: who differs,
     who votes without looking.
     """
     last = len(voters.config.votes.checkpoints) - 1
     work = [(last, block) for block in range(voters.blocks)]
     blocks: list[BlockReport | None] = [None] * voters.blocks
-    doubtful = _doubtful(voters, OnCohorts(pool, voters.blocks, last, "true"), whole, prior)
-    for block, found in pool.run("report_users", work, prior, doubtful, whole.strength):
+    doubtful = _doubtful(voters, OnCohorts(pool, voters.blocks, last, "true"), global_fit, prior)
+    for block, found in pool.run("report_users", work, prior, doubtful, global_fit.strength):
         blocks[block] = found
         advance()
     everybody = [block for block in blocks if block is not None]
@@ -52,15 +52,17 @@ def take(voters: Voters, pool: Pool, whole: Fit, prior: Prior, advance: Advance)
             for i, name in enumerate(NULLS)
         },
         "conduct": _conduct(suspicion, conduct),
-        "leaderboards": _leaderboards(voters, _by_group(everybody, len(whole.strength))),
+        "leaderboards": _leaderboards(voters, _by_group(everybody, len(global_fit.strength))),
     }
 
 
-def _doubtful(voters: Voters, users: OnCohorts, whole: Fit, prior: Prior) -> tuple[Prior, Prior]:
+def _doubtful(
+    voters: Voters, users: OnCohorts, global_fit: Fit, prior: Prior
+) -> tuple[Prior, Prior]:
     """The priors by all of which a user must differ; see prompt_sample."""
     return prompt_sample.doubtful(
         prior,
-        whole,
+        global_fit,
         in_order(users.sums(prior, [], everybody=True)),
         in_order(users.prompt_scores(prior)),
         in_order(users.moments(prior)),
@@ -68,10 +70,10 @@ def _doubtful(voters: Voters, users: OnCohorts, whole: Fit, prior: Prior) -> tup
     )
 
 
-def ceiling(voters: Voters, people: Users, cast: Cast, prior: Prior) -> Findings:
+def ceiling(voters: Voters, people: Users, votes: LoggedVotes, prior: Prior) -> Findings:
     """How far the compared people's votes agree with themselves."""
     tau, most = findings.split_half(
-        cast, people.archetype, voters.seed, prior, MODELS[voters.config.ratings.ties]
+        votes, people.archetype, voters.seed, prior, MODELS[voters.config.ratings.ties]
     )
     return {"half_tau": tau, "correlation_ceiling": most}
 

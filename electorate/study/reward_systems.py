@@ -9,7 +9,7 @@ from electorate.config.run import Config
 from electorate.config.systems import SYSTEMS
 from electorate.evaluation.predictions import System
 from electorate.evaluation.systems import elo_offset
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.population.voters import Users, Voters
 from electorate.rewards import prompt_head as heads
 from electorate.rewards import store, weights
@@ -61,20 +61,20 @@ def trained(
     voters: Voters,
     folder: RunFolder,
     round_: int,
-    cast: Cast,
+    votes: LoggedVotes,
     people: Users,
     adapt: Adapt | None,
 ) -> Trained | None:
     """What is in force after a round, None if nothing was trained for it.
 
     Args:
-        cast: the people's own votes.
+        votes: the people's own votes.
         adapt: see Adapt.
     """
     if round_ not in rounds(voters.config):
         return None
     version = store.read_versions(folder)[round_]
-    battles = AnswerVotes.of(cast, people.archetype, voters.models)
+    battles = AnswerVotes.of(votes, people.archetype, voters.models)
     return Trained(voters, folder, version, people, battles, adapt)
 
 

@@ -17,7 +17,7 @@ from electorate.evaluation.predictions import Strengths, System, Tastes
 from electorate.evaluation.selection import Labels, PriorFit, Priors, Variant
 from electorate.evaluation.systems import OFFSETS, SYSTEM_A, built
 from electorate.population import tastes
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.population.planted import Planted
 from electorate.population.voters import BLOCK, Users, Voters, wrong_labels
 from electorate.ratings import offsets
@@ -68,8 +68,8 @@ class AfterRound:
 
     Attributes:
         people: those compared, n of them.
-        cast: their own votes.
-        whole, segments: Bradley-Terry of everyone, and of each archetype.
+        votes: their own.
+        global_fit, segments: Bradley-Terry of everyone, and of each archetype.
         adapt: trains a reward model of its own for each user.
     """
 
@@ -78,8 +78,8 @@ class AfterRound:
     folder: RunFolder
     round_: int
     people: Users
-    cast: Cast
-    whole: Fit
+    votes: LoggedVotes
+    global_fit: Fit
     segments: list[Fit]
     adapt: Adapt | None
     tried: Priors = field(default_factory=Priors)
@@ -109,13 +109,13 @@ class AfterRound:
     def fit(self) -> PriorFit:
         """Fits System A's priors."""
         even = self.voters.config.votes.even(self.round_)
-        return prior_fit(self.voters, self.pool, self.whole, even)
+        return prior_fit(self.voters, self.pool, self.global_fit, even)
 
     @cached_property
     def rewards(self) -> "reward_systems.Trained | None":
         """The reward model in force after this round, if there is one."""
         return reward_systems.trained(
-            self.voters, self.folder, self.round_, self.cast, self.people, self.adapt
+            self.voters, self.folder, self.round_, self.votes, self.people, self.adapt
         )
 
     def prior(self, variant: Variant) -> Prior:
@@ -131,7 +131,7 @@ class AfterRound:
 
     def known(self, labels: Labels) -> list[UserVotes]:
         """The users' own votes."""
-        return [self.cast.user_votes(self._labels(labels), self.settings.forgetting)]
+        return [self.votes.user_votes(self._labels(labels), self.settings.forgetting)]
 
     def _labels(self, labels: Labels) -> Ints:
         """(n,) the archetype each user is said to have."""
@@ -153,18 +153,18 @@ def arena(at: AfterRound, _: str) -> System | None:
     if np.isnan(ratings).any():
         return None
     strength = (ratings - ratings.mean())[None] * to_nats(1.0)
-    return Strengths(strength, np.array([at.whole.eta]), at.ties)
+    return Strengths(strength, np.array([at.global_fit.eta]), at.ties)
 
 
 def oracle_features(at: AfterRound, _: str) -> System | None:
     """Knows the taste axes, and learns each user's taste; None where tastes are not planted."""
     if not isinstance(at.voters, Planted):
         return None
-    battles = at.cast.battles(at.people.archetype)
+    battles = at.votes.battles(at.people.archetype)
     return Tastes(at.voters, tastes.rate(at.voters, battles))
 
 
-def prior_fit(voters: Voters, pool: Pool, whole: Fit, round_: int) -> PriorFit:
+def prior_fit(voters: Voters, pool: Pool, global_fit: Fit, round_: int) -> PriorFit:
     """Fits System A's priors on the votes of rounds 0..round_: the cohorts do the users of the
     first FITTED_BLOCKS blocks.
     """
@@ -172,7 +172,7 @@ def prior_fit(voters: Voters, pool: Pool, whole: Fit, round_: int) -> PriorFit:
     def users(labels: Labels) -> OnCohorts:
         return OnCohorts(pool, voters.blocks, round_, labels)
 
-    return PriorFit(users, whole, len(voters.archetypes), voters.config.ratings)
+    return PriorFit(users, global_fit, len(voters.archetypes), voters.config.ratings)
 
 
 @dataclass(frozen=True)
@@ -209,12 +209,14 @@ class OnCohorts:
 def prior_for_asking(voters: Voters, pool: Pool, round_: int) -> Prior:
     """System A's plain prior after a round, by which cohorts choose the next one's pairs."""
     even = voters.config.votes.even(round_)
-    whole, _ = pool.rate(even)
+    global_fit, _ = pool.rate(even)
     try:
-        return prior_fit(voters, pool, whole, even).plain("true")
+        return prior_fit(voters, pool, global_fit, even).plain("true")
     except NotConvergedError as error:
         LOG.warning("pairs are chosen by the global ranking: %s", error)
-        return replace(offsets.first_prior(whole, len(voters.archetypes)), sd=offsets.TAU_FLOOR)
+        return replace(
+            offsets.first_prior(global_fit, len(voters.archetypes)), sd=offsets.TAU_FLOOR
+        )
 
 
 @dataclass
@@ -231,7 +233,7 @@ class Rater:
     pool: Pool
     folder: RunFolder
     adapt: Adapt | None = None
-    _cast: list[Cast] = field(default_factory=list)
+    _by_round: list[LoggedVotes] = field(default_factory=list)
 
     def after(self, round_: int, people: Users) -> Rated:
         """The systems on the votes of rounds 0..round_. Where a fit does not converge, the system
@@ -240,20 +242,20 @@ class Rater:
         at = self.at(round_, people)
         said, not_converged = built(at, self.voters.config.evaluation.systems)
         versions = reward_systems.versions(self.voters, self.folder, round_)
-        fits = self._clustered(round_, [at.whole, *at.segments])
+        fits = self._clustered(round_, [at.global_fit, *at.segments])
         return Rated(said, fits, at.priors, versions, not_converged)
 
     def at(self, round_: int, people: Users) -> AfterRound:
         """What systems are built from after a round."""
-        whole, segments = self.pool.rate(self.voters.config.votes.even(round_))
+        global_fit, segments = self.pool.rate(self.voters.config.votes.even(round_))
         return AfterRound(
             self.voters,
             self.pool,
             self.folder,
             round_,
             people,
-            self.cast(round_),
-            whole,
+            self.votes(round_),
+            global_fit,
             segments,
             self.adapt,
         )
@@ -269,16 +271,16 @@ class Rater:
             own.clustered(fit, fit.votes.sum() / 2) for own, fit in zip(sums, fits, strict=True)
         ]
 
-    def cast(self, round_: int) -> Cast:
+    def votes(self, round_: int) -> LoggedVotes:
         """The people's own votes of rounds 0..round_, each round read once."""
         blocks, first = np.unique(self.people // BLOCK, return_index=True)
-        for r in range(len(self._cast), round_ + 1):
+        for r in range(len(self._by_round), round_ + 1):
             work = []
             for block, row in zip(blocks.tolist(), first.tolist(), strict=True):
                 rows = self.people[self.people // BLOCK == block] % BLOCK
                 work.append((r, block, rows, row))
-            self._cast.append(Cast.by_user(pools.results(self.pool, "cast", work)))
-        return Cast.by_user(self._cast[: round_ + 1])
+            self._by_round.append(LoggedVotes.by_user(pools.results(self.pool, "logged", work)))
+        return LoggedVotes.by_user(self._by_round[: round_ + 1])
 
 
 def spread(prior: Prior) -> dict[str, Any]:

@@ -64,7 +64,16 @@ def test_whatever_holds_votes_does_so_by_columns() -> None:
         if not module.name.startswith(("electorate.rewards.job", "electorate.commands.cli")):
             importlib.import_module(module.name)
     kinds = {kind.__name__ for kind in every(Columns)}
-    expected = {"Votes", "Texts", "UserVotes", "Cast", "Ballots", "Pairs", "Personas", "TasteVotes"}
+    expected = {
+        "Votes",
+        "Texts",
+        "UserVotes",
+        "LoggedVotes",
+        "Ballots",
+        "Pairs",
+        "Personas",
+        "TasteVotes",
+    }
     assert expected <= kinds
     for kind in every(Columns):
         assert {field.name for field in fields(kind)} >= kind.WHOLE  # type: ignore[arg-type]

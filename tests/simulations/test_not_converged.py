@@ -9,7 +9,7 @@ from electorate.evaluation.results import NOT_CONVERGED
 from electorate.evaluation.selection import PriorFit
 from electorate.evaluation.systems import built
 from electorate.population import voters
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.offsets import NotConvergedError
 from electorate.ratings.prior import Prior
@@ -29,10 +29,10 @@ def after_a_round() -> AfterRound:
     electorate = made_electorate(config)
     people = voters.with_ids(electorate, np.arange(5))
     nobody = np.zeros(0, dtype=np.int64)
-    cast = Cast(*[nobody] * 7)
+    votes = LoggedVotes(*[nobody] * 7)
     archetypes = [WHOLE] * len(electorate.archetypes)
     # Neither the pool nor the folder is asked for anything here.
-    return AfterRound(electorate, None, None, 0, people, cast, WHOLE, archetypes, None)  # type: ignore[arg-type]
+    return AfterRound(electorate, None, None, 0, people, votes, WHOLE, archetypes, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fails", [("true",), ("none",), ("true", "none")])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from electorate.evaluation import findings
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 from electorate.ratings.prior import Prior
 from electorate.ratings.ties import MODELS
 
@@ -58,7 +58,7 @@ def test_auc_is_the_chance_that_a_positive_scores_above_a_negative() -> None:
     assert findings.auc(score, np.zeros(4)) is None
 
 
-def cast(sd: float, each: int, prompts: int | None = None, effect: float = 0.0) -> Cast:
+def drawn(sd: float, each: int, prompts: int | None = None, effect: float = 0.0) -> LoggedVotes:
     """Votes each on a prompt of its own, or on so many prompts, on each of which a user has
     opinions of its own.
     """
@@ -75,14 +75,14 @@ def cast(sd: float, each: int, prompts: int | None = None, effect: float = 0.0) 
         own = effect * random.normal(size=(users, prompts, models))
         d = d + own[user, prompt, a] - own[user, prompt, b]
     outcome = (random.random(len(user)) > 1 / (1 + np.exp(-d))).astype(int)
-    return Cast(user, prompt, a, b, user % 2, outcome, np.zeros(len(user), dtype=int))
+    return LoggedVotes(user, prompt, a, b, user % 2, outcome, np.zeros(len(user), dtype=int))
 
 
 def test_halves_agree_where_users_differ_and_votes_are_many() -> None:
     prior = Prior(np.append(np.linspace(-0.5, 0.5, 6), -3.0)[None], 0.8, 0.3)
     label = np.zeros(400, dtype=int)
     found = {
-        (sd, each): findings.split_half(cast(sd, each), label, 0, prior, MODELS["davidson"])
+        (sd, each): findings.split_half(drawn(sd, each), label, 0, prior, MODELS["davidson"])
         for sd in (0.0, 0.8)
         for each in (10, 80)
     }
@@ -97,7 +97,7 @@ def test_what_votes_on_one_prompt_have_in_common_is_no_agreement() -> None:
     handful of prompts.
     """
     prior = Prior(np.append(np.linspace(-0.5, 0.5, 6), -3.0)[None], 0.8, 0.3)
-    votes = cast(0.0, 60, prompts=5, effect=1.5)
+    votes = drawn(0.0, 60, prompts=5, effect=1.5)
     by_prompt, by_vote = (
         findings.split_half(one, np.zeros(400, dtype=int), 0, prior, MODELS["davidson"])[1]
         for one in (votes, replace(votes, prompt=np.arange(len(votes))))

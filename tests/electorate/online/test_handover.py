@@ -10,7 +10,7 @@ from electorate.online.counts import Caps
 from electorate.online.handover import KEPT, Inbox, Outbox
 from electorate.online.sent import Users
 from electorate.online.snapshot import Part, Snapshot, UserIndex, key_of
-from electorate.population.cast import Cast
+from electorate.population.logged_votes import LoggedVotes
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -22,7 +22,7 @@ def users(first: int, last: int) -> Users:
 
 def snapshot(version: int, index: UserIndex, models: int = 3) -> Snapshot:
     counts = np.random.default_rng(version).random((1, models, models, 3))
-    recent = Cast(*([NONE] * 7))
+    recent = LoggedVotes(*([NONE] * 7))
     names = tuple(f"m{i}" for i in range(models))
     return Snapshot(
         version, (), 0, names, frozenset(), counts, (), None, None, index, recent, Caps(), 0, 0.0

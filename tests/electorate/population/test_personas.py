@@ -133,13 +133,13 @@ def test_newcomers_are_personas_past_the_population_whose_votes_are_in_no_log(
     grown = made_electorate(made_config(population=population(size=4 * BLOCK)))
     assert np.array_equal(people.taste, voters.with_ids(grown, ids).taste)
     cohort = Cohort(electorate, RunFolder(tmp_path))
-    cast = cohort.cast(0, 2, ids % BLOCK, 100)
+    found = cohort.logged(0, 2, ids % BLOCK, 100)
     votes = electorate.config.votes.checkpoints[0]
-    assert np.array_equal(cast.user, np.repeat(np.arange(100, 120), votes))
-    again = cohort.cast(0, 2, ids % BLOCK, 100)
-    assert all(np.array_equal(value, getattr(again, name)) for name, value in vars(cast).items())
+    assert np.array_equal(found.user, np.repeat(np.arange(100, 120), votes))
+    again = cohort.logged(0, 2, ids % BLOCK, 100)
+    assert all(np.array_equal(value, getattr(again, name)) for name, value in vars(found).items())
     assert not np.array_equal(
-        cast.outcome, cohort.cast(1, 2, ids % BLOCK, 100).outcome[: len(cast.outcome)]
+        found.outcome, cohort.logged(1, 2, ids % BLOCK, 100).outcome[: len(found.outcome)]
     )
     assert not list(tmp_path.rglob("*.parquet"))
 

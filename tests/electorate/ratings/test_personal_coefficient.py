@@ -118,7 +118,7 @@ def test_system_a_tells_who_looks_closely_from_who_has_tastes_of_their_own() -> 
         )
         gain.append(ours - plain)
         split = held_out.Split(votes, votes, SETTINGS)
-        away = split.whole.strength - split.whole.strength.mean()
+        away = split.global_fit.strength - split.global_fit.strength.mean()
         directions = split.prior(SYSTEM_A).directions
         lengths.append(np.linalg.norm(directions) / np.linalg.norm(away))
     assert np.mean(gain) > 0.002
@@ -128,7 +128,7 @@ def test_system_a_tells_who_looks_closely_from_who_has_tastes_of_their_own() -> 
 def test_where_all_look_as_closely_the_factor_vanishes() -> None:
     votes = of_people(decisiveness_sd=0.0, offset_sd=0.6)
     split = held_out.Split(votes, votes, SETTINGS)
-    away = split.whole.strength - split.whole.strength.mean()
+    away = split.global_fit.strength - split.global_fit.strength.mean()
     prior = split.prior(SYSTEM_A)
     assert np.linalg.norm(prior.directions) / np.linalg.norm(away) < 0.3
     assert prior.sd == pytest.approx(split.plain_prior.sd, rel=0.1)

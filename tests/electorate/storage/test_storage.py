@@ -90,7 +90,7 @@ def test_votes_that_nobody_can_have_cast_are_named(
         ),
     )
     with pytest.raises(ElectorateError, match=expected) as caught:
-        cohort.cast(0, 0, np.arange(5), 0)
+        cohort.logged(0, 0, np.arange(5), 0)
     assert "block=0.parquet" in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -17,7 +17,7 @@ COLUMNS = ["user_id", "prompt_id", "model_a", "model_b", "first_shown", "outcome
 
 
 @dataclass(frozen=True)
-class Cast(Columns):
+class LoggedVotes(Columns):
     """n votes, ordered by user.
 
     Attributes:
@@ -37,7 +37,7 @@ class Cast(Columns):
     round_: Ints
 
     @classmethod
-    def of(cls, votes: pa.Table, first_user: int, round_: int) -> "Cast":
+    def of(cls, votes: pa.Table, first_user: int, round_: int) -> "LoggedVotes":
         """A block's votes of a round, from the log's COLUMNS."""
         user, prompt, a, b, first_shown, outcome = (column(votes, name) for name in COLUMNS)
         return cls(
@@ -51,12 +51,12 @@ class Cast(Columns):
         )
 
     @classmethod
-    def by_user(cls, parts: Sequence["Cast"]) -> "Cast":
+    def by_user(cls, parts: Sequence["LoggedVotes"]) -> "LoggedVotes":
         """Several rounds' votes, user by user in the order they were cast."""
         whole = cls.joined(parts)
         return whole.take(np.argsort(whole.user, kind="stable")) if len(parts) > 1 else whole
 
-    def of_users(self, rows: Ints, first: int = 0) -> "Cast":
+    def of_users(self, rows: Ints, first: int = 0) -> "LoggedVotes":
         """The votes of these users, ascending, who become first, first + 1, ..."""
         place = np.searchsorted(rows, self.user)
         own = (
