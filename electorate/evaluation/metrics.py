@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from electorate.base.pairs import pair_indices
 from electorate.base.registry import load
 from electorate.base.scale import ELO_PER_NAT, Floats, Ints
 from electorate.config.metrics import METRICS
+from electorate.evaluation import kernels
 
 ECE_BINS = 15
 
@@ -33,22 +33,14 @@ class Standing:
         return order
 
     @cached_property
-    def signs(self) -> npt.NDArray[np.float32]:
-        """(..., pairs): 1 where a is above b, -1 below, 0 equal."""
-        a, b = pair_indices(self.values.shape[-1])
-        return np.sign(self.values[..., a] - self.values[..., b]).astype(np.float32)
-
-    @cached_property
     def untied(self) -> Floats:
         """(...): how many pairs are not equal."""
-        return np.abs(self.signs).sum(axis=-1).astype(float)
+        return kernels.untied(_rows(self.values)).reshape(self.values.shape[:-1])
 
     @cached_property
     def ranks(self) -> Floats:
         """(..., M): mean ranks, centred, with unit norm (all zero where all values are equal)."""
-        below = (self.values[..., None, :] < self.values[..., :, None]).sum(-1)
-        equal = (self.values[..., None, :] == self.values[..., :, None]).sum(-1)
-        mean_rank = below + (equal + 1) / 2
+        mean_rank = kernels.mean_ranks(_rows(self.values)).reshape(self.values.shape)
         centred = mean_rank - mean_rank.mean(-1, keepdims=True)
         norm = np.sqrt((centred**2).sum(-1, keepdims=True))
         return np.divide(centred, norm, out=np.zeros_like(centred), where=norm > 0)
@@ -122,6 +114,11 @@ def top3_accuracy(estimate: Standing, truth: Standing) -> Floats:
     return share
 
 
+def _rows(values: Floats) -> Floats:
+    """(n, M) of (..., M)."""
+    return np.ascontiguousarray(values, dtype=float).reshape(-1, values.shape[-1])
+
+
 def _shapes(estimate: Standing, truth: Standing) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return estimate.values.shape, truth.values.shape
 
@@ -130,7 +127,9 @@ def kendall_tau(estimate: Standing, truth: Standing) -> Floats:
     """Tau-b (Kendall, 1945): concordant minus discordant pairs over the root of each side's
     untied pairs; 0 where one is all ties.
     """
-    difference = dot(estimate.signs, truth.signs)
+    shape = np.broadcast_shapes(*_shapes(estimate, truth))
+    rows = [_rows(np.broadcast_to(one.values, shape)) for one in (estimate, truth)]
+    difference = kernels.concordance(*rows).reshape(shape[:-1])
     untied = np.sqrt(estimate.untied * truth.untied)
     return np.divide(difference, untied, out=np.zeros_like(untied), where=untied > 0)
 
@@ -154,17 +153,8 @@ def calibration_sums(predicted: Floats, true: Floats, prompts: int = 1) -> Float
     every outcome of every battle is one prediction.
     """
     n = len(true)
-    q = np.broadcast_to(predicted, true.shape).reshape(n, -1)
-    p = true.reshape(n, -1)
-    place = (
-        np.minimum((q * ECE_BINS).astype(np.int64), ECE_BINS - 1) + ECE_BINS * np.arange(n)[:, None]
-    ).ravel()
-    sums = [
-        np.bincount(place, weights=w, minlength=n * ECE_BINS)
-        for w in (prompts * q.ravel(), p.ravel(), None)
-    ]
-    sums[2] = prompts * sums[2]
-    return np.stack(sums, axis=-1).reshape(n, ECE_BINS, 3).astype(float, copy=False)
+    q = predicted.reshape(len(predicted), -1)
+    return kernels.calibration_sums(q, true.reshape(n, -1), prompts, ECE_BINS)
 
 
 def expected_calibration_error(sums: Floats) -> Floats:

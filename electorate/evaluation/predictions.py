@@ -16,13 +16,13 @@ from electorate.config.metrics import METRICS
 from electorate.data.votes import Votes
 from electorate.evaluation.metrics import Standing, dot
 from electorate.evaluation.vote_odds import posterior_odds
-from electorate.population.judges import vote_probabilities
+from electorate.population.judges import either_first
 from electorate.population.personas import Electorate
 from electorate.population.tastes import TasteRatings
 from electorate.ratings import posteriors
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.prior import Prior
-from electorate.ratings.ties import TieModel
+from electorate.ratings.ties import TieModel, averaged
 from electorate.ratings.user_votes import UserVotes
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
@@ -57,6 +57,11 @@ class Prediction:
         return self.odds.reshape(len(self.odds), -1)
 
     @cached_property
+    def squared(self) -> Floats:
+        """(n or 1,) the sum of their squares."""
+        return dot(self.flat, self.flat)
+
+    @cached_property
     def log_odds(self) -> Floats:
         """Their logarithms."""
         logs: Floats = np.log(np.maximum(self.flat, TINY))
@@ -74,7 +79,7 @@ def brier(prediction: Prediction, true: Floats) -> Floats:
     flat = true.reshape(len(true), -1)
     said = prediction.flat
     # E|e_o - q|^2 over outcomes o drawn from the truth is 1 - 2 p.q + q.q.
-    return 1 - (2 * dot(flat, said) - dot(said, said)) / true.shape[1]
+    return 1 - (2 * dot(flat, said) - prediction.squared) / true.shape[1]
 
 
 class System(Protocol):
@@ -186,16 +191,10 @@ class Normal:
         strength = self.overall
         eta = self.mode[:, -1:]
         a, b = pair_indices(strength.shape[1])
-        variance = np.diagonal(self.covariance, axis1=1, axis2=2)
-        across = self.covariance[:, a, b]
-        sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * across, 0.0))
+        sd = np.sqrt(_of_differences(self.covariance, a, b))
         d = strength[:, a] - strength[:, b]
-        weights = _WEIGHTS / _WEIGHTS.sum()
-        odds = sum(
-            w * self.ties.probabilities(d + node * sd, eta)
-            for node, w in zip(_NODES, weights, strict=True)
-        )
-        return Prediction(strength, np.asarray(odds))
+        odds = averaged(self.ties, d, sd, eta, _NODES, _WEIGHTS / _WEIGHTS.sum())
+        return Prediction(strength, odds)
 
     def on(self, prompt: int) -> Prediction:  # noqa: ARG002 the same on all
         """What it says on one prompt."""
@@ -204,6 +203,9 @@ class Normal:
     def take(self, users: Ints) -> "Normal":
         """The same for these rows of its users."""
         return Normal(self.mode[users], self.covariance[users], self.ties)
+
+
+UNPROMPTED = (Strengths, Normal)  # systems that say the same on every prompt
 
 
 @dataclass(frozen=True)
@@ -273,22 +275,19 @@ class Tastes:
                 self.electorate.z[prompt],
             ]
         )
-        mode = self.rated.mode[:, :-2]
-        covariance = self.rated.covariance[:, :-2, :-2]
-        strength, a, b = mode @ design.T, *pair_indices(len(design))
-        contrast = design[a] - design[b]
-        variance = np.einsum("pc,ncp->np", contrast, covariance @ contrast.T)
+        strength = self.rated.mode[:, :-2] @ design.T
+        covariance = design @ self.rated.covariance[:, :-2, :-2] @ design.T
+        a, b = pair_indices(len(design))
+        variance = _of_differences(covariance, a, b)
         bias = self.rated.mode[:, -2:-1]
         bias_variance = self.rated.covariance[:, -2, -2, None]
         shrink = 1 / np.sqrt(1 + np.pi / 8 * (variance + bias_variance))
         d = strength[:, a] - strength[:, b]
         threshold = self.electorate.tie_scale[prompt] * np.exp(self.rated.mode[:, -1:])
-        lapse = self.electorate.config.judge.lapse_rate
-        first, second = (
-            vote_probabilities(d * shrink, threshold * shrink, sign * bias * shrink, lapse)
-            for sign in (1.0, -1.0)
+        lapse = np.full(len(d), self.electorate.config.judge.lapse_rate)
+        return Prediction(
+            strength, either_first(d * shrink, threshold * shrink, bias * shrink, lapse)
         )
-        return Prediction(strength, (first + second) / 2)
 
     def take(self, users: Ints) -> "Tastes":
         """The same for these rows of its users."""
@@ -297,6 +296,12 @@ class Tastes:
             self.electorate,
             TasteRatings(rated.archetype[users], rated.mode[users], rated.covariance[users]),
         )
+
+
+def _of_differences(covariance: Floats, a: Ints, b: Ints) -> Floats:
+    """(n, pairs) variance of the differences of pairs, from covariance (n, M, M)."""
+    own = np.diagonal(covariance, axis1=1, axis2=2)
+    return np.maximum(own[:, a] + own[:, b] - 2 * covariance[:, a, b], 0.0)
 
 
 Systems = Mapping[str, System]

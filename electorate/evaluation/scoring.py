@@ -13,7 +13,7 @@ from electorate.config.metrics import OVERALL, UNSEEN
 from electorate.config.systems import ORACLE
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
-from electorate.evaluation.predictions import Prediction, Systems
+from electorate.evaluation.predictions import UNPROMPTED, Prediction, Systems
 from electorate.population.voters import Users, Voters
 
 SUBSETS = 20
@@ -60,16 +60,23 @@ def score(systems: Systems, voters: Voters, users: Users, prompts: Ints) -> dict
     columns: dict[str, dict[str, list[Floats]]] = {name: {} for name in systems}
     if ORACLE in voters.config.evaluation.systems:
         columns[ORACLE] = {}
-    calibration = {name: _Calibration(len(users)) for name in columns}
+    calibration = {name: np.zeros((len(users), metrics.ECE_BINS, 3)) for name in columns}
+    # What says the same on every prompt is binned once, with the truth of all.
+    alike = {name: of.prediction for name, of in systems.items() if isinstance(of, UNPROMPTED)}
+    true_on_all = np.zeros(())
     for prompt, truth in zip(prompts.tolist(), voters.truths(users, prompts), strict=True):
         oracle = Prediction(truth.utility, truth.odds)
+        true_on_all = true_on_all + truth.odds
         for name, column in columns.items():
             said = oracle if name == ORACLE else systems[name].on(prompt)
             found = metrics.ranking(said.standing, oracle.standing, subsets)
             found |= said.scores(truth.odds)
             for metric, value in found.items():
                 column.setdefault(metric, []).append(value)
-            calibration[name].add(said, truth.odds)
+            if name not in alike:
+                calibration[name] += metrics.calibration_sums(said.odds, truth.odds)
+    for name, said in alike.items() if len(prompts) else ():
+        calibration[name] = metrics.calibration_sums(said.odds, true_on_all, len(prompts))
     truth_overall = Standing(voters.overall(users))
     scores = {}
     for name, column in columns.items():
@@ -79,7 +86,7 @@ def score(systems: Systems, voters: Voters, users: Users, prompts: Ints) -> dict
             for metric, value in metrics.ranking(overall, truth_overall).items()
         }
         unseen = {(UNSEEN, metric): np.stack(values, axis=1) for metric, values in column.items()}
-        scores[name] = Scores(ranked | unseen, calibration[name].sums())
+        scores[name] = Scores(ranked | unseen, calibration[name])
     return scores
 
 
@@ -90,33 +97,3 @@ def _subsets(voters: Voters) -> Ints | None:
         return None
     random = generator(voters.seed, Stream.SUBSETS)
     return np.array([random.choice(models, SUBSET_SIZE, replace=False) for _ in range(SUBSETS)])
-
-
-class _Calibration:
-    """Calibration sums over prompts; those on which a system says the same are binned at once."""
-
-    def __init__(self, users: int) -> None:
-        self._sums = np.zeros((users, metrics.ECE_BINS, 3))
-        self._said: Prediction | None = None
-        self._true: Floats = np.zeros(())
-        self._prompts = 0
-
-    def add(self, said: Prediction, true: Floats) -> None:
-        """What was said on a prompt, (n or 1, pairs, 3), and the truth, (n, pairs, 3)."""
-        if said is not self._said:
-            self._flush()
-            self._said = said
-            self._true = np.zeros_like(true)
-            self._prompts = 0
-        self._true += true
-        self._prompts += 1
-
-    def sums(self) -> Floats:
-        """(n, bins, 3)."""
-        self._flush()
-        return self._sums
-
-    def _flush(self) -> None:
-        if self._said is not None:
-            self._sums += metrics.calibration_sums(self._said.odds, self._true, self._prompts)
-        self._said = None

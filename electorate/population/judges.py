@@ -9,7 +9,7 @@ from scipy.special import expit
 from electorate.base.columns import Columns
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
-from electorate.population import pairing
+from electorate.population import kernels, pairing
 from electorate.population.pairing import Pairs
 from electorate.population.personas import Electorate, Personas
 from electorate.population.voters import ADVERSARIAL, BLOCK, CARELESS
@@ -106,15 +106,24 @@ def expected_probabilities(
     """(n, ..., 3) vote probabilities on a prompt, averaged over which answer is shown first.
     difference: (n, ...).
     """
-    column = (len(personas),) + (1,) * (difference.ndim - 1)
-    threshold = personas.tie_threshold.reshape(column) * electorate.tie_scale[prompt]
-    shift = personas.position_bias.reshape(column)
+    threshold = personas.tie_threshold * electorate.tie_scale[prompt]
     seen, lapse = _conduct(electorate, personas)
-    difference = difference * seen.reshape(column)
-    lapse = lapse.reshape(column)
-    first = vote_probabilities(difference, threshold, shift, lapse)
-    second = vote_probabilities(difference, threshold, -shift, lapse)
-    return (first + second) / 2
+    flat = difference.reshape(len(personas), -1) * seen[:, None]
+    odds = either_first(flat, threshold[:, None], personas.position_bias[:, None], lapse)
+    return odds.reshape(*difference.shape, 3)
+
+
+def either_first(difference: Floats, threshold: Floats, shift: Floats, lapse: Floats) -> Floats:
+    """(n, k, 3) `vote_probabilities`, averaged over which answer is shown first.
+
+    Args:
+        difference: (n, k).
+        threshold, shift: (n, k or 1).
+        lapse: (n,).
+    """
+    odds = np.empty((*difference.shape, 3))
+    kernels.either_first(difference, threshold, shift, lapse, odds)
+    return odds
 
 
 def _conduct(electorate: Electorate, personas: Personas) -> tuple[Floats, Floats]:

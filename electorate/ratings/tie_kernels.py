@@ -47,6 +47,42 @@ def _less(value: float, product: float, total: float, weight: float) -> tuple[fl
 
 
 @njit(cache=True, error_model="numpy")
+def davidson_averaged(
+    d: Floats, sd: Floats, eta: Floats, nodes: Floats, weights: Floats, odds: Floats
+) -> None:
+    """Write to odds (n, k, 3) the probabilities of A, B and tie, averaged over d + node sd.
+
+    d, sd: (n or 1, k or 1) differences. eta: the same of tie parameters.
+    """
+    n, count, _ = odds.shape
+    nu = 0.0
+    for i in range(n):
+        # What has one row or column has the same for all.
+        of_d = d[i if d.shape[0] > 1 else 0]
+        of_sd = sd[i if sd.shape[0] > 1 else 0]
+        of_eta = eta[i if eta.shape[0] > 1 else 0]
+        for j in range(count):
+            mean = of_d[j if len(of_d) > 1 else 0]
+            wide = of_sd[j if len(of_sd) > 1 else 0]
+            if j == 0 or len(of_eta) > 1:
+                nu = np.exp(min(of_eta[j], MOST))
+            won = 0.0
+            lost = 0.0
+            tied = 0.0
+            for k in range(len(nodes)):
+                at = mean + nodes[k] * wide
+                root = np.exp(min(max(at, -MOST), MOST) / 2)
+                inverse = 1 / root
+                share = weights[k] / (root + inverse + nu)
+                won += share * root
+                lost += share * inverse
+                tied += share * nu
+            odds[i, j, 0] = won
+            odds[i, j, 1] = lost
+            odds[i, j, 2] = tied
+
+
+@njit(cache=True, error_model="numpy")
 def davidson_values(
     first: Ints,
     start: Ints,

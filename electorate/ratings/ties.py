@@ -33,10 +33,12 @@ class Compiled(NamedTuple):
 
     values: log-likelihoods of users, as `davidson_values`.
     derivatives: of votes, as `davidson_derivatives`.
+    averaged: probabilities over differences, as `davidson_averaged`.
     """
 
     values: Callable[..., tuple[Floats, Floats]]
     derivatives: Callable[..., tuple[Floats, ...]]
+    averaged: Callable[..., None]
 
 
 class TieModel(Protocol):
@@ -79,16 +81,14 @@ class Davidson:
     start = -0.5
     log_odds = "electorate.rewards.losses:davidson"
     compiled: Compiled | None = Compiled(
-        tie_kernels.davidson_values, tie_kernels.davidson_derivatives
+        tie_kernels.davidson_values,
+        tie_kernels.davidson_derivatives,
+        tie_kernels.davidson_averaged,
     )
 
     def probabilities(self, d: Floats, eta: Floats) -> Floats:
         """(..., 3) probabilities of A, B and tie; d and eta broadcast together."""
-        d, eta = np.broadcast_arrays(d, eta)
-        logits = np.stack([d / 2, -d / 2, eta], axis=-1)
-        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        normalised: Floats = weights / weights.sum(axis=-1, keepdims=True)
-        return normalised
+        return averaged(self, d, np.zeros(1), eta, np.zeros(1), np.ones(1))
 
     def log_likelihood(self, d: Floats, eta: Floats, outcome: Ints) -> Floats:
         """Log P(outcome); d, eta and outcome broadcast together."""
@@ -212,6 +212,31 @@ class Half:
             info_de=np.zeros(np.broadcast(d, eta).shape),
             info_ee=np.broadcast_to(tie * (1 - tie), np.broadcast(d, eta).shape),
         )
+
+
+def averaged(
+    ties: TieModel, d: Floats, sd: Floats, eta: Floats, nodes: Floats, weights: Floats
+) -> Floats:
+    """(..., 3) probabilities of A, B and tie, averaged over differences d + node sd.
+
+    Args:
+        d, sd, eta: which broadcast together.
+        nodes, weights: of a quadrature rule; weights sum to 1.
+    """
+    if ties.compiled is None:
+        found: Floats = sum(
+            weight * ties.probabilities(d + node * sd, eta)
+            for node, weight in zip(nodes, weights, strict=True)
+        )
+        return found
+    shape = np.broadcast_shapes(np.shape(d), np.shape(sd), np.shape(eta))
+    columns = [np.asarray(one, dtype=float) for one in (d, sd, eta)]
+    if len(shape) != 2:
+        columns = [np.broadcast_to(one, shape).ravel() for one in columns]
+    columns = [np.atleast_2d(one) for one in columns]
+    odds = np.empty((*np.broadcast_shapes(*(one.shape for one in columns)), 3))
+    ties.compiled.averaged(*columns, nodes, weights, odds)
+    return odds.reshape(*shape, 3)
 
 
 MODELS: Registry[TieModel] = Registry("tie model", Half(), Davidson(), RaoKupper())

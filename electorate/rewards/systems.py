@@ -7,7 +7,7 @@ import numpy as np
 from electorate.base.pairs import pair_indices
 from electorate.base.scale import Floats, Ints
 from electorate.evaluation.predictions import Prediction
-from electorate.ratings.ties import TieModel
+from electorate.ratings.ties import TieModel, averaged
 from electorate.rewards.prompt_head import PromptRead
 from electorate.rewards.weights import PersonalRead, Read, Weights, on_prompt
 
@@ -78,12 +78,8 @@ class Personal:
         sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * covariance[:, a, b], 0.0))
         eta = (read.eta[read.kind(self.label)] + read.eta_sd * self.weights.mode[:, -1])[:, None]
         d = strength[:, a] - strength[:, b]
-        weights = _WEIGHTS / _WEIGHTS.sum()
-        odds = sum(
-            weight * self.ties.probabilities(d + node * sd, eta)
-            for node, weight in zip(_NODES, weights, strict=True)
-        )
-        return Prediction(strength, np.asarray(odds))
+        odds = averaged(self.ties, d, sd, eta, _NODES, _WEIGHTS / _WEIGHTS.sum())
+        return Prediction(strength, odds)
 
     def take(self, users: Ints) -> "Personal":
         """The same for these rows of its users."""
