@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from electorate.base.scale import Floats
+from electorate.base.scale import Floats, Ints
 
 
 @njit(cache=True, error_model="numpy")
@@ -71,3 +71,24 @@ def concordance(one: Floats, other: Floats) -> Floats:
                 total += up * also
         found[i] = total
     return found
+
+
+@njit(cache=True, error_model="numpy")
+def best_of(values: Floats, subsets: Ints) -> Ints:
+    """(n, S) the model of each subset (S, m) with the highest of values (n, M); of equal ones the
+    first in the subset.
+    """
+    best = np.empty((len(values), len(subsets)), dtype=np.int64)
+    for i in range(len(values)):
+        for s in range(len(subsets)):
+            best[i, s] = _first_of(values[i], subsets[s])
+    return best
+
+
+@njit(cache=True, error_model="numpy")
+def _first_of(values: Floats, subset: Ints) -> int:
+    first = subset[0]
+    for model in subset:
+        if values[model] > values[first]:
+            first = model
+    return first

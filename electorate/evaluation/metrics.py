@@ -49,10 +49,8 @@ class Standing:
         """(..., S): the best model of each subset (S, m)."""
         if self._best is not None and self._best[0] is subsets:
             return self._best[1]
-        place = self.values[..., subsets].argmax(axis=-1)
-        best: Ints = np.take_along_axis(
-            np.broadcast_to(subsets, (*place.shape, subsets.shape[1])), place[..., None], axis=-1
-        )[..., 0]
+        found = kernels.best_of(_rows(self.values), subsets)
+        best: Ints = found.reshape(*self.values.shape[:-1], len(subsets))
         self._best = subsets, best
         return best
 

@@ -64,8 +64,9 @@ class Prediction:
     @cached_property
     def log_odds(self) -> Floats:
         """Their logarithms."""
-        logs: Floats = np.log(np.maximum(self.flat, TINY))
-        return logs
+        logs: Floats = np.maximum(self.flat, TINY)
+        # In place: a second array of this size costs more than the logarithms.
+        return np.log(logs, out=logs)
 
 
 def log_loss(prediction: Prediction, true: Floats) -> Floats:

@@ -63,10 +63,11 @@ def score(systems: Systems, voters: Voters, users: Users, prompts: Ints) -> dict
     calibration = {name: np.zeros((len(users), metrics.ECE_BINS, 3)) for name in columns}
     # What says the same on every prompt is binned once, with the truth of all.
     alike = {name: of.prediction for name, of in systems.items() if isinstance(of, UNPROMPTED)}
-    true_on_all = np.zeros(())
+    models = voters.models
+    true_on_all = np.zeros((len(users), models * (models - 1) // 2, 3))
     for prompt, truth in zip(prompts.tolist(), voters.truths(users, prompts), strict=True):
         oracle = Prediction(truth.utility, truth.odds)
-        true_on_all = true_on_all + truth.odds
+        true_on_all += truth.odds
         for name, column in columns.items():
             said = oracle if name == ORACLE else systems[name].on(prompt)
             found = metrics.ranking(said.standing, oracle.standing, subsets)

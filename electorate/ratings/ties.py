@@ -88,7 +88,7 @@ class Davidson:
 
     def probabilities(self, d: Floats, eta: Floats) -> Floats:
         """(..., 3) probabilities of A, B and tie; d and eta broadcast together."""
-        return averaged(self, d, np.zeros(1), eta, np.zeros(1), np.ones(1))
+        return averaged(self, d, np.zeros(()), eta, np.zeros(1), np.ones(1))
 
     def log_likelihood(self, d: Floats, eta: Floats, outcome: Ints) -> Floats:
         """Log P(outcome); d, eta and outcome broadcast together."""

@@ -41,6 +41,29 @@ def test_ranking_metrics_by_hand() -> None:
     ) == (1, 0, 1, 1)
 
 
+def test_the_best_of_a_subset_is_its_first_of_equals() -> None:
+    random = np.random.default_rng(0)
+    values = random.integers(0, 4, (5, 3, 8)).astype(float)
+    subsets = np.array([random.choice(8, 4, replace=False) for _ in range(6)])
+    place = values[..., subsets].argmax(axis=-1)
+    assert np.array_equal(Standing(values).best_of(subsets), subsets[np.arange(6), place])
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_calibration_sums_are_those_of_histograms(rows: int) -> None:
+    random = np.random.default_rng(0)
+    said = random.dirichlet(np.ones(3), (rows, 9))
+    true = random.dirichlet(np.ones(3), (4, 9)) * 2
+    sums = metrics.calibration_sums(said, true, prompts=2)
+    of_all = np.broadcast_to(said, true.shape).reshape(4, -1)
+    for user in range(4):
+        for column, weights in enumerate((2 * of_all[user], true.reshape(4, -1)[user])):
+            bins, _ = np.histogram(of_all[user], metrics.ECE_BINS, (0, 1), weights=weights)
+            assert sums[user, :, column] == pytest.approx(bins)
+        counts, _ = np.histogram(of_all[user], metrics.ECE_BINS, (0, 1))
+        assert np.array_equal(sums[user, :, 2], 2 * counts)
+
+
 def test_a_constant_estimate_correlates_with_nothing() -> None:
     assert metrics.kendall_tau(Standing(np.zeros(4)), Standing(np.arange(4.0))) == 0
     assert metrics.spearman_rho(Standing(np.zeros(4)), Standing(np.arange(4.0))) == 0

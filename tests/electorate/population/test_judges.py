@@ -56,6 +56,21 @@ def test_position_bias_favours_the_answer_shown_first() -> None:
     assert odds[0] > odds[1]
 
 
+def test_odds_of_either_order_are_the_mean_of_both_however_far_apart_the_answers() -> None:
+    random = np.random.default_rng(0)
+    difference = np.concatenate([random.normal(0, 3, (5, 20)), [[-1e4, 1e4, 0.0, 250.0] * 5]])
+    lapse = np.array([0.0, 0.1, 0.5, 1.0, 0.02, 0.0])
+    for columns in (1, 20):
+        threshold = random.uniform(0, 3, (6, columns))
+        shift = random.normal(0, 1, (6, 1))
+        orders = [
+            judges.vote_probabilities(difference, threshold, sign * shift, lapse[:, None])
+            for sign in (1, -1)
+        ]
+        found = judges.either_first(difference, threshold, shift, lapse)
+        assert found == pytest.approx(np.mean(orders, axis=0), abs=1e-14)
+
+
 def test_a_voter_who_always_lapses_votes_at_random() -> None:
     odds = judges.vote_probabilities(np.array([8.0]), np.array([0.5]), np.array([0.0]), 1.0)
     assert odds == pytest.approx(1 / 3)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electorate.base.scale import Floats
-from electorate.ratings.ties import MODELS
+from electorate.ratings.ties import MODELS, averaged
 
 reasonable = st.floats(-4, 4)
 
@@ -98,3 +98,35 @@ def test_what_is_compiled_comes_to_the_same(
         strict=True,
     ):
         assert found == pytest.approx(weight * each, rel=1e-10, abs=1e-10)
+
+
+@pytest.mark.parametrize("name", ["davidson", "rao_kupper"])
+@pytest.mark.parametrize(
+    ("d", "sd", "eta"),
+    [((), (), ()), ((7,), (7,), ()), ((4, 7), (4, 7), (4, 1)), ((1, 7), (4, 1), (4, 7)),
+     ((2, 3, 5), (1,), (3, 1)), ((0,), (0,), (0,))],
+)  # fmt: skip
+def test_odds_over_uncertain_differences_are_those_of_each_node_whatever_the_shapes(
+    name: str, d: tuple[int, ...], sd: tuple[int, ...], eta: tuple[int, ...]
+) -> None:
+    random = np.random.default_rng(0)
+    ties = MODELS[name]
+    of_d = np.asarray(random.normal(0, 3, d))
+    of_sd = np.asarray(random.uniform(0, 2, sd))
+    of_eta = np.asarray(random.normal(-0.5, 1, eta))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(3)
+    weights = weights / weights.sum()
+    found = averaged(ties, of_d, of_sd, of_eta, nodes, weights)
+    # log_likelihood is written apart from what is compiled.
+    expected = np.zeros_like(found)
+    for node, weight in zip(nodes, weights, strict=True):
+        for outcome in range(3):
+            log = ties.log_likelihood(of_d + node * of_sd, of_eta, np.array(outcome))
+            expected[..., outcome] += weight * np.exp(log)
+    assert found.shape == (*np.broadcast_shapes(d, sd, eta), 3)
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_difference_beyond_all_bounds_is_certain() -> None:
+    odds = MODELS["davidson"].probabilities(np.array([1e4, -1e4, 0.0]), np.array([0.0, 0.0, 1e4]))
+    assert odds == pytest.approx(np.eye(3), abs=1e-40)
