@@ -116,7 +116,8 @@ def read(folder: Place, name: str) -> Finished:
         for row in rows
         if row["version"] != NOT_CONVERGED
     }
-    return Finished(name, WHO[run_files.voters_kind(run)], boards, gains)
+    kind = run_files.voters_kind(run)
+    return Finished(name, WHO.get(kind, kind), boards, gains)
 
 
 def agreement(one: Finished, other: Finished) -> Iterator[Agreement]:

@@ -18,9 +18,8 @@ from electorate.data import features, prompts, run_files
 from electorate.data.votes import Votes
 from electorate.inference.asking import Asking
 from electorate.polls import cards, own_templates
-from electorate.population import personas, planted, voters
-from electorate.population.planted import Planted
-from electorate.population.voters import BLOCK
+from electorate.population import planted, voters
+from electorate.population.voters import BLOCK, Casting, Voters
 from electorate.ratings.prior import Prior
 from electorate.storage import files
 from electorate.storage.places import Place
@@ -71,7 +70,7 @@ def _run_of_people(config: Config, out: Place, resume: bool, console: Console) -
 def _stages(this: Run) -> None:
     config = this.config
     cache_dir = Path(config.cluster.cache_dir).expanduser()
-    if config.judging is None:
+    if config.population is not None:
         planted.check(config)
     people = None if config.judging is None else model_voters.people(config.judging)
     with closing(ResponseCache(cache_dir / "answers.sqlite")) as cache:
@@ -152,7 +151,7 @@ def _voted_and_compared(this: Run, pool: Pool) -> None:
     trainings = None
     if config.reward is not None:
         trainings = Trainings(electorate, config.reward, this.folder, config.cluster)
-    if isinstance(electorate, Planted):
+    if isinstance(electorate, Casting):
         _write_personas(this, electorate)
         _vote(this, electorate, pool, trainings)
     elif trainings is not None:
@@ -196,12 +195,12 @@ def _answer(this: Run, answers: Answers, asking: Asking) -> None:
         files.write_table(this.folder.responses, table)
 
 
-def _write_personas(this: Run, electorate: Planted) -> None:
+def _write_personas(this: Run, electorate: Casting) -> None:
     with this.stage("personas") as counts:
         counts["personas"] = electorate.size
         if this.folder.personas.exists():
             return
-        first = personas.draw(electorate, 0).table(electorate.archetypes)
+        first = electorate.personas_table(0)
         with (
             bar(this.console, "Drawing personas", electorate.blocks) as advance,
             files.replacing(this.folder.personas) as path,
@@ -210,11 +209,11 @@ def _write_personas(this: Run, electorate: Planted) -> None:
             writer.write_table(first)
             advance()
             for block in range(1, electorate.blocks):
-                writer.write_table(personas.draw(electorate, block).table(electorate.archetypes))
+                writer.write_table(electorate.personas_table(block))
                 advance()
 
 
-def _vote(this: Run, electorate: Planted, pool: Pool, trainings: Trainings | None) -> None:
+def _vote(this: Run, electorate: Voters, pool: Pool, trainings: Trainings | None) -> None:
     """Every block of every round that the log lacks, each by whichever cohort is free.
 
     Trainings are told of each round.

@@ -12,6 +12,7 @@ from electorate.config.reward import TOLD_BY_PROMPT, Reward
 from electorate.config.section import Name, Section
 from electorate.config.systems import MOST_PERSONAL, NEEDED_OF_PEOPLE, ORACLE, SYSTEMS
 from electorate.config.voters import (
+    VOTERS,
     AnyVoters,
     ModelVoters,
     PeopleVoters,
@@ -212,17 +213,13 @@ class Config(Contest):
     @property
     def users(self) -> int:
         """How many vote."""
-        if isinstance(self.voters, ModelVoters):
-            return self.voters.personas.size
-        if isinstance(self.voters, PeopleVoters):
-            return self.voters.users
-        return 0 if self.population is None else self.population.size
+        return self.voters.count(self)
 
     @property
     def compared(self) -> int:
         """How many users systems are compared on, at most."""
-        if isinstance(self.voters, ModelVoters):
-            return self.voters.rankings.personas
+        if self.voters.most_compared is not None:
+            return self.voters.most_compared
         chosen = self.evaluation
         if chosen.persona is not None and "personal_rm" in chosen.systems:
             return min(chosen.users, MOST_PERSONAL)
@@ -240,6 +237,8 @@ class Config(Contest):
         if not isinstance(evaluation, dict) or "systems" in evaluation:
             return content
         kind = kind_of(content.get("voters", {}))
+        if kind not in VOTERS:
+            return content  # which the voters' own section tells
         wanted = systems.by_default(kind, reward=content.get("reward") is not None)
         return content | {"evaluation": evaluation | {"systems": list(wanted)}}
 
@@ -306,7 +305,7 @@ def _check_systems(config: Config) -> None:
     named = config.evaluation.systems
     kind = config.voters.kind
     for name in named:
-        if kind not in SYSTEMS[name].voters:
+        if not systems.for_voters((name,), kind):
             there_are = ", ".join(systems.for_voters(tuple(SYSTEMS), kind))
             raise ValueError(
                 f"evaluation.systems: {name} is not for voters.kind: {kind} (there are: "

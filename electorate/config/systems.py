@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from electorate.base.registry import Registry
+from electorate.config.voters import RANKINGS, VOTERS, VOTES
 
 ORACLE = "oracle"
 GATED = "elo_offset_gated"
-# Kinds of voters (electorate/config/voters.py) that systems are for.
-PERSONAS = ("planted", "model")
-PEOPLE = ("people",)
-ANYBODY = (*PERSONAS, *PEOPLE)
+# What the voters that a system is for are compared by (electorate/config/voters.py).
+BY_RANKINGS = (RANKINGS,)
+BY_VOTES = (VOTES,)
+BY_EITHER = (RANKINGS, VOTES)
 NEEDED_OF_PEOPLE = ("global_bt", "elo_offset")  # which the verdict is about
 BASELINES = ("global_bt", "segment_bt")  # what every system's gain is given over
 MOST_PERSONAL = 16  # personas that personal_rm trains a model each for
@@ -37,7 +38,7 @@ class SystemSpec:
             made of other systems' predictions.
         colour, marker: in plots, as Matplotlib takes them.
         reward: whether it needs the config's `reward` section.
-        voters: the kinds of voters it is for.
+        truths: what systems are compared with where it is for those who vote.
         default: whether it is compared where the config names no systems.
         compared_with: what it has to beat, beside BASELINES; the report prints its gain over each.
         on_page: whether the endpoint's page draws its learning curve.
@@ -49,7 +50,7 @@ class SystemSpec:
     colour: str
     marker: str
     reward: bool = False
-    voters: tuple[str, ...] = ANYBODY
+    truths: tuple[str, ...] = BY_EITHER
     default: bool = True
     compared_with: tuple[str, ...] = ()
     on_page: bool = False
@@ -67,7 +68,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         _VOTES + "class_prior",
         "#BBBBBB",
         "1",
-        voters=PEOPLE,
+        truths=BY_VOTES,
     ),
     SystemSpec(
         "arena",
@@ -75,7 +76,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         _RUN + "arena",
         "#CC79A7",
         "P",
-        voters=PERSONAS,
+        truths=BY_RANKINGS,
     ),
     SystemSpec(
         "global_bt",
@@ -92,7 +93,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         "#56B4E9",
         "s",
         on_page=True,
-        voters=PERSONAS,
+        truths=BY_RANKINGS,
     ),
     SystemSpec(
         "elo_online",
@@ -107,7 +108,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         _VOTES + "elo_offset",
         "#B5CF6B",
         "<",
-        voters=PEOPLE,
+        truths=BY_VOTES,
     ),
     SystemSpec(
         "personal_decisiveness",
@@ -115,7 +116,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         _CONTROL + "personal_decisiveness",
         "#CEDB9C",
         ">",
-        voters=PEOPLE,
+        truths=BY_VOTES,
     ),
     SystemSpec(
         "personal_position",
@@ -123,7 +124,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         _CONTROL + "personal_position",
         "#8CA252",
         "v",
-        voters=PEOPLE,
+        truths=BY_VOTES,
     ),
     SystemSpec(
         "personal_length",
@@ -131,7 +132,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         _CONTROL + "personal_length",
         "#637939",
         "^",
-        voters=PEOPLE,
+        truths=BY_VOTES,
     ),
     SystemSpec(
         "personal_score",
@@ -139,7 +140,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         _CONTROL + "personal_score",
         "#8C6D31",
         "d",
-        voters=PEOPLE,
+        truths=BY_VOTES,
     ),
     SystemSpec(
         "nearest_neighbours",
@@ -147,7 +148,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         _CONTROL + "nearest_neighbours",
         "#BD9E39",
         "p",
-        voters=PEOPLE,
+        truths=BY_VOTES,
     ),
     SystemSpec(
         "elo_offset",
@@ -170,7 +171,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         _VOTES + "elo_offset",
         "#009E73",
         "D",
-        voters=PERSONAS,
+        truths=BY_RANKINGS,
     ),
     SystemSpec(
         "elo_offset_wrong_labels",
@@ -178,7 +179,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         _VOTES + "elo_offset",
         "#A0875B",
         "v",
-        voters=PERSONAS,
+        truths=BY_RANKINGS,
     ),
     SystemSpec(
         GATED,
@@ -186,7 +187,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         None,
         "#6A3D9A",
         "o",
-        voters=PEOPLE,
+        truths=BY_VOTES,
     ),
     SystemSpec(
         "length_only",
@@ -211,7 +212,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         "#117733",
         "1",
         reward=True,
-        voters=PERSONAS,
+        truths=BY_RANKINGS,
     ),
     SystemSpec(
         "low_rank_rm",
@@ -239,7 +240,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         "o",
         reward=True,
         on_page=True,
-        voters=PERSONAS,
+        truths=BY_RANKINGS,
     ),
     SystemSpec(
         "ratings_only",
@@ -275,7 +276,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         reward=True,
         compared_with=("elo_offset", "segment_bt"),
         on_page=True,
-        voters=PERSONAS,
+        truths=BY_RANKINGS,
     ),
     SystemSpec(
         "personal_rm",
@@ -285,7 +286,7 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         "p",
         reward=True,
         default=False,
-        voters=PERSONAS,
+        truths=BY_RANKINGS,
     ),
     SystemSpec(
         "oracle_features",
@@ -294,9 +295,9 @@ SYSTEMS: Registry[SystemSpec] = Registry(
         GREY,
         "*",
         on_page=True,
-        voters=PERSONAS,
+        truths=BY_RANKINGS,
     ),
-    SystemSpec(ORACLE, "the planted truth", None, GREY, "h", voters=PERSONAS),
+    SystemSpec(ORACLE, "the planted truth", None, GREY, "h", truths=BY_RANKINGS),
 )
 
 
@@ -305,16 +306,15 @@ def by_default(kind: str, *, reward: bool) -> tuple[str, ...]:
 
     kind: of voters.
     """
-    return tuple(
-        name
-        for name, spec in SYSTEMS.items()
-        if spec.default and kind in spec.voters and (reward or not spec.reward)
-    )
+    there = for_voters(tuple(SYSTEMS), kind)
+    specs = {name: SYSTEMS[name] for name in there}
+    return tuple(n for n, spec in specs.items() if spec.default and (reward or not spec.reward))
 
 
 def for_voters(names: tuple[str, ...], kind: str) -> tuple[str, ...]:
     """Those of the systems that are for a kind of voters."""
-    return tuple(name for name in names if kind in SYSTEMS[name].voters)
+    truth = VOTERS[kind].truth
+    return tuple(name for name in names if truth in SYSTEMS[name].truths)
 
 
 def baselines(compared: tuple[str, ...]) -> tuple[str, ...]:

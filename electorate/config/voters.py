@@ -1,11 +1,12 @@
 """Who votes in a run: planted personas, language models that judge for personas, or people.
 
 A kind of voters is declared in VOTERS, and a config names it in `voters.kind`.
+docs/extending.md has the recipe for another.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, WrapValidator
 
@@ -13,17 +14,38 @@ from electorate.base.registry import Registry
 from electorate.config.judging import Judging
 from electorate.config.section import Section
 
+if TYPE_CHECKING:
+    from electorate.config.run import Config
+
+
+# What systems are compared with: true rankings, or votes that are held out.
+RANKINGS = "rankings"
+VOTES = "votes"
+
 
 class VoterSettings(Section):
     """Of one kind of voters."""
 
     kind: str = Field(description="one of VOTERS")
 
+    def count(self, config: "Config") -> int:
+        """How many vote in a run."""
+        raise NotImplementedError
+
+    @property
+    def most_compared(self) -> int | None:
+        """How many of them systems are compared on, at most; None: as `evaluation.users` says."""
+        return None
+
 
 class PlantedVoters(VoterSettings):
     """Personas with planted tastes, as the sections `population` and `judge` describe them."""
 
     kind: Literal["planted"] = "planted"
+
+    def count(self, config: "Config") -> int:
+        """How many vote in a run."""
+        return 0 if config.population is None else config.population.size
 
 
 class ModelVoters(VoterSettings, Judging):
@@ -34,6 +56,15 @@ class ModelVoters(VoterSettings, Judging):
     """
 
     kind: Literal["model"]
+
+    def count(self, config: "Config") -> int:  # noqa: ARG002 as VoterSettings has it
+        """How many vote in a run."""
+        return self.personas.size
+
+    @property
+    def most_compared(self) -> int:
+        """How many of them systems are compared on."""
+        return self.rankings.personas
 
 
 class PeopleVoters(VoterSettings):
@@ -56,6 +87,10 @@ class PeopleVoters(VoterSettings):
     models: tuple[str, ...] = Field((), description="that the votes are about")
     users: int = Field(0, ge=0, description="how many cast them")
 
+    def count(self, config: "Config") -> int:  # noqa: ARG002 as VoterSettings has it
+        """How many vote in a run."""
+        return self.users
+
 
 @dataclass(frozen=True)
 class VotersSpec:
@@ -67,12 +102,14 @@ class VotersSpec:
         section: its settings.
         of_run: "module:function" or a function from a run's folder to its
             `electorate.population.voters.Voters`.
+        truth: what systems are compared with, RANKINGS or VOTES.
     """
 
     name: str
     label: str
     section: type[VoterSettings]
     of_run: str | Callable[..., Any]
+    truth: str = RANKINGS
 
 
 VOTERS: Registry[VotersSpec] = Registry(
@@ -94,6 +131,7 @@ VOTERS: Registry[VotersSpec] = Registry(
         "people whose votes are in a file, so that held-out votes are what is predicted",
         PeopleVoters,
         "electorate.population.people:of_run",
+        truth=VOTES,
     ),
 )
 

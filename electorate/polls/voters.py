@@ -26,7 +26,7 @@ from electorate.polls.battles import Battles
 from electorate.polls.cards import Card
 from electorate.population import voters
 from electorate.population.judges import BOTH_BAD, TIE
-from electorate.population.voters import BLOCK, SINCERE, PromptTruth, Users
+from electorate.population.voters import BLOCK, PromptTruth, Users, VotersOfRun
 from electorate.storage import files, joins
 from electorate.storage.run_folder import RunFolder
 
@@ -35,7 +35,7 @@ SUREST = 0.99
 
 
 @dataclass(frozen=True)
-class JudgedPersonas:
+class JudgedPersonas(VotersOfRun):
     """Personas whose votes a judge casts, as Voters.
 
     Args:
@@ -52,18 +52,6 @@ class JudgedPersonas:
     prompt_weights: Floats
 
     @property
-    def unseen(self) -> Floats:
-        """(K,) the share of each archetype's prompts that no vote is on; 1 where those voted on are
-        a sample of prompts without end.
-        """
-        return 1 - self.prompt_weights[:, self.training_prompts].sum(axis=1)
-
-    @property
-    def seed(self) -> int:
-        """Of every draw."""
-        return self.config.seed
-
-    @property
     def shares(self) -> Floats:
         """(K,) of the archetypes among the voters, summing to 1."""
         return np.bincount(self.label, minlength=len(self.archetypes)) / self.size
@@ -73,31 +61,9 @@ class JudgedPersonas:
         """How many vote."""
         return len(self.label)
 
-    @property
-    def models(self) -> int:
-        """How many contestants there are, M."""
-        return len(self.config.contestant_names)
-
-    @property
-    def blocks(self) -> int:
-        """How many blocks they fill."""
-        return -(-self.size // BLOCK)
-
-    @property
-    def newcomers(self) -> int:
-        """How many users there are besides whose votes nothing is fitted to; their ids begin with
-        the block after the last. There are none: each would have to be judged for.
-        """
-        return 0
-
     def labels(self, block: int) -> Ints:
         """(n,) the archetype of each user of a block."""
         return self.label[block * BLOCK : (block + 1) * BLOCK]
-
-    def block(self, block: int, round_: int = 0) -> Users:  # noqa: ARG002 as Voters has it
-        """The users of a block, who are the same in every round."""
-        label = self.labels(block)
-        return Users(block * BLOCK + np.arange(len(label)), label, np.full(len(label), SINCERE))
 
     def cards(self, user_id: Ints) -> list[Card]:
         """The cards of the personas with these ids."""
@@ -187,10 +153,6 @@ class JudgedPersonas:
         known, odds = self._truth
         mean: Floats = utilities(odds, self.models).mean(axis=1)
         return mean[np.searchsorted(known, users.user_id)]
-
-    def overall_of_all(self, users: Users) -> None:  # noqa: ARG002 as Voters has it
-        """The same where it is known of every voter; else None. Some are ranked for alone."""
-        return
 
     @property
     def _rankings(self) -> Rankings:

@@ -15,7 +15,7 @@ from electorate.config.run import Config
 from electorate.data import run_files
 from electorate.data.prompts import NOBODYS, PromptSet
 from electorate.data.votes import Votes
-from electorate.population.voters import BLOCK, SINCERE, PromptTruth, Users
+from electorate.population.voters import BLOCK, PromptTruth, Users, VotersOfRun
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog, column
@@ -27,18 +27,20 @@ UNKNOWN = "what people would do is known by their votes alone"
 
 
 @dataclass(frozen=True)
-class People:
+class People(VotersOfRun):
     """People as Voters: what is known of them is their votes.
 
     Attributes:
         config: of the run.
         names: of the people, by id, as the file has them.
         training_prompts: ids of the prompts that votes are on.
+        prompt_weights: (1, P) the same for all of them.
     """
 
     config: Config
     names: tuple[str, ...]
     training_prompts: Ints
+    prompt_weights: Floats
 
     @property
     def archetypes(self) -> tuple[str, ...]:
@@ -46,22 +48,11 @@ class People:
         return (PEOPLE,)
 
     @property
-    def prompt_weights(self) -> Floats:
-        """(K, P) each archetype's mix of prompts; rows sum to 1."""
-        prompts = len(self.training_prompts)
-        return np.full((1, prompts), 1 / prompts)
-
-    @property
     def unseen(self) -> Floats:
         """(K,) the share of each archetype's prompts that no vote is on; 1 where those voted on are
         a sample of prompts without end.
         """
         return np.ones(1)
-
-    @property
-    def seed(self) -> int:
-        """Of every draw."""
-        return self.config.seed
 
     @property
     def shares(self) -> Floats:
@@ -72,32 +63,6 @@ class People:
     def size(self) -> int:
         """How many vote."""
         return len(self.names)
-
-    @property
-    def models(self) -> int:
-        """How many contestants there are, M."""
-        return len(self.config.contestant_names)
-
-    @property
-    def blocks(self) -> int:
-        """How many blocks they fill."""
-        return -(-self.size // BLOCK)
-
-    @property
-    def newcomers(self) -> int:
-        """How many users there are besides whose votes nothing is fitted to; their ids begin with
-        the block after the last. Votes of people who are left out of the fits are held out instead.
-        """
-        return 0
-
-    def labels(self, block: int) -> Ints:
-        """(n,) the archetype of each user of a block."""
-        return np.zeros(min(BLOCK, self.size - block * BLOCK), dtype=np.int64)
-
-    def block(self, block: int, round_: int = 0) -> Users:  # noqa: ARG002 as Voters has it
-        """The users of a block as they are in a round."""
-        label = self.labels(block)
-        return Users(block * BLOCK + np.arange(len(label)), label, np.full(len(label), SINCERE))
 
     def truths(
         self,
@@ -119,10 +84,6 @@ class People:
         """
         raise ValueError(UNKNOWN)
 
-    def overall_of_all(self, users: Users) -> None:  # noqa: ARG002 as Voters has it
-        """The same where it is known of every voter; else None."""
-        return
-
 
 def of_run(folder: RunFolder) -> People:
     """The people of a run whose personas and prompts are written."""
@@ -132,7 +93,9 @@ def of_run(folder: RunFolder) -> People:
     names = [""] * config.users
     for user_id, name in zip(table["user_id"].to_pylist(), table["name"].to_pylist(), strict=True):
         names[user_id] = name
-    return People(config, tuple(names), np.arange(len(run_files.read_prompts(folder))))
+    prompts = len(run_files.read_prompts(folder))
+    even = np.full((1, prompts), 1 / prompts)
+    return People(config, tuple(names), np.arange(prompts), even)
 
 
 def with_voters(config: Config, votes: Votes, sha256: str) -> Config:

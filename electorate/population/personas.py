@@ -28,12 +28,13 @@ from electorate.population.voters import (
     CARELESS,
     CONDUCTS,
     SINCERE,
+    Casting,
     Users,
 )
 
 
 @dataclass(frozen=True)
-class Electorate:
+class Electorate(Casting):
     """Everything that all personas share; small enough to be sent to every cohort.
 
     strength: (M,) nats, mean 0. quality: (P, M) nats, what each answer is worth more than its
@@ -55,11 +56,6 @@ class Electorate:
     personal_sd: Floats
 
     @property
-    def seed(self) -> int:
-        """Of every draw."""
-        return self.config.seed
-
-    @property
     def population(self) -> Population:
         """Who votes."""
         if self.config.population is None:
@@ -77,11 +73,6 @@ class Electorate:
         return len(self.strength)
 
     @property
-    def blocks(self) -> int:
-        """How many blocks of BLOCK persona ids the population fills."""
-        return -(-self.size // BLOCK)
-
-    @property
     def decisiveness_sd(self) -> float:
         """Over personas, of the logarithm of how closely they follow strengths."""
         spread = self.config.judge.decisiveness_spread
@@ -97,11 +88,6 @@ class Electorate:
         """(K,) of the archetypes in the population, summing to 1."""
         shares = np.array([a.share for a in self.population.archetypes.values()])
         return shares / shares.sum()
-
-    @property
-    def unseen(self) -> Floats:
-        """(K,) the share of each archetype's prompts that no vote is on."""
-        return 1 - self.prompt_weights[:, self.training_prompts].sum(axis=1)
 
     @property
     def newcomers(self) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from scipy.stats import norm
 
 from electorate.base.draws import Stream, generator
@@ -24,10 +25,13 @@ from electorate.data import arena, run_files
 from electorate.data.features import AXES
 from electorate.data.prompts import SPLITS, PromptSet
 from electorate.population import judges, personas
+from electorate.population.pairing import Pairs
 from electorate.population.personas import Electorate, Personas
 from electorate.population.voters import PromptTruth, Users
 from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_log import SCHEMA
 
+JUDGE = "taste"  # what the vote log says cast the votes
 PLANTED_STRENGTH_SD = to_nats(70.0)
 # What people on the Chatbot Arena reward in style, in nats a standard deviation
 # (the style-control regression of Li, Angelopoulos and Chiang, 2024).
@@ -45,6 +49,17 @@ class Planted(Electorate):
     def block(self, block: int, round_: int = 0) -> Personas:
         """The users of a block as they are in a round."""
         return personas.draw(self, block, round_)
+
+    def ballots(self, round_: int, block: int, chosen: Pairs | None = None) -> pa.Table:
+        """A block's votes of one round as columns of the vote log."""
+        drawn = self.block(block, round_)
+        first, votes = self.steps(round_)
+        of = judges.vote(self, drawn, block, round_, votes, chosen)
+        return of.table(drawn.user_id, first, JUDGE, SCHEMA)
+
+    def personas_table(self, block: int) -> pa.Table:
+        """A block's rows of personas.parquet."""
+        return self.block(block).table(self.archetypes)
 
     def truths(self, users: Users, prompts: Ints) -> Iterator[PromptTruth]:
         """What these users would do on each of these prompts in turn. All prompts at once may not

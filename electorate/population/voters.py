@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from electorate.base.columns import Columns
 from electorate.base.draws import Stream, generator
@@ -14,6 +15,7 @@ from electorate.base.scale import Floats, Ints
 from electorate.config.run import Config
 from electorate.config.voters import VOTERS
 from electorate.data import run_files
+from electorate.population.pairing import Pairs
 from electorate.storage.run_folder import RunFolder
 
 BLOCK = 4096  # ids: the unit of work, random draws, retry and resume
@@ -132,6 +134,85 @@ class Voters(Protocol):
     def overall_of_all(self, users: Users) -> Floats | None:
         """The same where it is known of every voter; else None."""
         ...
+
+
+class VotersOfRun:
+    """What follows from a run's config, whoever votes. Kinds of voters add the rest of Voters."""
+
+    config: Config
+    training_prompts: Ints
+    prompt_weights: Floats
+
+    @property
+    def seed(self) -> int:
+        """Of every draw."""
+        return self.config.seed
+
+    @property
+    def size(self) -> int:
+        """How many vote."""
+        return self.config.users
+
+    @property
+    def models(self) -> int:
+        """How many contestants there are, M."""
+        return len(self.config.contestant_names)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks they fill."""
+        return -(-self.size // BLOCK)
+
+    @property
+    def newcomers(self) -> int:
+        """How many users there are besides whose votes nothing is fitted to; their ids begin with
+        the block after the last.
+        """
+        return 0
+
+    @property
+    def unseen(self) -> Floats:
+        """(K,) the share of each archetype's prompts that no vote is on."""
+        return 1 - self.prompt_weights[:, self.training_prompts].sum(axis=1)
+
+    def steps(self, round_: int) -> tuple[int, int]:
+        """A round's first vote of a user, and how many it has."""
+        checkpoints = (0, *self.config.votes.checkpoints)
+        return checkpoints[round_], checkpoints[round_ + 1] - checkpoints[round_]
+
+    def labels(self, block: int) -> Ints:
+        """(n,) the archetype of each user of a block: one for all."""
+        return np.zeros(min(BLOCK, self.size - block * BLOCK), dtype=np.int64)
+
+    def block(self, block: int, round_: int = 0) -> Users:  # noqa: ARG002 as Voters has it
+        """The users of a block, who are the same in every round and vote by their taste."""
+        label = self.labels(block)
+        return Users(block * BLOCK + np.arange(len(label)), label, np.full(len(label), SINCERE))
+
+    def overall_of_all(self, users: Users) -> Floats | None:  # noqa: ARG002 as Voters has it
+        """(n, M) utility of each contestant, where it is known of every voter; else None."""
+        return None
+
+
+class Casting(VotersOfRun):
+    """Voters whose votes a cohort draws when it is asked for a block's; those of others are
+    recorded, and are in the log before anybody asks.
+    """
+
+    def ballots(self, round_: int, block: int, chosen: Pairs | None = None) -> pa.Table:
+        """A block's votes of one round as columns of the vote log, user by user. The same whenever
+        and wherever it is called.
+
+        Args:
+            chosen: which pairs, (n, votes); None draws them evenly.
+        """
+        raise NotImplementedError
+
+    def personas_table(self, block: int) -> pa.Table:
+        """A block's rows of personas.parquet, with what else is known of each."""
+        users = self.block(block)
+        columns = {"user_id": users.user_id, "conduct": np.array(CONDUCTS)[users.conduct]}
+        return pa.table(columns)
 
 
 def of_run(folder: RunFolder) -> Voters:

@@ -16,12 +16,11 @@ from electorate.evaluation.routing import Outcomes, Prices
 from electorate.evaluation.scoring import Scores
 from electorate.evaluation.selection import Labels
 from electorate.evaluation.user_report import BlockReport
-from electorate.population import judges, pairing, tally, voters
+from electorate.population import pairing, tally, voters
 from electorate.population.logged_votes import COLUMNS, LoggedVotes
 from electorate.population.pairing import Pairs
-from electorate.population.planted import Planted
 from electorate.population.tally import Counts
-from electorate.population.voters import BLOCK, Users, Voters
+from electorate.population.voters import BLOCK, Casting, Users, Voters
 from electorate.ratings import (
     clustering,
     dependence,
@@ -41,7 +40,7 @@ from electorate.ratings.ties import MODELS
 from electorate.ratings.user_votes import UserVotes
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
-from electorate.storage.vote_log import VoteLog
+from electorate.storage.vote_log import VoteLog, column
 
 BLOCKS_KEPT = 8
 
@@ -63,17 +62,12 @@ class Cohort:
         prior: System A's on the rounds before, which chooses pairs where they are chosen actively,
         and says who is asked no more.
         """
-        first, votes = self._steps(round_)
-        electorate = self._planted
-        drawn = electorate.block(block, round_)
-        chosen, asked = (
-            (None, np.arange(len(drawn)))
-            if prior is None
-            else self._choose(round_, block, votes, prior)
-        )
-        ballots = judges.vote(electorate, drawn, block, round_, votes, chosen).take(asked)
-        table = ballots.table(drawn.user_id[asked], first, "taste", self._log.schema)
-        return self.record(round_, block, table)
+        if prior is None:
+            return self.record(round_, block, self._casting.ballots(round_, block))
+        chosen, asked = self._choose(round_, block, prior)
+        votes = self._casting.ballots(round_, block, chosen)
+        row = column(votes, "user_id") - block * BLOCK
+        return self.record(round_, block, votes.filter(pa.array(np.isin(row, asked))))
 
     def record(self, round_: int, block: int, votes: pa.Table) -> Counts:
         """Write a block's votes of one round to the log; returns them counted."""
@@ -82,10 +76,10 @@ class Cohort:
         return tally.count(self.voters, block, votes)
 
     @property
-    def _planted(self) -> Planted:
-        """The voters, whose tastes are planted."""
-        if not isinstance(self.voters, Planted):
-            raise TypeError("only planted voters can be drawn and vote here")
+    def _casting(self) -> Casting:
+        """The voters, whose votes are drawn here."""
+        if not isinstance(self.voters, Casting):
+            raise TypeError("these voters' votes are recorded, and not drawn")
         return self.voters
 
     def logged(self, round_: int, block: int, rows: Ints, first: int) -> LoggedVotes:
@@ -93,22 +87,13 @@ class Cohort:
         + 1, ...
         """
         known = block < self.voters.blocks
+        # Newcomers vote on pairs drawn evenly, in no log, so that nothing is fitted to them.
         votes = (
-            self._log.read(round_, block, COLUMNS) if known else self._of_newcomers(round_, block)
+            self._log.read(round_, block, COLUMNS)
+            if known
+            else self._casting.ballots(round_, block)
         )
         return LoggedVotes.of(votes, block * BLOCK, round_).of_users(rows, first)
-
-    def _of_newcomers(self, round_: int, block: int) -> pa.Table:
-        """Votes on pairs drawn evenly that no log has, so that nothing is fitted to them."""
-        drawn = self._planted.block(block, round_)
-        first, votes = self._steps(round_)
-        ballots = judges.vote(self._planted, drawn, block, round_, votes)
-        return ballots.table(drawn.user_id, first, "taste", self._log.schema)
-
-    def _steps(self, round_: int) -> tuple[int, int]:
-        """A round's first vote of a persona, and how many it has."""
-        checkpoints = (0, *self.voters.config.votes.checkpoints)
-        return checkpoints[round_], checkpoints[round_ + 1] - checkpoints[round_]
 
     def user_votes(self, last_round: int, block: int, labels: Labels) -> UserVotes:
         """The block's votes of rounds 0..last_round as System A takes them."""
@@ -193,13 +178,12 @@ class Cohort:
         """What routers' choices come to for the same people on test prompts."""
         return routing.outcomes(routed, self.voters, people, prompts, prices)
 
-    def _choose(
-        self, round_: int, block: int, votes: int, prior: Prior
-    ) -> tuple[Pairs | None, Ints]:
+    def _choose(self, round_: int, block: int, prior: Prior) -> tuple[Pairs | None, Ints]:
         """Pairs for the round if they are chosen actively, and the rows of the users still
         asked.
         """
         settings = self.voters.config.votes
+        _, votes = self._casting.steps(round_)
         at = posteriors.posterior(self.user_votes(round_ - 1, block, "true"), prior, self._ties)
         chosen, expected_tau = pairing.active(
             generator(self.voters.seed, Stream.PAIRING, block, round_), at, votes
