@@ -16,7 +16,7 @@ from electorate.base.draws import Stream, generator
 from electorate.base.pairs import pair_indices
 from electorate.base.scale import Floats, Ints
 from electorate.config.run import Config
-from electorate.config.voters import VOTERS, VotersSpec, VoterSettings
+from electorate.config.voters import VOTERS, VoterSettings, VotersSpec
 from electorate.data import run_files
 from electorate.data.features import AXES
 from electorate.online import base as bases
