@@ -30,7 +30,7 @@ class Served:
     @classmethod
     def of(cls, base: Base, store: VoteStore) -> "Served":
         """As of now."""
-        names = store.users().name
+        names = store.users.above().name
         somebody = "0" if base.personas else next(iter(names), None)
         ranked = tuple(name for name in store.models.names if name)
         return cls(ranked, base.segments, base.personas, len(names), store.votes, somebody)

@@ -18,7 +18,7 @@ from electorate.config.engines import VllmModel, served_here
 from electorate.data import costs
 from electorate.inference.engine_resources import cpus_needed, gpus_needed
 from electorate.online import base as bases
-from electorate.online import begin, store
+from electorate.online import begin, folder_lock
 from electorate.online.base import Base
 from electorate.online.rankings import compile_kernels
 from serve import proxy
@@ -139,7 +139,7 @@ def _wait_for_folder(base: Base, stop: threading.Event, console: Console) -> boo
     """Until no other process has the folder's votes open; False if told to stop meanwhile."""
     before = None
     while not stop.is_set():
-        holder = store.holder(base.folder)
+        holder = folder_lock.holder(base.folder)
         if holder is None:
             return True
         if holder != before:

@@ -14,7 +14,7 @@ from electorate.data.prompts import PromptSet
 from electorate.online import pseudonyms
 from electorate.online.given import KIND, ComparedPeople, GivenVotes, VotesFile, remove_rows
 from electorate.online.pseudonyms import PLAIN, Pseudonyms
-from electorate.online.store import MODELS_PER_KEY, VoteStore, without
+from electorate.online.store import MODELS_PER_KEY, VoteStore
 from electorate.population import voters as voters_module
 from electorate.population.voters import BLOCK, Voters
 from electorate.ratings import prior_file
@@ -139,7 +139,7 @@ class Base:
             return []
         log = VoteLog(run.folder.votes, run.voters.config.contestant_names)
         block = number // BLOCK
-        gone = [without(log, round_, block, number) for round_ in range(run.rounds)]
+        gone = [log.remove_user(round_, block, number) for round_ in range(run.rounds)]
         if any(len(votes) for votes in gone):
             reward_store.mark_stale(run.folder)
         for place in (run.folder.personas, run.folder.users / f"block={block}.parquet"):

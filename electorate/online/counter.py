@@ -135,7 +135,7 @@ class Counter:
             retired=store.models.retired,
             log=self._opened({} if state is None else state.log),
             erased=tuple(store.erased),
-            users=store.users(-1 if state is None else state.last_user),
+            users=store.users.above(-1 if state is None else state.last_user),
             place=place,
             votes=votes,
         )

@@ -14,7 +14,6 @@ from electorate.data import vote_files
 from electorate.data.vote_files import NO_VALUE
 from electorate.data.votes import Votes
 from electorate.online.sent import NO_SEGMENT
-from electorate.online.store import without
 from electorate.population import people
 from electorate.population.voters import BLOCK
 from electorate.ratings.ties import Name
@@ -113,7 +112,8 @@ class ComparedPeople(_OfManifest):
         for number in [row["user_id"] for row in personas if is_user(row["name"])]:
             of_run = people.of_run(folder)
             block = number // BLOCK
-            without(VoteLog(folder.votes, of_run.config.contestant_names), 0, block, number)
+            log = VoteLog(folder.votes, of_run.config.contestant_names)
+            log.remove_user(0, block, number)
             for place in (folder.personas, folder.users / f"block={block}.parquet"):
                 remove_rows(place, number)
 

@@ -8,10 +8,7 @@ A fold writes its file first and counts it in the database after, so that a cras
 leaves a file that nobody reads.
 """
 
-import fcntl
-import json
 import os
-import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from electorate.base.errors import ConflictError, ElectorateError, RequestError
-from electorate.base.scale import Ints
-from electorate.online import database, rounds
+from electorate.online import database, folder_lock, rounds
 from electorate.online.ledger import Answered, Ledger, Spent
 from electorate.online.models import ModelList
 from electorate.online.pseudonyms import PLAIN, Pseudonyms
@@ -36,12 +32,11 @@ from electorate.online.sent import (
     Erased,
     Known,
     Taken,
-    Users,
     Vote,
     as_persona,
 )
-from electorate.population.voters import BLOCK
-from electorate.storage.vote_log import VoteLog, column
+from electorate.online.user_numbers import UserNumbers
+from electorate.storage.vote_log import column
 
 MODELS_PER_KEY = 100
 MERGED = 2  # a fold takes the round before it in while that has at most so many times its votes
@@ -53,8 +48,7 @@ class VoteStore:
     Args:
         models: those of a run, in its order, or none.
         declared: further models. Where there are models of either kind votes name no others, but
-        more
-            can be added; where there are none votes name them.
+            more can be added; where there are none votes name them.
         personas: how many users a run has; they are called by their numbers.
         erase_elsewhere: what else is done where a number and name are erased, returning the votes
             that it took out; doing it again changes nothing.
@@ -62,6 +56,7 @@ class VoteStore:
         pseudonyms: as users' ids are kept.
 
     Attributes:
+        users: who sent votes.
         erased: users erased since the folder was opened, until somebody has taken them out of what
             was counted.
 
@@ -79,7 +74,6 @@ class VoteStore:
         pseudonyms: Pseudonyms = PLAIN,
     ) -> None:
         self.folder = folder
-        self._pseudonyms = pseudonyms
         self.erased: list[Erased] = []
         self._personas = personas
         self._erase_elsewhere = erase_elsewhere
@@ -87,7 +81,7 @@ class VoteStore:
         try:
             self._log.mkdir(parents=True, exist_ok=True)
             # The writer before may still be on its way out.
-            self._lock = _locked(folder, wait=True)
+            self._lock = folder_lock.acquire(folder, wait=True)
         except OSError as error:
             raise ElectorateError(f"{folder}: cannot be written: {error.strerror}") from None
         try:
@@ -95,9 +89,9 @@ class VoteStore:
             self.models = ModelList(self._db, models_per_key, bool(models or declared))
             self.ledger = Ledger(self._db)
             self._has_unknown_keys = bool(self.fact("unknown_keys"))
-            self._count_users_from(-(-personas // BLOCK) * BLOCK)
+            self.users = UserNumbers(self._db, personas, pseudonyms)
             self._check_rounds()
-            self._keep_ids(pseudonyms.key is not None)
+            self.users.check_hashing(self.fact("hashed_ids"), folder)
             with self.transaction():
                 self._renumber(models)
                 for name in sorted(set(declared) - set(self.models.names)):
@@ -114,12 +108,6 @@ class VoteStore:
             self.close()
             raise
 
-    def _count_users_from(self, first: int) -> None:
-        """Users get numbers from the first block after the personas' on."""
-        known = self._db.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'users'").fetchone()
-        if not known:
-            self._db.execute("INSERT INTO sqlite_sequence VALUES ('users', ?)", (first - 1,))
-
     def _check_rounds(self) -> None:
         for round_, checksum in self._db.execute("SELECT round, checksum FROM rounds").fetchall():
             place = rounds.path(self._log, round_)
@@ -128,18 +116,6 @@ class VoteStore:
                     f"{place}: is missing or damaged; restore it from a backup of the folder"
                 )
         database.remove_leftovers(self._log, set(self.rounds))
-
-    def _keep_ids(self, hashed: bool) -> None:
-        """Whether users' ids are hashed is so from the first user on."""
-        known = self.fact("hashed_ids")
-        there = self._db.execute("SELECT 1 FROM users LIMIT 1").fetchone() is not None
-        if there and bool(known) != hashed:
-            kept, wanted = ("hashed", "as they are") if known else ("as they are", "hashed")
-            raise ElectorateError(
-                f"{self.folder}: users' ids are kept {kept} there, and cannot be {wanted}; "
-                f"{'give' if known else 'leave out'} hash_ids, or serve another folder"
-            )
-        self._db.execute("INSERT OR REPLACE INTO facts VALUES ('hashed_ids', ?)", (int(hashed),))
 
     def close(self) -> None:
         """Let another process have it."""
@@ -191,7 +167,7 @@ class VoteStore:
         now = int(time.time())
         named = {name for vote in batch.votes for name in (vote.model_a, vote.model_b)}
         model = self.models.named(named - {NOBODY}, key) | {NOBODY: NO_MODEL}
-        number = self._numbers(batch.votes)
+        number = self.users.of_votes(batch.votes)
         before = self._take_ids(batch.votes, number, key, version)
         rows = []
         for vote, taken in zip(batch.votes, before, strict=True):
@@ -254,7 +230,9 @@ class VoteStore:
 
         Raises ElectorateError if the disk takes nothing more.
         """
-        kept = [replace(one, user=self._kept_as(one.user) if one.user else "") for one in answers]
+        kept = [
+            replace(one, user=self.users.kept_as(one.user) if one.user else "") for one in answers
+        ]
         with self.transaction():
             self.ledger.add(kept)
         return self.ledger.spent()
@@ -266,54 +244,6 @@ class VoteStore:
                 self._db.execute("INSERT INTO keys (name) VALUES (?)", (name,)).lastrowid or 0
             )
         return int(found[0])
-
-    def _numbers(self, votes: Sequence[Vote]) -> dict[str, int]:
-        """The users' numbers by name; new users are taken in, in the order of their votes."""
-        found = dict[str, int]()
-        segment = dict[str, int]()
-        kept_as = {user: self._kept_as(user) for user in {vote.user for vote in votes}}
-        for vote in votes:
-            name = kept_as[vote.user]
-            persona = as_persona(name, self._personas)
-            if persona is not None:
-                found[name] = persona
-            else:
-                segment.setdefault(name, vote.segment)
-        known = self._db.execute(
-            "SELECT name, number FROM json_each(?) JOIN users ON name = value",
-            (json.dumps(list(segment)),),
-        )
-        found.update(known.fetchall())
-        new = [name for name in segment if name not in found]
-        if new:
-            query = "SELECT seq FROM sqlite_sequence WHERE name = 'users'"
-            last = max(0, self._db.execute(query).fetchone()[0])
-            found.update(zip(new, range(last + 1, last + 1 + len(new)), strict=True))
-            rows = [(found[name], name, segment[name]) for name in new]
-            self._db.executemany("INSERT INTO users VALUES (?, ?, ?)", rows)
-        return {user: found[name] for user, name in kept_as.items()}
-
-    def _kept_as(self, user: str) -> str:
-        """A persona's number stays what it is."""
-        is_persona = as_persona(user, self._personas) is not None
-        return user if is_persona else self._pseudonyms.of(user)
-
-    def users(self, after: int = -1) -> Users:
-        """By number, those above this one."""
-        rows = self._db.execute(
-            "SELECT name, number, segment FROM users WHERE number > ? ORDER BY number", (after,)
-        ).fetchall()
-        name, number, segment = zip(*rows, strict=True) if rows else ((), (), ())
-        return Users(name, np.array(number, dtype=np.int64), np.array(segment, dtype=np.int64))
-
-    def names(self, numbers: Ints) -> dict[int, str]:
-        """What users with these numbers are called."""
-        found = {int(number): str(number) for number in numbers if number < self._personas}
-        for number in set(numbers.tolist()) - set(found):
-            row = self._db.execute("SELECT name FROM users WHERE number = ?", (number,)).fetchone()
-            if row is not None:
-                found[number] = row[0]
-        return found
 
     @property
     def votes(self) -> int:
@@ -416,13 +346,12 @@ class VoteStore:
         known. What was begun is finished when the store is next opened, should the process die.
         """
         persona = as_persona(user, self._personas)
-        query = "SELECT number FROM users WHERE name = ?"
-        row = self._db.execute(query, (self._kept_as(user),)).fetchone()
-        number = persona if persona is not None else (int(row[0]) if row else None)
+        row = self.users.known(user)
+        number = persona if persona is not None else (row[0] if row else None)
         if number is None:
             return self._erase_choices(user, key)
         with self.transaction():
-            self.ledger.forget_user(self._kept_as(user))
+            self.ledger.forget_user(self.users.kept_as(user))
             self._db.execute("INSERT OR IGNORE INTO erasing VALUES (?)", (number,))
             self._db.execute(
                 "UPDATE facts SET value = value + 1 WHERE name IN ('version', 'erasures')"
@@ -434,7 +363,7 @@ class VoteStore:
 
     def _erase_choices(self, user: str, key: str) -> int | None:
         """Forget what a user who never voted was answered; None if it was answered nothing."""
-        kept_as = self._kept_as(user)
+        kept_as = self.users.kept_as(user)
         if not self.ledger.of_user(kept_as):
             return None
         with self.transaction():
@@ -444,7 +373,7 @@ class VoteStore:
     def _finish_erasing(self, number: int) -> None:
         of_run = list[pa.Table]()
         if self._erase_elsewhere is not None:
-            name = self.names(np.array([number])).get(number, "")
+            name = self.users.names(np.array([number])).get(number, "")
             of_run = self._erase_elsewhere(number, name)
         folded = [rounds.SCHEMA.empty_table()]
         with self._replacing_rounds() as replace:
@@ -470,19 +399,18 @@ class VoteStore:
     def export(self, user: str) -> Known | None:
         """What is kept of a user; None if it is not known."""
         persona = as_persona(user, self._personas)
-        query = "SELECT number, segment FROM users WHERE name = ?"
-        row = self._db.execute(query, (self._kept_as(user),)).fetchone()
-        answered = self.ledger.of_user(self._kept_as(user))
-        if persona is None and row is None:
+        row = self.users.known(user)
+        answered = self.ledger.of_user(self.users.kept_as(user))
+        number = persona if persona is not None else (row[0] if row else None)
+        if number is None:
             if not answered:
                 return None
             return Known(NO_SEGMENT, rounds.SCHEMA.empty_table(), [], answered)
-        number = persona if persona is not None else int(row[0])
         own = [rounds.of_users(self.round(round_), np.array([number])) for round_ in self.rounds]
         _, unfolded = self.unfolded()
         own.append(unfolded.filter(pa.array(column(unfolded, "user_id") == number)))
         written = [row for row in self.audit() if row["user"] == number]
-        segment = NO_SEGMENT if row is None else int(row[1])
+        segment = NO_SEGMENT if row is None else row[1]
         return Known(segment, pa.concat_tables(own), written, answered)
 
     def forget_before(self, at: float) -> int:
@@ -507,7 +435,7 @@ class VoteStore:
                     replace([round_], kept)
             deleted = self._db.execute("DELETE FROM votes WHERE at > 0 AND at < ?", (at,))
             forgotten += deleted.rowcount
-            self._forget_users_but(kept_users)
+            self.users.forget_but(kept_users)
             places = set(range(len(self.models.names)))
             self.models.give_back(places - self._models_voted_on(places))
             self._db.execute("UPDATE facts SET value = value + 1 WHERE name = 'erasures'")
@@ -522,16 +450,6 @@ class VoteStore:
             return True
         whens = (column(self.round(round_), "at") for round_ in self.rounds)
         return any(bool(np.any((when > 0) & (when < at))) for when in whens)
-
-    def _forget_users_but(self, numbers: set[int]) -> None:
-        """Names, and ids of votes, of users who have no vote but of these numbers."""
-        unfolded = {user for (user,) in self._db.execute("SELECT DISTINCT user_id FROM votes")}
-        self._db.execute("CREATE TEMP TABLE staying (number INTEGER PRIMARY KEY)")
-        rows = ((number,) for number in sorted(numbers | unfolded))
-        self._db.executemany("INSERT INTO staying VALUES (?)", rows)
-        self._db.execute("DELETE FROM taken WHERE user NOT IN (SELECT number FROM staying)")
-        self._db.execute("DELETE FROM users WHERE number NOT IN (SELECT number FROM staying)")
-        self._db.execute("DROP TABLE staying")
 
     def _models_of(self, number: int, folded: Sequence[pa.Table]) -> set[int]:
         query = "SELECT model_a, model_b FROM votes WHERE user_id = ?"
@@ -604,44 +522,3 @@ class VoteStore:
                     "was counted"
                 ) from None
             raise
-
-
-def _locked(folder: Path, wait: bool) -> int:
-    """The folder's lock, once this process has it.
-
-    Raises BlockingIOError where it does not wait.
-    """
-    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        os.close(handle)
-        raise
-    holder = f"process {os.getpid()} on {socket.gethostname()} since {time.ctime()}"
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, holder.encode(), 0)
-    return handle
-
-
-def holder(folder: Path) -> str | None:
-    """Who has the folder open, in words; None if nobody has."""
-    if not folder.is_dir():
-        return None
-    try:
-        os.close(_locked(folder, wait=False))
-    except BlockingIOError:
-        return (folder / ".lock").read_text(encoding="utf-8") or "another process"
-    return None
-
-
-def without(log: VoteLog, round_: int, block: int, number: int) -> pa.Table:
-    """Rewrite a block's file of a run's log without a user's votes, if it has any; returns
-    those.
-    """
-    if not log.has(round_, block):
-        return log.schema.empty_table()
-    votes = log.read(round_, block)
-    own = column(votes, "user_id") == number
-    if own.any():
-        log.write(round_, block, votes.filter(pa.array(~own)))
-    return votes.filter(pa.array(own))

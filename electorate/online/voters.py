@@ -47,7 +47,7 @@ def found(counter: Counter, store: VoteStore, limit: int) -> Voters:
     total = max(1.0, float(counts.weight_of_keys @ counts.key_weights))
     most = np.argsort(-counts.votes_of, kind="stable")[:limit]
     most = most[counts.votes_of[most] > 0]
-    names = store.names(most)
+    names = store.users.names(most)
     users = []
     for number in most.tolist():
         votes = int(counts.votes_of[number])

@@ -103,6 +103,16 @@ class VoteLog:
         votes = self._in_order(round_, block, votes)
         return votes.drop_columns(keys) if keys else votes
 
+    def remove_user(self, round_: int, block: int, number: int) -> pa.Table:
+        """Rewrite a block's file without a user's votes, if it has any; returns those."""
+        if not self.has(round_, block):
+            return self.schema.empty_table()
+        votes = self.read(round_, block)
+        own = column(votes, "user_id") == number
+        if own.any():
+            self.write(round_, block, votes.filter(pa.array(~own)))
+        return votes.filter(pa.array(own))
+
     def _in_order(self, round_: int, block: int, votes: pa.Table) -> pa.Table:
         """By user, then by step: whoever rewrites a file may have put its rows in any order."""
         key = column(votes, "user_id") << 32 | column(votes, "step")

@@ -181,7 +181,7 @@ def test_their_rankings_are_served_by_name_and_erased(
     service = LocalService(bases.of_folder(Path(str(folder.path))))
     store = service.counter.store
     begin.take_in(service.counter.base, store, unshown)
-    assert len(store.users().name) == 24
+    assert len(store.users.above().name) == 24
     snapshot = service.counter.snapshot()
     assert snapshot.models == tuple(f"m{i}" for i in range(6))
     own = pq.read_table(folder.people).to_pylist()
@@ -197,7 +197,7 @@ def test_their_rankings_are_served_by_name_and_erased(
     store.erase("17", "test")
     begin.take_in(service.counter.base, store, unshown)
     assert store.fact("version") == version + 1
-    assert "17" not in store.users().name
+    assert "17" not in store.users.above().name
     assert "17" not in pq.read_table(folder.people)["user_id"].to_pylist()
     assert "17" not in pq.read_table(folder.who_gains)["user_id"].to_pylist()
     assert "17" not in pq.read_table(folder.personas)["name"].to_pylist()
@@ -215,7 +215,7 @@ def test_who_is_kept_under_a_hashed_id_is_erased_by_its_own(
     service = LocalService(bases.of_folder(Path(str(folder.path)), tmp_path / "ids.key"))
     store = service.counter.store
     begin.take_in(service.counter.base, store, unshown)
-    assert "17" not in store.users().name
+    assert "17" not in store.users.above().name
     assert service.rankings.of_user(service.counter.snapshot(), "17").votes == 100
     store.erase("17", "test")
     for place, column in ((folder.people, "user_id"), (folder.personas, "name")):
@@ -247,7 +247,7 @@ def test_what_human_wrote_before_it_was_a_run_is_shown_and_served(
     assert "of 24 people are said to have another one" in folder.report.read_text()
     service = LocalService(bases.of_folder(Path(str(folder.path))))
     begin.take_in(service.counter.base, service.counter.store, unshown)
-    assert len(service.counter.store.users().name) == 24
+    assert len(service.counter.store.users.above().name) == 24
     assert cli.main(["human", str(place), "--out", str(folder.path)]) == 2
     assert "holds a comparison that is no run" in capsys.readouterr().err
 

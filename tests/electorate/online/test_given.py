@@ -88,7 +88,7 @@ def test_it_goes_on_where_it_stopped_and_nobody_erased_comes_back(tmp_path: Path
     file_again = begin.folder_of(file, tmp_path / "served")
     again = served(file_again)
     assert again.store.votes == 4 * 40 - 40 + 1
-    assert again.store.users().name == ("user 0", "user 2", "user 3", "new")
+    assert again.store.users.above().name == ("user 0", "user 2", "user 3", "new")
     again.store.close()
     file.unlink()  # the folder has all that is served
     assert served(folder).store.votes == 121
@@ -151,7 +151,7 @@ def test_votes_of_nobody_make_the_board_alone(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(file).drop_columns(["user_id", "prompt_id"]), file)
     counter = served(begin.folder_of(file, tmp_path / "served"))
     assert counter.snapshot().counts.sum() == pytest.approx(160)
-    assert len(counter.store.users().name) == 160
+    assert len(counter.store.users.above().name) == 160
 
 
 @pytest.mark.parametrize(

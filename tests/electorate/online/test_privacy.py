@@ -108,7 +108,7 @@ def test_old_votes_are_forgotten_as_if_they_had_never_come(
     assert store.forget_before(1500.0) == 0
     assert [row["votes"] for row in store.audit() if row["key"] == "retention"] == [60]
     # An id of a user who is there still is known; one who is gone may send it again.
-    assert "user 0" in store.users().name
+    assert "user 0" in store.users.above().name
 
 
 def test_a_model_only_old_votes_named_gives_its_place_back(

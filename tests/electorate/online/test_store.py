@@ -22,8 +22,7 @@ from electorate.base.errors import (
     UnknownNameError,
 )
 from electorate.online import base as bases
-from electorate.online import database, rounds
-from electorate.online import store as stores
+from electorate.online import database, folder_lock, rounds
 from electorate.online.counter import Counter
 from electorate.online.sent import Batch, Taken, Vote, as_persona
 from electorate.online.store import VoteStore
@@ -90,7 +89,7 @@ def test_a_user_who_is_erased_leaves_nothing(tmp_path: Path) -> None:
     assert store.erase("nobody", "key") is None
     assert store.erase("known-by-name", "key") == 3
     assert [set(votes["user_id"].to_pylist()) for votes in folded(store)] == [{2}]
-    assert store.users().name == ("other",)
+    assert store.users.above().name == ("other",)
     assert len(store.unfolded()[1]) == 0
     store.close()
     on_disk = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
@@ -111,7 +110,7 @@ def test_an_erasure_that_was_cut_short_is_finished(
     store.close()
     again = VoteStore(tmp_path)
     assert [set(votes["user_id"].to_pylist()) for votes in folded(again)] == [{2}]
-    assert again.users().name == ("w",)
+    assert again.users.above().name == ("w",)
 
 
 def test_a_fold_that_was_cut_short_counts_nothing_twice(
@@ -261,7 +260,12 @@ def test_a_refused_batch_leaves_nothing(tmp_path: Path) -> None:
         "k", [Vote("1", "u", "a", "b", 0), *(Vote(f"{i}", "w", f"m{i}", "a", 0) for i in range(9))]
     )
     assert isinstance(store.add([one])[0], RequestError)
-    assert (store.models.names, store.users().name, everything(store), store.fact("version")) == (
+    assert (
+        store.models.names,
+        store.users.above().name,
+        everything(store),
+        store.fact("version"),
+    ) == (
         (),
         (),
         0,
@@ -411,11 +415,13 @@ def test_a_folder_that_cannot_be_one_is_one_line(tmp_path: Path) -> None:
 
 
 def test_whoever_has_a_folder_is_named(tmp_path: Path) -> None:
-    assert stores.holder(tmp_path / "nowhere") is None
+    assert folder_lock.holder(tmp_path / "nowhere") is None
     store = VoteStore(tmp_path)
-    assert f"process {os.getpid()} on {socket.gethostname()} since " in str(stores.holder(tmp_path))
+    assert f"process {os.getpid()} on {socket.gethostname()} since " in str(
+        folder_lock.holder(tmp_path)
+    )
     store.close()
-    assert stores.holder(tmp_path) is None
+    assert folder_lock.holder(tmp_path) is None
 
 
 def test_a_damaged_database_is_one_line(tmp_path: Path) -> None:
