@@ -3,13 +3,21 @@ votes, 50 votes a response.
 
 TRL encodes two answers for every vote, Electorate every answer once a step, whatever the number of
 votes about it. Then the same training as a Ray Train job by one worker and by two, a core each.
+
+    python -m benchmarks.training --seeds 5
+
+compares what both say of votes on prompts that neither saw, over so many draws of answers, personas
+and votes; Electorate's epochs go on until the votes on yet other prompts are said worse.
 """
 
+import argparse
 import json
 import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +28,7 @@ import torch
 
 from benchmarks import made
 from benchmarks.leaderboards import PEER, ROOT
+from electorate.base.scale import Floats
 from electorate.config.config_file import dump
 from electorate.config.reward import Reward
 from electorate.config.run import Config
@@ -27,8 +36,10 @@ from electorate.data import features, prompts, run_files
 from electorate.data.features import AXES
 from electorate.inference import model_files
 from electorate.population import planted
+from electorate.population.logged_votes import COLUMNS, LoggedVotes
 from electorate.ratings.ties import MODELS
 from electorate.rewards import corpus, pretrained, store
+from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.forms import FORMS
 from electorate.rewards.network import Network
@@ -84,16 +95,16 @@ def settings(workers: int, epochs: int) -> Reward:
     )
 
 
-def run_folder(folder: RunFolder, reward: Reward) -> RunFolder:
+def run_folder(folder: RunFolder, reward: Reward, seed: int = 0) -> RunFolder:
     """A run whose answers are made texts and whose votes are in."""
-    plain = made.config(PERSONAS, CONTESTANTS, [VOTES], heterogeneity=0.5)
+    plain = made.config(PERSONAS, CONTESTANTS, [VOTES], seed, heterogeneity=0.5)
     content = plain.model_dump(mode="json") | {
         "reward": reward.model_dump(mode="json"),
         "prompts": {"per_archetype": PER_ARCHETYPE},
     }
     of = Config.model_validate(content | {"evaluation": {"systems": ["global_bt", "pooled_rm"]}})
     chosen = prompts.select(of)
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     texts = [text(random, i % CONTESTANTS) for i in range(len(chosen) * CONTESTANTS)]
     z = features.standardise(features.measure(texts).reshape(len(chosen), CONTESTANTS, len(AXES)))
     files.write_text(folder.config, dump(of))
@@ -126,27 +137,53 @@ def text(random: np.random.Generator, contestant: int, most_lines: int = 6) -> s
     return "\n".join(lines)
 
 
-def ours(run: RunFolder, reward: Reward, source: str) -> tuple[list[tuple[float, float]], Corpus]:
-    """After each epoch (seconds so far, held-out log loss of decided votes), and what was
-    trained on.
+def unseen_votes(run: RunFolder, split: str) -> AnswerVotes:
+    """Decided votes of the run's personas on prompts that are in no training."""
+    electorate = planted.of_run(run)
+    ids = run_files.read_prompts(run).ids(split)
+    drawn = replace(electorate, training_prompts=ids).ballots(0, 0)
+    logged = LoggedVotes.of(drawn.select(COLUMNS), 0, 0)
+    votes = AnswerVotes.of(logged, electorate.labels(0), electorate.models)
+    return votes.take(np.flatnonzero(votes.outcome < 2))
+
+
+def log_loss(base: Floats, of: AnswerVotes) -> float:
+    """Of decided votes, by what each answer is worth, nats."""
+    d = (base[of.answer_a] - base[of.answer_b]) * np.where(of.outcome == 0, 1, -1)
+    return float(np.log1p(np.exp(-d)).mean())
+
+
+def ours(
+    run: RunFolder,
+    reward: Reward,
+    source: str,
+    judged_on: Sequence[AnswerVotes] = (),
+    seed: int = 0,
+) -> tuple[list[tuple[float, ...]], Corpus]:
+    """After each epoch seconds so far, and log loss of held-out votes that are decided; and what
+    was trained on.
+
+    judged_on: votes whose log loss is told beside, by the first of which training ends once that
+    rises.
     """
     electorate = planted.of_run(run)
-    reader, tokenizer = pretrained.load(source, None, False, reward.lora_rank, 0)
+    reader, tokenizer = pretrained.load(source, None, False, reward.lora_rank, seed)
     votes = decided(corpus.of_run(run, electorate, reward, 0, tokenizer))
     network = Network(reader, {"pooled_rm": FORMS["pooled_rm"]}, 1, CONTESTANTS, 1, "davidson")
-    standardise(network, votes, 0)
-    training = Training(network, network, votes, MODELS["davidson"], 0, Plan.of(reward))
-    found = []
+    standardise(network, votes, seed)
+    training = Training(network, network, votes, MODELS["davidson"], seed, Plan.of(reward))
+    found = list[tuple[float, ...]]()
     start = time.perf_counter()
     pause = 0.0
     for _ in range(reward.epochs):
         training.epoch()
         stop = time.perf_counter()
         base = training.reads()["pooled_rm"].base[0]
-        of = training.held_out
-        d = (base[of.answer_a] - base[of.answer_b]) * np.where(of.outcome == 0, 1, -1)
-        found.append((stop - start - pause, float(np.log1p(np.exp(-d)).mean())))
+        losses = [log_loss(base, of) for of in (training.held_out, *judged_on)]
+        found.append((stop - start - pause, *losses))
         pause += time.perf_counter() - stop
+        if judged_on and len(found) > 1 and found[-1][2] > found[-2][2]:
+            break
     return found, votes
 
 
@@ -163,11 +200,13 @@ def trl(
     settings: dict[str, Any],
     most: int | None = None,
     python: str | Path = PEER,
+    unseen: AnswerVotes | None = None,
 ) -> dict[str, Any]:
     """What the peer makes of the same votes, or the first `most`, in one pass over them.
 
     Args:
         settings: see benchmarks/trl_peer.py.
+        unseen: what it is tested on; None: the votes that are held out of the training.
     """
     prompts_ = files.read_table(run.prompts)["prompt"].to_pylist()
     responses = files.read_table(run.responses)["response"].to_pylist()
@@ -176,8 +215,10 @@ def trl(
     read = [f"{prompts_[i // models]}\n{response}" for i, response in enumerate(responses)]
     battles = votes.battles
     tables = dict[str, tuple[list[str], list[str]]]()
-    for name, of in (("train", votes.learned), ("test", votes.held_out)):
-        own = battles.take(np.flatnonzero(np.isin(battles.prompt, of))[:most])
+    held_out = battles.take(np.flatnonzero(np.isin(battles.prompt, votes.held_out)))
+    train = battles.take(np.flatnonzero(np.isin(battles.prompt, votes.learned)))
+    for name, of in (("train", train), ("test", held_out if unseen is None else unseen)):
+        own = of.take(slice(0, most))
         first = own.outcome == 0
         won = np.where(first, own.answer_a, own.answer_b)
         lost = np.where(first, own.answer_b, own.answer_a)
@@ -224,6 +265,50 @@ def seconds_an_epoch(workers: int) -> float:
         )
 
 
+def over_seeds(seeds: int, most: int | None = None) -> None:
+    """Print what both say of votes on prompts that neither saw, and how long each took.
+
+    most: votes that TRL learns from; None: all.
+    """
+    threads = min(2, os.cpu_count() or 1)
+    torch.set_num_threads(threads)
+    reward = settings(1, EPOCHS)
+    source = model_files.resolve("reward.model", reward.model, Path("unused"))
+    rows = []
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            run = run_folder(RunFolder(Path(folder) / "run"), reward, seed)
+            chosen_by = unseen_votes(run, "validation")
+            test = unseen_votes(run, "test")
+            epochs, votes = ours(run, reward, source, (chosen_by, test), seed)
+            peer = trl(
+                Path(folder) / "trl", run, votes, _of_peer(source, threads), most, unseen=test
+            )
+        best = min(epochs, key=lambda epoch: epoch[2])
+        rows.append((best[3], epochs[-1][0], peer["held_out"], peer["seconds"]))
+        loss, seconds, theirs, their_seconds = rows[-1]
+        print(
+            f"  seed {seed}: log loss {loss:.4f} in {seconds:.0f} s ({len(epochs)} epochs), TRL "
+            f"{theirs:.4f} in {their_seconds:.0f} s",
+            flush=True,
+        )
+    loss, seconds, theirs, their_seconds = np.mean(rows, axis=0)
+    print(
+        f"  mean of {seeds}: {loss:.4f}, TRL {theirs:.4f} (at or below it asked); in "
+        f"{seconds / their_seconds:.3f} of its time (at most {1 / FASTER:g} asked)"
+    )
+
+
+def _of_peer(source: str, threads: int) -> dict[str, Any]:
+    return {
+        "model": source,
+        "threads": threads,
+        "learning_rate": LEARNING_RATE,
+        "max_tokens": MAX_TOKENS,
+        "lora_rank": LORA_RANK,
+    }
+
+
 def main() -> None:
     """Print votes a second of both at the log loss TRL ends with, and what a second worker
     gains.
@@ -235,14 +320,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = run_folder(RunFolder(Path(folder) / "run"), reward)
         epochs, votes = ours(run, reward, source)
-        told = {
-            "model": source,
-            "threads": threads,
-            "learning_rate": LEARNING_RATE,
-            "max_tokens": MAX_TOKENS,
-            "lora_rank": LORA_RANK,
-        }
-        peer = trl(Path(folder) / "trl", run, votes, told)
+        peer = trl(Path(folder) / "trl", run, votes, _of_peer(source, threads))
     answers = len(votes.rows(votes.learned))
     learned = peer["votes"]
     seconds = epochs[-1][0]
@@ -257,12 +335,12 @@ def main() -> None:
         "asked)"
     )
     print(
-        f"  held-out log loss {min(loss for _, loss in epochs):.4f} at best of {len(epochs)} "
+        f"  held-out log loss {min(loss for _, loss, *_ in epochs):.4f} at best of {len(epochs)} "
         f"epochs ({seconds:.0f} s); ",
         end="",
     )
     print(f"TRL {peer['held_out']:.4f} after one ({peer['seconds']:.0f} s)")
-    reached = next((seconds for seconds, loss in epochs if loss <= peer["held_out"]), None)
+    reached = next((seconds for seconds, loss, *_ in epochs if loss <= peer["held_out"]), None)
     told = (
         "not reached"
         if reached is None
@@ -278,4 +356,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, help="compare over so many draws")
+    asked = parser.parse_args().seeds
+    if asked:
+        over_seeds(asked)
+    else:
+        main()
