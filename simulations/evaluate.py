@@ -75,7 +75,7 @@ def compare(
             advance()
     if "elo_offset" in rated.priors:
         prior_file.write(folder.prior, rated.priors["elo_offset"])
-    told = {name: system.take(seen) for name, system in rated.said.items()}
+    told = {name: system.take(seen) for name, system in rated.systems.items()}
     people = people.take(seen)
     return Comparison(
         pa.Table.from_pylist(tables.metrics, schema=METRICS),
@@ -181,7 +181,7 @@ def _score(rated: Rated, people: Users, prompts: Ints, pool: Pool) -> dict[str, 
     """The systems' scores, users shared out among the cohorts in chunks."""
     work = []
     for rows in scoring.chunks(len(people)):
-        own = {name: system.take(rows) for name, system in rated.said.items()}
+        own = {name: system.take(rows) for name, system in rated.systems.items()}
         work.append((own, people.take(rows)))
     return scoring.joined(pools.results(pool, "score", work, prompts))
 

@@ -214,8 +214,8 @@ def learning_curve(
     points = []
     gains = []
     for k, by_system in found.items():
-        predicted = {name: said.odds[None, rows] for name, said in by_system.items()}
-        failed = {name: list(said.failed) for name, said in by_system.items() if said.failed}
+        predicted = {name: one.odds[None, rows] for name, one in by_system.items()}
+        failed = {name: list(one.failed) for name, one in by_system.items() if one.failed}
         drawn = replicates(some, of, predicted)
         points.append(Compared(k, *summarised(drawn, users), failed))
         gains.append(drawn[SYSTEM_A][LOG_LOSS] - drawn[BASELINE][LOG_LOSS])
@@ -250,7 +250,7 @@ def replicates(votes: Votes, prompt: Ints, predicted: Predicted) -> dict[str, di
     prompts.
     """
     drawn = Resamples.of(votes.users, prompt)
-    return {name: _replicates(votes, said, drawn) for name, said in predicted.items()}
+    return {name: _replicates(votes, odds, drawn) for name, odds in predicted.items()}
 
 
 @dataclass(frozen=True)
@@ -321,33 +321,33 @@ def calibration_sums(votes: Votes, predicted: Predicted) -> dict[str, Floats]:
     true = np.eye(3)[votes.outcome_of_3]
     return {
         name: sum(
-            (metrics.calibration_sums(one[None], true[None])[0] for one in said),
+            (metrics.calibration_sums(one[None], true[None])[0] for one in odds),
             start=np.zeros((metrics.ECE_BINS, 3)),
         )
-        for name, said in predicted.items()
+        for name, odds in predicted.items()
     }
 
 
-def _replicates(votes: Votes, said: Floats, drawn: Resamples) -> dict[Key, Floats]:
+def _replicates(votes: Votes, odds: Floats, drawn: Resamples) -> dict[Key, Floats]:
     """(1 + RESAMPLES,) of each metric; votes by their weight, fold seeds averaged."""
     true = np.eye(3)[votes.outcome_of_3]
-    at_true = np.take_along_axis(said, votes.outcome_of_3[None, :, None], axis=2)[..., 0]
+    at_true = np.take_along_axis(odds, votes.outcome_of_3[None, :, None], axis=2)[..., 0]
     by_vote = {
         "log_loss": -np.log(np.maximum(at_true, 1e-12)).mean(axis=0),
-        "brier": ((said - true) ** 2).sum(axis=2).mean(axis=0),
-        "accuracy": (said.argmax(axis=2) == votes.outcome_of_3).mean(axis=0),
+        "brier": ((odds - true) ** 2).sum(axis=2).mean(axis=0),
+        "accuracy": (odds.argmax(axis=2) == votes.outcome_of_3).mean(axis=0),
     }
     weighted = [votes.weight, *(votes.weight * value for value in by_vote.values())]
     total, *sums = drawn.sums(np.column_stack(weighted)).T
     found = {(UNSEEN, name): _share(of, total) for name, of in zip(by_vote, sums, strict=True)}
-    found |= _pair_accuracy(votes, said, drawn)
-    bins = np.sum([metrics.calibration_sums(one[:, None], true[:, None]) for one in said], axis=0)
+    found |= _pair_accuracy(votes, odds, drawn)
+    bins = np.sum([metrics.calibration_sums(one[:, None], true[:, None]) for one in odds], axis=0)
     flat = (bins * votes.weight[:, None, None]).reshape(len(votes), -1)
     resampled = drawn.sums(flat).reshape(-1, *bins.shape[1:])
     return found | {(UNSEEN, "ece"): metrics.expected_calibration_error(resampled)}
 
 
-def _pair_accuracy(votes: Votes, said: Floats, drawn: Resamples) -> dict[Key, Floats]:
+def _pair_accuracy(votes: Votes, odds: Floats, drawn: Resamples) -> dict[Key, Floats]:
     """(1 + RESAMPLES,) the share of decisive votes whose winner the system ranked higher, equal
     ones half: how often a router that follows it serves what the user would have chosen.
     """
@@ -355,7 +355,7 @@ def _pair_accuracy(votes: Votes, said: Floats, drawn: Resamples) -> dict[Key, Fl
     decisive = outcome < 2
     if not decisive.any():
         return {}
-    ahead = np.where(outcome == 0, 1.0, -1.0) * (said[..., 0] - said[..., 1])
+    ahead = np.where(outcome == 0, 1.0, -1.0) * (odds[..., 0] - odds[..., 1])
     right = ((np.sign(ahead) + 1) / 2).mean(axis=0)
     weight = votes.weight * decisive
     total, share = drawn.sums(np.column_stack([weight, weight * right])).T

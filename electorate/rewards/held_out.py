@@ -55,23 +55,25 @@ class Folds:
         }
 
 
-def falling_back(said: Mapping[str, Floats], system_a: Floats, of: AnswerVotes, fold: Ints) -> None:
+def falling_back(
+    of_form: Mapping[str, Floats], system_a: Floats, of: AnswerVotes, fold: Ints
+) -> None:
     """Have forms of ADDING that predict votes no better than System A does give its odds.
 
     What a fold gets is chosen by the votes of the other folds, by the better log-likelihood.
 
     Args:
-        said: form to (n, 3) probabilities of the votes, in which odds are replaced.
+        of_form: form to (n, 3) probabilities of the votes, in which odds are replaced.
         system_a: (n, 3), learned from the same folds.
         of: the votes.
     """
     at_outcome = np.arange(len(of)), of.outcome
     for form in ADDING:
-        gain = np.log(said[form][at_outcome]) - np.log(system_a[at_outcome])
+        gain = np.log(of_form[form][at_outcome]) - np.log(system_a[at_outcome])
         for held_out in np.unique(fold):
             here = fold == held_out
             if gain[~here].sum() <= 0:
-                said[form][here] = system_a[here]
+                of_form[form][here] = system_a[here]
 
 
 def predict(
@@ -87,7 +89,7 @@ def predict(
         done: folds that were predicted before, each as `Folds.predict` returned it.
         keep: called with each other fold and what was predicted.
     """
-    said = {form: np.empty((len(folds.fold), 3)) for form in PREDICTED}
+    of_form = {form: np.empty((len(folds.fold), 3)) for form in PREDICTED}
     wanted = [fold for fold in np.unique(folds.fold).tolist() if fold not in done]
     found = dict(done)
     for fold, by_form in _by_fold(folds, wanted, processes):
@@ -95,8 +97,8 @@ def predict(
         found[fold] = by_form
     for fold, by_form in found.items():
         for form, odds in by_form.items():
-            said[form][folds.fold == fold] = odds
-    return said
+            of_form[form][folds.fold == fold] = odds
+    return of_form
 
 
 @contextmanager

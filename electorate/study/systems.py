@@ -48,14 +48,14 @@ class Rated:
     """The systems after a round.
 
     Attributes:
-        said: system to its predictions for the users compared.
+        systems: system to its predictions for the users compared.
         fits: Bradley-Terry of everyone, then of each archetype.
         priors: of System A, by system.
         versions: of the reward model behind a system.
         not_converged: system to why it uses the global ranking.
     """
 
-    said: dict[str, System]
+    systems: dict[str, System]
     fits: list[Fit]
     priors: dict[str, Prior]
     versions: dict[str, str]
@@ -240,10 +240,10 @@ class Rater:
         uses the global ranking.
         """
         at = self.at(round_, people)
-        said, not_converged = built(at, self.voters.config.evaluation.systems)
+        systems, not_converged = built(at, self.voters.config.evaluation.systems)
         versions = reward_systems.versions(self.voters, self.folder, round_)
         fits = self._clustered(round_, [at.global_fit, *at.segments])
-        return Rated(said, fits, at.priors, versions, not_converged)
+        return Rated(systems, fits, at.priors, versions, not_converged)
 
     def at(self, round_: int, people: Users) -> AfterRound:
         """What systems are built from after a round."""
