@@ -6,43 +6,34 @@ the next best.
 """
 
 import hashlib
-import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import aiohttp
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import TypeAdapter, ValidationError
+from fastapi.responses import Response
 
 from electorate.base.errors import ElectorateError, RequestError
 from electorate.online import routing, sent
-from electorate.online.ledger import Answered
 from electorate.online.rankings import Ranking
 from electorate.online.routing import Choice
 from electorate.online.sent import Batch, Vote
 from electorate.online.snapshot import Snapshot
 from electorate.rewards.store import PROMPT_HEAD
 from serve import answer_ids, schemas
+from serve.chat_request import NOBODY, ROUTER, Asked, body_of, last_words, rate_of, user_of
+from serve.passing_on import PASSED_OVER, Answer, passed_on, problem
 from serve.security import Gate, Refused
 from serve.service import Service
-from serve.spending import Meter, Spending
+from serve.spending import Spending
 from serve.upstreams import Upstream
 
 LOG = logging.getLogger("ray.serve")
-ROUTER = "electorate"
-COST = "cost:"
 CONNECT_S = 5.0
 KEPT = 10_000  # rankings
-PASSED_OVER = (408, 429)  # and all of 500 and above
-NOBODY = ""
-USER_HEADER = "x-openwebui-user-id"  # Open WebUI's, which names users in no other way
-USER = TypeAdapter(schemas.UserId)
 PRINTABLE = "".join(chr(letter) for letter in range(32, 127) if chr(letter) != "%")
 
 
@@ -79,12 +70,12 @@ class Gateway:
             RequestError: it is none, or names no model of the gateway.
             Refused: no contestant answers.
         """
-        asked = _Asked(service, body, user, key)
+        asked = Asked(service, body, user, key)
         name = body.get("model")
         if isinstance(name, str) and name in self.upstreams:
             found = _Found(Choice((name,), 1.0, False), "asked for", "")
         else:
-            found = await self._route(asked, _rate(name, [*self.upstreams]))
+            found = await self._route(asked, rate_of(name, [*self.upstreams]))
         return await self._first_to_answer(asked, found)
 
     def vote(self, given: schemas.Feedback) -> Vote:
@@ -129,7 +120,7 @@ class Gateway:
         if self._session is not None:
             await self._session.close()
 
-    async def _route(self, asked: "_Asked", rate: float) -> "_Found":
+    async def _route(self, asked: Asked, rate: float) -> "_Found":
         """By the user's ranking, on the prompt where something here reads prompts."""
         service = asked.service
         user = asked.user
@@ -139,7 +130,7 @@ class Gateway:
             raise Refused(503, "every contestant is retired")
         names = [name for name in there if self.upstreams[name].is_open] or there
         rated = [name for name in names if name in snapshot.ranked]
-        prompt = _last_words(asked.body["messages"])
+        prompt = last_words(asked.body["messages"])
         costs = {name: self.upstreams[name].cost(asked.letters) for name in names}
         ranking = None
         if rated:
@@ -165,7 +156,7 @@ class Gateway:
             self._known[key] = found
         return self._known[key]
 
-    async def _first_to_answer(self, asked: "_Asked", found: "_Found") -> Response:
+    async def _first_to_answer(self, asked: Asked, found: "_Found") -> Response:
         """The answer of the first contestant in order that gives one."""
         why = ""
         for place, name in enumerate(found.choice.order):
@@ -187,8 +178,8 @@ class Gateway:
             probability = found.choice.probability if place == 0 else 0.0
             headers = found.headers(name, why)
             headers["x-electorate-id"] = answer_ids.write(self._key, asked.user, name, probability)
-            answer = _Answer(asked, upstream, probability, self.spending)
-            return await _passed_on(said, answer, headers)
+            answer = Answer(asked, upstream, probability, self.spending)
+            return await passed_on(said, answer, headers)
         raise Refused(503, f"no contestant answered; the last one: {why}", 1)
 
     async def _ask(self, upstream: Upstream, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
@@ -206,46 +197,6 @@ class Gateway:
             ),
             allow_redirects=False,
         )
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A request. key: the name of the key it came with."""
-
-    service: Service
-    body: Mapping[str, Any]
-    user: str
-    key: str
-
-    @cached_property
-    def letters(self) -> int:
-        """About how long it is."""
-        return sum(len(str(message.get("content", ""))) for message in self.body["messages"])
-
-
-class _Answer:
-    """One that is under way, and what it costs."""
-
-    def __init__(
-        self, asked: _Asked, upstream: Upstream, probability: float, spending: Spending
-    ) -> None:
-        self.upstream = upstream
-        self.meter = Meter(asked.letters)
-        self._asked = asked
-        self._probability = probability
-        self._spending = spending
-        self._expected = upstream.cost(asked.letters)
-        spending.begin(asked.key, self._expected)
-
-    def is_over(self, answered: bool) -> None:
-        """Write down what it cost, where anything was answered."""
-        read, written = self.meter.tokens()
-        usd = self.upstream.cost_of(read, written)
-        asked = self._asked
-        name = self.upstream.contestant.name
-        done = Answered(asked.key, asked.user, name, self._probability, read + written, usd)
-        self._spending.end(asked.key, self._expected, done if answered else None)
-        self._spending.tell_soon(asked.service)
 
 
 class _Found:
@@ -283,13 +234,13 @@ def routes(service: Service, gate: Gate, gateway: Gateway | None) -> APIRouter:
         """As OpenAI's; `model` is `electorate`, `electorate/cost:RATE` or a contestant's name."""
         try:
             there = _there(gateway)
-            body = _body(await request.body())
+            body = body_of(await request.body())
             there.spending.check(gate.key(key))
-            return await there.chat(service, body, _user(body, request.headers), key)
+            return await there.chat(service, body, user_of(body, request.headers), key)
         except RequestError as error:
-            return _problem(400, str(error))
+            return problem(400, str(error))
         except Refused as error:
-            return _problem(error.status, error.why, error.headers)
+            return problem(error.status, error.why, error.headers)
 
     @router.post("/v1/feedback")
     async def feedback(
@@ -312,68 +263,6 @@ def _there(gateway: Gateway | None) -> Gateway:
     return gateway
 
 
-def _body(content: bytes) -> dict[str, Any]:
-    """A chat completion request. Raises RequestError if it is none."""
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        raise RequestError("the body is not JSON, or nested too deeply") from None
-    if not isinstance(body, dict):
-        raise RequestError("the body is not a JSON object")
-    messages = body.get("messages")
-    if not (
-        isinstance(messages, list)
-        and messages
-        and all(isinstance(message, dict) for message in messages)
-    ):
-        raise RequestError("messages: a list of at least one message is needed")
-    return body
-
-
-def _user(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
-    """Who asks, by an id that may vote, from the body or else a header. Raises RequestError for
-    what is none.
-    """
-    given = body.get("user") or headers.get(USER_HEADER)
-    if given in (None, NOBODY):
-        return NOBODY
-    try:
-        user: str = USER.validate_python(given, strict=True)
-    except ValidationError as error:
-        raise RequestError(f"user: {error.errors()[0]['msg']}") from None
-    return user
-
-
-def _rate(model: object, names: Sequence[str]) -> float:
-    """The rate of money in `electorate/cost:RATE`. Raises RequestError for what is no model."""
-    if model == ROUTER:
-        return 0.0
-    name, _, rest = str(model).partition("/")
-    if name == ROUTER and rest.startswith(COST):
-        try:
-            rate = float(rest.removeprefix(COST))
-        except ValueError:
-            rate = float("nan")
-        if 0 <= rate < float("inf"):
-            return rate
-        raise RequestError(f"model: {model!r}: the rate is no number from 0 on")
-    known = ", ".join([ROUTER, f"{ROUTER}/{COST}RATE", *names])
-    raise RequestError(f"model: {model!r} is not one; there are {known}")
-
-
-def _last_words(messages: Sequence[Mapping[str, Any]]) -> str:
-    """What the user said last, as far as it is text."""
-    for message in reversed(messages):
-        if message.get("role") == "user":
-            content = message.get("content")
-            if isinstance(content, str):
-                return content
-            parts = content if isinstance(content, list) else []
-            texts = [str(part.get("text", "")) for part in parts if isinstance(part, dict)]
-            return "\n".join(filter(None, texts))
-    return ""
-
-
 async def _on_prompt(
     service: Service, snapshot: Snapshot, user: str, prompt: str, names: list[str]
 ) -> Ranking | None:
@@ -393,59 +282,3 @@ async def _on_prompt(
     if ahead is None:
         return None
     return rankings.on_answers(*whose, PROMPT_HEAD, ahead, rankings.contestants, None, names)
-
-
-async def _passed_on(
-    said: aiohttp.ClientResponse, answer: _Answer, headers: dict[str, str]
-) -> Response:
-    """A contestant's response as the client gets it."""
-    upstream = answer.upstream
-    kind = said.headers.get("content-type", "application/json")
-    if kind.startswith("text/event-stream"):
-        return StreamingResponse(
-            _chunks(said, answer), said.status, headers=headers, media_type=kind
-        )
-    answered = said.status < 400
-    try:
-        content = await said.read()
-        answer.meter.see(content)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        upstream.failed()
-        answered = False
-        why = f"{upstream.contestant.name} broke off: {type(error).__name__}"
-        return _problem(502, why, headers)
-    finally:
-        answer.is_over(answered)
-    if said.status < 500 and said.status not in PASSED_OVER:
-        upstream.answered(answer.meter.written)
-    else:
-        upstream.failed()
-    return Response(content, said.status, headers, media_type=kind)
-
-
-async def _chunks(said: aiohttp.ClientResponse, answer: _Answer) -> AsyncIterator[bytes]:
-    """The stream as it comes; one that breaks off ends with an error that clients read."""
-    upstream = answer.upstream
-    try:
-        async for chunk in said.content.iter_any():
-            answer.meter.see(chunk)
-            yield chunk
-        upstream.answered(answer.meter.written)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        upstream.failed()
-        why = f"{upstream.contestant.name} broke off: {type(error).__name__}"
-        LOG.warning("%s", why)
-        yield f"\n\ndata: {json.dumps(_error(why, 502))}\n\n".encode()
-    finally:
-        answer.is_over(answered=True)
-        said.close()
-
-
-def _problem(status: int, said: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """As OpenAI's clients read it."""
-    return JSONResponse(_error(said, status), status, dict(headers or {}))
-
-
-def _error(said: str, status: int) -> dict[str, Any]:
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": said, "type": kind, "param": None, "code": status}}
