@@ -324,8 +324,11 @@ def _check_people(config: Config) -> None:
     # What was written before systems were chosen for people is read as it is.
     if config.evaluation.systems != systems.by_default("planted", reward=config.reward is not None):
         _check_systems(config)
-        for name in set(NEEDED_OF_PEOPLE) - {*config.evaluation.systems}:
-            raise ValueError(f"evaluation.systems: of people's votes {name} is needed; add it")
+        missing = [n for n in NEEDED_OF_PEOPLE if n not in config.evaluation.systems]
+        if missing:
+            raise ValueError(
+                f"evaluation.systems: of people's votes {missing[0]} is needed; add it"
+            )
     if config.evaluation.persona is not None:
         raise ValueError("evaluation.persona: people are of no archetype; leave it out")
     if config.votes.pairing == "active" or config.votes.stop_at_tau is not None:
