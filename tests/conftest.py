@@ -71,16 +71,20 @@ SLOW = (
     "tests/electorate/ratings/test_dependence.py",
     "tests/electorate/ratings/test_low_rank.py",
     "tests/electorate/ratings/test_offsets.py",
+    "tests/electorate/ratings/test_personal_coefficient.py",
     "tests/electorate/ratings/test_thresholds.py",
     "tests/electorate/rewards",
     "tests/electorate/storage/test_places.py",
+    "tests/electorate/evaluation/test_position.py",
     "tests/electorate/evaluation/test_user_report.py",
     "tests/electorate/study/test_drift.py",
     "tests/electorate/test_library.py",
+    "tests/electorate/test_wheel.py",
     "tests/electorate/study/test_null.py",
     "tests/electorate/polls/test_synthetic.py",
     "tests/serve",
     "tests/simulations",
+    "tests/test_extending",
 )
 # What starts Ray, a server or an engine: `make test` runs these beside the rest, in a process of
 # their own, as they wait for processes most of the time.
