@@ -4,6 +4,7 @@ A kind of voters is declared in VOTERS, and a config names it in `voters.kind`.
 docs/extending.md has the recipe for another.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -28,9 +29,9 @@ class VoterSettings(Section):
 
     kind: str = Field(description="one of VOTERS")
 
+    @abstractmethod
     def count(self, config: "Config") -> int:
         """How many vote in a run."""
-        raise NotImplementedError
 
     @property
     def most_compared(self) -> int | None:

@@ -94,10 +94,15 @@ def likelihoods(split: Split, line_of: LineOf) -> Floats:
     return personal_coefficient.log_likelihoods(train.users, users, *columns)
 
 
-def coefficient_prior(split: Split, line_of: LineOf, first: float) -> personal_coefficient.Prior:
-    """Of the users who voted. first: a sensible mean."""
+def coefficient_prior(split: Split, own: Floats, first: float) -> personal_coefficient.Prior:
+    """Of the users who voted.
+
+    Args:
+        own: (users, len(GRID)) as `likelihoods` returns them.
+        first: a sensible mean.
+    """
     voted = np.bincount(split.train.users, minlength=len(split.archetypes)) > 0
-    return personal_coefficient.fit(likelihoods(split, line_of)[voted], first)
+    return personal_coefficient.fit(own[voted], first)
 
 
 def along_the_ratings(votes: Votes, fit: Fit) -> Line:
@@ -122,9 +127,12 @@ def _global_difference(votes: Votes, fit: Fit) -> Floats:
 
 def _coefficients(split: Split, line_of: LineOf, first: float) -> Coefficients:
     """first: a sensible mean of the coefficients."""
-    everybody = split.others if isinstance(split, Newcomers) else split
-    prior = coefficient_prior(everybody, line_of, first)
-    share = personal_coefficient.posterior(likelihoods(split, line_of), prior)
+    own = likelihoods(split, line_of)
+    if isinstance(split, Newcomers):
+        prior = coefficient_prior(split.others, likelihoods(split.others, line_of), first)
+    else:
+        prior = coefficient_prior(split, own, first)
+    share = personal_coefficient.posterior(own, prior)
     return Coefficients(share, line_of, split.global_fit, split.ties)
 
 

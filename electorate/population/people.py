@@ -59,11 +59,6 @@ class People(VotersOfRun):
         """(K,) of the archetypes among the voters, summing to 1."""
         return np.ones(1)
 
-    @property
-    def size(self) -> int:
-        """How many vote."""
-        return len(self.names)
-
     def truths(
         self,
         users: Users,  # noqa: ARG002 as Voters has it

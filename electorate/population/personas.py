@@ -63,11 +63,6 @@ class Electorate(Casting):
         return self.config.population
 
     @property
-    def size(self) -> int:
-        """How many vote."""
-        return self.population.size
-
-    @property
     def models(self) -> int:
         """How many contestants there are, M."""
         return len(self.strength)

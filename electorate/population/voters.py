@@ -1,5 +1,6 @@
 """Who votes in a study, whatever kind they are: what everything after the votes asks of them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -194,11 +195,12 @@ class VotersOfRun:
         return None
 
 
-class Casting(VotersOfRun):
+class Casting(VotersOfRun, ABC):
     """Voters whose votes a cohort draws when it is asked for a block's; those of others are
     recorded, and are in the log before anybody asks.
     """
 
+    @abstractmethod
     def ballots(self, round_: int, block: int, chosen: Pairs | None = None) -> pa.Table:
         """A block's votes of one round as columns of the vote log, user by user. The same whenever
         and wherever it is called.
@@ -206,7 +208,6 @@ class Casting(VotersOfRun):
         Args:
             chosen: which pairs, (n, votes); None draws them evenly.
         """
-        raise NotImplementedError
 
     def personas_table(self, block: int) -> pa.Table:
         """A block's rows of personas.parquet, with what else is known of each."""

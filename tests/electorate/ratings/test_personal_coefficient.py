@@ -52,8 +52,8 @@ def test_people_who_look_more_or_less_closely_are_told_apart_and_no_ranking_is_c
     assert found["personal_decisiveness"] <= found["elo_offset"] + 0.002
     split = held_out.Split(votes, votes, SETTINGS)
     line_of = controls.along_the_ratings
-    prior = controls.coefficient_prior(split, line_of, 1.0)
-    share = personal_coefficient.posterior(controls.likelihoods(split, line_of), prior)
+    own = controls.likelihoods(split, line_of)
+    share = personal_coefficient.posterior(own, controls.coefficient_prior(split, own, 1.0))
     assert np.corrcoef(share @ personal_coefficient.GRID, s)[0, 1] > 0.9
 
 
