@@ -126,7 +126,7 @@ class Voter(Wire):
 
     name: str
     votes: int
-    weight: float = Field(description="of each of its votes in the boards")
+    weight: float = Field(description="what the cap leaves of each of its votes in the boards")
     share: float = Field(description="of all online votes' weight")
     flags: list[str] = Field(description="what is odd about its votes")
 
@@ -147,6 +147,7 @@ class ExportedVote(Wire):
     winner: str = Field(description="model_a, model_b, tie or tie (bothbad); of a thumb up or down")
     first_shown: str | None
     prompt_id: int | None = Field(description="of the run's prompts, or the file's")
+    weight: float = Field(description="as how many votes it counts, before any cap")
     at: int | None = Field(description="seconds since 1970; none: nobody kept it")
     key: str | None = Field(description="the key that sent it; none: it is of a run")
 
@@ -284,7 +285,9 @@ class PersonalRanking(Wire):
     personal: bool = Field(description="whether it is the user's own")
     note: str = Field(description="why it is not")
     votes: int = Field(description="of the user, that it rests on")
-    weight: float = Field(description="of each of the user's online votes in the leaderboards")
+    weight: float = Field(
+        description="what the cap leaves of each of the user's online votes in the leaderboards"
+    )
     version: Version = Field(description="of the votes it counts")
     ranking: list[RankedModel]
     responses: list[Answer] | None = Field(

@@ -26,7 +26,7 @@ from electorate.config.run import RatingSettings
 from electorate.data import vote_files
 from electorate.data.conversations import plain
 from electorate.data.vote_files import REQUIRED, by_reason
-from electorate.data.votes import Votes
+from electorate.data.votes import Votes, votes_a_unit
 from electorate.evaluation import held_out, systems
 from electorate.importers import jsonl, lmsys
 from electorate.importers.imported import VOTE_COLUMNS, Imported
@@ -86,6 +86,9 @@ def predict(train: Path, test: Path, out: Path, config: Path | None, console: Co
     # The same prompts, so the same ones are kept; what was made is about prompts that are learned
     # from.
     votes = _votes([*rows, *made], train) if made else votes
+    counted = votes.weight.copy()
+    counted[: len(rows)] *= votes_a_unit(votes.weight[: len(rows)])
+    votes = replace(votes, weight=counted)
     reported = _kept(votes)
     said, predicted = _predict(votes, reported, len(rows), asked, settings, cache_dir, console)
     _show(votes.take(np.flatnonzero(reported)), said, console)
@@ -234,7 +237,8 @@ def _predict(
     }
     source = model_files.resolve("reward.model", settings.model, cache_dir)
     reader, tokenizer = pretrained.of_settings(settings, source, 0)
-    of = corpus.of_votes(votes, tokenizer, settings.max_tokens)
+    made = (np.arange(len(votes)) >= people).astype(np.int64)
+    of = corpus.of_votes(votes, tokenizer, settings.max_tokens, made)
     (prompts, a, b) = _texts(unseen)
     predictors = dict[str, Predictor]()
     # With made battles, people's alone come first, for comparison.

@@ -25,7 +25,7 @@ from electorate.config import config_file
 from electorate.config.run import Config
 from electorate.config.systems import SYSTEMS, for_voters
 from electorate.data import run_files, vote_files
-from electorate.data.votes import Votes
+from electorate.data.votes import Votes, effective
 from electorate.evaluation import held_out, orders, people, rating, user_ratings
 from electorate.evaluation.people import (
     BASELINE,
@@ -128,7 +128,7 @@ def read(config: Config, console: Console) -> Given:
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
     prompt = people.prompts(votes, str(path))
     named = voters_module.with_voters(config, votes, files.sha256(path))
-    return Given(named, replace(votes, prompt=prompt), prompt)
+    return Given(named, replace(effective(votes), prompt=prompt), prompt)
 
 
 @dataclass(frozen=True)
@@ -235,9 +235,7 @@ class PeopleStudy:
         cache_dir = Path(self._config.cluster.cache_dir).expanduser()
         source = model_files.resolve("reward.model", settings.model, cache_dir)
         reader, tokenizer = pretrained.of_settings(settings, source, 0)
-        # A training takes a vote that counts for less than one for nobody's.
-        plain = replace(self.votes, weight=np.ones(len(self.votes)))
-        of = corpus.of_votes(plain, tokenizer, settings.max_tokens)
+        of = corpus.of_votes(self.votes, tokenizer, settings.max_tokens)
         fold = held_out.folds(self.prompt, FOLDS, seed=0)
         folds = rewards_held_out.Folds(of, fold, settings, reader, self._ties)
         done = self._done_folds()

@@ -96,6 +96,20 @@ class Votes(Columns):
         )
 
 
+def effective(votes: Votes) -> Votes:
+    """The votes weighed as so many independent ones as their weights make: whatever the unit of the
+    weights is, they sum to their effective sample size.
+    """
+    return replace(votes, weight=votes.weight * votes_a_unit(votes.weight))
+
+
+def votes_a_unit(weight: Floats) -> float:
+    """How many independent votes a unit of weight is worth: together as many as their effective
+    sample size (sum w)^2 / sum w^2 (Kish, 1965).
+    """
+    return float(weight.sum() / (weight**2).sum()) if len(weight) else 1.0
+
+
 def compact(votes: Votes) -> Votes:
     """The votes with only the models, users and prompts that are in them, numbered without gaps."""
     none = np.empty(0, dtype=np.int64)

@@ -10,8 +10,8 @@ import numpy as np
 from electorate.base.pairs import scores
 from electorate.base.scale import Floats, Ints
 from electorate.data.features import STYLE
-from electorate.data.votes import Votes
-from electorate.evaluation.held_out import Newcomers, Split, votes_a_weight
+from electorate.data.votes import Votes, votes_a_unit
+from electorate.evaluation.held_out import Newcomers, Split
 from electorate.evaluation.predictions import Strengths
 from electorate.ratings import neighbours, personal_coefficient
 from electorate.ratings.bradley_terry import Fit
@@ -68,7 +68,7 @@ def nearest_neighbours(split: Split, _: str) -> Strengths:
     See electorate/ratings/neighbours.py.
     """
     train = split.train
-    weight = train.weight * votes_a_weight(train.weight)
+    weight = train.weight * votes_a_unit(train.weight)
     columns = (train.users, train.a, train.b, train.outcome_of_3, weight)
     own = neighbours.rate(split.global_fit, len(split.archetypes), *columns, split.ties)
     return _with_own(own, split)
@@ -87,7 +87,7 @@ def personal_score(split: Split, _: str) -> Strengths:
 def likelihoods(split: Split, line_of: LineOf) -> Floats:
     """(users, len(GRID)) log-likelihood of what is known of each user at each coefficient."""
     train = split.train
-    weight = train.weight * votes_a_weight(train.weight)
+    weight = train.weight * votes_a_unit(train.weight)
     line = line_of(train, split.global_fit)
     users = len(split.archetypes)
     columns = (line, train.outcome_of_3, weight, split.global_fit.eta, split.ties)
@@ -151,7 +151,7 @@ def _scores(split: Split) -> Floats:
 def _points(votes: Votes, user: Ints, users: int) -> tuple[Floats, Floats]:
     """(users, M) won by each model in each user's battles, a tie being half, and battles."""
     models = len(votes.models)
-    weight = votes.weight * votes_a_weight(votes.weight)
+    weight = votes.weight * votes_a_unit(votes.weight)
     won = scores(votes.outcome_of_3)
     size = users * models
     place_a = user * models + votes.a

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
 from electorate.config.run import RatingSettings
-from electorate.data.votes import Votes
+from electorate.data.votes import Votes, votes_a_unit
 from electorate.evaluation import systems as systems_module
 from electorate.evaluation.predictions import Predictor
 from electorate.evaluation.selection import Labels, PriorFit, Priors, Variant
@@ -272,14 +272,7 @@ def _block(train: Votes, first: int, label: Ints) -> UserVotes:
         own.a,
         own.b,
         own.outcome_of_3,
-        own.weight * votes_a_weight(train.weight),
+        own.weight * votes_a_unit(train.weight),
         own.prompt,
     )
     return UserVotes(label, *columns).by_user()
-
-
-def votes_a_weight(weight: Floats) -> float:
-    """How many independent votes a unit of weight is worth: together as many as their effective
-    sample size (Kish, 1965).
-    """
-    return float(weight.sum() / (weight**2).sum()) if len(weight) else 1.0

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from electorate.base.errors import ElectorateError
 from electorate.base.progress import Bar
 from electorate.base.scale import Ints
 from electorate.data import vote_files
-from electorate.data.votes import Votes
+from electorate.data.votes import MISSING, Votes
 from electorate.online.base import ONLINE, Base
 from electorate.online.given import KIND, segment_of_users, segments_of
 from electorate.online.sent import NO_PROMPT, Batch, Vote
@@ -116,7 +118,7 @@ def take_in(base: Base, store: VoteStore, bar: Bar) -> None:
 def _batch(votes: Votes, segment: Ints, first: int, last: int) -> Batch:
     users = votes.users
     prompt = votes.prompt
-    second = votes.side < 0
+    first_shown = np.full(len(votes), MISSING) if votes.first_shown is None else votes.first_shown
     rows = [
         Vote(
             id=str(row),
@@ -124,9 +126,10 @@ def _batch(votes: Votes, segment: Ints, first: int, last: int) -> Batch:
             model_a=votes.models[votes.a[row]],
             model_b=votes.models[votes.b[row]],
             outcome=int(votes.outcome[row]),
-            first_shown=int(second[row]),
+            first_shown=int(first_shown[row]),
             prompt=NO_PROMPT if prompt is None else int(prompt[row]),
             segment=int(segment[users[row]]),
+            weight=float(votes.weight[row]),
         )
         for row in range(first, last)
     ]

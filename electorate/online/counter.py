@@ -31,7 +31,7 @@ from electorate.ratings.clustering import ScoreSums
 from electorate.ratings.offsets import NotConvergedError
 from electorate.ratings.prior import Prior
 from electorate.ratings.user_votes import UserVotes
-from electorate.storage.vote_log import VoteLog, column
+from electorate.storage.vote_log import VoteLog, column, weights
 
 LOG = logging.getLogger("electorate.online")
 FOLD_AT = 50_000  # votes: above, sorting them for each snapshot takes longer than rating them
@@ -171,7 +171,7 @@ class Counter:
         state = self._with_users(State(Counts(self._caps), new.erasures, of_run), new.users)
         if new.log:
             shape = Shape(len(self.base.segments) + 1, len(new.models))
-            votes = battles(pa.concat_tables(new.log.values()))
+            votes = battles(rounds.joined([*new.log.values()]))
             segment = self._segments(column(votes, "user_id"), state)
             counts = state.counts.add(shape, votes, segment, _nothing())
             state = replace(state, counts=counts)
@@ -179,7 +179,7 @@ class Counter:
 
     def _without(self, state: State, gone: Erased, shape: Shape) -> State:
         recent = column(state.recent, "user_id") == gone.number
-        votes = battles(pa.concat_tables([gone.folded, state.recent.filter(pa.array(recent))]))
+        votes = battles(rounds.joined([gone.folded, state.recent.filter(pa.array(recent))]))
         segment = self._segments(column(votes, "user_id"), state)
         counts = state.counts
         if len(votes):
@@ -203,7 +203,7 @@ class Counter:
         segment = self.base.run.segments(column(votes, "user_id"))
         place = (segment * models + column(votes, "model_a")) * models + column(votes, "model_b")
         place = place * OUTCOMES + as_outcome(column(votes, "outcome"))
-        return fixed_point.sums(place, None, like.size).reshape(like.shape)
+        return fixed_point.sums(place, weights(votes), like.size).reshape(like.shape)
 
     def _with_users(self, state: State, users: Users) -> State:
         if not len(users.number):
@@ -228,7 +228,7 @@ class Counter:
             before = votes.append_column("segment", pa.array(segment))
         segment = self._segments(column(cells, "user_id"), state)
         counts = state.counts.add(shape, cells, segment, before)
-        recent = pa.concat_tables([state.recent, new.votes])
+        recent = rounds.joined([state.recent, new.votes])
         return replace(state, counts=counts, place=new.place, recent=recent)
 
     def _segments(self, number: Ints, state: State) -> Ints:
@@ -245,7 +245,7 @@ class Counter:
         """The counted online votes of these users, ascending, user by user."""
         recent = state.recent.filter(pa.array(np.isin(column(state.recent, "user_id"), numbers)))
         parts = [rounds.of_users(votes, numbers) for votes in state.log.values()]
-        return rounds.sorted_by_user(pa.concat_tables([*parts, recent]))
+        return rounds.sorted_by_user(rounds.joined([*parts, recent]))
 
     def _rated(self, state: State, new: Reading, shape: Shape) -> Snapshot:
         counts = state.counts.total(shape)
@@ -264,7 +264,7 @@ class Counter:
                 own.clustered(fit, fit.votes.sum() / 2) for own, fit in zip(sums, fits, strict=True)
             )
         order = np.argsort(column(state.recent, "user_id"), kind="stable")
-        recent = LoggedVotes.of(state.recent.select(COLUMNS).take(order), 0, ONLINE)
+        recent = LoggedVotes.of(state.recent.take(order), 0, ONLINE)
         return Snapshot(
             version=new.version,
             rounds=tuple(new.log),
@@ -351,7 +351,7 @@ class Counter:
         if run is None:
             number = state.first_users
             votes = battles(self._votes_of(number, state))
-            return LoggedVotes.of(votes.select(COLUMNS), 0, ONLINE).of_users(number), number
+            return LoggedVotes.of(votes, 0, ONLINE).of_users(number), number
         number = np.arange(min(BLOCK, self.base.personas))
         log = VoteLog(run.folder.votes, run.voters.config.contestant_names)
         parts = [
@@ -383,7 +383,7 @@ class Counter:
         weight: Floats | None = None
         run = self.base.run
         if run is None:
-            weight = self._caps.of_user(state.counts.votes_of[number])[own.user]
+            weight = own.weights * self._caps.of_user(state.counts.votes_of[number])[own.user]
         prompts = self.base.prompts
         nobody = np.zeros(len(number), dtype=np.int64)
         votes = UserVotes(nobody, own.user, own.a, own.b, own.outcome, weight, own.prompt)

@@ -14,7 +14,7 @@ from electorate.base.scale import Floats, Ints
 from electorate.population.tally import as_outcome
 from electorate.ratings import fixed_point
 from electorate.ratings.bradley_terry import OUTCOMES
-from electorate.storage.vote_log import column
+from electorate.storage.vote_log import column, weights
 
 USER_CAP = 100
 KEY_CAP = 1_000_000
@@ -60,12 +60,14 @@ class Counts:
     """What is counted of online votes. Nothing here is changed: a count is whole, or not there.
 
     units: (keys, segments, M, M, 3) in units of weight (fixed_point.py), under the cap of a user.
-    votes_of: (users,) online votes by the user's number.
+    votes_of: (users,) online votes by the user's number. units_of: (users,) their weight before any
+    cap, in the same units.
     """
 
     caps: Caps
     units: Ints = field(default_factory=lambda: np.zeros((0, 1, 0, 0, OUTCOMES), dtype=np.int64))
     votes_of: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    units_of: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def votes(self) -> int:
@@ -79,15 +81,16 @@ class Counts:
         among the users whom these bring above the cap, see `above`, with the segment as a column.
         """
         user = column(new, "user_id")
-        grown = np.zeros(max(len(self.votes_of), int(user.max(initial=-1)) + 1), dtype=np.int64)
-        grown[: len(self.votes_of)] = self.votes_of
+        more = max(0, int(user.max(initial=-1)) + 1 - len(self.votes_of))
+        grown = np.pad(self.votes_of, (0, more))
         after = grown + np.bincount(user, minlength=len(grown))
+        weight = fixed_point.sums(user, weights(new), len(grown))
         units = self._added(self._grown(shape, new), shape, new, segment, after)
         if len(before):
             old = column(before, "segment")
             units = self._added(units, shape, before, old, after)
             units = self._added(units, shape, before, old, grown, sign=-1)
-        return Counts(self.caps, units, after)
+        return Counts(self.caps, units, after, np.pad(self.units_of, (0, more)) + weight)
 
     def above(self, new: pa.Table) -> Ints:
         """Users who have votes here and whom these ones bring above the cap, ascending."""
@@ -100,16 +103,24 @@ class Counts:
 
     def without(self, shape: Shape, gone: pa.Table, segment: Ints) -> "Counts":
         """Without users all of whose counted votes these are."""
-        user = column(gone, "user_id")
+        user = np.unique(column(gone, "user_id"))
         units = self._added(self._grown(shape, gone), shape, gone, segment, self.votes_of, sign=-1)
         after = self.votes_of.copy()
-        after[np.unique(user)] = 0
-        return Counts(self.caps, units, after)
+        after[user] = 0
+        weight = self.units_of.copy()
+        weight[user] = 0
+        return Counts(self.caps, units, after, weight)
 
     def total(self, shape: Shape) -> Floats:
         """(segments, M, M, 3) votes by weight, under both caps."""
         units = self._resized(shape, len(self.units))
         found: Floats = np.einsum("k,ksabo->sabo", self.key_weights, fixed_point.real(units))
+        return found
+
+    @property
+    def weight_of_users(self) -> Floats:
+        """(users,) what the votes of each weigh together, under the cap of a user."""
+        found: Floats = fixed_point.real(self.units_of) * self.caps.of_user(self.votes_of)
         return found
 
     @property
@@ -150,6 +161,8 @@ class Counts:
     ) -> Ints:
         place, _ = shape.places(votes, segment)
         weight = self.caps.of_user(votes_of[column(votes, "user_id")])
+        own = weights(votes)
+        weight = weight if own is None else weight * own
         sums = fixed_point.sums(place, weight, units.size)
         found: Ints = units + sign * sums.reshape(units.shape)
         return found

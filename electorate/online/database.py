@@ -15,9 +15,10 @@ import pyarrow as pa
 
 from electorate.base.errors import ElectorateError
 from electorate.online import rounds
+from electorate.ratings import fixed_point
 from electorate.storage import files
 
-FORMAT = 3
+FORMAT = 4
 CACHE_KB = 65_536  # of the pages that votes' ids are looked up in
 UNKNOWN_KEY = 0  # of votes from before keys were kept with them
 
@@ -35,7 +36,8 @@ CREATE TABLE taken (
 CREATE TABLE votes (
     place INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER NOT NULL, prompt_id INTEGER NOT NULL,
     model_a INTEGER NOT NULL, model_b INTEGER NOT NULL, first_shown INTEGER NOT NULL,
-    outcome INTEGER NOT NULL, key INTEGER NOT NULL, at INTEGER NOT NULL);
+    outcome INTEGER NOT NULL, key INTEGER NOT NULL, at INTEGER NOT NULL,
+    weight INTEGER NOT NULL);
 CREATE TABLE rounds (
     round INTEGER PRIMARY KEY AUTOINCREMENT, votes INTEGER NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE erasing (number INTEGER PRIMARY KEY);
@@ -136,6 +138,12 @@ def _from_2(db: sqlite3.Connection, folder: Path) -> None:  # noqa: ARG001 as mi
         db.execute(statement)
 
 
+def _from_3(db: sqlite3.Connection, folder: Path) -> None:  # noqa: ARG001 as migrations are called
+    """What each vote weighs before any cap, in units (fixed_point.py)."""
+    column = f"weight INTEGER NOT NULL DEFAULT {fixed_point.UNIT}"
+    db.execute(f"ALTER TABLE votes ADD COLUMN {column}")
+
+
 def _blocks(folder: Path, round_: int) -> list[Path]:
     """The Parquet files of a round as the first format had them, in the order of their blocks."""
     found = (folder / "votes" / f"round={round_}").glob("block=*.parquet")
@@ -162,4 +170,8 @@ def remove_leftovers(folder: Path, kept: set[int]) -> None:
             entry.unlink()
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection, Path], None]] = {1: _from_1, 2: _from_2}
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection, Path], None]] = {
+    1: _from_1,
+    2: _from_2,
+    3: _from_3,
+}

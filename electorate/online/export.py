@@ -5,10 +5,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from electorate.data.votes import MISSING
 from electorate.data.winners import NAMES
 from electorate.online.base import Base
 from electorate.online.sent import NO_MODEL, NO_PROMPT, NO_SEGMENT, as_persona
 from electorate.online.store import VoteStore
+from electorate.storage.vote_log import WEIGHT
 
 Row = dict[str, Any]
 THUMBS = ("up", "down")
@@ -61,6 +63,7 @@ def _vote(row: Row, models: Sequence[str]) -> Row:
         "model_a": models[row["model_a"]],
         "model_b": None if row["model_b"] == NO_MODEL else models[row["model_b"]],
         "winner": winners[row["outcome"]],
-        "first_shown": None if first is None else ("model_a", "model_b")[first],
+        "first_shown": None if first in (None, MISSING) else ("model_a", "model_b")[first],
         "prompt_id": None if row["prompt_id"] == NO_PROMPT else row["prompt_id"],
+        "weight": row.get(WEIGHT.name) or 1.0,
     }

@@ -12,7 +12,7 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import Ints
 from electorate.data import vote_files
 from electorate.data.vote_files import NO_VALUE
-from electorate.data.votes import Votes
+from electorate.data.votes import Votes, effective
 from electorate.online.sent import NO_SEGMENT
 from electorate.population import people
 from electorate.population.voters import BLOCK
@@ -96,7 +96,7 @@ class ComparedPeople(_OfManifest):
                 f"{place}: the votes that {self.folder.path} was made of are gone or changed; put "
                 "the file back, or run `human` again"
             )
-        return vote_files.read(place)[0]
+        return effective(vote_files.read(place)[0])
 
     def erase(self, is_user: Callable[[str], bool]) -> None:
         """Remove a person from the log, the ratings and the list of who voted."""
@@ -139,7 +139,7 @@ class VotesFile(_OfManifest):
                 f"{place}: gone or changed before all of its votes were taken in; put the file "
                 "back, or give --out another folder"
             )
-        return vote_files.read(place, by=self.manifest["by"])[0]
+        return effective(vote_files.read(place, by=self.manifest["by"])[0])
 
     def erase(self, is_user: Callable[[str], bool]) -> None:
         """Nothing: the store alone keeps these votes; the file is its owner's."""

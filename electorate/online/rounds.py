@@ -6,6 +6,7 @@ in the database, as a flipped bit may well say votes that nobody cast.
 
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Ints
 from electorate.storage import files
-from electorate.storage.vote_log import column
+from electorate.storage.vote_log import WEIGHT, column
 
 SCHEMA = pa.schema(
     [
@@ -28,6 +29,7 @@ SCHEMA = pa.schema(
         ("at", pa.int64()),
     ]
 )
+WEIGHTED = SCHEMA.append(WEIGHT)  # of votes that weigh other than 1 before any cap
 CHUNK = 1 << 24  # bytes that a checksum takes at once
 
 
@@ -43,7 +45,8 @@ def write(folder: Path, round_: int, votes: pa.Table) -> int:
     """
     place = path(folder, round_)
     with files.replacing(place) as temporary:
-        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        schema = schema_of(votes)
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
             writer.write_table(votes.combine_chunks())
         # The database forgets these votes next, so they have to be on the disk itself.
         with temporary.open("rb") as file:
@@ -77,15 +80,26 @@ def read(folder: Path, round_: int) -> pa.Table:
         raise ElectorateError(
             f"{place}: cannot be read: {reason}; restore it from a backup"
         ) from None
-    if not votes.schema.equals(SCHEMA):
+    if not votes.schema.equals(schema_of(votes)):
         raise ElectorateError(f"{place}: not a round of online votes; restore it from a backup")
     return votes
+
+
+def schema_of(votes: pa.Table) -> pa.Schema:
+    """The columns of a round that holds these votes: a weight where they have any."""
+    return WEIGHTED if WEIGHT.name in votes.column_names else SCHEMA
+
+
+def joined(parts: Sequence[pa.Table]) -> pa.Table:
+    """Votes of several parts; a vote of a part without weights has none among those with them."""
+    return pa.concat_tables(parts, promote_options="default")
 
 
 def sorted_by_user(votes: pa.Table) -> pa.Table:
     """The same votes user by user, each user's in the order given, with the columns of a round."""
     order = np.argsort(column(votes, "user_id"), kind="stable")
-    return votes.select(SCHEMA.names).take(order).cast(SCHEMA)
+    schema = schema_of(votes)
+    return votes.select(schema.names).take(order).cast(schema)
 
 
 def rows_of(user: Ints, numbers: Ints) -> Ints:
@@ -108,4 +122,4 @@ def of_users(votes: pa.Table, numbers: Ints) -> pa.Table:
 def without_user(votes: pa.Table, number: int) -> pa.Table:
     """A round's votes but this user's."""
     first, last = np.searchsorted(votes["user_id"].to_numpy(), (number, number + 1))
-    return pa.concat_tables([votes.slice(0, first), votes.slice(last)])
+    return joined([votes.slice(0, first), votes.slice(last)])

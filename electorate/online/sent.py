@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from electorate.base.scale import Ints
+from electorate.data.votes import MISSING
 from electorate.storage.vote_log import column
 
 NO_SEGMENT = -1
@@ -21,8 +22,8 @@ class Vote:
 
     id: the client's, one of its key's and its user's. outcome: 0 A, 1 B, 2 tie, 3 both bad.
     model_b: NOBODY for a thumb on A's answer alone, which is up (outcome 0) or down (1).
-    first_shown: 0 A, 1 B. prompt: of the run, or NO_PROMPT. segment: counts with a user's first
-    vote.
+    first_shown: 0 A, 1 B, MISSING where it is not known. prompt: of the run, or NO_PROMPT. segment:
+    counts with a user's first vote. weight: as how many votes it counts before any cap.
     """
 
     id: str
@@ -33,11 +34,15 @@ class Vote:
     first_shown: int = 0
     prompt: int = NO_PROMPT
     segment: int = NO_SEGMENT
+    weight: float = 1.0
 
     @property
     def content(self) -> int:
         """What it says, as 64 bits: an id that comes again has to say the same."""
-        battle = f"{self.model_a}\0{self.model_b}\0{self.outcome}\0{self.first_shown}"
+        # Which answer was first was 0 where it is not known, and votes had no weight: what was
+        # begun then is finished now.
+        first = 0 if self.first_shown == MISSING else self.first_shown
+        battle = f"{self.model_a}\0{self.model_b}\0{self.outcome}\0{first}"
         said = f"{battle}\0{self.prompt}\0{self.segment}"
         digest = hashlib.blake2b(said.encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big", signed=True)

@@ -36,7 +36,8 @@ from electorate.online.sent import (
     as_persona,
 )
 from electorate.online.user_numbers import UserNumbers
-from electorate.storage.vote_log import column
+from electorate.ratings import fixed_point
+from electorate.storage.vote_log import WEIGHT, column
 
 MODELS_PER_KEY = 100
 MERGED = 2  # a fold takes the round before it in while that has at most so many times its votes
@@ -169,15 +170,16 @@ class VoteStore:
         model = self.models.named(named - {NOBODY}, key) | {NOBODY: NO_MODEL}
         number = self.users.of_votes(batch.votes)
         before = self._take_ids(batch.votes, number, key, version)
+        units = fixed_point.fixed(np.array([vote.weight for vote in batch.votes])).tolist()
         rows = []
-        for vote, taken in zip(batch.votes, before, strict=True):
+        for vote, taken, weight in zip(batch.votes, before, units, strict=True):
             if taken is None:
                 a = model[vote.model_a]
                 b = model[vote.model_b]
-                user = number[vote.user]
-                rows.append((user, vote.prompt, a, b, vote.first_shown, vote.outcome, key, now))
-        names = ", ".join(rounds.SCHEMA.names)
-        marks = ", ".join("?" * len(rounds.SCHEMA.names))
+                battle = (number[vote.user], vote.prompt, a, b, vote.first_shown, vote.outcome)
+                rows.append((*battle, key, now, weight))
+        names = ", ".join(rounds.WEIGHTED.names)
+        marks = ", ".join("?" * len(rounds.WEIGHTED.names))
         self._db.executemany(f"INSERT INTO votes ({names}) VALUES ({marks})", rows)  # noqa: S608
         self._audit(batch.key, "votes", None, len(rows), version)
         last = max((taken for taken in before if taken is not None), default=0)
@@ -261,15 +263,19 @@ class VoteStore:
 
         Returns the place of the last one, and the votes with the columns of a round.
         """
-        names = rounds.SCHEMA.names
+        names = rounds.WEIGHTED.names
         rows = self._db.execute(
             f"SELECT {', '.join(names)}, place FROM votes "  # noqa: S608
             "WHERE place > ? AND place <= ? ORDER BY place",
             (after, last),
         )
         values = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, len(names) + 1)
-        votes = pa.table(dict(zip(names, values.T[:-1], strict=True))).cast(rounds.SCHEMA)
-        return int(values[-1, -1]) if len(values) else after, votes
+        *columns, units, place = values.T
+        found = dict(zip(names, columns, strict=False))
+        if np.any(units != fixed_point.UNIT):
+            found[WEIGHT.name] = fixed_point.real(units)
+        votes = pa.table(found)
+        return int(place[-1]) if len(place) else after, votes.cast(rounds.schema_of(votes))
 
     def round(self, round_: int) -> pa.Table:
         """A round of the log."""
@@ -292,7 +298,7 @@ class VoteStore:
             parts.insert(0, before)
             size += len(before)
         with self._replacing_rounds() as replace:
-            replace(merged, rounds.sorted_by_user(pa.concat_tables(parts)))
+            replace(merged, rounds.sorted_by_user(rounds.joined(parts)))
             self._db.execute("DELETE FROM votes WHERE place <= ?", (last,))
         return len(votes)
 
@@ -394,7 +400,7 @@ class VoteStore:
             self.models.give_back(named - self._models_voted_on(named))
         # Deleted rows' bytes stay in the file otherwise.
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.erased.append(Erased(number, pa.concat_tables(folded), of_run))
+        self.erased.append(Erased(number, rounds.joined(folded), of_run))
 
     def export(self, user: str) -> Known | None:
         """What is kept of a user; None if it is not known."""
@@ -411,7 +417,7 @@ class VoteStore:
         own.append(unfolded.filter(pa.array(column(unfolded, "user_id") == number)))
         written = [row for row in self.audit() if row["user"] == number]
         segment = NO_SEGMENT if row is None else row[1]
-        return Known(segment, pa.concat_tables(own), written, answered)
+        return Known(segment, rounds.joined(own), written, answered)
 
     def forget_before(self, at: float) -> int:
         """Forget the votes from before a time (seconds since 1970), and users who have no others;

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from electorate.data.votes import MISSING
 from electorate.online.counter import Counter
 from electorate.online.sent import battles
 from electorate.online.store import VoteStore
@@ -48,6 +49,7 @@ def found(counter: Counter, store: VoteStore, limit: int) -> Voters:
     most = np.argsort(-counts.votes_of, kind="stable")[:limit]
     most = most[counts.votes_of[most] > 0]
     names = store.users.names(most)
+    weight_of_users = counts.weight_of_users
     users = []
     for number in most.tolist():
         votes = int(counts.votes_of[number])
@@ -55,7 +57,8 @@ def found(counter: Counter, store: VoteStore, limit: int) -> Voters:
         flags = flags_of(counter.votes_of(number))
         if votes > counts.caps.user:
             flags = ("over the cap of a user", *flags)
-        users.append(Voter(names.get(number, ""), votes, weight, votes * weight / total, flags))
+        share = float(weight_of_users[number]) / total
+        users.append(Voter(names.get(number, ""), votes, weight, share, flags))
     keys = []
     known = store.keys
     for key, weight_of_all in enumerate(counts.weight_of_keys.tolist()):
@@ -76,9 +79,12 @@ def flags_of(votes: pa.Table) -> tuple[str, ...]:
     decided = (outcome != TIE) & (outcome != BOTH_BAD)
     if decided.sum() >= FEWEST:
         won = np.where(outcome == 0, column(votes, "model_a"), column(votes, "model_b"))[decided]
-        first = (outcome == column(votes, "first_shown"))[decided]
         if np.bincount(won).max() >= ODD * len(won):
             flags.append("votes for one model")
+    first_shown = column(votes, "first_shown")
+    placed = decided & (first_shown != MISSING)
+    if placed.sum() >= FEWEST:
+        first = (outcome == first_shown)[placed]
         if max(first.mean(), 1 - first.mean()) >= ODD:
             flags.append("votes for one place on the screen")
     at = np.sort(column(thumbs_too, "at"))

@@ -7,13 +7,15 @@ import numpy as np
 import pyarrow as pa
 
 from electorate.base.columns import Columns
-from electorate.base.scale import Ints
+from electorate.base.scale import Floats, Ints
+from electorate.data.votes import votes_a_unit
 from electorate.population.tally import as_outcome
 from electorate.population.tastes import Battles
 from electorate.ratings.user_votes import UserVotes
-from electorate.storage.vote_log import column
+from electorate.storage.vote_log import WEIGHT, column, weights
 
-COLUMNS = ["user_id", "prompt_id", "model_a", "model_b", "first_shown", "outcome"]
+NUMBERS = ("user_id", "prompt_id", "model_a", "model_b", "first_shown", "outcome")
+COLUMNS = [*NUMBERS, WEIGHT.name]
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class LoggedVotes(Columns):
         first_shown: (n,) 0 where A was shown first, 1 where B was, -1 where it is not known.
         outcome: (n,) 0 A, 1 B, 2 tie.
         round_: (n,) in which each was cast.
+        weight: (n,) as how many votes each counts; None: 1.
     """
 
     user: Ints
@@ -35,11 +38,12 @@ class LoggedVotes(Columns):
     first_shown: Ints
     outcome: Ints
     round_: Ints
+    weight: Floats | None = None
 
     @classmethod
     def of(cls, votes: pa.Table, first_user: int, round_: int) -> "LoggedVotes":
         """A block's votes of a round, from the log's COLUMNS."""
-        user, prompt, a, b, first_shown, outcome = (column(votes, name) for name in COLUMNS)
+        user, prompt, a, b, first_shown, outcome = (column(votes, name) for name in NUMBERS)
         return cls(
             user - first_user,
             prompt,
@@ -48,13 +52,21 @@ class LoggedVotes(Columns):
             first_shown,
             as_outcome(outcome),
             np.full(len(user), round_),
+            weights(votes),
         )
 
     @classmethod
     def by_user(cls, parts: Sequence["LoggedVotes"]) -> "LoggedVotes":
         """Several rounds' votes, user by user in the order they were cast."""
+        if any(part.weight is not None for part in parts):
+            parts = [replace(part, weight=part.weights) for part in parts]
         whole = cls.joined(parts)
         return whole.take(np.argsort(whole.user, kind="stable")) if len(parts) > 1 else whole
+
+    @property
+    def weights(self) -> Floats:
+        """(n,)."""
+        return np.ones(len(self)) if self.weight is None else self.weight
 
     def of_users(self, rows: Ints, first: int = 0) -> "LoggedVotes":
         """The votes of these users, ascending, who become first, first + 1, ..."""
@@ -70,14 +82,14 @@ class LoggedVotes(Columns):
         """As System A takes them, of users of these archetypes: a vote's weight falls by
         `forgetting` a round of its age.
 
-        Weights are scaled to sum to their effective number (sum w)^2 / sum w^2 (Kish, 1965): scores
-        of weighted votes vary with w^2, and counted as sum w votes they would look noisier than
-        they are, and users closer together.
+        These weights are scaled to sum to their effective number (sum w)^2 / sum w^2 (Kish, 1965):
+        scores of weighted votes vary with w^2, and counted as sum w votes they would look noisier
+        than they are, and users closer together.
         """
-        weight = None
+        weight = self.weight
         if forgetting != 1 and len(self.user):
-            weight = forgetting ** (self.round_.max() - self.round_).astype(float)
-            weight *= weight.sum() / (weight**2).sum()
+            age = forgetting ** (self.round_.max() - self.round_).astype(float)
+            weight = self.weights * age * votes_a_unit(age)
         return UserVotes(
             label,
             self.user,

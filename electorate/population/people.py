@@ -18,7 +18,7 @@ from electorate.data.votes import Votes
 from electorate.population.voters import BLOCK, PromptTruth, Users, VotersOfRun
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
-from electorate.storage.vote_log import VoteLog, column
+from electorate.storage.vote_log import WEIGHT, VoteLog, column, weights
 
 PEOPLE = "people"  # their one archetype
 JUDGE = "person"
@@ -145,6 +145,7 @@ def vote_log_rows(votes: Votes, prompt: Ints, block: int) -> pa.Table:
     judge = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int8)), [JUDGE])
     unknown = pa.nulls(len(rows), pa.float32())
     first = np.full(len(rows), -1) if votes.first_shown is None else votes.first_shown[rows]
+    weight = {} if np.all(votes.weight == 1) else {WEIGHT.name: votes.weight[rows]}
     return pa.table(
         {
             "user_id": pa.array(user, pa.int64()),
@@ -158,6 +159,7 @@ def vote_log_rows(votes: Votes, prompt: Ints, block: int) -> pa.Table:
             "p_tie": unknown,
             "step": pa.array(step, pa.int32()),
             "judge": judge,
+            **weight,
         }
     )
 
@@ -167,12 +169,13 @@ def votes_of_run(folder: RunFolder) -> Votes:
     people = of_run(folder)
     log = VoteLog(folder.votes, people.config.contestant_names)
     table = pa.concat_tables([log.read(0, block) for block in sorted(log.blocks(0))])
+    weight = weights(table)
     return Votes(
         people.config.contestant_names,
         column(table, "model_a"),
         column(table, "model_b"),
         column(table, "outcome"),
-        np.ones(len(table)),
+        np.ones(len(table)) if weight is None else weight,
         column(table, "user_id"),
         column(table, "prompt_id"),
         user_names=people.names,

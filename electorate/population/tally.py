@@ -13,9 +13,9 @@ from electorate.ratings import bradley_terry, fixed_point
 from electorate.ratings.bradley_terry import OUTCOMES, Fit
 from electorate.ratings.ties import TieModel
 from electorate.storage.places import Place
-from electorate.storage.vote_log import VoteLog, column
+from electorate.storage.vote_log import WEIGHT, VoteLog, column, weights
 
-COUNTED = ["user_id", "model_a", "model_b", "outcome"]
+COUNTED = ["user_id", "model_a", "model_b", "outcome", WEIGHT.name]
 
 
 class Counts(NamedTuple):
@@ -63,7 +63,7 @@ def count(voters: Voters, block: int, votes: pa.Table) -> Counts:
     label = voters.labels(block)[column(votes, "user_id") - block * BLOCK]
     place = (label * models + column(votes, "model_a")) * models + column(votes, "model_b")
     place = place * OUTCOMES + as_outcome(column(votes, "outcome"))
-    return Counts.of(place)
+    return Counts.of(place, weights(votes))
 
 
 class Tally:

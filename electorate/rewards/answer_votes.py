@@ -20,11 +20,14 @@ class AnswerVotes(UserVotes):
     Attributes:
         prompt: (votes,) which.
         answer_a, answer_b: (votes,) which answers of the two models.
+        made: (votes,) 1 where a judge made the vote and no person cast it: it is learned from, and
+            says nothing of how well people are predicted. None: of none.
     """
 
     prompt: Ints = field(kw_only=True)
     answer_a: Ints = field(kw_only=True)
     answer_b: Ints = field(kw_only=True)
+    made: Ints | None = None
 
     @classmethod
     def of(cls, votes: LoggedVotes, label: Ints, models: int) -> "AnswerVotes":
@@ -35,6 +38,7 @@ class AnswerVotes(UserVotes):
             votes.a,
             votes.b,
             votes.outcome,
+            votes.weight,
             first_shown=votes.first_shown,
             prompt=votes.prompt,
             answer_a=votes.prompt * models + votes.a,

@@ -108,9 +108,11 @@ def votes_of_run(run: RunFolder, voters: Voters, settings: Reward, round_: int) 
     return AnswerVotes.of(LoggedVotes.by_user(votes), label, voters.models)
 
 
-def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:
+def of_votes(votes: Votes, tokenizer: Any, max_tokens: int, made: Ints | None = None) -> Texted:
     """From anybody's votes with texts, users and prompts: each answer to each prompt once,
     whoever voted on it.
+
+    made: (n,) as AnswerVotes has it.
     """
     read = votes.texts
     user = votes.users
@@ -138,5 +140,6 @@ def of_votes(votes: Votes, tokenizer: Any, max_tokens: int) -> Texted:
         prompt=group,
         answer_a=place_a,
         answer_b=place_b,
+        made=made,
     )
     return Texted(answers, distinct[:, 0], distinct[:, 2], battles, len(votes.models))

@@ -113,11 +113,9 @@ class Training:
         self._learned = corpus.battles.take(
             np.flatnonzero(np.isin(corpus.battles.prompt, corpus.learned))
         )
-        # A vote that counts for less than one is nobody's, and says nothing of how well people are
-        # predicted.
-        whole = True if corpus.battles.weight is None else corpus.battles.weight >= 1
+        cast = True if corpus.battles.made is None else corpus.battles.made == 0
         self.held_out = corpus.battles.take(
-            np.flatnonzero(np.isin(corpus.battles.prompt, corpus.held_out) & whole)
+            np.flatnonzero(np.isin(corpus.battles.prompt, corpus.held_out) & cast)
         )
         # Of a user's votes on one prompt, by personal form, after the last epoch.
         self._correlation = dict[str, float]()

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from electorate.base.errors import ElectorateError, StorageError
-from electorate.base.scale import Ints
+from electorate.base.scale import Floats, Ints
 from electorate.storage import files
 from electorate.storage.places import Place, listing
 
@@ -32,8 +32,10 @@ SCHEMA = pa.schema(
         ("judge", pa.dictionary(pa.int8(), pa.string())),
     ]
 )
+WEIGHT = pa.field("weight", pa.float64())  # beside the others, where votes weigh other than 1
 KEYS = ("user_id", "step")  # of a vote
-FORMAT = 1  # in each file's metadata; files without one are of the first
+# In each file's metadata; files without one are of the first. Votes with weights are of the second.
+FORMAT = 2
 BLOCK_FILE = re.compile(r"block=(\d+)\.parquet")
 
 
@@ -46,8 +48,8 @@ class VoteLog:
     def __init__(self, folder: Place, contestants: Sequence[str]) -> None:
         self.folder = folder
         self._contestants = len(contestants)
-        names = json.dumps(list(contestants))
-        self.schema = SCHEMA.with_metadata({"contestants": names, "format": str(FORMAT)})
+        self._names = json.dumps(list(contestants))
+        self.schema = self._schema(SCHEMA.names, 1)
 
     def path(self, round_: int, block: int) -> Place:
         """Where the votes of a block's round lie."""
@@ -68,11 +70,16 @@ class VoteLog:
         return {int(match[1]): written for match, written in found if match}
 
     def write(self, round_: int, block: int, votes: pa.Table) -> None:
-        """Put a block's votes on disk, whole."""
-        files.write_table(self.path(round_, block), votes)
+        """Put a block's votes on disk, whole: the columns of the log, and their weights if any."""
+        schema = self._schema_of(votes, None)
+        columns = votes.select(schema.names).columns
+        files.write_table(self.path(round_, block), pa.Table.from_arrays(columns, schema=schema))
 
     def read(self, round_: int, block: int, columns: list[str] | None = None) -> pa.Table:
         """A block's votes, or these columns of them, in (user, step) order.
+
+        Args:
+            columns: a weight is read only where the votes have any.
 
         Raises:
             ElectorateError: the file is missing, damaged, or holds what no vote of this run can be.
@@ -86,12 +93,7 @@ class VoteLog:
                 f"{self.path(round_, block)}: was written by a later version of Electorate (format "
                 f"{format_}, this one reads up to {FORMAT}); install that version"
             )
-        expected = (
-            self.schema
-            if read is None
-            else pa.schema([self.schema.field(name) for name in read], self.schema.metadata)
-        )
-        if not votes.schema.equals(expected):
+        if not votes.schema.equals(self._schema_of(votes, read)):
             raise StorageError(
                 f"{self.path(round_, block)}: not a vote file of this run; remove it, to have it "
                 "made again"
@@ -102,6 +104,18 @@ class VoteLog:
             )
         votes = self._in_order(round_, block, votes)
         return votes.drop_columns(keys) if keys else votes
+
+    def _schema_of(self, votes: pa.Table, columns: list[str] | None) -> pa.Schema:
+        """Of a vote file's columns, None: all of them; with the weight where the votes have any."""
+        names = columns or [*SCHEMA.names, WEIGHT.name]
+        if WEIGHT.name in votes.column_names:
+            return self._schema(names, FORMAT)
+        return self._schema([name for name in names if name != WEIGHT.name], 1)
+
+    def _schema(self, names: Sequence[str], format_: int) -> pa.Schema:
+        fields = [WEIGHT if name == WEIGHT.name else SCHEMA.field(name) for name in names]
+        metadata = {"contestants": self._names, "format": str(format_)}
+        return pa.schema(fields, metadata)
 
     def remove_user(self, round_: int, block: int, number: int) -> pa.Table:
         """Rewrite a block's file without a user's votes, if it has any; returns those."""
@@ -149,7 +163,18 @@ class VoteLog:
             pc.equal(votes["model_a"], votes["model_b"])
         ).as_py():
             return "a model is set against itself"
+        weight = weights(votes)
+        if weight is not None and not np.all((weight > 0) & np.isfinite(weight)):
+            return "weight must be a number above 0"
         return None
+
+
+def weights(votes: pa.Table) -> Floats | None:
+    """(votes,) what each counts for, 1 where that is not said; None where it is of none."""
+    if WEIGHT.name not in votes.column_names:
+        return None
+    found: Floats = votes[WEIGHT.name].fill_null(1.0).to_numpy()
+    return found
 
 
 def column(votes: pa.Table, name: str) -> Ints:

@@ -71,8 +71,7 @@ class Cohort:
 
     def record(self, round_: int, block: int, votes: pa.Table) -> Counts:
         """Write a block's votes of one round to the log; returns them counted."""
-        columns = votes.select(self._log.schema.names).columns
-        self._log.write(round_, block, pa.Table.from_arrays(columns, schema=self._log.schema))
+        self._log.write(round_, block, votes)
         return tally.count(self.voters, block, votes)
 
     @property
