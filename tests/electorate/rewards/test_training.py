@@ -225,6 +225,21 @@ def test_votes_count_by_their_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     assert other.reads()["hybrid"].base == pytest.approx(one.reads()["hybrid"].base, abs=0.02)
 
 
+def test_what_a_judge_made_is_learned_from_and_not_predicted() -> None:
+    """A person's vote is predicted whatever it weighs."""
+    battles = votes(heterogeneity=1.5)
+    light = replace(battles, weight=np.full(len(battles), 0.3))
+    made = np.arange(len(battles)) % 2
+    alone = training(battles, ("pooled_rm",)).held_out
+    assert len(training(light, ("pooled_rm",)).held_out) == len(alone)
+    mixed = training(replace(light, made=made), ("pooled_rm",))
+    assert mixed.held_out.made is not None
+    assert not mixed.held_out.made.any()
+    assert 0 < len(mixed.held_out) < len(alone)
+    assert mixed._learned.made is not None
+    assert mixed._learned.made.any()
+
+
 def test_a_checkpoint_of_another_network_is_refused() -> None:
     battles = votes(heterogeneity=1.0)
     with pytest.raises(ElectorateError, match="of another network"):
