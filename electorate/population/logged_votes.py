@@ -10,7 +10,6 @@ from electorate.base.columns import Columns
 from electorate.base.scale import Floats, Ints
 from electorate.data.votes import votes_a_unit
 from electorate.population.tally import as_outcome
-from electorate.population.tastes import Battles
 from electorate.ratings.user_votes import UserVotes
 from electorate.storage.vote_log import WEIGHT, column, weights
 
@@ -100,20 +99,3 @@ class LoggedVotes(Columns):
             self.prompt,
             self.first_shown,
         )
-
-    def battles(self, archetype: Ints) -> Battles:
-        """As oracle_features takes them, users in rows."""
-        users = len(archetype)
-        place = np.arange(len(self.user)) - np.searchsorted(self.user, np.arange(users))[self.user]
-        shape = users, int(place.max(initial=-1)) + 1
-
-        def table(values: Ints) -> Ints:
-            padded = np.zeros(shape, dtype=np.int64)
-            padded[self.user, place] = values
-            return padded
-
-        columns = (
-            table(values)
-            for values in (self.prompt, self.a, self.b, self.first_shown, self.outcome)
-        )
-        return Battles(archetype, table(np.ones_like(self.user)).astype(float), *columns)

@@ -11,31 +11,20 @@ log s_u is taken as s_u normal, and lapses and tastes for models as such are lef
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from electorate.base.pairs import sides
 from electorate.base.scale import Floats, Ints
+from electorate.population.logged_votes import LoggedVotes
 from electorate.population.personas import Electorate
 from electorate.ratings import newton
 from electorate.ratings.ties import Derivatives, RaoKupper
 
 ITERATIONS = 30
 SD_FLOOR = 1e-3
-
-
-@dataclass(frozen=True)
-class Battles:
-    """n users' votes as columns of shape (n, v), each user's archetype (n,). there: where there
-    is a vote, which has weight 1.
-    """
-
-    archetype: Ints
-    there: Floats
-    prompt: Ints
-    a: Ints
-    b: Ints
-    first_shown: Ints
-    outcome: Ints
 
 
 @dataclass(frozen=True)
@@ -47,20 +36,24 @@ class TasteRatings:
     covariance: Floats
 
 
-def rate(electorate: Electorate, battles: Battles) -> TasteRatings:
-    """Every user's posterior by Newton's method from its archetype's mean, all users at once."""
-    mean, precision = _prior(electorate, battles.archetype)
-    design = _design(electorate, battles)
+def rate(electorate: Electorate, votes: LoggedVotes, archetype: Ints) -> TasteRatings:
+    """Every user's posterior by Newton's method from its archetype's mean, all users at once.
+
+    Args:
+        archetype: (n,) of each user.
+    """
+    mean, precision = _prior(electorate, archetype)
+    by_user = _Padded.of(votes.user, len(archetype))
+    design = by_user(_design(electorate, votes))
+    outcome = by_user(votes.outcome)
+    weight = by_user(votes.weights)
+    wider = by_user(np.log(electorate.tie_scale[votes.prompt]))
     ties = RaoKupper()
-    wider = np.log(electorate.tie_scale[battles.prompt])
 
     def derivatives(at: Floats) -> tuple[Floats, Floats]:
         difference = np.einsum("nvp,np->nv", design, at[:, :-1])
         of = Derivatives(
-            *(
-                battles.there * x
-                for x in ties.derivatives(difference, at[:, -1:] + wider, battles.outcome)
-            )
+            *(weight * x for x in ties.derivatives(difference, at[:, -1:] + wider, outcome))
         )
         score = np.concatenate(
             [np.einsum("nvp,nv->np", design, of.d), of.eta.sum(axis=1, keepdims=True)], axis=1
@@ -78,7 +71,31 @@ def rate(electorate: Electorate, battles: Battles) -> TasteRatings:
 
     mode, information = newton.bounded(derivatives, mean, 2.0, 1e-6, ITERATIONS)
     covariance: Floats = np.linalg.inv(information).astype(float, copy=False)
-    return TasteRatings(battles.archetype, mode, covariance)
+    return TasteRatings(archetype, mode, covariance)
+
+
+@dataclass(frozen=True)
+class _Padded:
+    """Puts columns of votes into tables by user, so that all users are worked on at once.
+
+    user: (votes,) ascending. place: (votes,) how many of the user's votes stand before.
+    """
+
+    users: int
+    user: Ints
+    place: Ints
+
+    @classmethod
+    def of(cls, user: Ints, users: int) -> "_Padded":
+        first = np.searchsorted(user, np.arange(users))
+        return cls(users, user, np.arange(len(user)) - first[user])
+
+    def __call__(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(users, most votes of one, ...) of values (votes, ...); 0 where there is no vote."""
+        most = int(self.place.max(initial=-1)) + 1
+        found = np.zeros((self.users, most, *values.shape[1:]), values.dtype)
+        found[self.user, self.place] = values
+        return found
 
 
 def _prior(electorate: Electorate, archetype: Ints) -> tuple[Floats, Floats]:
@@ -100,13 +117,12 @@ def _prior(electorate: Electorate, archetype: Ints) -> tuple[Floats, Floats]:
     return mean, np.maximum(sd, SD_FLOOR) ** -2.0
 
 
-def _design(electorate: Electorate, battles: Battles) -> Floats:
-    """(n, v, D+2): what each vote's logit is linear in."""
+def _design(electorate: Electorate, votes: LoggedVotes) -> Floats:
+    """(votes, D+2) what each vote's logit is linear in."""
     worth = electorate.strength + electorate.quality
-    strength = worth[battles.prompt, battles.a] - worth[battles.prompt, battles.b]
-    contrast = electorate.z[battles.prompt, battles.a] - electorate.z[battles.prompt, battles.b]
+    strength = worth[votes.prompt, votes.a] - worth[votes.prompt, votes.b]
+    contrast = electorate.z[votes.prompt, votes.a] - electorate.z[votes.prompt, votes.b]
     decisiveness = electorate.config.judge.decisiveness
-    first = np.where(battles.first_shown == 0, 1.0, -1.0)
-    return np.concatenate(
-        [decisiveness * strength[..., None], decisiveness * contrast, first[..., None]], axis=-1
+    return np.column_stack(
+        [decisiveness * strength, decisiveness * contrast, sides(votes.first_shown)]
     )

@@ -160,8 +160,7 @@ def oracle_features(at: AfterRound, _: str) -> System | None:
     """Knows the taste axes, and learns each user's taste; None where tastes are not planted."""
     if not isinstance(at.voters, Planted):
         return None
-    battles = at.votes.battles(at.people.archetype)
-    return Tastes(at.voters, tastes.rate(at.voters, battles))
+    return Tastes(at.voters, tastes.rate(at.voters, at.votes, at.people.archetype))
 
 
 def prior_fit(voters: Voters, pool: Pool, global_fit: Fit, round_: int) -> PriorFit:
