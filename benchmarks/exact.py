@@ -114,10 +114,10 @@ def replicate(case: Case, seed: int) -> Floats:
     best = exact.fit(prior)
     at = posteriors.posterior(votes, prior, TIES)
     everyone = np.arange(USERS)
-    said = at.differences(everyone, np.zeros_like(everyone), np.ones_like(everyone))
+    difference = at.differences(everyone, np.zeros_like(everyone), np.ones_like(everyone))
     shift = posteriors.mean_shift(at, TIES)[at.votes.own.start[:-1]] * 2
-    mean = said.d + shift
-    sd = np.sqrt(said.variance)
+    mean = difference.d + shift
+    sd = np.sqrt(difference.variance)
     _, d, share = exact(*best)
     exact_mean = share @ d
     exact_sd = np.sqrt(share @ d**2 - exact_mean**2)

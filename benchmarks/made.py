@@ -29,7 +29,7 @@ from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from electorate.study.cohort import Cohort
 
-Said = dict[str, float | int | None]  # what findings.differing returns
+Differing = dict[str, float | int | None]  # what findings.differing returns
 ARCHETYPES = ("coder", "academic", "creative_writer", "student", "business", "everyday")
 
 
@@ -82,7 +82,7 @@ class Fitted(NamedTuple):
         """A block's."""
         return self.cohort.user_votes(0, block, "true")
 
-    def said(self, rate: float) -> list[Said]:
+    def differing(self, rate: float) -> list[Differing]:
         """Who is said to differ at a false discovery rate, by user_report.NULLS."""
         priors = doubtful(self.cohort, self.low_rank, self.global_fit)
         blocks = [

@@ -51,8 +51,8 @@ def serve(port: int) -> None:
 
 def _completion(letter: str) -> dict[str, Any]:
     likely = [{"token": one, "logprob": -0.1 if one == letter else -3.0} for one in "ABC"]
-    said = {"content": [{"token": letter, "logprob": -0.1, "top_logprobs": likely}]}
-    choice = {"message": {"content": letter}, "finish_reason": "stop", "logprobs": said}
+    logprobs = {"content": [{"token": letter, "logprob": -0.1, "top_logprobs": likely}]}
+    choice = {"message": {"content": letter}, "finish_reason": "stop", "logprobs": logprobs}
     return {"choices": [choice], "usage": {"completion_tokens": 1}}
 
 

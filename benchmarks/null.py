@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 from benchmarks import made
-from benchmarks.made import Fitted, Said
+from benchmarks.made import Differing, Fitted
 from electorate.base.scale import Floats
 from electorate.evaluation import metrics, user_report
 from electorate.evaluation.metrics import Standing
@@ -57,14 +57,14 @@ def gain(seed: int, heterogeneity: float) -> float:
 
 def both(
     seed: int, heterogeneity: float, size: int = 3000, contestants: int = 6
-) -> tuple[Floats, list[Said]]:
+) -> tuple[Floats, list[Differing]]:
     """The gains in a population, and who is said to differ in it, by user_report.NULLS."""
     with drawn(seed, heterogeneity, size, contestants) as of:
-        return gains(of), of.said(RATE)
+        return gains(of), of.differing(RATE)
 
 
-def _count(said: Said) -> int:
-    return int(said["said_to_differ"] or 0)
+def _count(found: Differing) -> int:
+    return int(found["said_to_differ"] or 0)
 
 
 def main(seeds: int = 20) -> None:

@@ -84,8 +84,8 @@ def read_padded(encoder: Encoder) -> None:
 
 def corpus(tokenizer: Any, contestants: int) -> Corpus:
     """Made answers, and votes on random pairs of them."""
-    asked, said = written(contestants)
-    answers = texts.tokenise(tokenizer, asked, said, 2048)
+    asked, responses = written(contestants)
+    answers = texts.tokenise(tokenizer, asked, responses, 2048)
     random = np.random.default_rng(1)
     count = PROMPTS * contestants * VOTES // 2
     prompt = np.repeat(np.arange(PROMPTS), contestants * VOTES // 2)
@@ -111,8 +111,8 @@ def written(contestants: int) -> tuple[list[str], list[str]]:
     """Prompt and response of every answer."""
     random = np.random.default_rng(0)
     asked = [" ".join(random.choice(WORDS, PROMPT)) for _ in range(PROMPTS)]
-    said = [" ".join(random.choice(WORDS, ANSWER)) for _ in range(PROMPTS * contestants)]
-    return [prompt for prompt in asked for _ in range(contestants)], said
+    responses = [" ".join(random.choice(WORDS, ANSWER)) for _ in range(PROMPTS * contestants)]
+    return [prompt for prompt in asked for _ in range(contestants)], responses
 
 
 def cache() -> Path:
@@ -136,8 +136,8 @@ def in_process(memory: bool, **arguments: Any) -> dict[str, float]:
 
 def by_trl() -> dict[str, Any]:
     """TRL's votes and seconds over TRL_STEPS steps on such answers, all layers."""
-    asked, said = written(CONTESTANTS)
-    read = [f"{prompt}\n{response}" for prompt, response in zip(asked, said, strict=True)]
+    asked, responses = written(CONTESTANTS)
+    read = [f"{prompt}\n{response}" for prompt, response in zip(asked, responses, strict=True)]
     pairs = np.random.default_rng(2).integers(0, len(read), (TRL_STEPS * TRL_BATCH, 2))
     settings = {
         "model": model_files.resolve("reward.model", SOURCE, cache()),

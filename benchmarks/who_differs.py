@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import made
-from benchmarks.made import Said
+from benchmarks.made import Differing
 from electorate.config.run import Config
 from electorate.data import run_files
 from electorate.evaluation.user_report import NULLS
@@ -46,10 +46,10 @@ def plant(answers: Path, seed: int, heterogeneity: float) -> Planted:
     return planted.plant(config, prompts, z)
 
 
-def measure(answers: Path, seed: int, heterogeneity: float) -> list[Said]:
+def measure(answers: Path, seed: int, heterogeneity: float) -> list[Differing]:
     """For each null, what is found of one draw."""
     with made.fitted(plant(answers, seed, heterogeneity)) as of:
-        return of.said(RATE)
+        return of.differing(RATE)
 
 
 def main(runs: Sequence[Path]) -> None:

@@ -118,8 +118,8 @@ def require(parts: Sequence[Part], room: Room) -> None:
         if lacking is not None:
             part = next(part for part in together if lacking in part.bundles)
             raise ElectorateError(
-                f"cluster: {part.what} ({part.count} x {_said(part.bundles)}) does not fit beside "
-                f"the other parts: {_there(room)}; "
+                f"cluster: {part.what} ({part.count} x {_described(part.bundles)}) does not fit "
+                f"beside the other parts: {_there(room)}; "
                 f"lower {part.lower}, or start a larger cluster"
             )
 
@@ -128,7 +128,7 @@ def tell(parts: Sequence[Part], room: Room, console: Console) -> None:
     """The plan, a line a part."""
     console.print(f"plan: {_there(room)}", highlight=False)
     for part in parts:
-        asks = f"{part.count} x {_said(part.bundles)}"
+        asks = f"{part.count} x {_described(part.bundles)}"
         console.print(f"  {part.what:<28} {asks:<20} {part.where}", highlight=False)
 
 
@@ -148,9 +148,9 @@ def _there(room: Room) -> str:
     return f"{nodes} node{'s' * (nodes != 1)} with {has}, at most {largest} on one{coming}"
 
 
-def _said(bundles: Sequence[Bundle]) -> str:
+def _described(bundles: Sequence[Bundle]) -> str:
     if len(bundles) > 1:
-        return f"{len(bundles)} x {_said(bundles[:1])}"
+        return f"{len(bundles)} x {_described(bundles[:1])}"
     return (
         " + ".join(
             f"{amount:g} {resource}"

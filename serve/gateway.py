@@ -163,23 +163,23 @@ class Gateway:
             upstream = self.upstreams[name]
             last = place == len(found.choice.order) - 1
             try:
-                said = await self._ask(upstream, asked.body)
+                reply = await self._ask(upstream, asked.body)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 upstream.failed()
                 why = f"{name}: {type(error).__name__}"
                 LOG.warning("passed over: %s", why)
                 continue
-            if (said.status in PASSED_OVER or said.status >= 500) and not last:
+            if (reply.status in PASSED_OVER or reply.status >= 500) and not last:
                 upstream.failed()
-                why = f"{name}: HTTP {said.status}"
+                why = f"{name}: HTTP {reply.status}"
                 LOG.warning("passed over: %s", why)
-                said.release()
+                reply.release()
                 continue
             probability = found.choice.probability if place == 0 else 0.0
             headers = found.headers(name, why)
             headers["x-electorate-id"] = answer_ids.write(self._key, asked.user, name, probability)
             answer = Answer(asked, upstream, probability, self.spending)
-            return await passed_on(said, answer, headers)
+            return await passed_on(reply, answer, headers)
         raise Refused(503, f"no contestant answered; the last one: {why}", 1)
 
     async def _ask(self, upstream: Upstream, body: Mapping[str, Any]) -> aiohttp.ClientResponse:

@@ -46,5 +46,5 @@ class Live:
         ]
         # Contestants that differ in name alone are one call, as in a run.
         unique = list({call.key: call for call in calls}.values())
-        said = {call.key: answer async for call, answer in HttpAsker(self._reached).ask(unique)}
-        return {name: said[call.key] for name, call in zip(names, calls, strict=True)}
+        answers = {call.key: answer async for call, answer in HttpAsker(self._reached).ask(unique)}
+        return {name: answers[call.key] for name, call in zip(names, calls, strict=True)}

@@ -154,11 +154,11 @@ async def _live(
     # Before anything is spent.
     service.rankings.reads_prompts()
     names = list(dict.fromkeys(asked.candidates or snapshot.ranked))
-    said = await service.ask(asked.prompt, names)
-    failed = {name: answer.error for name, answer in said.items() if answer.error}
+    responses = await service.ask(asked.prompt, names)
+    failed = {name: answer.error for name, answer in responses.items() if answer.error}
     answers = [
         schemas.Answer(model=name, response=answer.text)
-        for name, answer in said.items()
+        for name, answer in responses.items()
         if not answer.error
     ]
     if not answers:

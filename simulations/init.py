@@ -111,9 +111,9 @@ def _choice(ask: Callable[[str], str], question: str, allowed: dict[str, str]) -
     """One of these names, or its number."""
     names = list(allowed)
     listed = "\n".join(f"  {i}  {name}: {allowed[name]}" for i, name in enumerate(names, start=1))
-    said = ask(f"{question}\n{listed}\n> ").strip()
-    if said.isdecimal() and 0 < int(said) <= len(names):
-        return names[int(said) - 1]
-    if said not in allowed:
-        raise ElectorateError(f"{said!r}: answer one of {', '.join(names)}, or its number")
-    return said
+    typed = ask(f"{question}\n{listed}\n> ").strip()
+    if typed.isdecimal() and 0 < int(typed) <= len(names):
+        return names[int(typed) - 1]
+    if typed not in allowed:
+        raise ElectorateError(f"{typed!r}: answer one of {', '.join(names)}, or its number")
+    return typed

@@ -110,12 +110,12 @@ class ModelVoting:
             fought = battles.round_robin(np.arange(len(users)), prompts, personas.models)
             material = _material(personas, panel, texts)
             polled = polling.votes(panel, material, fought, self.judging.modes[:1])
-            said = ~np.isnan(polled.odds[:, 0])
-            if not said.any():
+            judged = ~np.isnan(polled.odds[:, 0])
+            if not judged.any():
                 raise ElectorateError(f"judges: no test prompt was judged; why: {_kinds(panel)}")
             # Where nothing was said, neither response is preferred.
-            odds = np.where(said[:, None], np.exp(polled.odds), 1 / 3)
-            counts |= {"battles": len(fought), "undecided": int((~said).sum())}
+            odds = np.where(judged[:, None], np.exp(polled.odds), 1 / 3)
+            counts |= {"battles": len(fought), "undecided": int((~judged).sum())}
             self._count(panel, counts)
             shaped = odds.reshape(len(users), len(prompts), -1, 3)
             table = voters.truth_table(users, prompts, shaped, personas.models)
@@ -204,10 +204,10 @@ def _texts(run: UnderWay[Config]) -> JudgedTexts:
     names = run.config.contestant_names
     prompts = run_files.read_prompts(run.folder)
     table = run_files.read_responses(run.folder, len(prompts), names)
-    said = [text or "" for text in table["response"].to_pylist()]
+    responses = [text or "" for text in table["response"].to_pylist()]
     models = len(names)
     return JudgedTexts(
-        prompts.text, [said[i * models : (i + 1) * models] for i in range(len(prompts))]
+        prompts.text, [responses[i * models : (i + 1) * models] for i in range(len(prompts))]
     )
 
 

@@ -52,8 +52,9 @@ class Panel:
             temperature = self.judging.criteria_temperature
             following = dict[int, Attempt]()
             for i, attempt in pending.items():
-                found[i] = said = reading.read(questions[i], answers[calls[i].key], temperature)
-                if (next_ := self._again(said, attempt)) is not None:
+                answer = answers[calls[i].key]
+                found[i] = reading.read(questions[i], answer, temperature)
+                if (next_ := self._again(found[i], attempt)) is not None:
                     following[i] = next_
             pending = following
             what = f"{what}, again"
@@ -68,14 +69,14 @@ class Panel:
         name = contestant.arena_name or contestant.name
         return contestant.model == judge.model or judge_bias.family(name) == self.family(judge)
 
-    def _again(self, said: Reading | Unread, attempt: Attempt) -> Attempt | None:
+    def _again(self, read: Reading | Unread, attempt: Attempt) -> Attempt | None:
         """How to ask again, if that helps; what could not be read is counted."""
-        if isinstance(said, Reading):
+        if isinstance(read, Reading):
             return None
-        self.unread[said.kind] += 1
-        following = reading.again(said, attempt)
+        self.unread[read.kind] += 1
+        following = reading.again(read, attempt)
         if following is None:
-            self.lost[said.kind] += 1
+            self.lost[read.kind] += 1
         return following
 
     def _call(self, question: Question, attempt: Attempt) -> Call:

@@ -186,8 +186,8 @@ def _answers(
     failed = set(table.filter(table["error"].is_valid())["prompt_id"].to_pylist())
     kept = prompt_set.leaving_out(failed)
     files.write_table(this.folder.prompts, kept.table())
-    said = [text or "" for text in table["response"].to_pylist()]
+    responses = [text or "" for text in table["response"].to_pylist()]
     models = len(this.poll.contestants)
     return kept, JudgedTexts(
-        prompt_set.text, [said[i * models : (i + 1) * models] for i in range(len(prompt_set))]
+        prompt_set.text, [responses[i * models : (i + 1) * models] for i in range(len(prompt_set))]
     )

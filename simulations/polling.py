@@ -146,7 +146,7 @@ def checks_by_families(panel: Panel, polled: Polled) -> list[Check]:
                 name,
                 verdicts.choice(polled.judged[name].odds),
                 own[fought.a] - own[fought.b],
-                judge_bias.said(others),
+                judge_bias.log_odds(others),
                 fought.persona,
                 "other judges",
             )
@@ -256,11 +256,11 @@ def _beside_people(
     won = np.where(outcome == 2, np.nan, (outcome == 0) == (longer[battle] > 0))
     longer_wins = float(np.nanmean(won)) if not np.isnan(won).all() else 0.5
     on_theirs = f"{name}, people's battles"
-    said_together = verdicts.choice(together)
+    averaged = verdicts.choice(together)
     a, b = theirs.models.T
     by_people = judge_bias.length_effect(a[battle], b[battle], outcome, longer[battle], battle)
-    by_judge = judge_bias.length_effect(a, b, said_together, longer, numbers)
-    said = judge_bias.said_by_people(battle, outcome, theirs.models, theirs.strength)
+    by_judge = judge_bias.length_effect(a, b, averaged, longer, numbers)
+    log_odds = judge_bias.log_odds_of_people(battle, outcome, theirs.models, theirs.strength)
     own = np.array([judge_bias.family(model) == panel.family(judge) for model in theirs.names])
     side = own[a].astype(np.int64) - own[b]
     return [
@@ -269,7 +269,7 @@ def _beside_people(
         *validity.reliability(name, *by_persona, validity.alpha(battle, outcome)[0]),
         *validity.verbosity(on_theirs, together, longer, numbers, longer_wins),
         *judge_bias.length(on_theirs, by_judge, battles_, by_people),
-        *judge_bias.own_family(on_theirs, said_together, side, said, numbers, "people"),
+        *judge_bias.own_family(on_theirs, averaged, side, log_odds, numbers, "people"),
     ]
 
 

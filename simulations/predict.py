@@ -90,8 +90,8 @@ def predict(train: Path, test: Path, out: Path, config: Path | None, console: Co
     counted[: len(rows)] *= votes_a_unit(votes.weight[: len(rows)])
     votes = replace(votes, weight=counted)
     reported = _kept(votes)
-    said, predicted = _predict(votes, reported, len(rows), asked, settings, cache_dir, console)
-    _show(votes.take(np.flatnonzero(reported)), said, console)
+    by_system, predicted = _predict(votes, reported, len(rows), asked, settings, cache_dir, console)
+    _show(votes.take(np.flatnonzero(reported)), by_system, console)
     columns = {"id": pa.array(asked.ids)} | {
         flag: pa.array(predicted[:, i]) for i, flag in enumerate(FLAGS)
     }
@@ -231,7 +231,7 @@ def _predict(
     unseen = votes.take(np.flatnonzero(reported))
     known = votes.take(of_people)
     split = held_out.Split(known, unseen, RatingSettings(ties=TIES))
-    said: Predicted = {
+    by_system: Predicted = {
         "class_prior": systems.class_prior(split, "class_prior").odds(unseen),
         "elo_only": systems.global_bt(split, "global_bt").odds(unseen),
     }
@@ -253,13 +253,13 @@ def _predict(
             predictors = preference.train(
                 of, own, settings, copy.deepcopy(reader), tokenizer, TIES, advance
             )
-        said |= {
+        by_system |= {
             form if form != TOLD else name: predictors[form].odds(prompts, a, b)
             for form in PREFERENCE
         }
-    predicted = np.tile(said["class_prior"][0], (len(asked.ids), 1))
+    predicted = np.tile(by_system["class_prior"][0], (len(asked.ids), 1))
     predicted[asked.rows] = predictors[TOLD].odds(asked.prompt, asked.a, asked.b)
-    return said, predicted
+    return by_system, predicted
 
 
 def _texts(votes: Votes) -> tuple[list[str], list[str], list[str]]:
@@ -274,7 +274,7 @@ def _texts(votes: Votes) -> tuple[list[str], list[str], list[str]]:
     )
 
 
-def _show(unseen: Votes, said: Predicted, console: Console) -> None:
+def _show(unseen: Votes, by_system: Predicted, console: Console) -> None:
     """Log loss and accuracy of each system, and how much lower than the shares of outcomes, over
     prompts drawn anew.
     """
@@ -285,14 +285,14 @@ def _show(unseen: Votes, said: Predicted, console: Console) -> None:
     rows = np.arange(len(unseen))
     loss = {
         name: -np.log(np.maximum(odds[rows, unseen.outcome_of_3], 1e-12))
-        for name, odds in said.items()
+        for name, odds in by_system.items()
     }
     title = f"{len(unseen):,} battles on {len(prompts):,} prompts that nothing was learned from"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("predicted by", no_wrap=True)
     for heading in ("log loss", "over class_prior", "accuracy"):
         table.add_column(heading, justify="right")
-    for name, odds in said.items():
+    for name, odds in by_system.items():
         more = loss[name] - loss["class_prior"]
         drawn = times @ np.bincount(prompt, more) / (times @ np.bincount(prompt))
         low, high = np.percentile(drawn, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])

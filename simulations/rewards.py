@@ -46,8 +46,8 @@ def told(voters: Voters, folder: RunFolder) -> dict[str, Any]:
             form: round(value, 4) for form, value in best["held_out"].items()
         }
         fallen = store.read_fallbacks(folder).get(round_, [])
-        gives = best["gives"] | dict.fromkeys(fallen, SYSTEM_A)
-        counts |= {f"version_{votes}": store.version_name(folder, version), "gives": gives}
+        shown = best["gives"] | dict.fromkeys(fallen, SYSTEM_A)
+        counts |= {f"version_{votes}": store.version_name(folder, version), "gives": shown}
     where = store.of_round(folder, version)
     for form in FORMS:
         # The last there is: the hybrid before the text alone.

@@ -63,8 +63,8 @@ class Served:
             f"{ask} {shlex.quote(url + path)}",
         ]
         if settings.contestants is not None or settings.live:
-            said = {"role": "user", "content": "Hello"}
-            body = {"model": "electorate", "user": user, "messages": [said]}
+            message = {"role": "user", "content": "Hello"}
+            body = {"model": "electorate", "user": user, "messages": [message]}
             return [*lines, f"{ask} {url}/v1/chat/completions {_as_data(body)}"]
         a, b = (*self.models, "model-1", "model-2")[:2]
         vote = {"id": "1", "user_id": "me", "model_a": a, "model_b": b, "winner": "model_a"}
@@ -72,5 +72,5 @@ class Served:
 
 
 def _as_data(body: object) -> str:
-    said = shlex.quote(json.dumps(body, ensure_ascii=False))
-    return f"-H 'content-type: application/json' -d {said}"
+    message = shlex.quote(json.dumps(body, ensure_ascii=False))
+    return f"-H 'content-type: application/json' -d {message}"

@@ -35,12 +35,12 @@ def of_folder(path: Place, console: Console) -> None:
         highlight=False,
     )
     for stage, counts in manifest.get("stages", {}).items():
-        said = ", ".join(
+        counted = ", ".join(
             f"{name} {value}"
             for name, value in counts.items()
             if isinstance(value, int | float) and name != "seconds"
         )
-        console.print(f"  {stage:<10} {counts['seconds']:>9.1f} s  {said}", highlight=False)
+        console.print(f"  {stage:<10} {counts['seconds']:>9.1f} s  {counted}", highlight=False)
     if manifest.get("kind", "run") == "run" and folder.config.exists():
         _votes(folder, run_files.read_config(folder), console)
 
@@ -90,11 +90,11 @@ def of_cluster(address: str, console: Console) -> None:
             f"{job.submission_id}  {job.status.value.lower()}  {started}  {job.entrypoint}",
             highlight=False,
         )
-        said = [
+        lines = [
             line for line in client.get_job_logs(job.submission_id).splitlines() if line.strip()
         ]
-        if said:
-            console.print(f"    {said[-1][:160]}", highlight=False)
+        if lines:
+            console.print(f"    {lines[-1][:160]}", highlight=False)
 
 
 def show(what: str, console: Console) -> None:

@@ -173,10 +173,10 @@ def _follow(client: JobSubmissionClient, job: str) -> None:
     sys.stdout.write(client.get_job_logs(job)[shown:])
     sys.stdout.flush()
     if info.status != JobStatus.SUCCEEDED:
-        said = " ".join((info.message or "").split())[-300:]
+        message = " ".join((info.message or "").split())[-300:]
         raise ElectorateError(
-            f"job {job} {info.status.value.lower()}: {said}; run it again with --resume, what is "
-            "done is kept"
+            f"job {job} {info.status.value.lower()}: {message}; run it again with --resume, what "
+            "is done is kept"
         )
 
 

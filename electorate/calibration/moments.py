@@ -170,8 +170,8 @@ def closeness_spread(design: Design, at: Global) -> float:
     """
     line = Line(np.zeros(len(design)), at.difference + design.contrast @ at.common)
     columns = (line, design.outcome, np.ones(len(design)), at.eta, TIES)
-    said = personal_coefficient.log_likelihoods(design.user, design.users, *columns)
-    found = personal_coefficient.fit(said)
+    log_likelihoods = personal_coefficient.log_likelihoods(design.user, design.users, *columns)
+    found = personal_coefficient.fit(log_likelihoods)
     # Votes tell a coefficient to within half a step of the grid at best.
     if found.mean <= 0 or found.sd <= personal_coefficient.LEAST_SD:
         return 0.0

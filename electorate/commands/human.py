@@ -246,9 +246,9 @@ class PeopleStudy:
                 files.write_table(self._fold(number), _odds_table(odds))
                 advance()
 
-            said = rewards_held_out.predict(folds, processes, done, keep)
-        rewards_held_out.falling_back(said, system_a, of.battles, fold)
-        return {str(form): odds[None] for form, odds in said.items()}
+            of_form = rewards_held_out.predict(folds, processes, done, keep)
+        rewards_held_out.falling_back(of_form, system_a, of.battles, fold)
+        return {str(form): odds[None] for form, odds in of_form.items()}
 
     def _fold(self, number: int) -> Place:
         return self._folder.rewards / f"fold={number}.parquet"
@@ -291,7 +291,7 @@ class PeopleStudy:
         files.write_table(folder.gains, pa.Table.from_pylist(gains, schema=GAINS))
         sums = people.calibration_sums(self.votes, predicted)
         files.write_table(folder.calibration, calibration_table(sums))
-        mean = {name: said.mean(axis=0) for name, said in predicted.items()}
+        mean = {name: by_seed.mean(axis=0) for name, by_seed in predicted.items()}
         outcome = {"outcome": pa.array(self.votes.outcome_of_3)}
         odds = _odds_table(mean)
         for name in odds.column_names:
@@ -406,8 +406,8 @@ class PeopleStudy:
 def _odds_table(odds: Mapping[str, Floats]) -> pa.Table:
     """(n, 3) probabilities of each system as columns."""
     columns = {
-        f"{name}_{outcome}": said[:, i]
-        for name, said in odds.items()
+        f"{name}_{outcome}": of_system[:, i]
+        for name, of_system in odds.items()
         for i, outcome in enumerate(OUTCOMES)
     }
     return pa.table(columns)

@@ -164,14 +164,16 @@ def gains_table(gains: Gains, names: Sequence[str], votes: Ints, rate: float) ->
 
     names: (users,). votes: (users,) how many each has.
     """
-    said = np.select([gains.gainers(rate), gains.losers(rate)], ["gains", "loses"], "not known")
+    judgement = np.select(
+        [gains.gainers(rate), gains.losers(rate)], ["gains", "loses"], "not known"
+    )
     columns = {
         "user_id": list(names),
         "votes": votes,
         "gain": gains.mean,
         "sd": gains.sd,
         "p_gain": 1 - gains.no_gain.mean(axis=1),
-        "said": said.tolist(),
+        "said": judgement.tolist(),
     }
     return pa.table(columns)
 

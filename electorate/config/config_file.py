@@ -127,8 +127,8 @@ def _read_yaml(path: Place) -> dict[str, Any]:
     except ElectorateError as error:
         raise ElectorateError(f"{path}: {error}") from None
     except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise ElectorateError(f"{path}: not YAML: {said[:300]}") from None
+        message = " ".join(str(error).split())
+        raise ElectorateError(f"{path}: not YAML: {message[:300]}") from None
     if not isinstance(content, dict):
         raise ElectorateError(
             f"{path}: holds {type(content).__name__}; a config is a mapping of "
@@ -164,9 +164,9 @@ def _apply(content: dict[str, Any], setting: str) -> None:
     try:
         parsed = _read_yaml(Path(value[1:])) if value.startswith("@") else _parsed(value)
     except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         raise ElectorateError(
-            f"--set {setting[:80]}: {SHORT.repr(value)} is not a YAML value: {said[:200]}"
+            f"--set {setting[:80]}: {SHORT.repr(value)} is not a YAML value: {message[:200]}"
         ) from None
     place: Any = content
     try:

@@ -73,9 +73,11 @@ def refuse_unusable(contest: Contest, counts: Sequence[AnswerCounts]) -> None:
 
 
 def _of_one(name: str, max_tokens: int, rows: Sequence[dict[str, Any]]) -> AnswerCounts:
-    said = [row for row in rows if not row.get("error") and row["response"] is not None]
-    empty = [not str(row["response"]).strip() for row in said]
-    cut = [row.get("finish_reason") == CUT for row in said]
+    answered = [row for row in rows if not row.get("error") and row["response"] is not None]
+    empty = [not str(row["response"]).strip() for row in answered]
+    cut = [row.get("finish_reason") == CUT for row in answered]
     either = [a or b for a, b in zip(empty, cut, strict=True)]
-    reasoned = sum(bool(row.get("reasoned")) for row in said)
-    return AnswerCounts(name, max_tokens, len(said), sum(empty), sum(cut), sum(either), reasoned)
+    reasoned = sum(bool(row.get("reasoned")) for row in answered)
+    return AnswerCounts(
+        name, max_tokens, len(answered), sum(empty), sum(cut), sum(either), reasoned
+    )

@@ -13,8 +13,8 @@ LONGEST_PYTHON = 1_000_000  # characters; Python's own parser takes some hundred
 
 def plain(text: str) -> str:
     """A text that is a list of turns as its turns, one after the other; any other as it is."""
-    said = turns(text)
-    return text if said is None else "\n\n".join(said)
+    found = turns(text)
+    return text if found is None else "\n\n".join(found)
 
 
 def turns(text: str, python: bool = False) -> list[str] | None:

@@ -123,14 +123,14 @@ def of_rows(
     Text is looked at once for each distinct value.
     """
     encoded = {name: _encode(rows.table[name]) for name in rows.table.column_names}
-    (names_a, a), (names_b, b), (said, winner) = (encoded[name] for name in REQUIRED)
+    (names_a, a), (names_b, b), (written, winner) = (encoded[name] for name in REQUIRED)
     models = sorted({*names_a, *names_b})
     place = {model: i for i, model in enumerate(models)}
     a, b = (
         _look_up([place[name] for name in names], codes)
         for names, codes in ((names_a, a), (names_b, b))
     )
-    outcome = _outcomes(models, a, b, said, winner)
+    outcome = _outcomes(models, a, b, written, winner)
     weight = _weights(encoded[WEIGHT]) if WEIGHT in encoded else np.ones(len(a))
     user, user_names = _named(encoded, USER)
     prompt, _ = _named(encoded, PROMPT)
@@ -145,7 +145,7 @@ def of_rows(
         values, of = encoded[by]
         group = np.where(of == MISSING, len(values), of)
         votes = replace(votes, group=group, group_names=(*values, NO_VALUE))
-    up = _look_up([winners.THUMBS.get(text.strip().lower(), UNKNOWN) for text in said], winner)
+    up = _look_up([winners.THUMBS.get(text.strip().lower(), UNKNOWN) for text in written], winner)
     is_thumb = (a != MISSING) & (b == MISSING) & (up >= 0)
     reasons = _reasons(votes, is_thumb, encoded, needed)
     if not thumbs:
@@ -166,7 +166,7 @@ def _reasons(
     needed: Sequence[str],
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Which rows are no votes, by the reason; of several reasons the first one counts."""
-    said, winner = encoded[REQUIRED[2]]
+    written, winner = encoded[REQUIRED[2]]
     weight = votes.weight
     texts = {
         f"without {name}": (encoded[name][1] == MISSING) & ~is_thumb
@@ -182,7 +182,7 @@ def _reasons(
         "without model_a": votes.a == MISSING,
         "without model_b": (votes.b == MISSING) & ~is_thumb,
         "without winner": votes.outcome == MISSING,
-        **_unknown_winners(said, winner, np.where(is_thumb, 0, votes.outcome)),
+        **_unknown_winners(written, winner, np.where(is_thumb, 0, votes.outcome)),
         "a model against itself": votes.a == votes.b,
         WRONG_WEIGHT: ~((weight >= WEIGHTS[0]) & (weight <= WEIGHTS[1])),
         WRONG_FIRST: unknown,
@@ -198,13 +198,13 @@ def _thumbs(votes: Votes, up: Ints, rows: Ints) -> Thumbs | None:
     return Thumbs(int(user.max()) + 1, user, votes.a[rows], up[rows], votes.weight[rows])
 
 
-def _outcomes(models: list[str], a: Ints, b: Ints, said: list[str], winner: Ints) -> Ints:
+def _outcomes(models: list[str], a: Ints, b: Ints, written: list[str], winner: Ints) -> Ints:
     """(n,) who won; see winners.py, whose rules this follows for all rows at once."""
-    written = [text.strip() for text in said]
-    arena = _look_up([winners.OUTCOMES.get(text, UNKNOWN) for text in written], winner)
+    stripped = [text.strip() for text in written]
+    arena = _look_up([winners.OUTCOMES.get(text, UNKNOWN) for text in stripped], winner)
     place = {model: i for i, model in enumerate(models)}
-    named = _look_up([place.get(text, UNKNOWN) for text in written], winner)
-    spelled = [winners.outcome(text) for text in written]
+    named = _look_up([place.get(text, UNKNOWN) for text in stripped], winner)
+    spelled = [winners.outcome(text) for text in stripped]
     other = _look_up([UNKNOWN if one is None else one for one in spelled], winner)
     by_name = np.where(named == a, 0, np.where(named == b, 1, other))
     outcome: Ints = np.where((arena != UNKNOWN) | (named < 0), arena, by_name)
@@ -230,14 +230,14 @@ def _first_shown(
 
 
 def _unknown_winners(
-    said: list[str], winner: Ints, outcome: Ints
+    written: list[str], winner: Ints, outcome: Ints
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Which rows have a winner that says nothing, by what it says: the most frequent apart."""
     unknown = outcome == UNKNOWN
-    counts = np.bincount(winner[unknown], minlength=len(said))
+    counts = np.bincount(winner[unknown], minlength=len(written))
     shown = [i for i in np.argsort(-counts, kind="stable")[:MOST_SHOWN] if counts[i]]
     found = {
-        f"winner {said[i][:40]!r}, which is not {winners.ALLOWED}": unknown & (winner == i)
+        f"winner {written[i][:40]!r}, which is not {winners.ALLOWED}": unknown & (winner == i)
         for i in shown
     }
     return found | {f"winner not {winners.ALLOWED}": unknown}

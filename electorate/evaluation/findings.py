@@ -41,9 +41,9 @@ def discoveries(null_draws: Floats, rate: float) -> Ints:
     last = np.append(np.diff(probability[order]) > 0, True)
     on_average = np.cumsum(probability[order]) <= most
     enough = np.flatnonzero(last & on_average & (kept >= SURE * null_draws.shape[1]))
-    said = np.zeros(len(order), dtype=bool)
-    said[order[: enough[-1] + 1 if len(enough) else 0]] = True
-    return said
+    discovered = np.zeros(len(order), dtype=bool)
+    discovered[order[: enough[-1] + 1 if len(enough) else 0]] = True
+    return discovered
 
 
 def differing(null_draws: Floats, null: Ints | None, rate: float) -> dict[str, float | int | None]:
@@ -53,8 +53,8 @@ def differing(null_draws: Floats, null: Ints | None, rate: float) -> dict[str, f
 
     null_draws: (n, S) as for `discoveries`.
     """
-    said = discoveries(null_draws, rate)
-    found = int(said.sum())
+    discovered = discoveries(null_draws, rate)
+    found = int(discovered.sum())
     known: dict[str, float | int | None] = {
         "truly_differ": None,
         "realised_fdr": None,
@@ -63,15 +63,15 @@ def differing(null_draws: Floats, null: Ints | None, rate: float) -> dict[str, f
     if null is not None:
         known = {
             "truly_differ": int((~null.astype(bool)).sum()),
-            "realised_fdr": float(null[said].mean()) if found else 0.0,
-            "power": None if null.all() else float(said[~null.astype(bool)].mean()),
+            "realised_fdr": float(null[discovered].mean()) if found else 0.0,
+            "power": None if null.all() else float(discovered[~null.astype(bool)].mean()),
         }
     return {
-        "users": len(said),
+        "users": len(discovered),
         "said_to_differ": found,
         "nominal_fdr": rate,
-        "expected_fdr": float(null_draws[said].mean()) if found else 0.0,
-        "most_null": float(null_draws[said].mean(axis=1).max()) if found else None,
+        "expected_fdr": float(null_draws[discovered].mean()) if found else 0.0,
+        "most_null": float(null_draws[discovered].mean(axis=1).max()) if found else None,
         **known,
     }
 

@@ -84,7 +84,7 @@ def rate(people: Votes, model: Votes, ties: str) -> tuple[Rated, Powered]:
     found = prediction_powered.rate(
         _as_one_users(people), _as_one_users(model), alone, MODELS[ties]
     )
-    return Rated(found.fit, [_said(found, len(people))]), found
+    return Rated(found.fit, [_described(found, len(people))]), found
 
 
 def _as_one_users(votes: Votes) -> UserVotes:
@@ -95,7 +95,7 @@ def _as_one_users(votes: Votes) -> UserVotes:
     return UserVotes(one, user, *columns)
 
 
-def _said(found: Powered, votes: int) -> str:
+def _described(found: Powered, votes: int) -> str:
     """What the model's votes add, in words."""
     if not found.paired or not found.others:
         what = "judged no battle that people did" if not found.paired else "judged no other battle"

@@ -17,9 +17,9 @@ def calibration_sums(predicted: Floats, true: Floats, prompts: int, bins: int) -
     for i in range(n):
         row = i if len(predicted) > 1 else 0
         for j in range(count):
-            said = predicted[row, j]
-            place = min(int(said * bins), bins - 1)
-            sums[i, place, 0] += prompts * said
+            odds = predicted[row, j]
+            place = min(int(odds * bins), bins - 1)
+            sums[i, place, 0] += prompts * odds
             sums[i, place, 1] += true[i, j]
             sums[i, place, 2] += prompts
     return sums

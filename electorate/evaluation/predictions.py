@@ -78,9 +78,9 @@ def log_loss(prediction: Prediction, true: Floats) -> Floats:
 def brier(prediction: Prediction, true: Floats) -> Floats:
     """(n,) expected Brier score over all pairs, under true odds (n, pairs, 3)."""
     flat = true.reshape(len(true), -1)
-    said = prediction.flat
+    predicted = prediction.flat
     # E|e_o - q|^2 over outcomes o drawn from the truth is 1 - 2 p.q + q.q.
-    return 1 - (2 * dot(flat, said) - prediction.squared) / true.shape[1]
+    return 1 - (2 * dot(flat, predicted) - prediction.squared) / true.shape[1]
 
 
 class System(Protocol):

@@ -66,12 +66,12 @@ def calibration_table(sums: Mapping[str, Floats]) -> pa.Table:
         {
             "system": system,
             "bin": i,
-            "predicted": said / count,
+            "predicted": predicted / count,
             "true": true / count,
             "predictions": int(count),
         }
         for system, own in sums.items()
-        for i, (said, true, count) in enumerate(own)
+        for i, (predicted, true, count) in enumerate(own)
         if count
     ]
     return pa.Table.from_pylist(rows)

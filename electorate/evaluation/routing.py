@@ -221,8 +221,10 @@ def on_votes(
     won = np.array([1.0, 0.0, 0.5])[votes.outcome_of_3][:, None]
     dearer = cost[votes.a] - cost[votes.b]
     found = {}
-    for name, said in odds.items():
-        ahead = ELO_PER_NAT * np.log(np.maximum(said[:, 0], TINY) / np.maximum(said[:, 1], TINY))
+    for name, of_vote in odds.items():
+        ahead = ELO_PER_NAT * np.log(
+            np.maximum(of_vote[:, 0], TINY) / np.maximum(of_vote[:, 1], TINY)
+        )
         worth = ahead[:, None] - at * dearer[:, None]
         a = np.select([worth > 0, worth < 0], [1.0, 0.0], 0.5)
         quality = a * won + (1 - a) * (1 - won)

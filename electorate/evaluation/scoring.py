@@ -69,15 +69,15 @@ def score(systems: Systems, voters: Voters, users: Users, prompts: Ints) -> dict
         oracle = Prediction(truth.utility, truth.odds)
         true_on_all += truth.odds
         for name, column in columns.items():
-            said = oracle if name == ORACLE else systems[name].on(prompt)
-            found = metrics.ranking(said.standing, oracle.standing, subsets)
-            found |= said.scores(truth.odds)
+            prediction = oracle if name == ORACLE else systems[name].on(prompt)
+            found = metrics.ranking(prediction.standing, oracle.standing, subsets)
+            found |= prediction.scores(truth.odds)
             for metric, value in found.items():
                 column.setdefault(metric, []).append(value)
             if name not in alike:
-                calibration[name] += metrics.calibration_sums(said.odds, truth.odds)
-    for name, said in alike.items() if len(prompts) else ():
-        calibration[name] = metrics.calibration_sums(said.odds, true_on_all, len(prompts))
+                calibration[name] += metrics.calibration_sums(prediction.odds, truth.odds)
+    for name, prediction in alike.items() if len(prompts) else ():
+        calibration[name] = metrics.calibration_sums(prediction.odds, true_on_all, len(prompts))
     truth_overall = Standing(voters.overall(users))
     scores = {}
     for name, column in columns.items():

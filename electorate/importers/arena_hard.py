@@ -73,7 +73,7 @@ def _list(row: Row) -> list[tuple[str | None, str | None, str]]:
 def _judge(text: str | None) -> str | None:
     """MT-bench names a judge and its prompt as a list."""
     try:
-        said = json.loads(text or "")
+        content = json.loads(text or "")
     except (ValueError, RecursionError):
         return text
-    return str(said[0]) if isinstance(said, list) and said else text
+    return str(content[0]) if isinstance(content, list) and content else text

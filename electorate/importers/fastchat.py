@@ -46,6 +46,6 @@ def _prompts(folder: Path) -> dict[str, str]:
     for place in (folder / "question.jsonl", folder.parent / "question.jsonl"):
         if place.exists():
             rows = tables.read(place, ("question_id", "turns")).table.to_pylist()
-            said = {row["question_id"]: conversations.turns(row["turns"] or "") for row in rows}
-            return {number: turns[0] for number, turns in said.items() if turns}
+            turns_of = {row["question_id"]: conversations.turns(row["turns"] or "") for row in rows}
+            return {number: turns[0] for number, turns in turns_of.items() if turns}
     return {}

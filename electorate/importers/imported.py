@@ -96,8 +96,8 @@ class Imported:
     def thumb(self, model: str, up: bool, user_id: str | None, prompt_id: str | None) -> None:
         """Add a vote on one answer alone. Raises NoVoteError if it is none."""
         _require_unicode(model, user_id, prompt_id)
-        said = "up" if up else "down"
-        self.votes.append((model, None, said, user_id, prompt_id, 1.0, None, None, None))
+        way = "up" if up else "down"
+        self.votes.append((model, None, way, user_id, prompt_id, 1.0, None, None, None))
 
     def response(self, prompt_id: str | None, prompt: str, model: str, response: str) -> None:
         """Add a model's response to a prompt; the first one stays, others are counted."""
@@ -163,12 +163,12 @@ class Imported:
         of_model = defaultdict[str, Counter[int]](Counter)
         for a, b, winner, user_id, prompt_id, weight, prompt, response_a, response_b in self.votes:
             about = (user_id, prompt_id, weight, prompt)
-            for own, other, said, answer, against in (
+            for own, other, result, answer, against in (
                 (a, b, winner, response_a, response_b),
                 (b, a, winners.turned(str(winner)), response_b, response_a),
             ):
                 if own is not None:
-                    of_model[str(own)][hash((other, said, answer, against, *about))] += 1
+                    of_model[str(own)][hash((other, result, answer, against, *about))] += 1
         alike = defaultdict[frozenset[tuple[int, int]], list[str]](list)
         for model, votes in of_model.items():
             if votes.total() >= FEWEST_ALIKE:
@@ -193,13 +193,13 @@ def turns(text: str | None, what: str, may_be_empty: bool = True) -> Turns:
 
     Raises NoVoteError if it is none.
     """
-    said = conversations.turns(text or "", python=True)
-    if said is None:
+    texts = conversations.turns(text or "", python=True)
+    if texts is None:
         raise NoVoteError(f"{what} is not a list of turns")
-    if not may_be_empty and not all(turn.strip() for turn in said):
+    if not may_be_empty and not all(turn.strip() for turn in texts):
         raise NoVoteError(f"{what} has a turn without text")
-    _require_unicode(*said, what=what)
-    return said
+    _require_unicode(*texts, what=what)
+    return texts
 
 
 def sides(text: str | None, what: str) -> tuple[Turns, Turns]:
@@ -212,13 +212,13 @@ def sides(text: str | None, what: str) -> tuple[Turns, Turns]:
     except (ValueError, RecursionError):
         content = None
     asked = conversations.of_role(content, "user")
-    said = conversations.of_role(content, "assistant")
-    if not asked or not said:
+    answers = conversations.of_role(content, "assistant")
+    if not asked or not answers:
         raise NoVoteError(f"{what} is not a list of role and content")
     if not all(turn.strip() for turn in asked):
         raise NoVoteError(f"{what} has a turn without text")
-    _require_unicode(*asked, *said, what=what)
-    return asked, said
+    _require_unicode(*asked, *answers, what=what)
+    return asked, answers
 
 
 def _require_unicode(*texts: str | None, what: str = "it") -> None:

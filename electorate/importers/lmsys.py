@@ -34,7 +34,7 @@ def read(path: Path) -> Imported:
             "instead of the last three"
         )
     # WSDM Cup's texts are plain; the other competition's have to be lists.
-    said = _plain if by_name else _turns
+    read_text = _plain if by_name else _turns
     won = known_winner if by_name else _flagged
     found = Imported()
     seen = set[str]()
@@ -49,9 +49,9 @@ def read(path: Path) -> Imported:
             row["model_b"],
             won(row),
             prompt_id=row["id"],
-            prompt=said(row, "prompt", may_be_empty=False),
-            response_a=said(row, "response_a"),
-            response_b=said(row, "response_b"),
+            prompt=read_text(row, "prompt", may_be_empty=False),
+            response_a=read_text(row, "response_a"),
+            response_b=read_text(row, "response_b"),
         )
         seen.add(row["id"])
 
@@ -101,21 +101,21 @@ def read_unjudged(path: Path) -> Unjudged:
         seen.add(row["id"])
         found.ids.append(row["id"])
         try:
-            said = [turns(row[name], name, may_be_empty=name != "prompt") for name in TEXTS]
+            texts = [turns(row[name], name, may_be_empty=name != "prompt") for name in TEXTS]
         except NoVoteError as error:
             found.set_aside.append(SetAside(number, str(error), ""))
             continue
         found.rows.append(i)
-        for column, text in zip((found.prompt, found.a, found.b), said, strict=True):
+        for column, text in zip((found.prompt, found.a, found.b), texts, strict=True):
             column.append(json.dumps(text, ensure_ascii=False))
     return found
 
 
 def _plain(row: Row, name: str, may_be_empty: bool = True) -> Turns:
-    said = row[name] or ""
-    if not may_be_empty and not said.strip():
+    text = row[name] or ""
+    if not may_be_empty and not text.strip():
         raise NoVoteError(f"{name} has a turn without text")
-    return [said]
+    return [text]
 
 
 def _turns(row: Row, name: str, may_be_empty: bool = True) -> Turns:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from electorate.inference import said
-from electorate.inference.said import of_message, without_reasoning
+from electorate.inference import messages
+from electorate.inference.messages import of_message, without_reasoning
 
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 TIME_OUT = "time-out"
@@ -74,8 +74,8 @@ class Answer:
     @classmethod
     def stored(cls, row: Mapping[str, Any]) -> "Answer":
         """One from the cache, where earlier versions kept texts as they came."""
-        text, reasoned = said.without_reasoning(row["text"])
-        kept = {"text": said.clean(text), "reasoned": reasoned or row.get("reasoned", False)}
+        text, reasoned = messages.without_reasoning(row["text"])
+        kept = {"text": messages.clean(text), "reasoned": reasoned or row.get("reasoned", False)}
         return cls(**{**row, **kept})
 
 
@@ -107,13 +107,13 @@ def read(content: bytes, start: float) -> Answer:
             reasoned=message.reasoned,
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        said = " ".join(content[:2000].decode(errors="replace").split())
-        return failed(f"not a chat completion: {said[:200]}", MALFORMED, start)
+        reason = " ".join(content[:2000].decode(errors="replace").split())
+        return failed(f"not a chat completion: {reason[:200]}", MALFORMED, start)
 
 
 def failed(error: str, kind: str, start: float) -> Answer:
     """The answer that is none."""
-    return Answer("", "error", 0, time.monotonic() - start, said.clean(error), kind)
+    return Answer("", "error", 0, time.monotonic() - start, messages.clean(error), kind)
 
 
 def may_pass(answer: Answer) -> bool:

@@ -288,13 +288,13 @@ async def chat_completion(
     pause = _retry_after(response.headers.get("retry-after", ""))
     if response.status == 200:
         return completions.read(content, start), pause
-    said = " ".join(content.decode(errors="replace").split())
+    message = " ".join(content.decode(errors="replace").split())
     refused = response.status in (400, 413, 422)
-    if refused and any(words in said.lower() for words in completions.OVERFLOW_SAYS):
-        return failed(f"HTTP {response.status}: {said[:200]}", OVERFLOW, start), 0.0
-    mended = requests.mended_by(said, connection.where) if refused else ""
+    if refused and any(words in message.lower() for words in completions.OVERFLOW_SAYS):
+        return failed(f"HTTP {response.status}: {message[:200]}", OVERFLOW, start), 0.0
+    mended = requests.mended_by(message, connection.where) if refused else ""
     kind = f"HTTP {response.status}"
-    return failed(f"{kind}: {said[:200]}{mended}", kind, start), pause
+    return failed(f"{kind}: {message[:200]}{mended}", kind, start), pause
 
 
 def _headers(connection: Connection) -> dict[str, str]:

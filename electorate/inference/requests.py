@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from electorate.config.engines import Request
-from electorate.inference.said import clean
+from electorate.inference.messages import clean
 
 SAMPLING = ("temperature", "top_p")
 # What an endpoint says of a part that it does not take, and the setting that mends it.

@@ -81,15 +81,15 @@ class People:
 
     def who(self, snapshot: Snapshot, user: str | None, segment: str | None) -> Person:
         """segment: counts where the user has none of its own."""
-        said = self.segment(segment)
+        named = self.segment(segment)
         persona = None if user is None else as_persona(user, self._base.personas)
         if persona is not None and self._base.run is not None:
             block, row = divmod(persona, BLOCK)
             return Person(persona, int(self._archetypes(block)[row]))
         found = None if user is None else snapshot.users.find(self._base.pseudonyms.of(user))
         if found is None:
-            return Person(None, said)
-        return Person(found[0], said if found[1] == NO_SEGMENT else found[1])
+            return Person(None, named)
+        return Person(found[0], named if found[1] == NO_SEGMENT else found[1])
 
     def votes(self, snapshot: Snapshot, person: Person) -> LoggedVotes:
         """A person's own, as of one user: from the run, and those that came online."""

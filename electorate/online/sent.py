@@ -43,8 +43,8 @@ class Vote:
         # begun then is finished now.
         first = 0 if self.first_shown == MISSING else self.first_shown
         battle = f"{self.model_a}\0{self.model_b}\0{self.outcome}\0{first}"
-        said = f"{battle}\0{self.prompt}\0{self.segment}"
-        digest = hashlib.blake2b(said.encode(), digest_size=8).digest()
+        whole = f"{battle}\0{self.prompt}\0{self.segment}"
+        digest = hashlib.blake2b(whole.encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big", signed=True)
 
 

@@ -118,7 +118,7 @@ def _per_unit(found: Style, contrast: Floats) -> Effect:
     return Effect(effect, effect - 1.96 * sd, effect + 1.96 * sd)
 
 
-def said(odds: Sequence[Floats]) -> Floats:
+def log_odds(odds: Sequence[Floats]) -> Floats:
     """(n, 1) log odds of A over B by several judges, on average; NaN where none could be read."""
     differences = np.stack([one[:, 0] - one[:, 1] for one in odds])
     there = ~np.isnan(differences)
@@ -127,7 +127,7 @@ def said(odds: Sequence[Floats]) -> Floats:
     return mean[:, None]
 
 
-def said_by_people(battle: Ints, outcome: Ints, models: Ints, strength: Floats) -> Floats:
+def log_odds_of_people(battle: Ints, outcome: Ints, models: Ints, strength: Floats) -> Floats:
     """(battles, 2) how much better A is than B by people's votes: log odds of the battle's own
     votes, each side half a vote richer, and the difference of the models' ratings.
 

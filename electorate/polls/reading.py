@@ -53,7 +53,7 @@ class Unread:
     """An answer that says nothing, and why: a kind of failure."""
 
     kind: str
-    said: str = ""
+    response: str = ""
 
 
 def read(question: Question, answer: Answer, temperature: float) -> Reading | Unread:
@@ -77,7 +77,7 @@ def again(unread: Unread, attempt: Attempt) -> Attempt | None:
             Attempt(attempt.halvings + 1, attempt.unread) if attempt.halvings < HALVINGS else None
         )
     if unread.kind in (PROSE, EMPTY, REFUSAL) and attempt.unread is None:
-        return Attempt(attempt.halvings, unread.said or "...")
+        return Attempt(attempt.halvings, unread.response or "...")
     return None
 
 
@@ -102,19 +102,19 @@ def first_letter(question: Question, answer: Answer, _: float) -> Reading | Unre
     letters = wording.letters(question)
     if answer.top is None:
         return _letter_alone(answer.text, letters)
-    said = dict.fromkeys(letters, FLOOR * 2)
+    logprobs = dict.fromkeys(letters, FLOOR * 2)
     mass = 0.0
     for token, logprob in answer.top.items():
         letter = token.strip("\"'*`.:() \n▁Ġ")
-        if letter in said:
-            said[letter] = max(said[letter], logprob)
+        if letter in logprobs:
+            logprobs[letter] = max(logprobs[letter], logprob)
             mass += float(np.exp(logprob))
-    known = [logprob for logprob in said.values() if logprob > FLOOR]
+    known = [logprob for logprob in logprobs.values() if logprob > FLOOR]
     # A letter that the judge would hardly have said is no answer, however likely beside the others.
     if mass < MOST_OF_THE_MASS:
         return Unread(PROSE if answer.text.strip() else EMPTY, answer.text)
     least = max(FLOOR, min([*answer.top.values(), *known]))
-    return Reading(normalised(np.maximum([said[letter] for letter in letters], least)))
+    return Reading(normalised(np.maximum([logprobs[letter] for letter in letters], least)))
 
 
 def _letter_alone(text: str, letters: str) -> Reading | Unread:

@@ -88,7 +88,8 @@ def make(
     battles = list[Battle]()
     lost = Counter[str]()
     for i, (own, winner) in enumerate(zip(ours, winners, strict=True)):
-        unread = [said.kind for said in readings[2 * i : 2 * i + 2] if isinstance(said, Unread)]
+        both = readings[2 * i : 2 * i + 2]
+        unread = [one.kind for one in both if isinstance(one, Unread)]
         if own.error or not own.text.strip():
             lost[own.error or "an empty answer"] += 1
         elif unread:

@@ -74,25 +74,25 @@ def agreement(name: str, judge: str, one: Ints, other: Ints, cluster: Ints) -> l
     there = (one >= 0) & (other >= 0)
     if there.sum() < FEWEST:
         return []
-    said = np.eye(3)[one[there]]
-    also = np.eye(3)[other[there]]
+    first = np.eye(3)[one[there]]
+    second = np.eye(3)[other[there]]
     cluster = cluster[there]
 
     def shares(weight: Floats) -> tuple[float, float]:
-        agreed = float(weight @ (said * also).sum(axis=1) / weight.sum())
-        chance = float((weight @ said / weight.sum()) @ (weight @ also / weight.sum()))
+        agreed = float(weight @ (first * second).sum(axis=1) / weight.sum())
+        chance = float((weight @ first / weight.sum()) @ (weight @ second / weight.sum()))
         return agreed, chance
 
     def kappa(weight: Floats) -> float:
         agreed, chance = shares(weight)
         return (agreed - chance) / (1 - chance) if chance < 1 else 0.0
 
-    at, chance = shares(np.ones(len(said)))
+    at, chance = shares(np.ones(len(first)))
     found = _interval(kappa, cluster)
     low, high = _interval(lambda weight: shares(weight)[0], cluster)[1:]
     return [
-        Check(name, judge, at, low, high, len(said), chance, "chance"),
-        Check(f"{name}, kappa", judge, *found, len(said), 0.0, "chance", band(*found)),
+        Check(name, judge, at, low, high, len(first), chance, "chance"),
+        Check(f"{name}, kappa", judge, *found, len(first), 0.0, "chance", band(*found)),
     ]
 
 

@@ -130,9 +130,9 @@ def listwise(
     """(groups, M) mean log-probability of being first, over all places an answer was shown at; NaN
     where one could not be read.
     """
-    said = np.full((len(readings), contestants), np.nan)
+    odds = np.full((len(readings), contestants), np.nan)
     for row, (reading, order) in enumerate(zip(readings, shown, strict=True)):
         if isinstance(reading, Reading):
-            said[row, order] = reading.odds
-    mean: Floats = said.reshape(-1, contestants, contestants).mean(axis=1)
+            odds[row, order] = reading.odds
+    mean: Floats = odds.reshape(-1, contestants, contestants).mean(axis=1)
     return mean

@@ -52,8 +52,8 @@ def log_likelihoods(
     found = np.empty((users, len(GRID)))
     for i, c in enumerate(GRID):
         odds = ties.probabilities(line.offset + c * line.x, np.array(eta))
-        said = np.log(np.maximum(odds[rows, outcome], 1e-300))
-        found[:, i] = np.bincount(user, weight * said, users)
+        by_vote = np.log(np.maximum(odds[rows, outcome], 1e-300))
+        found[:, i] = np.bincount(user, weight * by_vote, users)
     return found
 
 

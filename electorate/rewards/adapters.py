@@ -104,9 +104,9 @@ def _tuned(
     step = step_of(votes, a, b, own.encoder.counter.device)
     for _ in range(STEPS if len(votes) else 0):
         odds = log_odds(ties)(*head.linear(own.encoder(read), step, None))
-        said = odds.gather(1, step.outcome[:, None]).sum()
+        log_likelihood = odds.gather(1, step.outcome[:, None]).sum()
         optimizer.zero_grad()
-        (pull * settings.lambda_reg / 2 * _moved(learning, start) - said).backward()
+        (pull * settings.lambda_reg / 2 * _moved(learning, start) - log_likelihood).backward()
         optimizer.step()
     found: Read = head.read(own.encoder.encode(answers), np.zeros(len(answers), dtype=np.int64))
     return found

@@ -125,8 +125,8 @@ def of_votes(votes: Votes, tokenizer: Any, max_tokens: int, made: Ints | None = 
     ]
     distinct, place = np.unique(np.concatenate(columns), axis=0, return_inverse=True)
     asked = [plain(read.prompts[i]) for i in distinct[:, 1]]
-    said = [plain(read.responses[i]) for i in distinct[:, 3]]
-    answers = texts.tokenise(tokenizer, asked, said, max_tokens)
+    responses = [plain(read.responses[i]) for i in distinct[:, 3]]
+    answers = texts.tokenise(tokenizer, asked, responses, max_tokens)
     place_a, place_b = np.split(place.ravel(), 2)
     label = np.zeros(int(user.max()) + 1, dtype=np.int64)
     battles = AnswerVotes(

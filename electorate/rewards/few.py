@@ -14,7 +14,7 @@ from electorate.config.reward import Reward
 from electorate.ratings.ties import MODELS
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.encoder import Encoder
-from electorate.rewards.forms import Form, own_say, pulled, pulled_best
+from electorate.rewards.forms import Form, fallbacks, pulled, pulled_best
 from electorate.rewards.network import Network, seeded
 from electorate.rewards.training import Plan, Training, standardise
 from electorate.rewards.weights import Read
@@ -75,14 +75,14 @@ def learn(
     by_epoch = dict[str, list[Floats]]()
     for _ in range(plan.epochs):
         trial.epoch()
-        for name, own in trial.said.items():
+        for name, own in trial.log_likelihood.items():
             by_epoch.setdefault(name, []).append(own)
         tick()
     tried = {name: np.array(own) for name, own in by_epoch.items()}
     after = {name: _best(own) for name, own in tried.items()}
     best = {name: own[after[name]] for name, own in tried.items()}
     suited = pulled_best(best)
-    gives = own_say({form: best[name] for form, name in suited.items()}, trial.held_out.prompt)
+    shown = fallbacks({form: best[name] for form, name in suited.items()}, trial.held_out.prompt)
 
     everything = replace(corpus, learned=np.union1d(corpus.learned, corpus.held_out))
     final = training(reader, everything, suited.values())
@@ -101,7 +101,7 @@ def learn(
     final.network.load_state_dict(state, strict=False)
     held_out = {form: float(-best[name].mean()) for form, name in suited.items()}
     return Learned(
-        {form: kept[suited[giver]] for form, giver in gives.items()},
+        {form: kept[suited[giver]] for form, giver in shown.items()},
         final.network,
         suited,
         held_out,

@@ -94,39 +94,41 @@ def pulled(forms: Mapping[str, Form], pulls: Sequence[float]) -> dict[str, Form]
     }
 
 
-def pulled_best(said: Mapping[str, Floats]) -> dict[str, str]:
+def pulled_best(log_likelihood: Mapping[str, Floats]) -> dict[str, str]:
     """Form to its name under the pull that suits it best. said: log-likelihoods by names that
     `pulled` gave.
     """
     best: dict[str, str] = {}
-    for name, own in said.items():
+    for name, own in log_likelihood.items():
         form = name.split("@")[0]
-        if form not in best or own.sum() > said[best[form]].sum():
+        if form not in best or own.sum() > log_likelihood[best[form]].sum():
             best[form] = name
     return best
 
 
-def own_say(
-    said: Mapping[str, Floats], prompt: Ints, unasked: Collection[str] = ()
+def fallbacks(
+    log_likelihood: Mapping[str, Floats], prompt: Ints, unasked: Collection[str] = ()
 ) -> dict[str, str]:
     """Form to the form whose rankings it gives: its own, unless a simpler one does as well.
 
-    said: (n,) log-likelihood by each form of held-out votes, on these prompts (n,). A form must
-    beat the simpler ones by more than ERRORS standard errors of their difference, clustered by
-    prompt; those `unasked` need only be better.
+    A form must beat the simpler ones by more than ERRORS standard errors of their difference,
+    clustered by prompt; those `unasked` need only be better.
+
+    Args:
+        log_likelihood: (n,) of held-out votes, by form.
+        prompt: (n,) of each vote.
     """
-    gives = dict[str, str]()
-    for name in sorted(said, key=list(FORMS | PREFERENCE).index):
+    shown = dict[str, str]()
+    for name in sorted(log_likelihood, key=list(FORMS | PREFERENCE).index):
         errors = 0.0 if name in unasked else ERRORS
         level = [
             simpler
-            for simpler in _rungs(name, said)
-            if not ahead(said[name] - said[simpler], prompt, errors)
+            for simpler in _rungs(name, log_likelihood)
+            if not ahead(log_likelihood[name] - log_likelihood[simpler], prompt, errors)
         ]
-        gives[name] = (
-            gives[max(level, key=lambda simpler: float(said[simpler].sum()))] if level else name
-        )
-    return gives
+        total = {simpler: float(log_likelihood[simpler].sum()) for simpler in level}
+        shown[name] = shown[max(total, key=total.__getitem__)] if total else name
+    return shown
 
 
 def _rungs(name: str, there: Collection[str]) -> list[str]:

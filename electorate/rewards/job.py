@@ -28,7 +28,7 @@ from electorate.rewards import adapters, corpus, pretrained, store
 from electorate.rewards.adapters import Adapted
 from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.corpus import Corpus
-from electorate.rewards.forms import FOR_ALL, own_say, wanted
+from electorate.rewards.forms import FOR_ALL, fallbacks, wanted
 from electorate.rewards.network import Network
 from electorate.rewards.reader import restore
 from electorate.rewards.training import Plan, Training, standardise
@@ -104,16 +104,16 @@ def work(job: Job, worker: Worker) -> None:
         start = time.monotonic()
         found = training.epoch()
         reads = training.reads()
-        gives = own_say(training.said, training.held_out.prompt, FOR_ALL)
+        shown = fallbacks(training.log_likelihood, training.held_out.prompt, FOR_ALL)
         # All workers take part, as they may share layers.
         state = training.state()
-        by_prompt = None if teacher is None else training.told_by_prompts(reads[gives[teacher]])
+        by_prompt = None if teacher is None else training.told_by_prompts(reads[shown[teacher]])
         if worker.rank:
             worker.report({"epoch": epoch, **found}, None)
             continue
         with TemporaryDirectory() as unsaved:
             _save(Path(unsaved), network, state["network"])
-            told = {form: reads[giver] for form, giver in gives.items()}
+            told = {form: reads[giver] for form, giver in shown.items()}
             if by_prompt is not None:
                 head, told[store.PROMPT_HEAD] = by_prompt
                 store.write_prompt_head(Path(unsaved), head)
@@ -121,7 +121,7 @@ def work(job: Job, worker: Worker) -> None:
             torch.save(state, Path(unsaved) / STATE)
             # Before the checkpoint, as it is cut to the epochs that have one: told after it, a
             # kill between would lose the epoch.
-            simpler = {form: giver for form, giver in gives.items() if form != giver}
+            simpler = {form: giver for form, giver in shown.items() if form != giver}
             seconds = round(time.monotonic() - start, 2)
             within = {what: round(spent, 2) for what, spent in training.seconds.items()}
             of_epoch = {"epoch": epoch, **found, "gives": simpler}

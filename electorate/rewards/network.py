@@ -143,13 +143,13 @@ class PersonalHead(Head):
     @torch.no_grad()
     def read(self, h: Tensor, model: Ints) -> PersonalRead:
         """What it says of answers h (A, width) by these models (A,)."""
-        said = super().read(h, model)
+        for_all = super().read(h, model)
         taste = _array(h.to(self.taste.device) @ self.taste)
         side, tau, eta_sd = self.log_scales.exp().tolist()
         tau, models = (tau, self.size - self.rank - 2) if self.offsets else (0.0, 0)
         return PersonalRead(
-            said.base,
-            said.eta,
+            for_all.base,
+            for_all.eta,
             taste,
             _array(self.mean.expand(self._kinds, -1)),
             side,
@@ -225,9 +225,12 @@ class PreferenceHead(Head):
     @torch.no_grad()
     def read(self, h: Tensor, model: Ints) -> PreferenceRead:
         """What it says of answers h (A, width) by these models (A,)."""
-        said = super().read(h, model)
+        for_all = super().read(h, model)
         return PreferenceRead(
-            said.base, said.eta, _array(h.to(self.tied.device) @ self.tied), float(self.position)
+            for_all.base,
+            for_all.eta,
+            _array(h.to(self.tied.device) @ self.tied),
+            float(self.position),
         )
 
 
@@ -269,11 +272,11 @@ class Network(nn.Module):
         passes: that the encoder makes, at least.
         """
         h = answers if isinstance(answers, Tensor) else self.encoder(answers, passes)
-        said = []
+        log_likelihood = []
         for name, head in self.heads.items():
             odds = self._log_odds(*head.linear(h, step, own.get(name)))
-            said.append(odds.gather(1, step.outcome[:, None])[:, 0])
-        return torch.stack(said)
+            log_likelihood.append(odds.gather(1, step.outcome[:, None])[:, 0])
+        return torch.stack(log_likelihood)
 
 
 def _array(values: Tensor) -> Floats:

@@ -35,8 +35,8 @@ class Predictor:
 
     def odds(self, prompts: Sequence[str], a: Sequence[str], b: Sequence[str]) -> Floats:
         """(n, 3) probabilities of A, B and tie, averaged over both orders of the two answers."""
-        asked, said = ([plain(text) for text in of] for of in ([*prompts, *prompts], [*a, *b]))
-        answers = texts.tokenise(self.tokenizer, asked, said, self.max_tokens)
+        asked, responses = ([plain(text) for text in of] for of in ([*prompts, *prompts], [*a, *b]))
+        answers = texts.tokenise(self.tokenizer, asked, responses, self.max_tokens)
         n = len(prompts)
         nobodys = np.zeros(n, dtype=np.int64)
         read = self.network.heads[self.head].read(

@@ -102,7 +102,8 @@ class Training:
         self._plan = plan
         self.epochs_done = 0
         self._device = network.encoder.counter.device
-        self.said = dict[str, Floats]()  # log-likelihood of the held-out votes after the last epoch
+        # Of the held-out votes, by form, after the last epoch.
+        self.log_likelihood = dict[str, Floats]()
         self._h = torch.zeros(len(corpus.answers), network.encoder.width)
         # Where the encoder learns nothing each answer is encoded once, in the first epoch.
         self._fixed: torch.Tensor | None = None
@@ -147,15 +148,17 @@ class Training:
 
     def _solve_users(self) -> dict[str, float]:
         """The users' posteriors anew; returns the held-out log loss of each form."""
-        self.said = {}
+        self.log_likelihood = {}
         for name, head in self.network.heads.items():
             read = head.read(self._h, self._corpus.model)
             mode = None
             if isinstance(head, PersonalHead) and isinstance(read, PersonalRead):
                 mode, own = self._posteriors(name, read)
                 self.own[name] = head.rescale(own, self._learned.label)
-            self.said[name] = weights.log_likelihood(read, self.held_out, mode, self._ties)
-        return {name: float(-said.mean()) for name, said in self.said.items()}
+            self.log_likelihood[name] = weights.log_likelihood(
+                read, self.held_out, mode, self._ties
+            )
+        return {name: float(-own.mean()) for name, own in self.log_likelihood.items()}
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
@@ -231,11 +234,11 @@ class Training:
         self.optimizer.zero_grad()
         for i, (part, passes) in enumerate(parts, 1):
             with self._unshared() if i < len(parts) else nullcontext():
-                said = self._said(part, own, passes)
+                log_likelihood = self._log_likelihood(part, own, passes)
                 # The group's mean of gradients is the gradient of the mean over all its votes.
-                loss = -said.sum() * self.world / max(1.0, votes)
+                loss = -log_likelihood.sum() * self.world / max(1.0, votes)
                 (loss + pull * self._penalty()).backward()
-            total -= said.detach().sum(dim=1).cpu().numpy()
+            total -= log_likelihood.detach().sum(dim=1).cpu().numpy()
         self.optimizer.step()
         return total
 
@@ -295,7 +298,9 @@ class Training:
     def _answers(self, prompts: Ints) -> list[Answer]:
         return [self._corpus.answers[row] for row in self._corpus.rows(prompts)] or [NOTHING]
 
-    def _said(self, prompts: Ints, own: Mapping[str, torch.Tensor], passes: int) -> torch.Tensor:
+    def _log_likelihood(
+        self, prompts: Ints, own: Mapping[str, torch.Tensor], passes: int
+    ) -> torch.Tensor:
         """(forms, votes) log-likelihood of the votes on these prompts, each by its weight.
 
         Args:
@@ -306,13 +311,11 @@ class Training:
             if self._fixed is None
             else self._fixed[self._corpus.rows(prompts)]
         )
-        said: torch.Tensor = self._wrapped(answers, self._step(prompts), own, passes)
+        by_vote: torch.Tensor = self._wrapped(answers, self._step(prompts), own, passes)
         weight = self._learned.take(self._learned.on(prompts)).weight
-        return (
-            said
-            if weight is None
-            else said * torch.as_tensor(weight, dtype=said.dtype, device=self._device)
-        )
+        if weight is None:
+            return by_vote
+        return by_vote * torch.as_tensor(weight, dtype=by_vote.dtype, device=self._device)
 
     def _step(self, prompts: Ints) -> Step:
         rows = self._corpus.rows(prompts)

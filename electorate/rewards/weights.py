@@ -175,12 +175,12 @@ def _modes(
     step = np.zeros_like(mean)
     for _ in range(ITERATIONS):
         d, eta = _at(read, own, x, base, at)
-        said = ties.log_likelihood(d, eta, own.outcome)
+        by_vote = ties.log_likelihood(d, eta, own.outcome)
         slopes = ties.derivatives(d, eta, own.outcome)
         if own.weight is not None:
-            said = said * own.weight
+            by_vote = by_vote * own.weight
             slopes = Derivatives(*(slope * own.weight for slope in slopes))
-        value = np.bincount(own.user, said, len(at)) - ((at - mean) ** 2).sum(axis=1) / 2
+        value = np.bincount(own.user, by_vote, len(at)) - ((at - mean) ** 2).sum(axis=1) / 2
         worse = value < best - 1e-9
         kept = np.where(worse[:, None], kept, at)
         best = np.maximum(best, value)

@@ -185,14 +185,14 @@ class ObjectPath:
             except FileNotFoundError:
                 raise
             except (OSError, pa.ArrowException) as error:
-                said = " ".join(str(error).split())
-                if not OF_THE_STORE.search(said):
+                message = " ".join(str(error).split())
+                if not OF_THE_STORE.search(message):
                     raise
-                passes = PASSES.search(said) is not None
+                passes = PASSES.search(message) is not None
                 pause = next(pauses, None) if passes and self.root not in _away else None
                 if pause is None:
                     _away.update([self.root] if passes else [])
-                    raise StorageError(f"{self}: the object store: {said[:300]}") from None
+                    raise StorageError(f"{self}: the object store: {message[:300]}") from None
                 LOG.warning(f"{self.root} does not answer, asked again in {pause:g} s")
                 time.sleep(pause)
             else:

@@ -100,13 +100,13 @@ def _people(folder: RunFolder) -> Row | None:
     ratings = files.read_table(folder.people)
     same = ratings.filter(pc.equal(ratings["model"], best))
     rate = _false_discovery_rate(folder)
-    said = (
+    differing = (
         same["differs"].to_numpy(zero_copy_only=False)
         if "differs" in same.column_names
         # What `human` wrote before it was a run.
         else findings.discoveries(same["p_first"].to_numpy()[:, None], rate)
     )
-    who = set(np.array(same["user_id"].to_pylist(), dtype=object)[said].tolist())
+    who = set(np.array(same["user_id"].to_pylist(), dtype=object)[differing].tolist())
     differ = [row for row in _firsts(ratings) if row["user_id"] in who]
     return {"users": len(same), "first": best, "differ": differ, "rate": rate}
 

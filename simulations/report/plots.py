@@ -305,17 +305,21 @@ def calibration(rows: Sequence[Row]) -> Figure:
             own = sorted(
                 (row for row in rows if row["system"] == system), key=lambda row: row["predicted"]
             )
-            said, true, count = (
+            predicted, true, count = (
                 np.array([row[key] for row in own]) for key in ("predicted", "true", "predictions")
             )
             seen = count >= 1e-3 * count.sum()
             line = "--" if system.startswith("oracle") else "-"
             axis.plot(
-                said[seen], (true - said)[seen], line, color=SYSTEMS[system].colour, linewidth=1.2
+                predicted[seen],
+                (true - predicted)[seen],
+                line,
+                color=SYSTEMS[system].colour,
+                linewidth=1.2,
             )
             axis.scatter(
-                said[seen],
-                (true - said)[seen],
+                predicted[seen],
+                (true - predicted)[seen],
                 s=6 + 220 * (count / count.sum())[seen],
                 color=SYSTEMS[system].colour,
                 alpha=0.75,

@@ -13,7 +13,7 @@ from electorate.base.errors import ElectorateError
 from electorate.config.run import Config
 from serve.live import Live
 from tests.conftest import plain_config
-from tests.electorate.inference.test_said import wrapped
+from tests.electorate.inference.test_messages import wrapped
 
 
 class Contestants(BaseHTTPRequestHandler):

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from electorate.config.contest import content_key
-from tests.electorate.inference.test_said import wrapped
+from tests.electorate.inference.test_messages import wrapped
 
 FAILURES = ("429", "500", "time-out", "prose", "empty", "refusal")
 ENDS = r"(?=\n\n(?:Answer [A-Z]:|A, B or C\?|The five lines|The letter of)|\Z)"

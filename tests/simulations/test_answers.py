@@ -15,7 +15,7 @@ import yaml
 from electorate.inference import asking
 from electorate.storage.run_folder import RunFolder
 from tests.conftest import in_process, made_text
-from tests.electorate.inference.test_said import wrapped
+from tests.electorate.inference.test_messages import wrapped
 
 Reply = Callable[[dict[str, Any]], tuple[int, Any]]
 

@@ -82,7 +82,7 @@ def test_a_judge_that_favours_its_own_is_found_however_sure_it_is(
 def test_other_judges_are_averaged_where_they_could_be_read() -> None:
     sure = np.array([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [np.nan] * 3])
     half = np.array([[1.0, 1.0, 0.0], [np.nan] * 3, [np.nan] * 3])
-    found = judge_bias.said([sure, half])[:, 0]
+    found = judge_bias.log_odds([sure, half])[:, 0]
     assert found[:2] == pytest.approx([1.0, -1.0])
     assert np.isnan(found[2])
 
@@ -91,7 +91,9 @@ def test_people_say_it_by_the_battle_and_by_the_models() -> None:
     battle = np.array([0, 0, 1, 1, 1])
     outcome = np.array([0, 0, 1, 2, 1])
     pairs = np.array([[0, 1], [2, 0]])
-    own, models = judge_bias.said_by_people(battle, outcome, pairs, np.array([0.5, 0.1, -1.0])).T
+    own, models = judge_bias.log_odds_of_people(
+        battle, outcome, pairs, np.array([0.5, 0.1, -1.0])
+    ).T
     assert own == pytest.approx(np.log([2.5 / 0.5, 1.0 / 3.0]))
     assert models == pytest.approx([0.4, -1.5])
 

@@ -8,8 +8,10 @@ from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
 from electorate.evaluation.predictions import Tastes
 from electorate.population import judges, personas, tastes
+from electorate.population.judges import Ballots
+from electorate.population.logged_votes import LoggedVotes
 from electorate.population.personas import Electorate, Personas
-from electorate.population.tastes import Battles, TasteRatings
+from electorate.population.tastes import TasteRatings
 from tests.conftest import made_config
 from tests.electorate.population.test_personas import made_electorate, population
 
@@ -22,34 +24,22 @@ def rated(of: Electorate, votes: int) -> tuple[Personas, TasteRatings]:
     """Everyone after so many votes each."""
     people = personas.draw(of, 0)
     cast = judges.vote(of, people, 0, 0, votes)
-    battles = Battles(
-        people.archetype,
-        np.ones(cast.outcome.shape),
-        cast.prompt,
-        cast.pairs.a,
-        cast.pairs.b,
-        cast.pairs.first_shown,
-        cast.outcome,
-    )
-    return people, tastes.rate(of, battles)
+    return people, tastes.rate(of, logged(cast), people.archetype)
+
+
+def logged(cast: Ballots) -> LoggedVotes:
+    """Votes as the log has them, user by user."""
+    users, each = cast.outcome.shape
+    columns = (cast.prompt, cast.pairs.a, cast.pairs.b, cast.pairs.first_shown, cast.outcome)
+    user = np.repeat(np.arange(users), each)
+    return LoggedVotes(user, *(values.ravel() for values in columns), np.zeros_like(user))
 
 
 def test_the_mode_is_the_one_scipy_finds() -> None:
     of = electorate(judge={"lapse_rate": 0.0})
     people = personas.draw(of, 0).take(np.arange(3))
     cast = judges.vote(of, people, 0, 0, 30)
-    found = tastes.rate(
-        of,
-        Battles(
-            people.archetype,
-            np.ones(cast.outcome.shape),
-            cast.prompt,
-            cast.pairs.a,
-            cast.pairs.b,
-            cast.pairs.first_shown,
-            cast.outcome,
-        ),
-    )
+    found = tastes.rate(of, logged(cast), people.archetype)
     mean, precision = tastes._prior(of, people.archetype)
 
     def minus(beta: Floats, u: int) -> float:
@@ -128,3 +118,18 @@ def test_the_probit_form_of_the_averaged_odds_is_close_to_sampling() -> None:
         axis=0
     )
     assert said.on(prompt).odds[user] == pytest.approx(sampled, abs=0.02)
+
+
+def test_users_vote_as_often_as_they_like() -> None:
+    """The votes of a user who votes more, or not at all, change nobody else's ratings."""
+    of = electorate()
+    people = personas.draw(of, 0).take(np.arange(4))
+    votes = logged(judges.vote(of, people, 0, 0, 30))
+    place = np.arange(len(votes)) % 30
+    some = votes.take(np.flatnonzero(np.isin(votes.user, [0, 2]) & (place < 10 + 10 * votes.user)))
+    found = tastes.rate(of, some, people.archetype)
+    first = votes.take(np.flatnonzero((votes.user == 0) & (place < 10)))
+    alone = tastes.rate(of, first, people.archetype[:1])
+    assert found.mode[0] == pytest.approx(alone.mode[0], abs=1e-6)
+    prior, _ = tastes._prior(of, people.archetype)
+    assert found.mode[[1, 3]] == pytest.approx(prior[[1, 3]], abs=1e-9)

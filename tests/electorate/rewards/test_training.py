@@ -20,7 +20,7 @@ from electorate.rewards import encoder, job, pretrained, store, texts
 from electorate.rewards import training as training_module
 from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.corpus import Corpus
-from electorate.rewards.forms import FOR_ALL, FORMS, own_say
+from electorate.rewards.forms import FOR_ALL, FORMS, fallbacks
 from electorate.rewards.network import Network, PersonalHead, Step
 from electorate.rewards.training import Plan, Training, standardise
 
@@ -124,7 +124,10 @@ def test_each_form_learns_what_is_its_own() -> None:
 def test_where_nobody_differs_nothing_is_gained() -> None:
     job = training(votes(heterogeneity=0.0))
     own = trained(job)
-    held_out = {form: own[giver] for form, giver in own_say(job.said, job.held_out.prompt).items()}
+    held_out = {
+        form: own[giver]
+        for form, giver in fallbacks(job.log_likelihood, job.held_out.prompt).items()
+    }
     assert held_out["hybrid"] == pytest.approx(held_out["pooled_hybrid"], abs=0.004)
     assert held_out["low_rank_rm"] == pytest.approx(held_out["pooled_rm"], abs=0.004)
     # Not all of a model's strength is to be read in its words, nor all of it in their number.
@@ -138,12 +141,12 @@ def test_a_form_that_is_no_better_than_a_simpler_one_gives_its_rankings() -> Non
     differing = training(votes(heterogeneity=1.5))
     trained(alike)
     trained(differing)
-    gives = own_say(alike.said, alike.held_out.prompt)
+    gives = fallbacks(alike.log_likelihood, alike.held_out.prompt)
     assert gives["segment_hybrid"] == "pooled_hybrid"
     # The words of these answers say nothing that the models' names do not.
     assert gives["hybrid"] == "ratings_own_ties"
     assert (gives["low_rank_rm"], gives["segment_rm"]) == ("pooled_rm_own_ties", "pooled_rm")
-    own = own_say(differing.said, differing.held_out.prompt)
+    own = fallbacks(differing.log_likelihood, differing.held_out.prompt)
     assert all(
         own[form] == form
         for form in ("segment_rm", "low_rank_rm", "segment_hybrid", "ratings_only", "hybrid")
@@ -160,25 +163,25 @@ def test_a_form_must_be_better_by_two_standard_errors_over_prompts() -> None:
     level = np.full(1000, -1.0)
     # An error of 0.032 by votes, of 0.14 where those on a prompt go together.
     assert (
-        own_say({"pooled_rm": level, "segment_rm": level + 0.1 + by_vote - by_vote.mean()}, prompt)[
-            "segment_rm"
-        ]
+        fallbacks(
+            {"pooled_rm": level, "segment_rm": level + 0.1 + by_vote - by_vote.mean()}, prompt
+        )["segment_rm"]
         == "segment_rm"
     )
     assert (
-        own_say(
+        fallbacks(
             {"pooled_rm": level, "segment_rm": level + 0.1 + by_prompt - by_prompt.mean()}, prompt
         )["segment_rm"]
         == "pooled_rm"
     )
-    assert own_say({"pooled_rm": level, "segment_rm": level}, prompt)["segment_rm"] == "pooled_rm"
+    assert fallbacks({"pooled_rm": level, "segment_rm": level}, prompt)["segment_rm"] == "pooled_rm"
     # Of several that it does not beat it gives the best's; one that stands alone has its own say.
     said = {"segment_hybrid_own_ties": level, "ratings_only": level + 0.01, "hybrid": level}
-    assert own_say(said, prompt)["hybrid"] == "ratings_only"
-    assert own_say({"hybrid": level}, prompt)["hybrid"] == "hybrid"
+    assert fallbacks(said, prompt)["hybrid"] == "ratings_only"
+    assert fallbacks({"hybrid": level}, prompt)["hybrid"] == "hybrid"
     # Where a rung is missing, as people's files have no archetypes, the one below it counts.
     assert (
-        own_say({"pooled_hybrid_own_ties": level, "hybrid": level}, prompt)["hybrid"]
+        fallbacks({"pooled_hybrid_own_ties": level, "hybrid": level}, prompt)["hybrid"]
         == "pooled_hybrid_own_ties"
     )
 
@@ -195,9 +198,9 @@ def test_text_for_all_need_only_be_better_as_its_unpersonalised_counterpart_read
             "ratings_only": level,
             "hybrid": text,
         }
-        assert own_say(said, prompt, FOR_ALL)["hybrid"] == gives
+        assert fallbacks(said, prompt, FOR_ALL)["hybrid"] == gives
         # Held against ratings, as people's is, text has to earn its say.
-        assert own_say(said, prompt)["hybrid"] == "ratings_own_ties"
+        assert fallbacks(said, prompt)["hybrid"] == "ratings_own_ties"
 
 
 def test_training_that_was_stopped_goes_on_to_the_same_result() -> None:

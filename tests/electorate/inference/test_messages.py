@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from electorate.inference import completions
-from electorate.inference.said import clean, of_message, without_reasoning
+from electorate.inference.messages import clean, of_message, without_reasoning
 
 WORDS = st.text(
     st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="<>|"), min_size=1

@@ -1,4 +1,4 @@
-"""What a model said, apart from its wrapping: the text of an answer without what was thought before
+"""Messages of models without their wrapping: the text of an answer, without what was thought before
 it.
 
 Contestants, judges, live rankings and writers of prompts are all read here.
@@ -22,7 +22,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Said:
+class Message:
     """What a message holds.
 
     Attributes:
@@ -38,7 +38,7 @@ class Said:
     tools: bool = False
 
 
-def of_message(message: Mapping[str, Any]) -> Said:
+def of_message(message: Mapping[str, Any]) -> Message:
     """What a chat completion's message says.
 
     Raises:
@@ -50,7 +50,7 @@ def of_message(message: Mapping[str, Any]) -> Said:
     reasoned = thought or in_text or any(message.get(field) for field in _REASONING_FIELDS)
     if refusal and not text.strip():
         text = str(refusal)
-    return Said(clean(text), reasoned, bool(refusal), bool(message.get("tool_calls")))
+    return Message(clean(text), reasoned, bool(refusal), bool(message.get("tool_calls")))
 
 
 def without_reasoning(text: str) -> tuple[str, bool]:
