@@ -228,12 +228,12 @@ def _mixed(port: int) -> None:
 
     found = load(port, request, 10**9, CONNECTIONS, MIXED_S)
     errors = {status: times for status, times in found.statuses.items() if status not in (200, 429)}
-    told = ", ".join(
+    line = ", ".join(
         f"{times:,} of status {status}" for status, times in sorted(found.statuses.items())
     )
     print(
         f"  {MIXED_S} s of reads and writes, 9 to 1: {found.rate:.0f}/s, p99 {found.p99_ms:.0f} "
-        f"ms; {told}; ",
+        f"ms; {line}; ",
         end="",
     )
     print(f"{sum(errors.values())} other errors (0 asked)")

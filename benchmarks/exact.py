@@ -154,9 +154,9 @@ def lines(replications: int = REPLICATIONS) -> list[str]:
     ]
     for case, (sd, exact, bias, ours, theirs) in rows(replications):
         ties = "some" if case.tie_sd else "none"
-        told = "none" if np.isnan(bias) else f"{bias:+.3f}"
+        shown = "none" if np.isnan(bias) else f"{bias:+.3f}"
         table.append(
-            f"| {case.each} | {ties} | {case.sd:g} | {sd:.3f} | {exact:.3f} | {told} | "
+            f"| {case.each} | {ties} | {case.sd:g} | {sd:.3f} | {exact:.3f} | {shown} | "
             f"{100 * ours:.1f}% | {100 * theirs:.1f}% |"
         )
     return table

@@ -123,19 +123,30 @@ def whole_run(folder: Path, model: Path, small: bool) -> RunFolder:
         if small
         else {"tokens_per_pass": LARGE_PASS}
     )
-    told = [f"--set=reward.{name}={value}" for name, value in settings.items()]
+    settings_given = [f"--set=reward.{name}={value}" for name, value in settings.items()]
     start = time.perf_counter()
-    run = run_of(folder / "run", config, folder, small, told)
+    run = run_of(folder / "run", config, folder, small, settings_given)
     seconds = [epoch["seconds"] for epoch in store.read_history(store.of_round(run, 1))]
     print(f"whole run {time.perf_counter() - start:.0f} s; its epochs {seconds} s", flush=True)
     return run
 
 
-def run_of(out: Path, config: str, folder: Path, small: bool, told: list[str]) -> RunFolder:
+def run_of(
+    out: Path, config: str, folder: Path, small: bool, settings_given: list[str]
+) -> RunFolder:
     """Run a config on the recording."""
     path = folder / f"{out.name}.yaml"
     path.write_text(config.replace("responses.parquet", str(folder / "responses.parquet")))
-    command = [sys.executable, "-m", "simulations", "run", str(path), "--out", str(out), *told]
+    command = [
+        sys.executable,
+        "-m",
+        "simulations",
+        "run",
+        str(path),
+        "--out",
+        str(out),
+        *settings_given,
+    ]
     command += [
         f"--set=population.size={200 if small else 2048}",
         "--set=votes.checkpoints=[10,20]",
@@ -284,7 +295,7 @@ def peak(device: torch.device) -> float:
 
 def trl_rate(folder: Path, run: RunFolder, model: Path, votes: Corpus, small: bool) -> float:
     """Print what TRL's RewardTrainer makes of the same votes; its votes a second."""
-    told = {
+    measured = {
         "model": str(model),
         "threads": torch.get_num_threads(),
         "learning_rate": 2e-4,
@@ -294,7 +305,7 @@ def trl_rate(folder: Path, run: RunFolder, model: Path, votes: Corpus, small: bo
         "max_steps": TRL_STEPS,
     }
     python = PEER if PEER.exists() else sys.executable
-    peer = trl(folder / "trl", run, votes, told, TRL_BATCH * TRL_STEPS, python)
+    peer = trl(folder / "trl", run, votes, measured, TRL_BATCH * TRL_STEPS, python)
     rate: float = peer["votes"] / peer["seconds"]
     print(f"TRL: {peer['votes']:,} votes, {rate:,.1f} votes/s, {peer['gib']:.1f} GiB", flush=True)
     return rate

@@ -89,16 +89,18 @@ def main(seeds: int = 20) -> None:
         f"personas said to differ by mistake, at most {RATE:.0%} allowed (24 contestants, 8,192 "
         "personas, 50 votes, 2 seeds):"
     )
-    in_order, first = (sum(_count(told[i]) for _, told in null) for i in range(2))
+    in_order, first = (sum(_count(found_by_seed[i]) for _, found_by_seed in null) for i in range(2))
     print(
         f"  heterogeneity 0 (the seeds above): {in_order} said to differ in order, {first} in "
         "first model"
     )
     for heterogeneity in (0.5, 1.0):
-        told = [both(seed, heterogeneity, 8192, 24)[1] for seed in range(2)]
+        found_by_seed = [both(seed, heterogeneity, 8192, 24)[1] for seed in range(2)]
         for i, name in enumerate(user_report.NULLS):
-            count = sum(_count(one[i]) for one in told)
-            mistakes = sum(_count(one[i]) * float(one[i]["realised_fdr"] or 0) for one in told)
+            count = sum(_count(one[i]) for one in found_by_seed)
+            mistakes = sum(
+                _count(one[i]) * float(one[i]["realised_fdr"] or 0) for one in found_by_seed
+            )
             false = mistakes / max(1, count)
             print(
                 f"  heterogeneity {heterogeneity:g}, {name}: {count:,} said to differ, {false:.1%} "

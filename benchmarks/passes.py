@@ -188,8 +188,8 @@ def main() -> None:
         in_process(True, layers=FEW_LAYERS, contestants=n, budget=BUDGET, padded=False)["gib"]
         for n in MANY
     ]
-    told = ", ".join(f"{gib:.2f} with {n}" for n, gib in zip(MANY, held, strict=True))
-    print(f"  GiB by contestants, {BUDGET:,} tokens a pass: {told} (flat asked)", flush=True)
+    line = ", ".join(f"{gib:.2f} with {n}" for n, gib in zip(MANY, held, strict=True))
+    print(f"  GiB by contestants, {BUDGET:,} tokens a pass: {line} (flat asked)", flush=True)
     every = in_process(False, layers=None, contestants=CONTESTANTS, budget=16_384, padded=False)
     peer = by_trl()
     print(

@@ -341,12 +341,12 @@ def main() -> None:
     )
     print(f"TRL {peer['held_out']:.4f} after one ({peer['seconds']:.0f} s)")
     reached = next((seconds for seconds, loss, *_ in epochs if loss <= peer["held_out"]), None)
-    told = (
+    line = (
         "not reached"
         if reached is None
         else f"reached in {reached:.1f} s, {peer['seconds'] / reached:.0f} times sooner"
     )
-    print(f"  TRL's log loss {told}")
+    print(f"  TRL's log loss {line}")
     one = seconds_an_epoch(1)
     two = seconds_an_epoch(2)
     print(

@@ -18,8 +18,8 @@ def smallest() -> int | None:
         ).remote()
         for node in nodes
     ]
-    told, _ = ray.wait(asked, num_returns=len(asked), timeout=ANSWER_S) if asked else ([], [])
-    found = [size for sizes in ray.get(told) for size in sizes]
+    answered, _ = ray.wait(asked, num_returns=len(asked), timeout=ANSWER_S) if asked else ([], [])
+    found = [size for sizes in ray.get(answered) for size in sizes]
     return min(found, default=None)
 
 

@@ -191,10 +191,10 @@ async def _ranked(
     form = rankings.reads_prompts().form
     if given is not None:
         models = _models(snapshot, [answer.model for answer in given])
-        told = await service.read_answers(
+        answers_read = await service.read_answers(
             asked.prompt, [answer.response for answer in given], models
         )
-        return rankings.on_answers(*whose, form, told, models, asked.segment, candidates)
+        return rankings.on_answers(*whose, form, answers_read, models, asked.segment, candidates)
     if (prompt := rankings.prompt(asked.prompt)) is not None:
         return rankings.on_stored(*whose, prompt, asked.segment, candidates)
     ahead = await service.read_prompt(asked.prompt)

@@ -71,8 +71,8 @@ def classic(chosen: argparse.Namespace, config: "Config") -> dict[str, Any]:
     if config.reward is not None:
         # Learning curves of System B ask for a training at each checkpoint.
         short["reward.incremental"] = short["evaluation.incremental"]
-        if (pull := short.pop("ratings.lambda_reg")) is not None:
-            short["reward.lambda_reg"] = LAMBDA_UNIT * pull
+        if (lambda_reg := short.pop("ratings.lambda_reg")) is not None:
+            short["reward.lambda_reg"] = LAMBDA_UNIT * lambda_reg
     if config.judging is not None and config.judging.new_prompts is not None:
         short["voters.new_prompts.most"] = short.pop("prompts.per_archetype")
     return short

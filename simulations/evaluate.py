@@ -75,7 +75,7 @@ def compare(
             advance()
     if "elo_offset" in rated.priors:
         prior_file.write(folder.prior, rated.priors["elo_offset"])
-    told = {name: system.take(seen) for name, system in rated.systems.items()}
+    systems = {name: system.take(seen) for name, system in rated.systems.items()}
     people = people.take(seen)
     return Comparison(
         pa.Table.from_pylist(tables.metrics, schema=METRICS),
@@ -84,7 +84,7 @@ def compare(
         calibration_table(
             {name: own.calibration[seen].sum(axis=0) for name, own in scores.items()}
         ),
-        _orders(voters, people, told, rated.fits[0], segments),
+        _orders(voters, people, systems, rated.fits[0], segments),
         agreement.simulated(voters.truths(people, test_prompts), voters.seed),
         _findings(voters, pool, rater, people, rated, console),
         {system: spread(prior) for system, prior in rated.priors.items()},
@@ -187,13 +187,13 @@ def _score(rated: Rated, people: Users, prompts: Ints, pool: Pool) -> dict[str, 
 
 
 def _orders(
-    voters: Voters, people: Users, told: Systems, global_fit: Fit, segments: dict[str, Ints]
+    voters: Voters, people: Users, systems: Systems, global_fit: Fit, segments: dict[str, Ints]
 ) -> pa.Table:
     """Personal orders, by System A where it is rated and else by archetype, beside the global
     one.
     """
     names = voters.config.contestant_names
-    personal = told.get("elo_offset", told.get("segment_bt"))
+    personal = systems.get("elo_offset", systems.get("segment_bt"))
     if personal is None:
         return orders.SCHEMA.empty_table()
     own = np.broadcast_to(personal.overall, (len(people), len(names)))

@@ -33,7 +33,7 @@ def check(settings: Reward, cache_dir: Path) -> str:
     return source
 
 
-def told(voters: Voters, folder: RunFolder) -> dict[str, Any]:
+def training_counts(voters: Voters, folder: RunFolder) -> dict[str, Any]:
     """What the manifest keeps of the trainings: held-out log loss of each form, which give a
     simpler one's rankings, what is in force, and what tastes read.
     """

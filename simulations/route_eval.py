@@ -163,8 +163,8 @@ def _by_tokens(folder: RunFolder, config: Config, prompts: PromptSet, prices: Fl
     # Recorded answers have no count of tokens.
     written = [row["tokens"] or len(row["response"] or "") / CHARACTERS_A_TOKEN for row in rows]
     asked = np.array([len(text) for text in prompts.text])
-    told = np.array([len(one.system or "") for one in contestants])
-    read = (asked[:, None] + told) / CHARACTERS_A_TOKEN
+    system_prompt = np.array([len(one.system or "") for one in contestants])
+    read = (asked[:, None] + system_prompt) / CHARACTERS_A_TOKEN
     spent = np.reshape(written, read.shape) * prices[:, 1] + read * prices[:, 0]
     cost: Floats = REQUESTS / MILLION * spent
     return cost

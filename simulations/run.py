@@ -246,6 +246,6 @@ def _judge(pool: Pool, todo: list[tuple[int, int]], prior: Prior | None, tick: A
     for i, votes in pool.run("judge", todo, prior):
         round_, block = todo[i]
         seconds = round(time.monotonic() - begun, 3)
-        told = {"round": round_, "block": block, "votes": votes, "seconds": seconds}
-        LOG.info("block judged", extra=told)
+        fields = {"round": round_, "block": block, "votes": votes, "seconds": seconds}
+        LOG.info("block judged", extra=fields)
         tick()

@@ -58,12 +58,12 @@ def _votes(folder: RunFolder, config: Config, console: Console) -> None:
                 highlight=False,
             )
         if history := store.read_history(store.of_round(folder, round_)):
-            told = ", ".join(
+            line = ", ".join(
                 f"{form} {value:.4f}" for form, value in history[-1]["held_out"].items()
             )
             console.print(
                 f"  System B: epoch {len(history)} of "
-                f"{config.reward.epochs if config.reward else '-'}; held-out log loss {told}",
+                f"{config.reward.epochs if config.reward else '-'}; held-out log loss {line}",
                 highlight=False,
             )
 

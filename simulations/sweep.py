@@ -313,11 +313,11 @@ def _show(
             if row["votes"] is not None
             else f"never (at most {row['tau_reached']:.4f})"
         )
-        told = (
+        line = (
             f"{row['system']}: tau {row['tau']:.4f}, which {row['instead_of']:.0f} votes reach, "
             f"{key}={row['value']} reaches with {reached}"
         )
-        console.print(told, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _cell(win: Row | None, metric: str) -> str:

@@ -66,9 +66,9 @@ class Trainings:
             where = store.of_round(self._folder, round_)
             self._wait(where, console)
             shares = store.time_shares(store.read_history(where))
-            told = ", ".join(f"{what} {share:.0%}" for what, share in shares.items())
-            if told:  # a history of before times were kept has none
-                console.print(f"  System B's time: {told}", highlight=False)
+            spent = ", ".join(f"{what} {share:.0%}" for what, share in shares.items())
+            if spent:  # a history of before times were kept has none
+                console.print(f"  System B's time: {spent}", highlight=False)
         versions = store.read_versions(self._folder)
         fallbacks = store.read_fallbacks(self._folder)
         for round_ in reward_systems.rounds(self._voters.config):
@@ -82,7 +82,7 @@ class Trainings:
                     self._folder, self._voters, self._settings, round_, versions[round_]
                 )
                 store.write_fallbacks(self._folder, fallbacks)
-        counts |= rewards.told(self._voters, self._folder)
+        counts |= rewards.training_counts(self._voters, self._folder)
 
     def _wait(self, where: Place, console: Console) -> None:
         """Until this training is done, telling of its epochs."""

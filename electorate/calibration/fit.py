@@ -291,8 +291,8 @@ def _tastes(design: Design, at: Global) -> Floats:
     """(K, D) what each archetype likes in style, in logits: of one alone what all like, each axis
     as far as it is told from chance.
     """
-    told = at.common**2
-    certain = np.divide(told - at.sd**2, told, out=np.zeros_like(told), where=told > 0)
+    squared = at.common**2
+    certain = np.divide(squared - at.sd**2, squared, out=np.zeros_like(squared), where=squared > 0)
     common = np.maximum(certain, 0.0) * at.common
     if len(design.archetypes) == 1:
         return common[None]

@@ -110,9 +110,9 @@ def kernels(design: Design, at: Global, axes: Ints) -> Kernels:
         for first in range(0, len(rows), ROWS):
             some = rows[first : first + ROWS]
             apart = design.prompt[some][:, None] != design.prompt[rows]
-            told = apart * np.outer(at.information[some], at.information[rows]) / len(rows)
+            weight = apart * np.outer(at.information[some], at.information[rows]) / len(rows)
             pairs = np.stack(_shared_by(design, at, axes, some, rows))
-            of_users += np.einsum("kij,lij,ij->kl", pairs, pairs, told, optimize=True)
+            of_users += np.einsum("kij,lij,ij->kl", pairs, pairs, weight, optimize=True)
             tied = at.tie_information[some] @ apart @ at.tie_information[rows]
             ties += float(tied) / len(rows)
     quality = 0.0
@@ -121,9 +121,9 @@ def kernels(design: Design, at: Global, axes: Ints) -> Kernels:
         for first in range(0, len(rows), ROWS):
             some = rows[first : first + ROWS]
             apart = design.user[some][:, None] != design.user[rows]
-            told = apart * np.outer(at.information[some], at.information[rows])
+            weight = apart * np.outer(at.information[some], at.information[rows])
             alike = _same_models(design, some, rows)
-            quality += float((alike**2 * told).sum())
+            quality += float((alike**2 * weight).sum())
             same = apart & (np.abs(alike) == 2)
             of_prompts += float(at.tie_information[some] @ same @ at.tie_information[rows])
     if not (design.outcome == 2).any():
@@ -255,10 +255,12 @@ def _squares(group: Ints, effects: Effects) -> float:
 
 def _solved(kernel: Floats, sums: Floats) -> Floats:
     """Variances with these sums; 0 for components of which the kernel says nothing."""
-    told = np.flatnonzero(np.diag(kernel) > 0)
+    determined = np.flatnonzero(np.diag(kernel) > 0)
     found = np.zeros(len(sums))
-    if len(told):
-        found[told] = np.linalg.lstsq(kernel[np.ix_(told, told)], sums[told], rcond=1e-9)[0]
+    if len(determined):
+        found[determined] = np.linalg.lstsq(
+            kernel[np.ix_(determined, determined)], sums[determined], rcond=1e-9
+        )[0]
     return found
 
 

@@ -77,8 +77,8 @@ def run(
         chosen = parser().parse_args([dashed(one) for one in typed])
         commands[chosen.command](chosen, console)
     except ElectorateError as error:
-        told = advice(chosen, error.kept) if error.kept else ""
-        print(f"electorate: {visible(str(error))}{told}", file=sys.stderr)
+        advised = advice(chosen, error.kept) if error.kept else ""
+        print(f"electorate: {visible(str(error))}{advised}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
         print(f"electorate: interrupted{advice(chosen, DONE)}", file=sys.stderr)

@@ -209,8 +209,8 @@ def _check_plain(options: Options, asked: Asked) -> None:
 def _show_left_out(votes: Votes, set_aside: list[SetAside], console: Console) -> None:
     taken = len(votes) + (0 if votes.thumbs is None else len(votes.thumbs))
     if len(set_aside) > taken:
-        told = f"only {taken:,} of {taken + len(set_aside):,} rows are votes"
-        console.print(told, highlight=False)
+        few = f"only {taken:,} of {taken + len(set_aside):,} rows are votes"
+        console.print(few, highlight=False)
     for line in vote_files.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
 

@@ -95,16 +95,16 @@ class PriorFit:
     def low_rank(self, plain: Prior) -> Prior:
         """The plain one with the factors that the votes show. Raises NotConvergedError."""
         most = self.settings.factors
-        pull = self.settings.lambda_reg
-        return offsets.with_factors(self.users("true"), self.global_fit, plain, most, pull)
+        lambda_reg = self.settings.lambda_reg
+        return offsets.with_factors(self.users("true"), self.global_fit, plain, most, lambda_reg)
 
     def with_decisiveness(self, plain: Prior) -> Prior:
         """The plain one of users who follow the global ranking more or less closely."""
         return offsets.with_decisiveness(self.users("true"), self.global_fit, plain)
 
-    def _fit(self, labels: Labels, pull: float | None) -> Prior:
+    def _fit(self, labels: Labels, lambda_reg: float | None) -> Prior:
         kinds = 1 if labels == "none" else self.archetypes
-        return offsets.fit(self.users(labels), self.global_fit, kinds, pull)
+        return offsets.fit(self.users(labels), self.global_fit, kinds, lambda_reg)
 
 
 @dataclass(frozen=True)

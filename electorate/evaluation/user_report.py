@@ -80,8 +80,8 @@ def take(
     for one in doubtful:
         doubted = posteriors.posterior(own, one, ties, start=at.own_mode, tolerance=1e-3)
         draws = _draws(doubted, one)
-        told = order_kernels.posterior_orders(*draws, OWN, ranking, SAME_ORDER)
-        agree = np.maximum(agree, told)
+        same_order = order_kernels.posterior_orders(*draws, OWN, ranking, SAME_ORDER)
+        agree = np.maximum(agree, same_order)
     suspicion = _suspicion(own, votes.first_shown, at, prior, ties)
     found = BlockReport(
         agree,

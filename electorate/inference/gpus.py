@@ -26,14 +26,14 @@ def on_this_machine() -> list[Gpu]:
     asked = "--query-gpu=name,memory.total,driver_version"
     lines = list[str]()
     with suppress(OSError, subprocess.SubprocessError):
-        told = subprocess.run(  # noqa: S603 the driver's
+        listed = subprocess.run(  # noqa: S603 the driver's
             [tool, asked, "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
             timeout=20,
             check=True,
         )
-        lines = told.stdout.splitlines()
+        lines = listed.stdout.splitlines()
     return [gpu for line in lines if (gpu := _read(line)) is not None]
 
 

@@ -217,8 +217,10 @@ class Rankings:
         """
         by_prompt = self.reads_prompts()
         models = self.contestants
-        told = weights.on_prompt(by_prompt.read, prompt, len(models))
-        return self.on_answers(snapshot, user, by_prompt.form, told, models, segment, candidates)
+        answers_read = weights.on_prompt(by_prompt.read, prompt, len(models))
+        return self.on_answers(
+            snapshot, user, by_prompt.form, answers_read, models, segment, candidates
+        )
 
     @property
     def contestants(self) -> Ints:
@@ -231,7 +233,7 @@ class Rankings:
         snapshot: Snapshot,
         user: str | None,
         system: str,
-        told: PersonalRead,
+        answers_read: PersonalRead,
         models: Ints,
         segment: str | None = None,
         candidates: Sequence[str] | None = None,
@@ -254,9 +256,11 @@ class Rankings:
         read = by_prompt.read
         if person.segment == NO_SEGMENT and self.base.run is not None:
             shares = self.base.run.shares
-            read, told = (prompt_head.without_label(one, shares) for one in (read, told))
+            read, answers_read = (
+                prompt_head.without_label(one, shares) for one in (read, answers_read)
+            )
         own = weights.solve(read, AnswerVotes.of(votes, label, contestants), self.base.ties)
-        strength, covariance = on_answers(told, label, own, models)
+        strength, covariance = on_answers(answers_read, label, own, models)
         everyone = np.arange(len(names))
         entries = _entries(names, rows, everyone, strength[0], covariance[0])
         return self._ranking(snapshot, system, by_prompt.version, user, person, votes, entries)

@@ -29,10 +29,10 @@ def means(prior: Prior, start: Fit, score: Floats, information: Floats) -> tuple
     """
     centre = np.append(start.strength, start.eta)
     # What the score would be at the centre, were the log likelihood quadratic.
-    pull = score + np.einsum("kij,kj->ki", information, prior.mean - centre)
+    natural = score + np.einsum("kij,kj->ki", information, prior.mean - centre)
     wide = np.full(len(centre), MEAN_SCALE**-2.0)
-    apart = np.full(len(centre), _apart(information[:, :-1, :-1], pull[:, :-1]) ** -2.0)
-    apart[-1] = _apart(information[:, -1:, -1:], pull[:, -1:]) ** -2.0
+    apart = np.full(len(centre), _apart(information[:, :-1, :-1], natural[:, :-1]) ** -2.0)
+    apart[-1] = _apart(information[:, -1:, -1:], natural[:, -1:]) ** -2.0
     if start.ties == 0:
         wide[-1] = HELD
         apart[-1] = HELD
@@ -40,8 +40,8 @@ def means(prior: Prior, start: Fit, score: Floats, information: Floats) -> tuple
     # Without nu_k the information on mu is I_k (I_k + D^-1)^-1 D^-1.
     of_common = np.diag(wide) + (information @ own * apart).sum(axis=0)
     common = np.linalg.inv((of_common + of_common.T) / 2)
-    mu = common @ (apart * np.einsum("kij,kj->ki", own, pull)).sum(axis=0)
-    found = centre + np.einsum("kij,kj->ki", own, pull + apart * mu)
+    mu = common @ (apart * np.einsum("kij,kj->ki", own, natural)).sum(axis=0)
+    found = centre + np.einsum("kij,kj->ki", own, natural + apart * mu)
     shared = own * apart
     covariance = own + shared @ common @ np.swapaxes(shared, 1, 2)
     # Votes say nothing of the level, so what noise says of it is taken out.
@@ -53,7 +53,7 @@ def means(prior: Prior, start: Fit, score: Floats, information: Floats) -> tuple
     return found, level @ covariance @ level
 
 
-def _apart(information: Floats, pull: Floats) -> float:
+def _apart(information: Floats, natural: Floats) -> float:
     """How far archetypes' means are apart (nats): the sd of nu_k with the highest posterior.
 
     information: (K, p, p) on each archetype's p parameters; pull: (K, p), I_k times the means. In
@@ -67,7 +67,7 @@ def _apart(information: Floats, pull: Floats) -> float:
     eigenvalues, vectors = np.linalg.eigh(total)
     there = eigenvalues > 1e-6 * max(float(eigenvalues.max(initial=0.0)), 1e-12)
     precision = np.maximum(share, 1e-6)[:, None] * eigenvalues[there]
-    away = (pull @ vectors[:, there]) / precision
+    away = (natural @ vectors[:, there]) / precision
 
     def minus_log_posterior(log_sd: float) -> float:
         weight = 1 / (np.exp(2 * log_sd) + 1 / precision)

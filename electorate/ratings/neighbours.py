@@ -40,11 +40,13 @@ def rate(
     difference = start.strength[a] - start.strength[b]
     of = ties.derivatives(difference, np.array(start.eta), outcome)
     cells = np.concatenate([user * models + a, user * models + b])
-    pull = weight * of.d
+    slope = weight * of.d
     size = users * models
-    score = np.bincount(cells, np.concatenate([pull, -pull]), size).reshape(users, models)
-    told = np.maximum(weight * of.info_dd, 0.0)
-    information = np.bincount(cells, np.concatenate([told, told]), size).reshape(users, models)
+    score = np.bincount(cells, np.concatenate([slope, -slope]), size).reshape(users, models)
+    curvature = np.maximum(weight * of.info_dd, 0.0)
+    information = np.bincount(cells, np.concatenate([curvature, curvature]), size).reshape(
+        users, models
+    )
     votes = np.bincount(user, minlength=users)
     length = np.linalg.norm(score, axis=1, keepdims=True)
     unit = np.divide(score, length, out=np.zeros_like(score), where=length > 0)
@@ -56,9 +58,9 @@ def rate(
         alike = unit[here] @ unit[candidates].T * np.minimum(fewer / ENOUGH_VOTES, 1.0)
         alike[here[:, None] == candidates] = 0.0
         alike = _nearest(np.maximum(alike, 0.0))
-        pulled = score[here] + alike @ score[candidates]
+        total = score[here] + alike @ score[candidates]
         known = information[here] + alike @ information[candidates]
-        own[here] = start.strength + pulled / (known + PRECISION)
+        own[here] = start.strength + total / (known + PRECISION)
     return own
 
 

@@ -247,8 +247,8 @@ def scaled(prior: Prior, by: Factors) -> Prior:
 def _add_score(total: Floats, at: Posterior, mean: Floats, sign: float = 1.0) -> None:
     """Add the score of the archetypes' means at users' posterior means (P,), in place."""
     own = at.votes.own
-    pull = -at.own_prior.gradient(at.votes, mean)
-    np.add.at(total, (at.votes.label[own.user], own.parameter), sign * pull)
+    gradient = -at.own_prior.gradient(at.votes, mean)
+    np.add.at(total, (at.votes.label[own.user], own.parameter), sign * gradient)
 
 
 def _first(at: Posterior, users: int, prior: Prior, ties: TieModel) -> Posterior:

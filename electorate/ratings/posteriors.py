@@ -73,8 +73,8 @@ class Posterior:
         dense = self.prior.mean[self.votes.label]
         if len(self.prior.directions):
             directions = np.vstack([self.prior.directions.T, np.zeros(len(self.prior.directions))])
-            pull = -self.own_prior.gradient(self.votes, self.own_mode)
-            along = np.add.reduceat(directions[own.parameter] * pull[:, None], own.start[:-1])
+            gradient = -self.own_prior.gradient(self.votes, self.own_mode)
+            along = np.add.reduceat(directions[own.parameter] * gradient[:, None], own.start[:-1])
             dense = dense + along @ directions.T
         dense[own.user, own.parameter] = self.own_mode
         return dense

@@ -94,18 +94,18 @@ def generalised(
     within = sums.information[:, :-1, :-1]
     step = np.array([np.linalg.pinv(one, rcond=1e-10) for one in within]) @ sums.score[:, :-1, None]
     estimate = prior.mean[:, :-1] - centre + step[..., 0]
-    pull = np.einsum("kij,kj->ki", information, estimate)
+    natural = np.einsum("kij,kj->ki", information, estimate)
     shape = prior.covariance[:-1, :-1]
     shape = shape * prior.models / np.trace(shape)
 
     def minus_evidence(log_sd: float) -> float:
-        return -_means(information, pull, np.exp(2 * log_sd) * shape)[2] + np.exp(2 * log_sd) / (
+        return -_means(information, natural, np.exp(2 * log_sd) * shape)[2] + np.exp(2 * log_sd) / (
             2 * SPREAD_SCALE**2
         )
 
     bounds = (np.log(APART_FLOOR), np.log(APART_CEILING))
     log_sd = minimize_scalar(minus_evidence, bounds=bounds, method="bounded").x
-    away, covariance, _ = _means(information, pull, np.exp(2 * log_sd) * shape)
+    away, covariance, _ = _means(information, natural, np.exp(2 * log_sd) * shape)
     level = np.eye(prior.models) - 1 / prior.models
     mean = prior.mean.copy()
     mean[:, :-1] = (centre + away) @ level
@@ -157,7 +157,7 @@ def _information(within: Floats, by_prompt: Floats, unseen: float) -> Floats:
     return symmetric
 
 
-def _means(information: Floats, pull: Floats, apart: Floats) -> tuple[Floats, Floats, float]:
+def _means(information: Floats, natural: Floats, apart: Floats) -> tuple[Floats, Floats, float]:
     """The archetypes' means about R, their covariances, and the log evidence.
 
     information: (K, M, M) J; pull: (K, M), J times the estimates; apart: (M, M) of nu_k.
@@ -168,12 +168,12 @@ def _means(information: Floats, pull: Floats, apart: Floats) -> tuple[Floats, Fl
     held = information @ own @ tight
     of_common = np.eye(models) / MEAN_SCALE**2 + held.sum(axis=0)
     common = np.linalg.inv((of_common + of_common.T) / 2)
-    drawn = np.einsum("ij,kjl,kl->i", tight, own, pull)
+    drawn = np.einsum("ij,kjl,kl->i", tight, own, natural)
     mu = common @ drawn
-    away = np.einsum("kij,kj->ki", own, pull + tight @ mu)
+    away = np.einsum("kij,kj->ki", own, natural + tight @ mu)
     shared = own @ tight
     covariance = own + shared @ common @ np.swapaxes(shared, 1, 2)
     volume = np.linalg.slogdet(np.eye(models) + information @ apart)[1].sum()
     volume -= np.linalg.slogdet(common)[1]
-    fit = np.einsum("ki,kij,kj->", pull, own, pull) + drawn @ mu
+    fit = np.einsum("ki,kij,kj->", natural, own, natural) + drawn @ mu
     return away, covariance, float(fit - volume) / 2

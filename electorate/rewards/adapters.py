@@ -29,19 +29,19 @@ from electorate.rewards.weights import Read
 
 BASE = "pooled_rm"  # where everybody's reward model is read off
 STEPS = 40  # of Adam, each on all of a persona's votes
-PULLS = (0.01, 0.1, 1.0)  # times the config's lambda_reg: a persona has few votes
+SCALES = (0.01, 0.1, 1.0)  # times the config's lambda_reg: a persona has few votes
 HELD_OUT = 5  # one vote in so many tells which of them suits
 
 
 @dataclass(frozen=True)
 class Adapted:
     """base: (n, A) what n personas' own reward models say of A answers, nats; eta: their tie
-    parameter; pull: times lambda_reg.
+    parameter; scale: times lambda_reg.
     """
 
     base: Floats
     eta: float
-    pull: float
+    scale: float
 
 
 def adapt(
@@ -49,17 +49,17 @@ def adapt(
 ) -> Adapted:
     """A model for each user of `votes`, from its own; the network stays as it is.
 
-    The pull is the one by which one vote in HELD_OUT of everybody is best predicted from the
+    The scale is the one by which one vote in HELD_OUT of everybody is best predicted from the
     others.
     """
     users = [votes.of_users(u, u + 1) for u in range(len(votes.label))]
-    by_pull = {
-        pull: sum(_predicted(network, answers, own, settings, pull, ties) for own in users)
-        for pull in PULLS
+    by_scale = {
+        scale: sum(_predicted(network, answers, own, settings, scale, ties) for own in users)
+        for scale in SCALES
     }
-    pull = max(by_pull, key=lambda tried: by_pull[tried])
-    tuned = [_tuned(network, answers, own, settings, pull, ties) for own in users]
-    return Adapted(np.stack([read.base[0] for read in tuned]), float(tuned[0].eta[0]), pull)
+    scale = max(by_scale, key=lambda tried: by_scale[tried])
+    tuned = [_tuned(network, answers, own, settings, scale, ties) for own in users]
+    return Adapted(np.stack([read.base[0] for read in tuned]), float(tuned[0].eta[0]), scale)
 
 
 def _predicted(
@@ -67,12 +67,12 @@ def _predicted(
     answers: list[Answer],
     votes: AnswerVotes,
     settings: Reward,
-    pull: float,
+    scale: float,
     ties: str,
 ) -> float:
     """Log-likelihood of one vote in HELD_OUT of a persona's given the others."""
     out = np.arange(len(votes)) % HELD_OUT == 0
-    read = _tuned(network, answers, votes.take(np.flatnonzero(~out)), settings, pull, ties)
+    read = _tuned(network, answers, votes.take(np.flatnonzero(~out)), settings, scale, ties)
     return float(
         weights.log_likelihood(read, votes.take(np.flatnonzero(out)), None, MODELS[ties]).sum()
     )
@@ -83,7 +83,7 @@ def _tuned(
     answers: list[Answer],
     votes: AnswerVotes,
     settings: Reward,
-    pull: float,
+    scale: float,
     ties: str,
 ) -> Read:
     """What a persona's own model says of all answers, after STEPS on its votes."""
@@ -106,7 +106,7 @@ def _tuned(
         odds = log_odds(ties)(*head.linear(own.encoder(read), step, None))
         log_likelihood = odds.gather(1, step.outcome[:, None]).sum()
         optimizer.zero_grad()
-        (pull * settings.lambda_reg / 2 * _moved(learning, start) - log_likelihood).backward()
+        (scale * settings.lambda_reg / 2 * _moved(learning, start) - log_likelihood).backward()
         optimizer.step()
     found: Read = head.read(own.encoder.encode(answers), np.zeros(len(answers), dtype=np.int64))
     return found

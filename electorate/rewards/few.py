@@ -14,12 +14,12 @@ from electorate.config.reward import Reward
 from electorate.ratings.ties import MODELS
 from electorate.rewards.corpus import Corpus
 from electorate.rewards.encoder import Encoder
-from electorate.rewards.forms import Form, fallbacks, pulled, pulled_best
+from electorate.rewards.forms import Form, best_scaled, fallbacks, scaled
 from electorate.rewards.network import Network, seeded
 from electorate.rewards.training import Plan, Training, standardise
 from electorate.rewards.weights import Read
 
-PULLS = (1, 10, 100)  # times the config's lambda_reg
+SCALES = (1, 10, 100)  # times the config's lambda_reg
 STEPS = 400  # at least, however few prompts there are
 PROMPTS_PER_STEP = 8  # at most, so that few prompts make several steps
 STEPS_A_PASS = 4  # at least: a step on all votes is no better than one on a quarter of them
@@ -53,14 +53,14 @@ def learn(
     ties: str,
     tick: Callable[[], None],
 ) -> Learned:
-    """Train all forms on one encoder, each under several pulls, to see which pull and how many
-    epochs suit it; then again, on the held-out prompts too, each form as it suits it. A form
-    that did no better than a simpler one says what that one does.
+    """Train all forms on one encoder, each under several scales of its penalty, to see which scale
+    and how many epochs suit it; then again, on the held-out prompts too, each form as it suits it.
+    A form that did no better than a simpler one falls back to that one.
 
     Raises ElectorateError as electorate/rewards/training.py does.
     """
     plan = _plan(corpus, settings)
-    all_forms = pulled(forms, PULLS)
+    all_forms = scaled(forms, SCALES)
 
     def training(of: Encoder, learned: Corpus, names: Iterable[str]) -> Training:
         chosen = {name: all_forms[name] for name in names}
@@ -81,7 +81,7 @@ def learn(
     tried = {name: np.array(own) for name, own in by_epoch.items()}
     after = {name: _best(own) for name, own in tried.items()}
     best = {name: own[after[name]] for name, own in tried.items()}
-    suited = pulled_best(best)
+    suited = best_scaled(best)
     shown = fallbacks({form: best[name] for form, name in suited.items()}, trial.held_out.prompt)
 
     everything = replace(corpus, learned=np.union1d(corpus.learned, corpus.held_out))

@@ -19,12 +19,17 @@ from electorate.base.scale import Floats, Ints
 
 @dataclass(frozen=True)
 class Form:
-    """text: which of h it reads. segments: strength and base are an archetype's own. ratings: it
-    has strengths, and if it is personal eps_u. personal: it has w_u. tastes: without, of a
-    personal form only a user's tie rate and position bias are its own. battles: ties hang on
-    what both answers are, and a place may be worth something. pull: of what reads text toward
-    nothing, times the config's. beats: simpler forms that it must beat on held-out prompts to
-    have its own say.
+    """A form of the reward model.
+
+    Attributes:
+        text: which of h it reads.
+        segments: strength and base are an archetype's own.
+        ratings: it has strengths, and if it is personal eps_u.
+        personal: it has w_u.
+        tastes: without, of a personal form only a user's tie rate and position bias are its own.
+        battles: ties hang on what both answers are, and a place may be worth something.
+        scale: of the penalty on what reads text, toward nothing, times the config's.
+        beats: simpler forms that it must beat on held-out prompts, or it falls back to one.
     """
 
     text: Literal["all", "length", "none"] = "all"
@@ -33,12 +38,12 @@ class Form:
     personal: bool = False
     tastes: bool = True
     battles: bool = False
-    pull: float = 1.0
+    scale: float = 1.0
     beats: tuple[str, ...] = ()
 
 
-# The one-standard-error rule (Breiman et al., 1984) with two, as epochs and pulls are chosen on the
-# same votes.
+# The one-standard-error rule (Breiman et al., 1984) with two, as epochs and scales are chosen on
+# the same votes.
 ERRORS = 2.0
 # A population's hybrid is held against pooled_hybrid, which reads the text for all unasked, and
 # must not fall behind it. People's is held against ratings, which read none, and there text has to
@@ -83,20 +88,21 @@ def wanted(rows: Collection[str]) -> dict[str, Form]:
     return {name: form for name, form in FORMS.items() if name in found}
 
 
-def pulled(forms: Mapping[str, Form], pulls: Sequence[float]) -> dict[str, Form]:
-    """Every form under several pulls, learned together: which one few votes want shows on
-    held-out prompts.
+def scaled(forms: Mapping[str, Form], scales: Sequence[float]) -> dict[str, Form]:
+    """Every form under several scales of its penalty, learned together: which one suits few votes
+    shows on held-out prompts.
     """
     return {
-        f"{name}@{pull:g}": replace(form, pull=pull)
+        f"{name}@{scale:g}": replace(form, scale=scale)
         for name, form in forms.items()
-        for pull in pulls
+        for scale in scales
     }
 
 
-def pulled_best(log_likelihood: Mapping[str, Floats]) -> dict[str, str]:
-    """Form to its name under the pull that suits it best. said: log-likelihoods by names that
-    `pulled` gave.
+def best_scaled(log_likelihood: Mapping[str, Floats]) -> dict[str, str]:
+    """Form to its name under the scale that suits it best.
+
+    log_likelihood: (n,) of held-out votes, by the names that `scaled` gave.
     """
     best: dict[str, str] = {}
     for name, own in log_likelihood.items():

@@ -107,17 +107,17 @@ def work(job: Job, worker: Worker) -> None:
         shown = fallbacks(training.log_likelihood, training.held_out.prompt, FOR_ALL)
         # All workers take part, as they may share layers.
         state = training.state()
-        by_prompt = None if teacher is None else training.told_by_prompts(reads[shown[teacher]])
+        by_prompt = None if teacher is None else training.learn_prompt_head(reads[shown[teacher]])
         if worker.rank:
             worker.report({"epoch": epoch, **found}, None)
             continue
         with TemporaryDirectory() as unsaved:
             _save(Path(unsaved), network, state["network"])
-            told = {form: reads[giver] for form, giver in shown.items()}
+            kept = {form: reads[giver] for form, giver in shown.items()}
             if by_prompt is not None:
-                head, told[store.PROMPT_HEAD] = by_prompt
+                head, kept[store.PROMPT_HEAD] = by_prompt
                 store.write_prompt_head(Path(unsaved), head)
-            store.write_reads(Path(unsaved), told)
+            store.write_reads(Path(unsaved), kept)
             torch.save(state, Path(unsaved) / STATE)
             # Before the checkpoint, as it is cut to the epochs that have one: told after it, a
             # kill between would lose the epoch.

@@ -173,7 +173,7 @@ class Training:
             for name, head in self.network.heads.items()
         }
 
-    def told_by_prompts(self, teacher: Read) -> tuple[PromptHead, PromptRead]:
+    def learn_prompt_head(self, teacher: Read) -> tuple[PromptHead, PromptRead]:
         """What `teacher` says of answers, as far as prompts tell: learned on those voted on,
         told of all.
         """
@@ -229,7 +229,7 @@ class Training:
         """
         votes = self._learned.take(self._learned.on(prompts)).total
         parts = self._parts(prompts)
-        pull = self._plan.lambda_reg / (2 * max(1.0, self._learned.total) * len(parts))
+        scale = self._plan.lambda_reg / (2 * max(1.0, self._learned.total) * len(parts))
         total = np.zeros(len(self.network.heads))
         self.optimizer.zero_grad()
         for i, (part, passes) in enumerate(parts, 1):
@@ -237,7 +237,7 @@ class Training:
                 log_likelihood = self._log_likelihood(part, own, passes)
                 # The group's mean of gradients is the gradient of the mean over all its votes.
                 loss = -log_likelihood.sum() * self.world / max(1.0, votes)
-                (loss + pull * self._penalty()).backward()
+                (loss + scale * self._penalty()).backward()
             total -= log_likelihood.detach().sum(dim=1).cpu().numpy()
         self.optimizer.step()
         return total
@@ -245,7 +245,7 @@ class Training:
     def _penalty(self) -> torch.Tensor:
         """How far weights are from the pretrained model, as lambda_reg counts it."""
         heads = self.network.heads.values()
-        of_heads = torch.stack([head.form.pull * head.penalty() for head in heads]).sum()
+        of_heads = torch.stack([head.form.scale * head.penalty() for head in heads]).sum()
         penalty: torch.Tensor = of_heads + self.network.encoder.change()
         return penalty
 

@@ -111,37 +111,37 @@ def cells(content: Row) -> list[list[str]]:
     for row in last:
         if row["router"] == GLOBAL and not content["priced"]:
             continue
-        told = [content["labels"][row["router"]], _cell(row["best"], digits, "")]
+        row_cells = [content["labels"][row["router"]], _cell(row["best"], digits, "")]
         if content["priced"]:
-            told += [
+            row_cells += [
                 _cell(row["at_its_cost"], digits, "costs more"),
                 _cell(row["saved"], 0, "never as good", percent=True),
             ]
-        found.append(told)
+        found.append(row_cells)
     return found
 
 
 def _cell(value: list[float | None], digits: int, otherwise: str, percent: bool = False) -> str:
     scale = 100.0 if percent else 1.0
     unit = "%" if percent else ""
-    told = [None if one is None else f"{scale * one:+.{digits}f}{unit}" for one in value]
-    if told[0] is None:
+    shown = [None if one is None else f"{scale * one:+.{digits}f}{unit}" for one in value]
+    if shown[0] is None:
         return otherwise
-    if told[1] is None:
-        return f"{told[0]} [not in every resample]"
-    return f"{told[0]} [{told[1]}, {told[2]}]"
+    if shown[1] is None:
+        return f"{shown[0]} [not in every resample]"
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
 def lines(content: Row) -> list[str]:
     """What a reader has to know of the table, and from how many votes on a personal router pays."""
     cost = content["cost"]
     at = f" whatever it costs, which is {cost:.3g} USD for 1,000 requests" if cost else ""
-    told = [f"quality: {content['unit']}, over the global ranking's{at}; intervals are of 95%"]
-    told += [] if content["priced"] else [content["unpriced"]]
+    found = [f"quality: {content['unit']}, over the global ranking's{at}; intervals are of 95%"]
+    found += [] if content["priced"] else [content["unpriced"]]
     there = [row["router"] for row in content["rows"][max(content["rows"], key=int)]]
     if len(content["rows"]) > 1:
-        told += [_from_how_many(content, name) for name in PERSONAL if name in there]
-    return told
+        found += [_from_how_many(content, name) for name in PERSONAL if name in there]
+    return found
 
 
 def _from_how_many(content: Row, router: str) -> str:
