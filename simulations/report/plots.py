@@ -309,27 +309,18 @@ def calibration(rows: Sequence[Row]) -> Figure:
                 np.array([row[key] for row in own]) for key in ("predicted", "true", "predictions")
             )
             seen = count >= 1e-3 * count.sum()
+            at = (predicted[seen], (true - predicted)[seen])
+            size = 6 + 220 * (count / count.sum())[seen]
             line = "--" if system.startswith("oracle") else "-"
-            axis.plot(
-                predicted[seen],
-                (true - predicted)[seen],
-                line,
-                color=SYSTEMS[system].colour,
-                linewidth=1.2,
-            )
-            axis.scatter(
-                predicted[seen],
-                (true - predicted)[seen],
-                s=6 + 220 * (count / count.sum())[seen],
-                color=SYSTEMS[system].colour,
-                alpha=0.75,
-            )
+            colour = SYSTEMS[system].colour
+            axis.plot(*at, line, color=colour, linewidth=1.2)
+            axis.scatter(*at, s=size, color=colour, alpha=0.75)
             axis.plot(
                 [],
                 [],
                 line,
                 marker=SYSTEMS[system].marker,
-                color=SYSTEMS[system].colour,
+                color=colour,
                 label=system,
                 markersize=4.5,
             )
