@@ -59,7 +59,11 @@ class Vote(Wire):
         description="of the run's prompts, where the battle was on one of them",
     )
     segment: Name | None = Field(
-        None, description="the user's; the one named with its first vote stays"
+        None,
+        description=(
+            "whose board the vote counts in, the user's where none is named; the one named with a "
+            "user's first vote stays the user's"
+        ),
     )
 
 

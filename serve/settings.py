@@ -37,7 +37,7 @@ class Settings(BaseModel):
         ),
     )
     by: str | None = Field(
-        None, description="for a file of votes, the column whose values are its users' segments"
+        None, description="for a file of votes, the column whose values have boards of their own"
     )
     keys: Path | None = Field(
         None,

@@ -55,4 +55,5 @@ def _stored(vote: schemas.Vote, rankings: Rankings, place: int) -> StoredVote:
         first,
         prompt,
         segment,
+        board=segment,
     )

@@ -111,7 +111,8 @@ def _add_file(serving: argparse.ArgumentParser) -> None:
     serving.add_argument(
         "--by",
         metavar="COLUMN",
-        help="for a file of votes: the column whose values are the users' segments",
+        help="for a file of votes: a column, such as topic or country, whose values have boards of "
+        "their own; a user without votes is assumed to be like the others of its value",
     )
 
 

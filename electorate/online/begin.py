@@ -10,8 +10,8 @@ from electorate.base.scale import Ints
 from electorate.data import vote_files
 from electorate.data.votes import MISSING, Votes
 from electorate.online.base import ONLINE, Base
-from electorate.online.given import KIND, segment_of_users, segments_of
-from electorate.online.sent import NO_PROMPT, Batch, Vote
+from electorate.online.given import KIND, segment_of_users, segment_of_votes, segments_of
+from electorate.online.sent import NO_PROMPT, NO_SEGMENT, Batch, Vote
 from electorate.online.store import VoteStore
 from electorate.ratings.ties import DEFAULT
 from electorate.storage import files
@@ -73,8 +73,6 @@ def _claim(folder: RunFolder, file: Path, by: str | None) -> None:
         votes, _ = vote_files.read(file, by=by)
     except ElectorateError as error:
         raise ElectorateError(f"{error}; serve takes a folder, or a file of votes") from None
-    if by is not None and votes.user is None:
-        raise ElectorateError(f"--by {by}: {file} has no column user_id, whose segments it names")
     prompt = votes.prompt
     folder.write_manifest(
         {
@@ -102,12 +100,17 @@ def take_in(base: Base, store: VoteStore, bar: Bar) -> None:
     if base.given is None or done.exists():
         return
     votes = base.given.votes()
-    segment = segment_of_users(votes, base.given.segments)
+    segments = base.given.segments
+    segment = segment_of_votes(votes, segments)
+    # A vote without a value is on no segment's board, whatever its user's other votes are on.
+    board = np.where(segment == NO_SEGMENT, len(segments), segment) if segments else segment
+    if votes.user is not None:
+        segment = segment_of_users(votes, segments)[votes.users]
     for name in sorted(set(votes.models) - set(store.models.names)):
         store.add_model(name, KEY)
     with bar("Taking votes in", len(votes), 0) as advance:
         for first in range(0, len(votes), AT_ONCE):
-            batch = _batch(votes, segment, first, min(first + AT_ONCE, len(votes)))
+            batch = _batch(votes, segment, board, first, min(first + AT_ONCE, len(votes)))
             (taken,) = store.add([batch])
             if isinstance(taken, Exception):
                 raise taken
@@ -115,8 +118,7 @@ def take_in(base: Base, store: VoteStore, bar: Bar) -> None:
     done.touch()
 
 
-def _batch(votes: Votes, segment: Ints, first: int, last: int) -> Batch:
-    users = votes.users
+def _batch(votes: Votes, segment: Ints, board: Ints, first: int, last: int) -> Batch:
     prompt = votes.prompt
     first_shown = np.full(len(votes), MISSING) if votes.first_shown is None else votes.first_shown
     rows = [
@@ -128,8 +130,9 @@ def _batch(votes: Votes, segment: Ints, first: int, last: int) -> Batch:
             outcome=int(votes.outcome[row]),
             first_shown=int(first_shown[row]),
             prompt=NO_PROMPT if prompt is None else int(prompt[row]),
-            segment=int(segment[users[row]]),
+            segment=int(segment[row]),
             weight=float(votes.weight[row]),
+            board=int(board[row]),
         )
         for row in range(first, last)
     ]

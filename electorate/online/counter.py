@@ -172,15 +172,15 @@ class Counter:
         if new.log:
             shape = Shape(len(self.base.segments) + 1, len(new.models))
             votes = battles(rounds.joined([*new.log.values()]))
-            segment = self._segments(column(votes, "user_id"), state)
-            counts = state.counts.add(shape, votes, segment, _nothing())
+            segment = self._segments(votes, state)
+            counts = state.counts.add(shape, votes, segment, None)
             state = replace(state, counts=counts)
         return state
 
     def _without(self, state: State, gone: Erased, shape: Shape) -> State:
         recent = column(state.recent, "user_id") == gone.number
         votes = battles(rounds.joined([gone.folded, state.recent.filter(pa.array(recent))]))
-        segment = self._segments(column(votes, "user_id"), state)
+        segment = self._segments(votes, state)
         counts = state.counts
         if len(votes):
             counts = counts.without(shape, votes, segment)
@@ -221,17 +221,23 @@ class Counter:
             return replace(state, place=new.place)
         cells = battles(new.votes)
         above = state.counts.above(cells)
-        before = _nothing()
+        before = None
         if len(above):
             votes = battles(self._votes_of(above, state))
-            segment = self._segments(column(votes, "user_id"), state)
-            before = votes.append_column("segment", pa.array(segment))
-        segment = self._segments(column(cells, "user_id"), state)
-        counts = state.counts.add(shape, cells, segment, before)
+            before = (votes, self._segments(votes, state))
+        counts = state.counts.add(shape, cells, self._segments(cells, state), before)
         recent = rounds.joined([state.recent, new.votes])
         return replace(state, counts=counts, place=new.place, recent=recent)
 
-    def _segments(self, number: Ints, state: State) -> Ints:
+    def _segments(self, votes: pa.Table, state: State) -> Ints:
+        """(votes,) the segment that each counts in: its own, or else its user's."""
+        of_user = self._segments_of_users(column(votes, "user_id"), state)
+        if "segment" not in votes.column_names:
+            return of_user
+        own = column(votes, "segment")
+        return np.where(own == NO_SEGMENT, of_user, own)
+
+    def _segments_of_users(self, number: Ints, state: State) -> Ints:
         """(n,) segments of users by number; the last one for those without."""
         segment = np.full(len(number), len(self.base.segments))
         persona = number < self.base.personas
@@ -336,22 +342,26 @@ class Counter:
         state = self._state
         if last is None or state is None or not last.fits:
             return
-        own, number = self._first_votes(state)
+        own, number, board = self._first_votes(state)
         spread = self._spread
         if self.base.run is None and len(number):
-            spread = self._fitted_spread(own, self._segments(number, state), last.fits[0])
-        sums = self._score_sums(own, number, state, last.fits)
+            segment = self._segments_of_users(number, state)
+            spread = self._fitted_spread(own, segment, last.fits[0])
+        sums = self._score_sums(own, number, board, last.fits)
         self._spread = replace(
             spread, votes=self._votes_rated(), models=len(last.models), sums=sums
         )
 
-    def _first_votes(self, state: State) -> tuple[LoggedVotes, Ints]:
-        """Votes of the first users, who become 0, 1, ..., and their numbers."""
+    def _first_votes(self, state: State) -> tuple[LoggedVotes, Ints, Ints]:
+        """Votes of the first users, who become 0, 1, ..., their numbers, and the segment that each
+        vote counts in.
+        """
         run = self.base.run
         if run is None:
             number = state.first_users
             votes = battles(self._votes_of(number, state))
-            return LoggedVotes.of(votes, 0, ONLINE).of_users(number), number
+            own = LoggedVotes.of(votes, 0, ONLINE).of_users(number)
+            return own, number, self._segments(votes, state)
         number = np.arange(min(BLOCK, self.base.personas))
         log = VoteLog(run.folder.votes, run.voters.config.contestant_names)
         parts = [
@@ -359,7 +369,8 @@ class Counter:
             for r in range(run.rounds)
             if log.has(r, 0)
         ]
-        return LoggedVotes.by_user(parts), number
+        own = LoggedVotes.by_user(parts)
+        return own, number, self._segments_of_users(number, state)[own.user]
 
     def _fitted_spread(self, own: LoggedVotes, segment: Ints, everyone: Fit) -> Spread:
         """How users (n,) of these segments differ; as it was found before where that does not
@@ -377,19 +388,18 @@ class Counter:
         return Spread(prior=prior, centre=centre, shares=shares)
 
     def _score_sums(
-        self, own: LoggedVotes, number: Ints, state: State, fits: Sequence[Fit]
+        self, own: LoggedVotes, number: Ints, board: Ints, fits: Sequence[Fit]
     ) -> list[ScoreSums]:
         """What these users' votes, weighed as in the boards, add to each fit's intervals."""
         weight: Floats | None = None
         run = self.base.run
         if run is None:
-            weight = own.weights * self._caps.of_user(state.counts.votes_of[number])[own.user]
+            weight = own.weights * self._caps.of_user(self.counts.votes_of[number])[own.user]
         prompts = self.base.prompts
         nobody = np.zeros(len(number), dtype=np.int64)
         votes = UserVotes(nobody, own.user, own.a, own.b, own.outcome, weight, own.prompt)
-        segment = self._segments(number, state)[own.user]
         rows = [np.arange(len(own.user))]
-        rows += [np.flatnonzero(segment == k) for k in range(len(fits) - 1)]
+        rows += [np.flatnonzero(board == k) for k in range(len(fits) - 1)]
         return [
             clustering.score_sums(votes.take(of), fit, self.base.ties, prompts)
             for of, fit in zip(rows, fits, strict=True)
@@ -405,7 +415,3 @@ class Counter:
         if self._state is None:
             return rounds.SCHEMA.empty_table()
         return self._votes_of(np.array([number]), self._state)
-
-
-def _nothing() -> pa.Table:
-    return rounds.SCHEMA.empty_table().append_column("segment", pa.array([], pa.int64()))

@@ -74,11 +74,13 @@ class Counts:
         """How many are counted."""
         return int(self.votes_of.sum())
 
-    def add(self, shape: Shape, new: pa.Table, segment: Ints, before: pa.Table) -> "Counts":
+    def add(
+        self, shape: Shape, new: pa.Table, segment: Ints, before: tuple[pa.Table, Ints] | None
+    ) -> "Counts":
         """With these votes.
 
-        new: the votes, of users in these segments (votes,). before: all counted votes of those
-        among the users whom these bring above the cap, see `above`, with the segment as a column.
+        new: the votes, which count in these segments (votes,). before: all counted votes of those
+        among the users whom these bring above the cap, see `above`, and their segments.
         """
         user = column(new, "user_id")
         more = max(0, int(user.max(initial=-1)) + 1 - len(self.votes_of))
@@ -86,10 +88,9 @@ class Counts:
         after = grown + np.bincount(user, minlength=len(grown))
         weight = fixed_point.sums(user, weights(new), len(grown))
         units = self._added(self._grown(shape, new), shape, new, segment, after)
-        if len(before):
-            old = column(before, "segment")
-            units = self._added(units, shape, before, old, after)
-            units = self._added(units, shape, before, old, grown, sign=-1)
+        if before is not None:
+            units = self._added(units, shape, *before, after)
+            units = self._added(units, shape, *before, grown, sign=-1)
         return Counts(self.caps, units, after, np.pad(self.units_of, (0, more)) + weight)
 
     def above(self, new: pa.Table) -> Ints:

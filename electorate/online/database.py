@@ -20,6 +20,7 @@ from electorate.storage import files
 
 FORMAT = 4
 CACHE_KB = 65_536  # of the pages that votes' ids are looked up in
+NO_OWN_SEGMENT = "segment INTEGER NOT NULL DEFAULT -1"
 UNKNOWN_KEY = 0  # of votes from before keys were kept with them
 
 TABLES = """
@@ -37,7 +38,7 @@ CREATE TABLE votes (
     place INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER NOT NULL, prompt_id INTEGER NOT NULL,
     model_a INTEGER NOT NULL, model_b INTEGER NOT NULL, first_shown INTEGER NOT NULL,
     outcome INTEGER NOT NULL, key INTEGER NOT NULL, at INTEGER NOT NULL,
-    weight INTEGER NOT NULL);
+    weight INTEGER NOT NULL, segment INTEGER NOT NULL);
 CREATE TABLE rounds (
     round INTEGER PRIMARY KEY AUTOINCREMENT, votes INTEGER NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE erasing (number INTEGER PRIMARY KEY);
@@ -139,9 +140,9 @@ def _from_2(db: sqlite3.Connection, folder: Path) -> None:  # noqa: ARG001 as mi
 
 
 def _from_3(db: sqlite3.Connection, folder: Path) -> None:  # noqa: ARG001 as migrations are called
-    """What each vote weighs before any cap, in units (fixed_point.py)."""
-    column = f"weight INTEGER NOT NULL DEFAULT {fixed_point.UNIT}"
-    db.execute(f"ALTER TABLE votes ADD COLUMN {column}")
+    """What each vote weighs before any cap, in units (fixed_point.py), and a segment of its own."""
+    for column in (f"weight INTEGER NOT NULL DEFAULT {fixed_point.UNIT}", NO_OWN_SEGMENT):
+        db.execute(f"ALTER TABLE votes ADD COLUMN {column}")
 
 
 def _blocks(folder: Path, round_: int) -> list[Path]:

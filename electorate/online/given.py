@@ -157,16 +157,23 @@ def segments_of(votes: Votes) -> tuple[str, ...]:
     return tuple(sorted(votes.group_names[g] for g in seen if votes.group_names[g] != NO_VALUE))
 
 
+def segment_of_votes(votes: Votes, segments: tuple[str, ...]) -> Ints:
+    """(n,) the place among the segments of each vote's value; NO_SEGMENT for a vote without any."""
+    if votes.group is None:
+        return np.full(len(votes), NO_SEGMENT)
+    place = {name: k for k, name in enumerate(segments)}
+    of_value = np.array([place.get(name, NO_SEGMENT) for name in votes.group_names])
+    return of_value[votes.group]
+
+
 def segment_of_users(votes: Votes, segments: tuple[str, ...]) -> Ints:
     """(users,) each user's place among the segments: the commonest of its votes, the first of
     equally common ones; NO_SEGMENT for a user without any.
     """
     users = 1 + int(votes.users.max(initial=-1))
-    if votes.group is None or not segments:
+    if not segments:
         return np.full(users, NO_SEGMENT)
-    place = {name: k for k, name in enumerate(segments)}
-    of_value = np.array([place.get(name, NO_SEGMENT) for name in votes.group_names])
-    of_vote = of_value[votes.group]
+    of_vote = segment_of_votes(votes, segments)
     there = of_vote != NO_SEGMENT
     counts = np.zeros((users, len(segments)), dtype=np.int64)
     np.add.at(counts, (votes.users[there], of_vote[there]), 1)

@@ -29,7 +29,8 @@ SCHEMA = pa.schema(
         ("at", pa.int64()),
     ]
 )
-WEIGHTED = SCHEMA.append(WEIGHT)  # of votes that weigh other than 1 before any cap
+# Of votes that weigh other than 1 before any cap, or count in another segment than their user's.
+OPTIONAL = (WEIGHT, pa.field("segment", pa.int16()))
 CHUNK = 1 << 24  # bytes that a checksum takes at once
 
 
@@ -86,12 +87,12 @@ def read(folder: Path, round_: int) -> pa.Table:
 
 
 def schema_of(votes: pa.Table) -> pa.Schema:
-    """The columns of a round that holds these votes: a weight where they have any."""
-    return WEIGHTED if WEIGHT.name in votes.column_names else SCHEMA
+    """The columns of a round that holds these votes, with those of OPTIONAL that they have."""
+    return pa.schema([*SCHEMA, *(field for field in OPTIONAL if field.name in votes.column_names)])
 
 
 def joined(parts: Sequence[pa.Table]) -> pa.Table:
-    """Votes of several parts; a vote of a part without weights has none among those with them."""
+    """Votes of several parts; an optional column is null for votes of a part without it."""
     return pa.concat_tables(parts, promote_options="default")
 
 

@@ -23,7 +23,9 @@ class Vote:
     id: the client's, one of its key's and its user's. outcome: 0 A, 1 B, 2 tie, 3 both bad.
     model_b: NOBODY for a thumb on A's answer alone, which is up (outcome 0) or down (1).
     first_shown: 0 A, 1 B, MISSING where it is not known. prompt: of the run, or NO_PROMPT. segment:
-    counts with a user's first vote. weight: as how many votes it counts before any cap.
+    of its user, which counts with a user's first vote. weight: as how many votes it counts before
+    any cap. board: the segment whose board it counts in, one more than the last for none's, and
+    NO_SEGMENT for its user's.
     """
 
     id: str
@@ -35,12 +37,13 @@ class Vote:
     prompt: int = NO_PROMPT
     segment: int = NO_SEGMENT
     weight: float = 1.0
+    board: int = NO_SEGMENT
 
     @property
     def content(self) -> int:
         """What it says, as 64 bits: an id that comes again has to say the same."""
-        # Which answer was first was 0 where it is not known, and votes had no weight: what was
-        # begun then is finished now.
+        # Which answer was first was 0 where it is not known, and votes had neither weight nor
+        # board: what was begun then is finished now.
         first = 0 if self.first_shown == MISSING else self.first_shown
         battle = f"{self.model_a}\0{self.model_b}\0{self.outcome}\0{first}"
         whole = f"{battle}\0{self.prompt}\0{self.segment}"

@@ -37,8 +37,9 @@ from electorate.online.sent import (
 )
 from electorate.online.user_numbers import UserNumbers
 from electorate.ratings import fixed_point
-from electorate.storage.vote_log import WEIGHT, column
+from electorate.storage.vote_log import column
 
+COLUMNS = (*rounds.SCHEMA.names, *(field.name for field in rounds.OPTIONAL))  # of a vote
 MODELS_PER_KEY = 100
 MERGED = 2  # a fold takes the round before it in while that has at most so many times its votes
 
@@ -177,9 +178,9 @@ class VoteStore:
                 a = model[vote.model_a]
                 b = model[vote.model_b]
                 battle = (number[vote.user], vote.prompt, a, b, vote.first_shown, vote.outcome)
-                rows.append((*battle, key, now, weight))
-        names = ", ".join(rounds.WEIGHTED.names)
-        marks = ", ".join("?" * len(rounds.WEIGHTED.names))
+                rows.append((*battle, key, now, weight, vote.board))
+        names = ", ".join(COLUMNS)
+        marks = ", ".join("?" * len(COLUMNS))
         self._db.executemany(f"INSERT INTO votes ({names}) VALUES ({marks})", rows)  # noqa: S608
         self._audit(batch.key, "votes", None, len(rows), version)
         last = max((taken for taken in before if taken is not None), default=0)
@@ -263,17 +264,20 @@ class VoteStore:
 
         Returns the place of the last one, and the votes with the columns of a round.
         """
-        names = rounds.WEIGHTED.names
         rows = self._db.execute(
-            f"SELECT {', '.join(names)}, place FROM votes "  # noqa: S608
+            f"SELECT {', '.join(COLUMNS)}, place FROM votes "  # noqa: S608
             "WHERE place > ? AND place <= ? ORDER BY place",
             (after, last),
         )
-        values = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, len(names) + 1)
-        *columns, units, place = values.T
-        found = dict(zip(names, columns, strict=False))
-        if np.any(units != fixed_point.UNIT):
-            found[WEIGHT.name] = fixed_point.real(units)
+        values = np.array(rows.fetchall(), dtype=np.int64).reshape(-1, len(COLUMNS) + 1)
+        *columns, place = values.T
+        found = dict(zip(COLUMNS, columns, strict=True))
+        if np.all(found["weight"] == fixed_point.UNIT):
+            del found["weight"]
+        else:
+            found["weight"] = fixed_point.real(found["weight"])
+        if np.all(found["segment"] == NO_SEGMENT):
+            del found["segment"]
         votes = pa.table(found)
         return int(place[-1]) if len(place) else after, votes.cast(rounds.schema_of(votes))
 

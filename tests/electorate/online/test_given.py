@@ -78,6 +78,47 @@ def test_a_file_is_served_by_its_users_ids_and_segments(tmp_path: Path) -> None:
     assert 0.4 < np.mean(kept["first_shown"].to_numpy()) < 0.6
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_the_board_of_a_topic_is_of_the_votes_on_it(tmp_path: Path, named: bool) -> None:
+    """As `rate --by` has it, whoever cast them; a user's segment is its commonest topic."""
+    file = two_countries(tmp_path / "votes.parquet")
+    random = np.random.default_rng(1)
+    topic = random.choice(["code", "maths", "poems", ""], 2400, p=[0.6, 0.2, 0.1, 0.1])
+    table = pq.read_table(file).append_column("topic", pa.array(topic))
+    pq.write_table(table if named else table.drop_columns("user_id"), file)
+    counter = served(begin.folder_of(file, tmp_path / "served", "topic"))
+    votes, _ = vote_files.read(file, by="topic")
+    assert counter.base.segments == ("code", "maths", "poems")
+    by_vote = [topic == name for name in (*counter.base.segments, "")]
+    expected = np.array([votes.take(rows).by_battle(votes.weight[rows]) for rows in by_vote])
+    assert counter.snapshot().counts == pytest.approx(expected)
+    # Nor does it change when the votes move into the log, or are read anew.
+    counter.store.fold(counter.read().place)
+    again = Counter(counter.base, counter.store)
+    assert again.snapshot().counts == pytest.approx(expected)
+    if named:
+        assert Rankings(counter.base).of_user(again.snapshot(), "user 3").segment == "code"
+        own = votes.users == votes.user_names.index("user 3")
+        again.store.erase("user 3", "test")
+        expected -= [votes.take(own & rows).by_battle(votes.weight[own & rows]) for rows in by_vote]
+        assert again.snapshot().counts == pytest.approx(expected)
+
+
+def test_a_vote_online_counts_in_the_segment_that_it_names(tmp_path: Path) -> None:
+    file = two_countries(tmp_path / "votes.parquet", users=4)
+    counter = served(begin.folder_of(file, tmp_path / "served", "country"))
+    before = counter.snapshot().counts.sum(axis=(1, 2, 3))
+    votes = [
+        Vote("1", "user 1", "east", "west", outcome=0, segment=1, board=1),
+        Vote("2", "user 1", "east", "west", outcome=0),
+        Vote("3", "new", "east", "west", outcome=0, segment=1, board=1),
+        Vote("4", "new", "east", "west", outcome=0),
+        Vote("5", "nobody's", "east", "west", outcome=0),
+    ]
+    counter.store.add([Batch("app", votes)])
+    assert counter.snapshot().counts.sum(axis=(1, 2, 3)) - before == pytest.approx([1, 3, 1])
+
+
 def test_it_goes_on_where_it_stopped_and_nobody_erased_comes_back(tmp_path: Path) -> None:
     file = two_countries(tmp_path / "votes.parquet", users=4)
     folder = begin.folder_of(file, tmp_path / "served")
@@ -130,7 +171,6 @@ def test_a_run_of_that_name_stays_what_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dropped", "by", "says"),
     [
-        ("user_id", "country", "--by country: .* has no column user_id"),
         ("country", "country", "country"),
         ("winner", None, "winner"),
     ],
