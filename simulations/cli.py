@@ -54,8 +54,11 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     config = config_file.load(chosen.config, [*chosen.settings, *given])
     config = recorded.with_contestants(config)
     if chosen.dry_run:
+        from electorate.population import planted
         from simulations import estimate
 
+        if config.population is not None:
+            planted.check(config)
         estimate.show(estimate.of_run(config), config, console)
         return
     # Ray takes seconds to import; a wrong config should not.

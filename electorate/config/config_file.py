@@ -3,10 +3,10 @@
 import difflib
 import re
 import reprlib
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,10 +14,14 @@ from pydantic import BaseModel, ValidationError
 from electorate.base.errors import ElectorateError
 from electorate.config.contest import Cluster, Contest
 from electorate.config.engines import ENGINES, Engine
+from electorate.config.judging import Poll
 from electorate.config.reward import Reward
 from electorate.config.run import Config
 from electorate.config.voters import VoterSettings, section_of
 from electorate.storage.places import Place
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 SHORT = reprlib.Repr()
 SHORT.maxlevel = 2  # YAML's aliases can make a value that is endless when written out
@@ -51,6 +55,7 @@ def load_contestants(path: Place) -> Contest:
         ElectorateError: it cannot be read, or names no contestants.
     """
     content = _read_yaml(path)
+    _check_keys(content, path)
     parts: dict[str, Any] = {
         name: content[name] for name in ("models", "contestants") if name in content
     }
@@ -70,6 +75,7 @@ def load_reward(path: Path) -> tuple[Reward, Path]:
             f"{path}: has no reward section; it names the model that reads the answers "
             "(configs/people.yaml has one)"
         )
+    _check_keys(content, path)
     sections = {
         name: content[name] for name in ("reward", "cluster") if content.get(name) is not None
     }
@@ -78,6 +84,18 @@ def load_reward(path: Path) -> tuple[Reward, Path]:
     except ValidationError as error:
         raise ElectorateError(f"{path}: {_explain(error, _RewardAlone, sections)}") from None
     return alone.reward, Path(alone.cluster.cache_dir).expanduser()
+
+
+def _check_keys(content: Mapping[str, Any], path: Place) -> None:
+    """That a config of which only some sections are read names no section that is none.
+
+    Raises:
+        ElectorateError: it does.
+    """
+    allowed = list(dict.fromkeys([*Config.model_fields, *Poll.model_fields]))
+    for key in content:
+        if key not in allowed:
+            raise ElectorateError(f"{path}: {key}: {_unknown(key, allowed)}")
 
 
 class _RewardAlone(BaseModel):
@@ -180,24 +198,44 @@ def _apply(content: dict[str, Any], setting: str) -> None:
 
 
 def _explain(error: ValidationError, kind: type[BaseModel], content: object) -> str:
-    """The first thing wrong with the content, as `field: value: what is allowed`."""
-    problems = error.errors(include_url=False)
-    first = problems[0]
+    """The first thing wrong with the content, as `field: value: what is allowed`. A misspelt key
+    comes first, as the one that is missing may be what was meant.
+    """
+    problems = _own_problems(error)
+    misspelt = [problem for problem in problems if problem["type"] == "extra_forbidden"]
+    first = (misspelt or problems)[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     parent = first["loc"][:-1]
     key = first["loc"][-1] if first["loc"] else ""
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        allowed = _fields_at(kind, parent, content)
-        close = difflib.get_close_matches(str(key), allowed, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        return f"{where}: unknown key; {hint}allowed are {', '.join(allowed)}{more}"
+        return f"{where}: {_unknown(str(key), _fields_at(kind, parent, content))}{more}"
     if first["type"] == "missing":
         return f"{where}: is missing{more}"
     message = re.sub(r"^Value error, ", "", first["msg"])
     if not where:
         return f"{message}{more}"
     return f"{where}: {SHORT.repr(first['input'])} is not allowed: {message}{more}"
+
+
+def _unknown(key: str, allowed: Sequence[str]) -> str:
+    """What is said of a key that is none of those allowed."""
+    close = difflib.get_close_matches(key, allowed, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"unknown key; {hint}allowed are {', '.join(allowed)}"
+
+
+def _own_problems(error: ValidationError) -> list["ErrorDetails"]:
+    """All problems, but that a list is too short as what it holds has problems of its own."""
+    problems = error.errors(include_url=False)
+    places = [problem["loc"] for problem in problems]
+
+    def follows(problem: "ErrorDetails") -> bool:
+        place = problem["loc"]
+        within = any(len(one) > len(place) and one[: len(place)] == place for one in places)
+        return problem["type"] == "too_short" and within
+
+    return [problem for problem in problems if not follows(problem)]
 
 
 def _fields_at(kind: type[BaseModel], location: tuple[int | str, ...], content: Any) -> list[str]:

@@ -3,6 +3,7 @@ docs/extending.md.
 """
 
 from abc import abstractmethod
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -264,7 +265,9 @@ def _of_engine(content: Any, _: Callable[[Any], Engine]) -> Engine:
     if not isinstance(content, Mapping):
         raise ValueError(f"a mapping with engine: one of {', '.join(ENGINES)}")
     if "engine" not in content:
-        raise ValueError(f"engine is missing; it is one of {', '.join(ENGINES)}")
+        meant = difflib.get_close_matches("engine", [str(key) for key in content], n=1)
+        hint = f", or misspelt as {meant[0]}" if meant else ""
+        raise ValueError(f"engine is missing{hint}; it is one of {', '.join(ENGINES)}")
     name = ENGINES.check(str(content["engine"]))
     return ENGINES[name].section.model_validate(content)
 

@@ -1,6 +1,7 @@
 import copy
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -227,6 +228,49 @@ def test_a_misspelt_key_anywhere_names_what_is_allowed_there(
         assert f"{key}: unknown key" in line, key
         allowed = line.split("allowed are ")[1].split(" (and")[0].split(", ")
         assert allowed == list(section.model_fields), key
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"), [(Config, "reward"), (Config, "endpoints"), (Poll, "poll")]
+)
+def test_a_needed_key_that_is_misspelt_is_named_and_not_the_one_missing(
+    kind: type[Contest], file: str
+) -> None:
+    path = ROOT / "configs" / f"{file}.yaml"
+    tried = 0
+    for where, section in sections(config_file.load_as(kind, path)):
+        needed = [name for name, field in section.model_fields.items() if field.is_required()]
+        content = yaml.safe_load(path.read_text())
+        place: Any = content
+        for part in where:
+            place = place[int(part)] if isinstance(place, list) else place.get(part, {})
+        for name in needed:
+            if not where or name not in place or name in ("engine", "kind"):
+                continue
+            changed = {f"{name}s" if key == name else key: value for key, value in place.items()}
+            tried += 1
+            with pytest.raises(ElectorateError) as error:
+                config_file.load_as(kind, path, [f"{'.'.join(where)}={yaml.safe_dump(changed)}"])
+            line = str(error.value)
+            assert f"{'.'.join((*where, name))}s: unknown key; did you mean {name}?" in line
+    assert tried > 3
+
+
+def test_a_misspelt_engine_or_section_is_named(tmp_path: Path) -> None:
+    quickstart = ROOT / "configs" / "quickstart.yaml"
+    with pytest.raises(ElectorateError, match="engine is missing, or misspelt as enginee; it is"):
+        config_file.load(quickstart, ["models.m={enginee: vllm, source: x}"])
+    with pytest.raises(ElectorateError, match=r"judges.0.windw: unknown key.*thinking$"):
+        config_file.load_as(Poll, ROOT / "configs" / "poll.yaml", ["judges.0.windw=3"])
+    own = tmp_path / "own.yaml"
+    own.write_text("reward: {model: m}\nclutser: {cohorts: 1}\n")
+    with pytest.raises(ElectorateError, match="clutser: unknown key; did you mean cluster?"):
+        config_file.load_reward(own)
+    own.write_text("models: {}\ncontestents: []\n")
+    with pytest.raises(
+        ElectorateError, match="contestents: unknown key; did you mean contestants?"
+    ):
+        config_file.load_contestants(own)
 
 
 @pytest.mark.parametrize(
