@@ -103,7 +103,7 @@ def _documents(app: FastAPI) -> None:
     spec = find_spec(SWAGGER)
     if spec is None or not spec.submodule_search_locations:
         raise ElectorateError(
-            f"the package {SWAGGER} is not installed; it comes with `pip install electorate`"
+            f"the package {SWAGGER} is not installed; it comes with the extra `serve`"
         )
 
     @app.get("/docs", include_in_schema=False)
@@ -131,7 +131,7 @@ def _problems(app: FastAPI) -> None:
 
     async def unable(_: Request, error: Exception) -> JSONResponse:
         LOG.error("a request could not be answered: %s", error)
-        return Refused(503, "this cannot be done here now; the log says why", 5).response()
+        return Refused(503, "temporarily unavailable; see the server log", 5).response()
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         first: dict[str, Any] = (

@@ -137,8 +137,8 @@ def _live(settings: Settings, base: bases.Base) -> Live | None:
         return None
     if base.run is None or PromptSystem.of(base.run) is None:
         raise ElectorateError(
-            f"live: {settings.folder} has nothing that reads answers; serve a run whose config has "
-            "a reward section"
+            f"live: {settings.folder} has no trained reward model; serve a run whose config has a "
+            "reward section"
         )
     return Live(base.run.voters.config, settings.contestants_url)
 

@@ -159,7 +159,7 @@ class Follower:
         raise Refused(
             503,
             f"the snapshot is {self.lag_s:.0f} s behind the votes (at most {self._max_lag_s:g}); "
-            "the log says why",
+            "see the server log",
             1,
         )
 

@@ -95,9 +95,11 @@ class Gateway:
         if better.user != worse.user:
             raise RequestError("worse: another user's answer; compare two answers to one user")
         if better.model == worse.model:
-            raise RequestError(f"worse: both answers are {better.model}'s, which tells nothing")
+            raise RequestError(f"worse: both answers are from {better.model}; compare two models")
         if better.user == NOBODY:
-            raise RequestError("better: nobody's answer; give `user` where you ask for it")
+            raise RequestError(
+                "better: not linked to a user; set `user` in the chat completion request"
+            )
         pair = "\0".join(sorted((better.nonce, worse.nonce)))
         number = hashlib.sha256(pair.encode()).hexdigest()[:32]
         outcome = 2 if given.tie else 0
@@ -110,7 +112,9 @@ class Gateway:
             )
         answer = answer_ids.read(self._key, given.answer, "answer")
         if answer.user == NOBODY:
-            raise RequestError("answer: nobody's; give `user` where you ask for it")
+            raise RequestError(
+                "answer: not linked to a user; set `user` in the chat completion request"
+            )
         outcome = 0 if given.thumb == "up" else 1
         return Vote(f"thumb-{answer.nonce}", answer.user, answer.model, sent.NOBODY, outcome)
 

@@ -200,8 +200,8 @@ async def _ranked(
     ahead = await service.read_prompt(asked.prompt)
     if ahead is None:
         raise RequestError(
-            "prompt: the run asked another, and learned nothing of prompts alone; add prompt_head "
-            "to its systems"
+            "prompt: not a prompt of the run, and the run has no prompt_head for new prompts; add "
+            "prompt_head to evaluation.systems, or give `responses`"
         )
     return rankings.on_answers(
         *whose, PROMPT_HEAD, ahead, rankings.contestants, asked.segment, candidates

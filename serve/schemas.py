@@ -1,4 +1,4 @@
-"""What goes over the wire, as the OpenAPI document describes it."""
+"""Requests and responses of the API, as its OpenAPI document describes them."""
 
 from typing import Annotated, Literal
 
@@ -25,24 +25,24 @@ Version = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Wire(BaseModel):
-    """Takes no field that it does not know, and no type for another."""
+    """Refuses unknown fields and values of another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Problem(Wire):
-    """What went wrong, in one line."""
+    """An error, in one line."""
 
     detail: str
 
 
 class Vote(Wire):
-    """One judgement of one battle."""
+    """One vote: which of two models' responses to a prompt a user preferred."""
 
     id: Name = Field(
         description=(
-            "yours: of one vote of a user. Sent again with the same key it is not counted again; "
-            "with another vote it is refused"
+            "Your id for this vote of this user. Sending it again with the same key does not count "
+            "it twice; sending another vote under the same id is refused."
         )
     )
     user_id: UserId
@@ -50,52 +50,54 @@ class Vote(Wire):
     model_b: Name
     winner: Winner
     first_shown: Literal["model_a", "model_b"] = Field(
-        "model_a", description="which answer stood first"
+        "model_a", description="The response that was shown first."
     )
     prompt_id: int | None = Field(
         None,
         ge=0,
         le=2**31 - 1,
-        description="of the run's prompts, where the battle was on one of them",
+        description="The prompt's number in the run, if it is one of the run's prompts.",
     )
     segment: Name | None = Field(
         None,
         description=(
-            "whose board the vote counts in, the user's where none is named; the one named with a "
-            "user's first vote stays the user's"
+            "The segment whose leaderboard counts this vote; if none is given, the user's segment. "
+            "The segment of a user's first vote becomes the user's segment."
         ),
     )
 
 
 class Votes(Wire):
-    """Votes to be taken together."""
+    """Votes that are stored together: all of them or none."""
 
     votes: list[Vote] = Field(min_length=1, max_length=1000)
 
 
 class Acknowledged(Wire):
-    """The votes are on disk."""
+    """The votes are stored on disk."""
 
-    version: Version = Field(description="a read with this min_version counts them")
-    new: int = Field(description="how many were not known before")
+    version: Version = Field(description="A read with this min_version counts these votes.")
+    new: int = Field(description="The number of votes that had not been sent before.")
 
 
 class Done(Wire):
-    """It is on disk."""
+    """The change is stored on disk."""
 
-    version: Version = Field(description="a read with this min_version knows it")
+    version: Version = Field(description="A read with this min_version sees the change.")
 
 
 class Model(Wire):
-    """A model that votes are on, or may be on."""
+    """A model that can be voted on."""
 
     name: str
-    retired: bool = Field(description="whether it takes no more votes and is not ranked")
-    votes: int = Field(description="battles it was in, by weight")
+    retired: bool = Field(
+        description="True if the model is no longer ranked and takes no more votes."
+    )
+    votes: int = Field(description="The number of its battles, by weight.")
 
 
 class OpenAIModel(Wire):
-    """What a chat completion may ask for, as OpenAI's clients read it."""
+    """A model that a chat completion can name, in OpenAI's format."""
 
     id: str
     object: Literal["model"] = "model"
@@ -104,39 +106,43 @@ class OpenAIModel(Wire):
 
 
 class Models(Wire):
-    """All of them, and what the gateway's clients may ask for."""
+    """All models, and those that a chat completion can name."""
 
     version: Version
     models: list[Model]
     object: Literal["list"] = "list"
-    data: list[OpenAIModel] = Field(description="of the gateway; none without contestants")
+    data: list[OpenAIModel] = Field(
+        description="Models that a chat completion can name; empty without contestants."
+    )
 
 
 class NewModel(Wire):
-    """A model that votes may be on from now on."""
+    """A model to add."""
 
     name: Name
 
 
 class ModelChange(Wire):
-    """What becomes of a model; what is left out stays as it is."""
+    """Changes to a model; fields left out stay as they are."""
 
-    name: Name | None = Field(None, description="what it is called from now on")
+    name: Name | None = Field(None, description="The model's new name.")
     retired: bool | None = None
 
 
 class Voter(Wire):
-    """A user or a key."""
+    """A user or an API key, and what its votes weigh."""
 
     name: str
     votes: int
-    weight: float = Field(description="what the cap leaves of each of its votes in the boards")
-    share: float = Field(description="of all online votes' weight")
-    flags: list[str] = Field(description="what is odd about its votes")
+    weight: float = Field(
+        description="The weight of each of its votes in the leaderboards, under the caps."
+    )
+    share: float = Field(description="Its share of the weight of all votes received.")
+    flags: list[str] = Field(description="Unusual patterns in its votes.")
 
 
 class Voters(Wire):
-    """Who votes most, and by which rule votes are weighed."""
+    """The users and keys with the most votes, and the rule by which votes are weighted."""
 
     weights: str
     users: list[Voter]
@@ -144,22 +150,28 @@ class Voters(Wire):
 
 
 class ExportedVote(Wire):
-    """A vote of a user."""
+    """A stored vote of a user."""
 
     model_a: str
-    model_b: str | None = Field(description="none: a thumb on model_a's answer alone")
-    winner: str = Field(description="model_a, model_b, tie or tie (bothbad); of a thumb up or down")
+    model_b: str | None = Field(description="Null for a thumb on model_a's response alone.")
+    winner: str = Field(
+        description="model_a, model_b, tie or tie (bothbad); up or down for a thumb."
+    )
     first_shown: str | None
-    prompt_id: int | None = Field(description="of the run's prompts, or the file's")
-    weight: float = Field(description="as how many votes it counts, before any cap")
-    at: int | None = Field(description="seconds since 1970; none: nobody kept it")
-    key: str | None = Field(description="the key that sent it; none: it is of a run")
+    prompt_id: int | None = Field(
+        description="The prompt's number in the run or the file of votes."
+    )
+    weight: float = Field(description="The number of votes it counts as, before the caps.")
+    at: int | None = Field(description="Unix time in seconds; null if unknown.")
+    key: str | None = Field(
+        description="The API key that sent the vote; null for a vote of the run."
+    )
 
 
 class Written(Wire):
-    """That something was written about a user."""
+    """An entry of the audit log about a user."""
 
-    at: float = Field(description="seconds since 1970")
+    at: float = Field(description="Unix time in seconds.")
     key: str
     what: str
     user: int | None
@@ -168,89 +180,104 @@ class Written(Wire):
 
 
 class ExportedAnswer(Wire):
-    """That a contestant answered a user."""
+    """A response of a contestant to a user. The text is not stored."""
 
-    at: float = Field(description="seconds since 1970")
+    at: float = Field(description="Unix time in seconds.")
     key: str
     model: str
-    probability: float = Field(description="with which it was chosen")
+    probability: float = Field(description="The probability with which this contestant was chosen.")
     tokens: int
     usd: float
 
 
 class UserExport(Wire):
-    """All that is kept of a user."""
+    """Everything that is stored about a user."""
 
     user_id: str
     segment: str | None
     votes: list[ExportedVote]
-    answers: list[ExportedAnswer] = Field(description="of the gateway; their words are not kept")
+    answers: list[ExportedAnswer] = Field(
+        description="Responses of the gateway; their texts are not stored."
+    )
     written: list[Written]
 
 
 class Place(Wire):
-    """A model on a leaderboard. Intervals are of 95%."""
+    """A model on a leaderboard, with a 95% interval."""
 
     model: str
     rating: float
     ci_low: float
     ci_high: float
-    rank_low: int = Field(description="the best rank that the votes leave possible")
-    rank_high: int = Field(description="the worst")
+    rank_low: int = Field(description="The best rank that is consistent with the votes.")
+    rank_high: int = Field(description="The worst rank that is consistent with the votes.")
     votes: int
-    cost: float | None = Field(None, description="of an answer, by the setting `costs`, in USD")
+    cost: float | None = Field(
+        None, description="The cost of a response in USD, from the setting `costs`."
+    )
 
 
 class Leaderboard(Wire):
     """Bradley-Terry ratings of everyone or of a segment, best first."""
 
     segment: str | None
-    ties: Ties = Field(description="the tie model of the ratings")
+    ties: Ties = Field(description="The tie model of the ratings.")
     version: Version
-    votes: int = Field(description="that came online, by everyone")
-    weights: str = Field(description="the rule by which online votes are weighed")
+    votes: int = Field(description="The number of votes received through the API, by all users.")
+    weights: str = Field(
+        description="The rule by which votes received through the API are weighted."
+    )
     leaderboard: list[Place]
 
 
 class Matrix(Wire):
-    """Battles between models. won: row over column, by weight, a tie being half a win."""
+    """Wins and battles between each pair of models, by weight; a tie is half a win."""
 
-    models: list[str] = Field(description="best first")
+    models: list[str] = Field(
+        description="The models, best first: rows and columns of `won` and `battles`."
+    )
     won: list[list[float]]
     battles: list[list[float]]
     version: Version
 
 
 class FirstPlace(Wire):
-    """How sure the first place of a board is; nothing where there are fewer than two models."""
+    """How certain a leaderboard's first place is; null with fewer than two models."""
 
     first: str | None = None
     second: str | None = None
-    lead: float | None = Field(None, description="of the first over the second, Elo points")
-    votes: int = Field(0, description="that the board rests on, by weight")
+    lead: float | None = Field(
+        None, description="The lead of the first model over the second, in Elo points."
+    )
+    votes: int = Field(0, description="The number of votes on the leaderboard, by weight.")
     needed: int | None = Field(
-        None, description="votes in all with which that lead would be shown; none: a tie"
+        None,
+        description=(
+            "The total number of votes at which this lead would be significant; null for a tie."
+        ),
     )
     flipped_by: int | None = Field(
         None,
-        description="without so few votes `rival` is first; none: more than half",
+        description=(
+            "The smallest number of votes whose removal puts `rival` first; null if over half."
+        ),
     )
     rival: str | None = None
     version: Version
 
 
 class Record(Wire):
-    """A user's battles with a model."""
+    """A user's results with a model."""
 
     model: str
     won: int
     tied: int
     lost: int
-    expected: float = Field(description="wins, a tie being half of one, by everyone's ranking")
+    expected: float = Field(description="Wins expected by everyone's ranking; a tie is half a win.")
 
 
 class Records(Wire):
-    """A user's battles by model, those it met most first."""
+    """A user's results by model, the model with the most battles first."""
 
     user_id: str
     votes: int
@@ -259,8 +286,8 @@ class Records(Wire):
 
 
 class RankedModel(Wire):
-    """A model's place for a user. rating and its 95% interval in Elo points, about the mean of
-    all models, 1000.
+    """A model's place for a user. Rating and 95% interval are in Elo points; the mean of all
+    models is 1000.
     """
 
     rank: int
@@ -268,7 +295,9 @@ class RankedModel(Wire):
     rating: float
     ci_low: float
     ci_high: float
-    p_top1: float = Field(description="probability that it is the user's first among those ranked")
+    p_top1: float = Field(
+        description="The probability that it is this user's best model of those ranked."
+    )
 
 
 class Answer(Wire):
@@ -279,76 +308,83 @@ class Answer(Wire):
 
 
 class PersonalRanking(Wire):
-    """The models in a user's order, and what the order rests on."""
+    """The models ranked for a user, and what the ranking is based on."""
 
     user_id: str | None
     segment: str | None
-    system: str = Field(description="what made it: elo_offset, hybrid, segment_bt, global_bt, ...")
-    system_version: str = Field(description="of the run's config or of the training")
-    stale: bool = Field(description="whether that was trained on votes erased since")
-    personal: bool = Field(description="whether it is the user's own")
-    note: str = Field(description="why it is not")
-    votes: int = Field(description="of the user, that it rests on")
-    weight: float = Field(
-        description="what the cap leaves of each of the user's online votes in the leaderboards"
+    system: str = Field(
+        description="The system that made it: elo_offset, hybrid, segment_bt, global_bt and others."
     )
-    version: Version = Field(description="of the votes it counts")
+    system_version: str = Field(description="The version of the run's config or of the training.")
+    stale: bool = Field(
+        description="True if the training data included votes that were erased later."
+    )
+    personal: bool = Field(description="True if it is based on the user's own votes.")
+    note: str = Field(description="Why it is not personal.")
+    votes: int = Field(description="The number of the user's votes that it is based on.")
+    weight: float = Field(
+        description="The weight of each of the user's votes in the leaderboards, under the caps."
+    )
+    version: Version = Field(description="The version of the votes that it counts.")
     ranking: list[RankedModel]
     responses: list[Answer] | None = Field(
-        None, description="that were ranked, where the contestants were asked for them"
+        None, description="The responses that were ranked, if contestants were asked for them."
     )
 
 
 class RankingRequest(Wire):
-    """What to rank, for whom.
+    """A request for a ranking.
 
-    With a prompt by what the models answer to it: `responses` where they are given, else (`live`)
-    what they answer now, else the run's own where it asked this prompt, else what the prompt alone
-    tells of them.
+    With a `prompt`, models are ranked by their responses to it: those given in `responses`; else,
+    with `live`, those that contestants give now; else the run's, if it has this prompt; else by the
+    prompt alone.
     """
 
     user_id: Name | None = None
-    segment: Name | None = Field(None, description="for a user who has none")
+    segment: Name | None = Field(None, description="The segment to use if the user has none.")
     prompt: Text | None = None
     responses: list[Answer] | None = Field(
-        None, min_length=1, max_length=100, description="to the prompt; these are ranked"
+        None, min_length=1, max_length=100, description="Responses to the prompt to rank."
     )
     live: bool = Field(
         False,
         description=(
-            "ask the contestants now, and rank what they answer; where the endpoint was started so"
+            "Ask the contestants now and rank their responses; needs an endpoint started with "
+            "--live."
         ),
     )
     candidates: list[Name] | None = Field(
-        None, min_length=1, max_length=500, description="models to rank; none: all"
+        None, min_length=1, max_length=500, description="The models to rank; null for all."
     )
     min_version: Version = 0
 
 
 class RouteRequest(Wire):
-    """Which contestant should answer this user."""
+    """A request for the contestant that should answer this user."""
 
     user_id: Name | None = None
-    segment: Name | None = Field(None, description="for a user who has none")
+    segment: Name | None = Field(None, description="The segment to use if the user has none.")
     prompt: Text | None = None
     max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
     min_version: Version = 0
 
 
 class Route(Wire):
-    """The contestant with the highest expected utility within the cost."""
+    """The contestant with the highest expected utility of those within the cost."""
 
     model: str
     cost: float
     rating: float
-    p_top1: float = Field(description="among those within the cost")
+    p_top1: float = Field(
+        description="The probability that it is the best of those within the cost."
+    )
     system: str
     personal: bool
     version: Version
 
 
 class Battle(Wire):
-    """Two responses to one prompt, for a user to judge."""
+    """Two responses to a prompt, for a user to compare."""
 
     prompt_id: int
     prompt: str
@@ -357,14 +393,14 @@ class Battle(Wire):
 
 
 class Segment(Wire):
-    """An archetype, and some personas of it."""
+    """A segment, and some of its personas."""
 
     name: str
     personas: list[str]
 
 
 class Curve(Wire):
-    """How well a system ranks users' models after so many votes of each."""
+    """A learning curve: a metric of a system by votes per user, with 95% intervals."""
 
     system: str
     metric: str
@@ -375,23 +411,23 @@ class Curve(Wire):
 
 
 class About(Wire):
-    """What is served."""
+    """What this endpoint serves."""
 
     models: list[str]
     segments: list[Segment]
     personas: int
-    prompts: bool = Field(description="whether rankings by prompt are there")
+    prompts: bool = Field(description="True if models can be ranked for a prompt.")
     curves: list[Curve]
 
 
 class Health(Wire):
-    """Whether it can answer."""
+    """Whether the endpoint is ready."""
 
     status: Literal["ok"]
 
 
 class OpenAIError(Wire):
-    """What went wrong, as OpenAI's clients read it."""
+    """An error in OpenAI's format."""
 
     message: str
     type: str
@@ -400,16 +436,18 @@ class OpenAIError(Wire):
 
 
 class OpenAIProblem(Wire):
-    """What went wrong, as OpenAI's clients read it."""
+    """An error in OpenAI's format."""
 
     error: OpenAIError
 
 
 class Feedback(Wire):
-    """Which of two answers to one user was better, or what the user thought of one alone."""
+    """Feedback on two responses to one user, or a thumb on one."""
 
-    better: Text | None = Field(None, description="x-electorate-id of the better answer")
-    worse: Text | None = Field(None, description="x-electorate-id of the other one")
-    tie: bool = Field(False, description="neither was better")
-    answer: Text | None = Field(None, description="x-electorate-id of the answer that is thumbed")
+    better: Text | None = Field(None, description="x-electorate-id of the better response.")
+    worse: Text | None = Field(None, description="x-electorate-id of the other response.")
+    tie: bool = Field(False, description="True if neither was better.")
+    answer: Text | None = Field(
+        None, description="x-electorate-id of the response that the thumb is for."
+    )
     thumb: Literal["up", "down"] | None = None

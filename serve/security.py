@@ -175,8 +175,8 @@ class KeyFile:
                 self._keys = read_keys(self._path)
                 self._state = state
         except (OSError, ElectorateError) as error:
-            LOG.error("nobody is let in: %s", error)
-            raise Refused(503, "the keys cannot be read; the log says why", 5) from None
+            LOG.error("all requests are refused, as the keys cannot be read: %s", error)
+            raise Refused(503, "the keys cannot be read; see the server log", 5) from None
         self._looked = now
         return self._keys
 

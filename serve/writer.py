@@ -280,7 +280,7 @@ class Writer:
             if self._behind_since is None:
                 self._behind_since = time.monotonic()
         except Exception:
-            LOG.exception("how users differ could not be asked; what was found before stays")
+            LOG.exception("the spread of users could not be fitted again; the previous fit is kept")
         finally:
             self._refreshing = False
         self._count()

@@ -216,7 +216,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument(
         "--resume",
         action="store_true",
-        help="go on with an unfinished run in that folder; nothing done is done again",
+        help="continue an unfinished run in that folder; finished steps are skipped",
     )
     _add_dry_run(run)
     _add_short(run)

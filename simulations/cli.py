@@ -250,7 +250,9 @@ def _answer(question: str) -> str:
     try:
         return input(question)
     except EOFError:
-        raise ElectorateError("init: nobody answers; give --have, and what it needs") from None
+        raise ElectorateError(
+            "init: no terminal to ask questions; pass --have, and what it needs"
+        ) from None
 
 
 COMMANDS: dict[str, Command] = {

@@ -4,7 +4,7 @@ import argparse
 
 from electorate.commands.arguments import here
 
-ROUTE_EVAL = """What is sending each request to what suits its user worth, and what does it cost?
+ROUTE_EVAL = """Measure what routing each user's requests by personal rankings gains, and its cost.
 
 On a finished run of personas: true utility of each router's choices for the compared users on
 prompts that nothing was fitted to. On people's votes: how often a router, let choose between the

@@ -46,7 +46,7 @@ def write(
         vectors = embeddings.embed([row["prompt"] for row in rows], encoder)
         kept = new_prompts.distinct(vectors, settings.most_alike)[: settings.most]
     console.print(
-        f"prompts written: {len(asked)}; {unread} were none, {len(kept)} different ones are kept",
+        f"prompts written: {len(asked)}; {unread} unusable, {len(kept)} distinct ones kept",
         highlight=False,
     )
     if len(kept) < prompts.MIN_PROMPTS:

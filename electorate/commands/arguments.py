@@ -38,8 +38,8 @@ converge is marked * and uses the global ranking.
 DIR gets report.html, metrics.parquet, gains.parquet (differences to global_bt), summary.json,
 predictions.parquet, ratings/leaderboard.parquet and ratings/people.parquet (everybody's own
 ratings); `serve DIR` ranks for these people by name."""
-DOCTOR = """What this machine has of what Electorate needs, a line a thing: Python and packages, GPU
-and driver, memory, shared memory, disk, ports, Ray's token, the model hub and the clock.
+DOCTOR = """Check this machine's requirements, one per line: Python and packages, GPU and driver,
+memory, shared memory, disk, ports, Ray's token, the model hub and the clock.
 
 With a run's CONFIG also what that run needs: its packages and GPUs, its models on the hub and their
 licences, and whether its endpoints answer. Nothing is started and no model is asked. Lines begin
@@ -161,8 +161,8 @@ def _add_boards(rate: argparse.ArgumentParser) -> None:
         default="winner",
         metavar="COLUMNS",
         help=(
-            "the columns that say who won, with commas between (default winner); of several each "
-            "is a vote, which weighs as much less"
+            "comma-separated columns that say who won (default winner); with n columns each is a "
+            "vote of weight 1/n"
         ),
     )
     rate.add_argument(

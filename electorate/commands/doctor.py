@@ -204,8 +204,8 @@ def _token() -> Finding:
     return Finding(
         "note",
         "Ray's token",
-        "RAY_AUTH_MODE is not set; a Ray that Electorate starts "
-        "here asks for a token of its own, a cluster's is its own affair",
+        "RAY_AUTH_MODE is not set; a Ray that Electorate starts here uses a token of its own, a "
+        "cluster's token must be configured on the cluster",
     )
 
 

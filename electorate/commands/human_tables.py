@@ -213,7 +213,7 @@ def controls_lines(whole: Compared) -> list[str]:
         return []
     parts = [f"{what} {_signed(whole.gains[name][LOG_LOSS])}" for name, what in there.items()]
     return [
-        "what changes nobody's ranking gains in log loss over the global ranking: "
+        "controls that change nobody's ranking, log loss over the global ranking: "
         f"{', '.join(parts)}; System A {_signed(whole.gains[SYSTEM_A][LOG_LOSS])}"
     ]
 

@@ -2,8 +2,8 @@
 docs/extending.md.
 """
 
-from abc import abstractmethod
 import difflib
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod

@@ -100,7 +100,10 @@ class RatingSettings(Section):
         1.0, gt=0, le=1, description="System A: weight of a vote a round old; 1 forgets nothing"
     )
     k_factor: float = Field(
-        16.0, gt=0, le=400, description="elo_online: Elo points a certain loser's win would move it"
+        16.0,
+        gt=0,
+        le=400,
+        description="elo_online: the most Elo points that one vote moves a rating",
     )
     lambda_reg: float | None = Field(
         None,
@@ -253,8 +256,8 @@ class Config(Contest):
             self.evaluation.systems
         ):
             raise ValueError(
-                "evaluation.systems: prompt_head tells from a prompt what hybrid or low_rank_rm "
-                "say; name one of them too"
+                "evaluation.systems: prompt_head is trained on hybrid or low_rank_rm; add one of "
+                "them"
             )
         return self
 

@@ -259,8 +259,8 @@ def first_place(votes: Votes, rated: Rated, ties: str) -> list[str]:
     else:
         gone = len(flipped.votes)
         hangs = (
-            f"{first}'s first place hangs on {gone:,} of {len(votes):,} votes "
-            f"({gone / len(votes):.1%}): without them {votes.models[flipped.rival]} is ahead of it"
+            f"without {gone:,} of the {len(votes):,} votes ({gone / len(votes):.1%}) "
+            f"{votes.models[flipped.rival]} would be ahead of {first}, which is first"
         )
     needed = first_place_module.votes_needed(fitted, len(votes))
     if needed is None or needed <= len(votes):

@@ -14,7 +14,7 @@ export async function firstPlace(state) {
   else lines.push(`${found.first} is ahead of ${found.second} by ${found.lead.toFixed(0)} points, which is not sure yet: about ${(found.needed - found.votes).toLocaleString()} more votes would show it, if the lead is as large as it seems.`);
   if (found.flipped_by !== null) {
     const share = (100 * found.flipped_by) / found.votes;
-    lines.push(`The first place hangs on ${counted(found.flipped_by, "vote")} of ${found.votes.toLocaleString()} (${share.toPrecision(2)}%): without them ${found.rival} would be first.`);
+    lines.push(`Without ${counted(found.flipped_by, "vote")} of ${found.votes.toLocaleString()} (${share.toPrecision(2)}%), ${found.rival} would be first.`);
   }
   at("sure-text").textContent = lines.join(" ");
 }

@@ -131,7 +131,7 @@ def test_on_a_prompt_the_responses_given_come_first_then_the_runs_then_the_promp
     for body, says in (
         (
             {"prompt": "unheard of"},
-            "prompt: the run asked another, and learned nothing of prompts alone",
+            "prompt: not a prompt of the run, and the run has no prompt_head",
         ),
         ({"responses": given}, "responses: to which prompt?"),
         (
@@ -474,7 +474,7 @@ def test_a_key_that_is_taken_out_stops_and_bearer_is_read_in_any_case(
         answer = client.get("/v1/leaderboard", headers={"authorization": f"Bearer {kept}"})
         assert (answer.status_code, answer.json()) == (
             503,
-            {"detail": "the keys cannot be read; the log says why"},
+            {"detail": "the keys cannot be read; see the server log"},
         )
         file.write_text(content)
         time.sleep(0.1)
@@ -629,7 +629,7 @@ def test_what_the_server_cannot_do_is_503_without_its_paths(
             (tmp_path / "away").rename(run / "votes" / "round=1" / "block=0.parquet")
     for answer in (full, damaged):
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        assert answer.json() == {"detail": "this cannot be done here now; the log says why"}
+        assert answer.json() == {"detail": "temporarily unavailable; see the server log"}
     assert "database or disk is full" in caplog.text
     assert "block=0.parquet" in caplog.text
 

@@ -399,7 +399,7 @@ def parts_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 def test_a_reward_model_that_is_not_here_is_one_line(served: Served) -> None:
     answer = httpx.post(f"{served.url}/v1/rankings", json={"prompt": "asked by nobody"}, timeout=30)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    assert answer.json() == {"detail": "this cannot be done here now; the log says why"}
+    assert answer.json() == {"detail": "temporarily unavailable; see the server log"}
 
 
 def test_metrics_are_of_the_requests_answered(served: Served) -> None:

@@ -123,7 +123,7 @@ def test_a_replica_that_is_behind_is_not_ready_and_a_metric_says_by_how_much(
         writer.next = [Progress(name, 3.0, 7, "LinAlgError: singular")]
         await asyncio.sleep(0.1)
         assert (
-            "the snapshot is 3 s behind the votes (at most 0.5); the log says why"
+            "the snapshot is 3 s behind the votes (at most 0.5); see the server log"
             in await refused(follower)
         )
         lag = follower._lag

@@ -253,8 +253,8 @@ def test_only_ids_of_its_own_answers_to_one_user_are_feedback(client: TestClient
         (one, "x.y", "worse: is no id"),
         (f"{content}x.{signature}", other, "better: is no id"),
         (one, bo, "another user's answer"),
-        (one, same, "both answers are c0's"),
-        (*nobody, "nobody's answer"),
+        (one, same, "both answers are from c0"),
+        (*nobody, "not linked to a user"),
     ):
         found = client.post("/v1/feedback", json={"better": better, "worse": worse})
         assert found.status_code == 400

@@ -71,4 +71,4 @@ def test_it_asks_what_is_not_given(
 
     monkeypatch.setattr("builtins.input", closed)
     assert cli.main(["init"]) == 2
-    assert "nobody answers" in capsys.readouterr().err
+    assert "no terminal to ask" in capsys.readouterr().err

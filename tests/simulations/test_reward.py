@@ -487,10 +487,7 @@ def test_without_a_reward_model_system_b_is_no_row(
         "--out",
         tmp_path / "out",
     )
-    assert (
-        "prompt_head tells from a prompt what hybrid or low_rank_rm say; name one of them too"
-        in process.stderr
-    )
+    assert "prompt_head is trained on hybrid or low_rank_rm; add one of them" in process.stderr
 
 
 def test_a_worker_says_in_one_line_what_trying_again_would_not_mend(

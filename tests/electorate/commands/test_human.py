@@ -182,7 +182,7 @@ def test_the_folder_holds_a_runs_tables(tmp_path: Path, capsys: pytest.CaptureFi
     assert set(gains["said"].to_pylist()) <= {"gains", "loses", "not known"}
     printed = capsys.readouterr().out
     assert "of 8 people are said to gain 0.005 nats a vote or more from System A" in printed
-    assert "first place hangs on" in printed
+    assert "would be ahead of" in printed
     assert pq.read_table(tmp_path / "out" / "predictions.parquet").num_rows == 320
     assert all(
         row["ci_low"] <= row["value"] <= row["ci_high"]

@@ -264,11 +264,11 @@ def test_a_misspelt_engine_or_section_is_named(tmp_path: Path) -> None:
         config_file.load_as(Poll, ROOT / "configs" / "poll.yaml", ["judges.0.windw=3"])
     own = tmp_path / "own.yaml"
     own.write_text("reward: {model: m}\nclutser: {cohorts: 1}\n")
-    with pytest.raises(ElectorateError, match="clutser: unknown key; did you mean cluster?"):
+    with pytest.raises(ElectorateError, match=r"clutser: unknown key; did you mean cluster\?"):
         config_file.load_reward(own)
     own.write_text("models: {}\ncontestents: []\n")
     with pytest.raises(
-        ElectorateError, match="contestents: unknown key; did you mean contestants?"
+        ElectorateError, match=r"contestents: unknown key; did you mean contestants\?"
     ):
         config_file.load_contestants(own)
 

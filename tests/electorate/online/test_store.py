@@ -362,6 +362,27 @@ def test_a_folder_of_the_first_format_opens_and_counts_the_same(old: Path, kind:
     assert again._db.execute("PRAGMA user_version").fetchone() == (database.FORMAT,)
 
 
+def test_who_is_erased_from_a_folder_of_the_first_format_is_gone_from_its_logs(old: Path) -> None:
+    base = bases.of_folder(old / "run")
+    store = base.open_store()
+    counter = Counter(base, store)
+    before = counter.snapshot()
+    online = store.users.above().name[0]
+    persona = base.votes_of_run(3)
+    kept = [store.export(user) for user in ("3", online)]
+    votes = [*persona, *(known.votes for known in kept if known is not None)]
+    gone = sum(len(one) for one in votes)
+    assert len(votes) == 4
+    assert all(len(one) for one in votes)
+    for user in ("3", online):
+        store.erase(user, "test")
+    after = counter.snapshot()
+    assert before.counts.sum() - after.counts.sum() == pytest.approx(gone, abs=1e-6)
+    assert not any(len(votes) for votes in base.votes_of_run(3))
+    assert np.array_equal(Counter(base, store).snapshot().counts, after.counts)
+    store.close()
+
+
 def test_a_migration_that_is_cut_short_is_done_again(
     old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
