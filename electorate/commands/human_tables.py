@@ -16,6 +16,7 @@ from rich.table import Table
 from electorate.base.scale import Ints
 from electorate.commands import beliefs, next_step
 from electorate.config.metrics import UNSEEN
+from electorate.config.systems import SYSTEMS
 from electorate.evaluation.intervals import Estimate, Key
 from electorate.evaluation.people import (
     BASELINE,
@@ -84,8 +85,8 @@ def show(folder: RunFolder, console: Console) -> None:
 def compared(folder: RunFolder) -> tuple[Compared, list[Compared]]:
     """The comparison and the learning curve, from a finished study's tables."""
     why: NotConverged = folder.read_manifest()["not_converged"]
-    metrics = files.read_table(folder.metrics).to_pylist()
-    gains = files.read_table(folder.gains).to_pylist()
+    metrics = by_system(files.read_table(folder.metrics).to_pylist())
+    gains = by_system(files.read_table(folder.gains).to_pylist())
 
     def at(users: str, known: int | None) -> Compared:
         chosen = [
@@ -98,6 +99,12 @@ def compared(folder: RunFolder) -> tuple[Compared, list[Compared]]:
 
     points = sorted({row["votes_per_user"] for row in metrics if row["users"] == "unseen"})
     return at("seen", None), [at("unseen", known) for known in points]
+
+
+def by_system(rows: Sequence[Row]) -> list[Row]:
+    """The rows of a table in the order in which systems are declared, whatever their order."""
+    place = {name: i for i, name in enumerate(SYSTEMS)}
+    return sorted(rows, key=lambda row: (place.get(row["system"], len(place)), row["system"]))
 
 
 def _estimates(rows: Sequence[Row]) -> dict[str, dict[Key, Estimate]]:

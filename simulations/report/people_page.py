@@ -32,7 +32,7 @@ FALSE_DISCOVERIES = 0.1
 
 def write(folder: RunFolder) -> None:
     """Draw report.html from the folder's tables."""
-    gains = files.read_table(folder.gains).to_pylist()
+    gains = human_tables.by_system(files.read_table(folder.gains).to_pylist())
     curve = [row for row in gains if row["users"] == "unseen"]
     panels = [
         (title, [row for row in curve if (row["prompts"], row["metric"]) == (UNSEEN, metric)])
@@ -75,7 +75,8 @@ def _calibration(folder: RunFolder) -> str | None:
 
 def _systems(folder: RunFolder, gains: list[Row]) -> list[Row]:
     """A row a system: its metrics on people's votes on other prompts, and its gain in log loss."""
-    metrics = [r for r in files.read_table(folder.metrics).to_pylist() if r["users"] == "seen"]
+    rows = human_tables.by_system(files.read_table(folder.metrics).to_pylist())
+    metrics = [row for row in rows if row["users"] == "seen"]
     gain = {
         row["system"]: row
         for row in gains

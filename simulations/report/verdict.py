@@ -41,11 +41,13 @@ def lines(folder: RunFolder) -> list[str]:
     """The answer as sentences, the first of which says yes, no or not yet known."""
     gains = of_users(folder.gains)
     values = at_last(folder)
-    over_global = {
+    rows = {
         row["system"]: row
         for row in last_rows(gains, segment=EVERYONE, baseline=BASELINE, **TAU)
-        if row["system"] in TITLES and row["version"] != NOT_CONVERGED
+        if row["version"] != NOT_CONVERGED
     }
+    # In the order of TITLES, so that of equals the simplest is named.
+    over_global = {system: rows[system] for system in TITLES if system in rows}
     if not over_global:
         return []
     best = max(over_global, key=lambda system: over_global[system]["value"])

@@ -2,6 +2,7 @@
 own rankings, against a judge behind a real HTTP server.
 """
 
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -22,9 +23,11 @@ from electorate.population import voters
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
+from simulations import cli
 from tests.conftest import RayCluster, electorate_command, in_process, made_text, run_electorate
 from tests.serve.local import LocalService
 from tests.simulations.judging_server import JudgingServer
+from tests.simulations.test_row_order import shuffle
 
 MODELS = 4
 PROMPTS = 30
@@ -119,6 +122,25 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     found = in_process("run", config, "--out", folder / "run")
     assert found.returncode == 0, found.stderr[-3000:]
     return Done(RunFolder(folder / "run"), found.stdout, config, server)
+
+
+def test_the_order_of_rows_means_nothing(
+    done: Done, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(str(done.folder.path), tmp_path / "run")
+    shuffled = sorted((tmp_path / "run").rglob("*.parquet"))
+    assert len(shuffled) >= 12
+    for seed, path in enumerate(shuffled):
+        shuffle(path, seed)
+    found = []
+    for one in (RunFolder(tmp_path / "run"), done.folder):
+        capsys.readouterr()
+        assert cli.main(["report", str(one.path)]) == 0
+        lines = capsys.readouterr().out.replace(str(one.path), "").splitlines()
+        # Checks of the judges are listed as their file has them.
+        checks = next(i for i, line in enumerate(lines) if "can be believed" in line)
+        found.append(lines[:checks] + sorted(lines[checks:]))
+    assert found[0] == found[1]
 
 
 def test_it_leaves_what_a_run_of_planted_voters_leaves(done: Done) -> None:

@@ -19,6 +19,7 @@ from electorate.storage.run_folder import RunFolder
 from simulations import cli
 from tests.electorate.commands.test_human import made
 from tests.serve.local import LocalService
+from tests.simulations.test_row_order import shuffle
 
 pytestmark = pytest.mark.usefixtures("few_folds")
 
@@ -222,6 +223,27 @@ def test_who_is_kept_under_a_hashed_id_is_erased_by_its_own(
         names = pq.read_table(place)[column].to_pylist()
         assert "17" not in names
         assert "16" in names
+
+
+def test_the_order_of_rows_means_nothing(
+    folder: RunFolder, differing: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shuffled = sorted(Path(str(folder.path)).rglob("*.parquet"))
+    assert len(shuffled) >= 11
+    for seed, path in enumerate(shuffled):
+        shuffle(path, seed)
+    found = []
+    for one in (folder, differing):
+        capsys.readouterr()
+        assert cli.main(["report", str(one.path)]) == 0
+        place = str(Path(str(one.path)).parent)
+        texts = (capsys.readouterr().out, one.report.read_text())
+        votes = people.votes_of_run(one)
+        found.append(
+            (*(text.replace(place, "") for text in texts), votes.by_battle(votes.weight).tolist())
+        )
+    for one, other in zip(*found, strict=True):
+        assert one == other
 
 
 def as_it_once_was(folder: RunFolder) -> Path:
