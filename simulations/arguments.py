@@ -13,6 +13,7 @@ from electorate.commands.arguments import (
     listed,
     takes_settings,
 )
+from electorate.commands.parser import Parser
 from electorate.config.engines import ENGINES
 from electorate.config.metrics import METRICS
 from electorate.config.modes import MODES
@@ -132,7 +133,7 @@ SWEEP_EXAMPLES = """examples:
 
 def parser() -> argparse.ArgumentParser:
     """Of all commands."""
-    whole = argparse.ArgumentParser(
+    whole: argparse.ArgumentParser = Parser(
         prog="electorate",
         description=(
             "A simulated electorate that ranks language models: do personal rankings beat the "

@@ -65,6 +65,10 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     from simulations import run
     from simulations.report import finished
 
+    if config.people is None:
+        from simulations import estimate
+
+        estimate.announce(estimate.of_run(config), console)
     finished.show(run.run(config, _out(chosen), chosen.resume, console), console)
 
 
@@ -93,9 +97,10 @@ def _poll(chosen: argparse.Namespace, console: Console) -> None:
         estimate.show(estimate.of_poll(config), config, console)
         return
     # Ray takes seconds to import; a wrong config should not.
-    from simulations import poll
+    from simulations import estimate, poll
     from simulations.report import poll_page
 
+    estimate.announce(estimate.of_poll(config), console)
     poll_page.show(poll.poll(config, _out(chosen), chosen.resume, console), console)
 
 

@@ -29,6 +29,7 @@ from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 from simulations.report.results import last_rows, of_users
+from simulations.report.verdict import interval
 
 CONFIDENCE = 0.95
 DRAWS = 2000
@@ -239,6 +240,4 @@ def _show_gains(runs: Sequence[Finished], console: Console) -> None:
 def _gain(row: Row | None, digits: int) -> str:
     if row is None:
         return ""
-    values = (row["value"], row["ci_low"], row["ci_high"])
-    value, low, high = (f"{value:+.{digits}f}" for value in values)
-    return f"{value} [{low}, {high}]"
+    return interval(row, digits)

@@ -115,6 +115,19 @@ def show(lines: Sequence[Line], contest: Contest, console: Console) -> None:
     console.print("nothing was asked; the same command without --dry-run asks", highlight=False)
 
 
+def announce(lines: Sequence[Line], console: Console) -> None:
+    """Say in a line what a run is about to ask; nothing where all of it is stored."""
+    total = sum((line.cost for line in lines), Cost())
+    if not total.requests:
+        return
+    usd = "" if total.usd is None else f", about {total.usd:,.2f} USD"
+    console.print(
+        f"to ask: at most {total.requests:,} requests, about {total.tokens_in:,} tokens in and "
+        f"{total.tokens_out:,} out{usd} (--dry-run lists them)",
+        highlight=False,
+    )
+
+
 def _cells(line: Line) -> list[str]:
     counts = (line.cost.requests, line.stored, line.cost.tokens_in, line.cost.tokens_out)
     usd = [] if line.cost.usd is None else [f"{line.cost.usd:,.2f}"]

@@ -15,6 +15,7 @@ from electorate.storage import files
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "configs" / "endpoints.yaml"
+INSTEAD = "# Or a language model votes"
 HAVE = {
     "votes": "a file of people's votes",
     "endpoints": "models behind an OpenAI-compatible URL",
@@ -53,6 +54,10 @@ def init(given: Given, ask: Callable[[str], str], console: Console) -> None:
     if have == "nothing":
         next_step.tell(console, "electorate run configs/quickstart.yaml")
         return
+    if given.voters == "people":
+        raise ElectorateError(
+            "--voters people: their votes are in a file; use `init --have votes --votes FILE`"
+        )
     if given.out.exists():
         raise ElectorateError(f"{given.out}: is there already; give another --out")
     url = given.url or ask("Its URL, such as http://127.0.0.1:11434/v1: ").strip()
@@ -83,23 +88,13 @@ def config_text(url: str, model: str, key_env: str | None, voters: str) -> str:
     text = "\n".join(lines) + "\n"
     if voters == "planted":
         return text
-    begin = text.index("# Who votes:")
-    end = text.index("cluster:\n")
-    return text[:begin] + MODEL_VOTERS + text[end:]
-
-
-MODEL_VOTERS = """# Who votes: a language model that reads personas' cards, always in both orders.
-voters:
-  kind: model
-  personas: {source: builtin, size: 40}
-  judges: [{name: judge, model: mine}]       # better a larger model than those it judges
-  allow_self_judging: true
-  rankings: {personas: 12, prompts: 3}       # who rank all responses to how many test prompts
-
-votes:
-  checkpoints: [5, 10, 20]                   # votes a persona at which systems are compared
-
-"""
+    begin, instead, end = (text.index(part) for part in ("# Who votes:", INSTEAD, "\nvotes:\n"))
+    lines = text[text.index("# voters:", instead) : end].splitlines(keepends=True)
+    judged = "".join(line.removeprefix("# ") for line in lines)
+    after = text[end:].replace("[5, 10, 20, 50]", "[5, 10, 20]    ")
+    return (
+        f"{text[:begin]}# Who votes: a language model that reads personas' cards.\n{judged}{after}"
+    )
 
 
 def _scalar(text: str) -> str:

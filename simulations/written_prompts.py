@@ -30,6 +30,14 @@ def write(
         ElectorateError: too few different prompts were written.
     """
     asked = new_prompts.calls(settings, contest.models, personas)
+    if settings.most is not None and settings.most > len(asked):
+        console.print(
+            f"new_prompts.most is {settings.most}, but {len(personas)} personas write "
+            f"{settings.per_persona} prompts each: {len(asked)}; raise new_prompts.per_persona or "
+            "the number of personas for more",
+            highlight=False,
+            soft_wrap=True,
+        )
     answers = asking.answers([call for call, _ in asked], "Writing prompts")
     rows = list[dict[str, str]]()
     unread = 0

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from electorate.commands.parser import Parser
 from electorate.importers.registry import IMPORTERS
 from electorate.ratings import ties
 from electorate.storage.places import place
@@ -76,7 +77,7 @@ Commands = argparse._SubParsersAction  # which argparse gives no public name
 
 def parser() -> argparse.ArgumentParser:
     """Of the commands that need no cluster."""
-    whole = argparse.ArgumentParser(
+    whole: argparse.ArgumentParser = Parser(
         prog="electorate",
         description="Do personal rankings of language models beat the global one?",
         epilog=INSTALLED,

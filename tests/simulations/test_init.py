@@ -72,3 +72,12 @@ def test_it_asks_what_is_not_given(
     monkeypatch.setattr("builtins.input", closed)
     assert cli.main(["init"]) == 2
     assert "no terminal to ask" in capsys.readouterr().err
+
+
+def test_people_have_votes_and_no_endpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "study.yaml"
+    assert cli.main(["init", *ENDPOINT, "--voters", "people", "--out", str(out)]) == 2
+    assert "init --have votes --votes FILE" in capsys.readouterr().err
+    assert not out.exists()
