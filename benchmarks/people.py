@@ -19,7 +19,8 @@ from electorate.data import vote_files
 from electorate.data.votes import Votes
 from electorate.evaluation import people
 from electorate.evaluation.intervals import Estimate
-from electorate.evaluation.people import BASELINE, LOG_LOSS, SYSTEM_A
+from electorate.evaluation.people import LOG_LOSS
+from electorate.evaluation.two_systems import BASELINE, SYSTEM_A
 
 SHOWN = (5, 10, 20, 50)
 SETTINGS = RatingSettings(ties="davidson")

@@ -21,7 +21,7 @@ from electorate.config.run import RatingSettings
 from electorate.data import vote_files
 from electorate.data.votes import Votes
 from electorate.evaluation import people
-from electorate.evaluation.people import BASELINE, SYSTEM_A
+from electorate.evaluation.two_systems import BASELINE, SYSTEM_A
 
 DRAWS = 200
 SETTINGS = RatingSettings(ties="davidson")

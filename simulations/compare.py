@@ -23,8 +23,8 @@ from electorate.config.systems import ORACLE
 from electorate.data import run_files
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
-from electorate.evaluation.people import BASELINE
 from electorate.evaluation.results import EVERYONE, NOT_CONVERGED
+from electorate.evaluation.two_systems import BASELINE
 from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder

@@ -18,7 +18,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from electorate.base.scale import Floats, Ints
-from electorate.commands import human_tables
+from electorate.commands import human_tables, people_verdict
 from electorate.commands.progress import bar
 from electorate.commands.stages import UnderWay, carry_out
 from electorate.config import config_file
@@ -28,11 +28,9 @@ from electorate.data import run_files, vote_files
 from electorate.data.votes import Votes, effective
 from electorate.evaluation import held_out, orders, people, rating, user_ratings
 from electorate.evaluation.people import (
-    BASELINE,
     FOLDS,
     SEEDS,
     SEEDS_OF_SYSTEM_B,
-    SYSTEM_A,
     Compared,
     Curve,
     Predicted,
@@ -45,6 +43,7 @@ from electorate.evaluation.results import (
     calibration_table,
     metric_rows,
 )
+from electorate.evaluation.two_systems import BASELINE, SYSTEM_A
 from electorate.inference import model_files
 from electorate.population import people as voters_module
 from electorate.population.people import People
@@ -155,8 +154,10 @@ class PeopleStudy:
         with self.run.stage("evaluate") as counts:
             counts["users"] = len(self.votes.user_names)
             predicted, not_converged = self._predict(seeds)
-            estimated = people.estimates(self.votes, self.prompt, predicted)
-            whole = Compared(None, *estimated, not_converged)
+            drawn = people.replicates(self.votes, self.prompt, predicted)
+            users = len(np.unique(self.votes.users))
+            over = people.gains_over_others(drawn, users)
+            whole = Compared(None, *people.summarised(drawn, users), not_converged, over)
             curve = self._curve()
             self._write_tables([whole, *curve.points], predicted)
             self._write_groups(predicted)
@@ -285,7 +286,8 @@ class PeopleStudy:
             where = {"users": one.users, "segment": EVERYONE, "votes_per_user": known}
             versions = dict.fromkeys(one.not_converged, NOT_CONVERGED)
             metrics += metric_rows(one.estimates, where, versions)
-            gains += metric_rows(one.gains, where | {"baseline": BASELINE}, versions)
+            for other, by_system in ({BASELINE: one.gains} | one.over).items():
+                gains += metric_rows(by_system, where | {"baseline": other}, versions)
         folder = self._folder
         files.write_table(folder.metrics, pa.Table.from_pylist(metrics, schema=METRICS))
         files.write_table(folder.gains, pa.Table.from_pylist(gains, schema=GAINS))
@@ -390,8 +392,8 @@ class PeopleStudy:
         return {
             "ties": self._ties,
             "not_converged": whole.not_converged,
-            "verdict": human_tables.verdict(whole, curve),
-            "ahead": human_tables.ahead_line(curve),
+            "verdict": people_verdict.verdict(whole, curve),
+            "ahead": people_verdict.ahead_line(curve),
             "votes": str(Path(of.votes).absolute()),
             "sha256": of.sha256,
             "rows": len(self.votes),

@@ -15,19 +15,17 @@ from rich.table import Table
 
 from electorate.base.scale import Ints
 from electorate.commands import beliefs, next_step
-from electorate.config.metrics import UNSEEN
+from electorate.commands.people_verdict import signed, two_systems
 from electorate.config.systems import SYSTEMS
 from electorate.evaluation.intervals import Estimate, Key
 from electorate.evaluation.people import (
-    BASELINE,
     FOLDS,
     LOG_LOSS,
-    SYSTEM_A,
     Compared,
-    Curve,
     NotConverged,
 )
 from electorate.evaluation.results import NOT_CONVERGED
+from electorate.evaluation.two_systems import BASELINE, BOTH, SYSTEM_A
 from electorate.evaluation.who_gains import MATTERS, Gains
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
@@ -38,8 +36,6 @@ CONTROLS = {
     "personal_decisiveness": "own decisiveness alone",
     "personal_position": "own position bias alone",
 }
-BY_TEXT = "hybrid"  # a system that reads the answers
-PAIR_ACCURACY = (UNSEEN, "pair_accuracy")
 GROUPS = pa.schema(
     [
         ("group", pa.string()),
@@ -62,6 +58,8 @@ def show(folder: RunFolder, console: Console) -> None:
     cast = f"{manifest['rows']:,} votes of {manifest['users']:,} people"
     seeds = manifest["fold_seeds"]
     folds = f"{FOLDS} folds that share no prompt, {seeds} fold seed{'s' * (seeds > 1)}"
+    if both := two_systems(whole):
+        console.print(_two_systems(both))
     _comparison(whole, f"{cast}, {folds}, ties: {manifest['ties']}", console)
     _not_converged(whole.not_converged, FOLDS * seeds, console)
     for line in controls_lines(whole):
@@ -76,7 +74,7 @@ def show(folder: RunFolder, console: Console) -> None:
     for line in (*found, *findings_lines(folder), *_places(folder)):
         console.print(line, highlight=False, soft_wrap=True)
     steps = [f"electorate serve {folder.path}    (these rankings over HTTP by name, and a page)"]
-    if BY_TEXT not in whole.estimates:
+    if BOTH not in whole.estimates:
         text = f"human {manifest['votes']} --reward configs/people.yaml --out {folder.path}-text"
         steps.append(f"electorate {text}    (does reading the answers help?)")
     next_step.tell(console, *steps)
@@ -89,13 +87,18 @@ def compared(folder: RunFolder) -> tuple[Compared, list[Compared]]:
     gains = by_system(files.read_table(folder.gains).to_pylist())
 
     def at(users: str, known: int | None) -> Compared:
-        chosen = [
+        own, gain = (
             [r for r in rows if r["users"] == users and known in (None, r["votes_per_user"])]
             for rows in (metrics, gains)
-        ]
-        own, over = (_estimates(rows) for rows in chosen)
-        failed = {row["system"]: [NOT_CONVERGED] for row in chosen[0] if row["version"]}
-        return Compared(known, own, over, why if known is None else failed)
+        )
+        over = {
+            baseline: _estimates([row for row in gain if row["baseline"] == baseline])
+            for baseline in dict.fromkeys([BASELINE, *(row["baseline"] for row in gain)])
+        }
+        failed = {row["system"]: [NOT_CONVERGED] for row in own if row["version"]}
+        return Compared(
+            known, _estimates(own), over.pop(BASELINE), why if known is None else failed, over
+        )
 
     points = sorted({row["votes_per_user"] for row in metrics if row["users"] == "unseen"})
     return at("seen", None), [at("unseen", known) for known in points]
@@ -218,76 +221,22 @@ def controls_lines(whole: Compared) -> list[str]:
     there = {name: what for name, what in CONTROLS.items() if name in whole.gains}
     if not there:
         return []
-    parts = [f"{what} {_signed(whole.gains[name][LOG_LOSS])}" for name, what in there.items()]
+    parts = [f"{what} {signed(whole.gains[name][LOG_LOSS])}" for name, what in there.items()]
     return [
         "controls that change nobody's ranking, log loss over the global ranking: "
-        f"{', '.join(parts)}; System A {_signed(whole.gains[SYSTEM_A][LOG_LOSS])}"
+        f"{', '.join(parts)}; System A {signed(whole.gains[SYSTEM_A][LOG_LOSS])}"
     ]
 
 
-def verdict(whole: Compared, curve: Curve) -> str:
-    """Whether System A predicts better than the global ranking, by how much, from when on."""
-    gain = whole.gains[SYSTEM_A][LOG_LOSS]
-    by = f"log loss {_signed(gain)}"
-    if gain.ci_low > 0:
-        return f"No: System A predicts these people worse than the global ranking: {by}"
-    if gain.ci_high >= 0:
-        return (
-            f"Not known yet: the interval of System A's gain over the global ranking holds 0: {by}"
-        )
-    better = f"System A predicts these people better than the global ranking: {by}"
-    pairs = whole.gains[SYSTEM_A].get(PAIR_ACCURACY)
-    if pairs is not None and pairs.ci_low <= 0:
-        return (
-            f"In part: {better}, but its rankings are not seen to pick more winners "
-            f"({_points(pairs)} of 100 pairs): the gain is in the odds, such as each person's own "
-            "tie rate, not in the order of the models"
-        )
-    picked = "" if pairs is None else f", {_points(pairs)} more winners picked of 100 pairs"
-    return f"Yes: {better}{picked}{_since(curve)}"
-
-
-def ahead_line(curve: Curve) -> str | None:
-    """What more votes of a new user would bring, extrapolated, in words; None where the curve is
-    too short.
-    """
-    if not curve.ahead:
-        return None
-    gains = [f"{_signed(gain)} after {k:,}" for k, gain in curve.ahead.items()]
-    return (
-        f"extrapolated, System A's gain for a new user is {', '.join(gains)} votes of their own "
-        "(log loss; below 0 is better)"
-    )
-
-
-def _since(curve: Curve) -> str:
-    """From how many votes of their own on a new user gains, for good."""
-    known = [one.known or 0 for one in curve.points]
-    if not known:
-        return ""
-    without = [k for k, one in zip(known, curve.points, strict=True) if not _gains(one)]
-    since = [k for k in known if not without or k > without[-1]]
-    if since:
-        return f". A new user gains from {since[0]} votes of their own on"
-    yet = f". A new user gains nothing yet by {known[-1]} votes of their own"
-    if not curve.ahead:
-        return yet
-    further = [k for k, gain in curve.ahead.items() if gain.ci_high < 0]
-    if further:
-        return f"{yet}; extrapolated, from about {further[0]:,} on"
-    return f"{yet}, nor, extrapolated, surely by {max(curve.ahead):,}"
-
-
-def _gains(one: Compared) -> bool:
-    return one.gains[SYSTEM_A][LOG_LOSS].ci_high < 0
-
-
-def _points(gain: Estimate) -> str:
-    return f"{100 * gain.value:+.1f} [{100 * gain.ci_low:+.1f}, {100 * gain.ci_high:+.1f}]"
-
-
-def _signed(gain: Estimate) -> str:
-    return f"{gain.value:+.4f} [{gain.ci_low:+.4f}, {gain.ci_high:+.4f}]"
+def _two_systems(found: Sequence[tuple[str, ...]]) -> Table:
+    """Systems A and B beside the global ranking."""
+    title = "Systems A and B on held-out votes"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for i, heading in enumerate(found[0]):
+        table.add_column(heading, justify="right" if i else "left", no_wrap=True)
+    for row in found[1:]:
+        table.add_row(*row)
+    return table
 
 
 def _comparison(whole: Compared, title: str, console: Console) -> None:
@@ -301,7 +250,7 @@ def _comparison(whole: Compared, title: str, console: Console) -> None:
         table.add_row(
             f"{name} *" if name in whole.not_converged else name,
             values["log_loss"],
-            "" if gain is None else _signed(gain),
+            "" if gain is None else signed(gain),
             *(values.get(metric, "") for metric in ("pair_accuracy", "accuracy", "brier", "ece")),
         )
     console.print(table)
@@ -317,7 +266,7 @@ def _curve(curve: list[Compared], console: Console) -> None:
         table.add_column(f"{name} over it", justify="right")
     for one in curve:
         base = f"{one.estimates[BASELINE][LOG_LOSS].value:.4f}"
-        cells = (_signed(one.gains[s][LOG_LOSS]) + " *" * (s in one.not_converged) for s in systems)
+        cells = (signed(one.gains[s][LOG_LOSS]) + " *" * (s in one.not_converged) for s in systems)
         table.add_row(str(one.known), base, *cells)
     console.print(table)
     if any(one.not_converged for one in curve):

@@ -1,7 +1,7 @@
 """Systems compared on the votes of people: every vote predicted from the votes on other prompts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -19,6 +19,7 @@ from electorate.data.vote_files import PROMPT, USER
 from electorate.data.votes import Votes
 from electorate.evaluation import extrapolation, held_out, metrics, who_gains
 from electorate.evaluation.intervals import Estimate, Key
+from electorate.evaluation.two_systems import BASELINE, SYSTEM_A
 from electorate.evaluation.who_gains import Gains
 
 FOLDS = 5
@@ -27,8 +28,6 @@ SEEDS_OF_SYSTEM_B = 1  # where System B, whose training takes minutes, is compar
 RESAMPLES = 1000
 AT_ONCE = 50  # resamples
 CONFIDENCE = 0.95
-BASELINE = "global_bt"
-SYSTEM_A = "elo_offset"
 # Own votes of a user to whose votes nothing was fitted, while half of the votes are of users who
 # have as many.
 KNOWN = (0, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -152,12 +151,14 @@ class Compared:
             alone; None where they were fitted to everybody's on other prompts.
         estimates, gains: by system; gains are differences to the global ranking's.
         not_converged: system to why folds have the global ranking's odds.
+        over: other system to the gains over it of those that are compared with it.
     """
 
     known: int | None
     estimates: dict[str, dict[Key, Estimate]]
     gains: dict[str, dict[Key, Estimate]]
     not_converged: NotConverged
+    over: dict[str, dict[str, dict[Key, Estimate]]] = field(default_factory=dict)
 
     @property
     def users(self) -> str:
@@ -302,13 +303,29 @@ def summarised(
         name: {key: _summary(values, users) for key, values in by_key.items()}
         for name, by_key in drawn.items()
     }
-    base = drawn[BASELINE]
-    gains = {
-        name: {key: _summary(values - base[key], users) for key, values in by_key.items()}
-        for name, by_key in drawn.items()
-        if name != BASELINE
+    return own, _gains(drawn, BASELINE, [name for name in drawn if name != BASELINE], users)
+
+
+def gains_over_others(
+    drawn: Mapping[str, Mapping[Key, Floats]], users: int
+) -> dict[str, dict[str, dict[Key, Estimate]]]:
+    """The gains over each other system of those that are declared to be compared with it."""
+    found = dict[str, dict[str, dict[Key, Estimate]]]()
+    for other in drawn:
+        names = [name for name in drawn if other in specs.SYSTEMS[name].compared_with]
+        if names and other != BASELINE:
+            found[other] = _gains(drawn, other, names, users)
+    return found
+
+
+def _gains(
+    drawn: Mapping[str, Mapping[Key, Floats]], baseline: str, names: Sequence[str], users: int
+) -> dict[str, dict[Key, Estimate]]:
+    base = drawn[baseline]
+    return {
+        name: {key: _summary(values - base[key], users) for key, values in drawn[name].items()}
+        for name in names
     }
-    return own, gains
 
 
 def _summary(values: Floats, users: int) -> Estimate:

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from electorate.commands import beliefs, human_tables
+from electorate.commands import beliefs, human_tables, people_verdict
 from electorate.config.metrics import METRICS, UNSEEN
 from electorate.config.systems import SYSTEMS
 from electorate.data import run_files
 from electorate.evaluation import findings
-from electorate.evaluation.people import BASELINE
+from electorate.evaluation.two_systems import BASELINE, BOTH
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from simulations.report import plots, routing
@@ -32,7 +32,10 @@ FALSE_DISCOVERIES = 0.1
 
 def write(folder: RunFolder) -> None:
     """Draw report.html from the folder's tables."""
-    gains = human_tables.by_system(files.read_table(folder.gains).to_pylist())
+    compared = files.read_table(folder.gains)
+    gains = compared.filter(pc.equal(compared["baseline"], BASELINE)).to_pylist()
+    gains = human_tables.by_system(gains)
+    whole = human_tables.compared(folder)[0]
     curve = [row for row in gains if row["users"] == "unseen"]
     panels = [
         (title, [row for row in curve if (row["prompts"], row["metric"]) == (UNSEEN, metric)])
@@ -58,10 +61,11 @@ def write(folder: RunFolder) -> None:
         "groups": human_tables.groups_lines(folder),
         "most": MOST_PEOPLE,
         "findings": human_tables.findings_lines(folder),
-        "controls": human_tables.controls_lines(human_tables.compared(folder)[0]),
+        "controls": human_tables.controls_lines(whole),
         "calibration": _calibration(folder),
         "folder": folder.path,
-        "by_text": human_tables.BY_TEXT in human_tables.compared(folder)[0].estimates,
+        "two": people_verdict.two_systems(whole),
+        "by_text": BOTH in whole.estimates,
     }
     files.write_text(folder.report, ENVIRONMENT.get_template("people.html").render(content))
 

@@ -9,17 +9,21 @@ from typing import Any
 import pyarrow as pa
 
 from electorate.config.metrics import METRICS, OVERALL, UNSEEN
+from electorate.evaluation import two_systems as systems_compared
+from electorate.evaluation.intervals import Estimate
 from electorate.evaluation.results import EVERYONE, NOT_CONVERGED
+from electorate.evaluation.two_systems import (
+    BASELINE,
+    BOTH,
+    HEADINGS,
+    SYSTEM_A,
+    SYSTEM_B,
+    TITLES,
+)
 from electorate.storage.run_folder import RunFolder
 from simulations.report.results import Values, at_last, last_rows, of_users
 
 Row = dict[str, Any]
-BASELINE = "global_bt"
-SYSTEM_A = "elo_offset"
-SYSTEM_B = "low_rank_rm"
-BOTH = "hybrid"
-TITLES = {SYSTEM_A: "System A", SYSTEM_B: "System B", BOTH: "Systems A and B together"}
-HEADINGS = {SYSTEM_A: "Elo Offset (A)", SYSTEM_B: "Reward Model (B)", BOTH: "A + B"}
 TAU = {"prompts": OVERALL, "metric": "kendall_tau"}
 PROMPT_TAU = {"prompts": UNSEEN, "metric": "kendall_tau"}
 
@@ -192,29 +196,14 @@ def _gain(gains: pa.Table, system: str, baseline: str, prompts: str, metric: str
 def _winner(
     systems: Sequence[str], gains: pa.Table, values: Values, prompts: str, metric: str
 ) -> str:
-    """The best of these systems, if its gain over every other one is clear.
+    """The best of these systems by a metric, in words; see two_systems.winner."""
 
-    One that gives the same as a simpler one, as it falls back to it, is not told apart from it.
-    """
-    sign = -1.0 if METRICS[metric].lower_is_better else 1.0
-    best = max(systems, key=lambda system: sign * values[system, prompts, metric]["value"])
-    alike = 0
-    for other in systems:
-        if other == best:
-            continue
-        row = _gain(gains, best, other, prompts, metric)
-        turned = row is None
-        row = _gain(gains, other, best, prompts, metric) if row is None else row
-        if row is not None and row["value"] == row["ci_low"] == row["ci_high"] == 0:
-            alike += 1
-        elif not _is_clear(row, -sign if turned else sign):
-            return "not clear"
-    return "tie" if alike == len(systems) - 1 else HEADINGS.get(best, best)
+    def gain(system: str, other: str) -> Estimate | None:
+        row = _gain(gains, system, other, prompts, metric)
+        if row is None:
+            return None
+        return Estimate(row["value"], row["ci_low"], row["ci_high"], row["n_users"])
 
-
-def _is_clear(row: Row | None, sign: float) -> bool:
-    """Whether a gain is on the side of this sign with its whole interval."""
-    if row is None or row["n_users"] < 2:
-        return False
-    ends = (sign * row["ci_low"], sign * row["ci_high"])
-    return bool(min(ends) > 0)
+    own = {system: values[system, prompts, metric]["value"] for system in systems}
+    best = systems_compared.winner(own, gain, METRICS[metric].lower_is_better)
+    return HEADINGS.get(best, best)
