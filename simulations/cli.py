@@ -161,25 +161,32 @@ def _predict(chosen: argparse.Namespace, console: Console) -> None:
 
 
 def _serve(chosen: argparse.Namespace, console: Console) -> None:
+    from pydantic import ValidationError
+
     from serve.settings import Settings
     from simulations import serving
 
     costs = {} if chosen.costs is None else serving.costs_of_answers(chosen.costs)
-    settings = Settings(
-        folder=chosen.folder,
-        costs=costs,
-        out=chosen.out,
-        by=chosen.by,
-        keys=chosen.keys,
-        retain_days=chosen.retain_days,
-        hash_ids=chosen.hash_ids,
-        models=chosen.models,
-        live=chosen.live,
-        contestants=chosen.contestants,
-        explore=chosen.explore,
-        reward_gpus=chosen.reward_gpus,
-        hosts=serving.names_of(chosen.host),
-    )
+    try:
+        settings = Settings(
+            folder=chosen.folder,
+            costs=costs,
+            out=chosen.out,
+            by=chosen.by,
+            keys=chosen.keys,
+            retain_days=chosen.retain_days,
+            hash_ids=chosen.hash_ids,
+            models=chosen.models,
+            live=chosen.live,
+            contestants=chosen.contestants,
+            explore=chosen.explore,
+            reward_gpus=chosen.reward_gpus,
+            hosts=serving.names_of(chosen.host),
+        )
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name = str(problem["loc"][0]).replace("_", "-")
+        raise ElectorateError(f"--{name} {problem['input']}: {problem['msg']}") from None
     serving.serve(settings, chosen.host, chosen.port, chosen.address, console)
 
 

@@ -58,6 +58,8 @@ def serve(settings: Settings, host: str, port: int, address: str | None, console
     if not _wait_for_folder(base, stop, console):
         return
     with closing(base.open_store(declared, settings.models_per_key)) as opened:
+        for line in () if base.given is None else base.given.left_out:
+            _say(console, f"left out: {line}")
         begin.take_in(base, opened, partial(bar, console))
         served = Served.of(base, opened)
     # Here rather than in each part of the endpoint, which has to be up within a time.

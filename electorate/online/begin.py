@@ -11,7 +11,7 @@ from electorate.data import vote_files
 from electorate.data.votes import MISSING, Votes
 from electorate.online.base import ONLINE, Base
 from electorate.online.given import KIND, segment_of_users, segment_of_votes, segments_of
-from electorate.online.sent import NO_PROMPT, NO_SEGMENT, Batch, Vote
+from electorate.online.sent import NO_PROMPT, NO_SEGMENT, NOBODY, Batch, Vote
 from electorate.online.store import VoteStore
 from electorate.ratings.ties import DEFAULT
 from electorate.storage import files
@@ -70,7 +70,7 @@ def _claim(folder: RunFolder, file: Path, by: str | None) -> None:
         raise ElectorateError(f"--out {folder.path}: holds online votes; give another folder")
     folder.require_empty()
     try:
-        votes, _ = vote_files.read(file, by=by)
+        votes, set_aside = vote_files.read(file, by=by, thumbs=True)
     except ElectorateError as error:
         raise ElectorateError(f"{error}; serve takes a folder, or a file of votes") from None
     prompt = votes.prompt
@@ -83,6 +83,7 @@ def _claim(folder: RunFolder, file: Path, by: str | None) -> None:
             "segments": list(segments_of(votes)),
             "prompts": 0 if prompt is None else int(prompt.max(initial=-1)) + 1,
             "ties": DEFAULT,
+            "left_out": vote_files.by_reason(set_aside),
         }
     )
 
@@ -108,13 +109,19 @@ def take_in(base: Base, store: VoteStore, bar: Bar) -> None:
         segment = segment_of_users(votes, segments)[votes.users]
     for name in sorted(set(votes.models) - set(store.models.names)):
         store.add_model(name, KEY)
-    with bar("Taking votes in", len(votes), 0) as advance:
-        for first in range(0, len(votes), AT_ONCE):
-            batch = _batch(votes, segment, board, first, min(first + AT_ONCE, len(votes)))
+    thumbs = 0 if votes.thumbs is None else len(votes.thumbs)
+    with bar("Taking votes in", len(votes) + thumbs, 0) as advance:
+
+        def take(batch: Batch) -> None:
             (taken,) = store.add([batch])
             if isinstance(taken, Exception):
                 raise taken
             advance(len(batch.votes))
+
+        for first in range(0, len(votes), AT_ONCE):
+            take(_batch(votes, segment, board, first, min(first + AT_ONCE, len(votes))))
+        for first in range(0, thumbs, AT_ONCE):
+            take(_thumbs(votes, first, min(first + AT_ONCE, thumbs)))
     done.touch()
 
 
@@ -133,6 +140,25 @@ def _batch(votes: Votes, segment: Ints, board: Ints, first: int, last: int) -> B
             segment=int(segment[row]),
             weight=float(votes.weight[row]),
             board=int(board[row]),
+        )
+        for row in range(first, last)
+    ]
+    return Batch(KEY, rows)
+
+
+def _thumbs(votes: Votes, first: int, last: int) -> Batch:
+    """Thumbs on one answer each; where the file names nobody, nobody's thumb tells of another's."""
+    thumbs = votes.thumbs
+    if thumbs is None:
+        raise ValueError("votes without thumbs")
+    named = votes.user is not None
+    rows = [
+        Vote(
+            id=f"thumb {row}",
+            user=votes.user_names[thumbs.user[row]] if named else f"(thumb {row + 1}, unnamed)",
+            model_a=votes.models[thumbs.model[row]],
+            model_b=NOBODY,
+            outcome=0 if thumbs.up[row] else 1,
         )
         for row in range(first, last)
     ]

@@ -43,6 +43,11 @@ class GivenVotes(Protocol):
         """Groups that their users are of; none where nothing says so."""
         ...
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Rows that are no votes, by reason, a line each."""
+        ...
+
     def votes(self) -> Votes:
         """All of them. Raises ElectorateError where they are gone or changed."""
         ...
@@ -68,6 +73,11 @@ class _OfManifest:
     def prompts(self) -> int:
         """How many prompts they are on."""
         return int(self.manifest["prompts"])
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Rows of a file that are no votes, by reason; a run has told of its own."""
+        return tuple(self.manifest.get("left_out", ()))
 
 
 @dataclass(frozen=True)
@@ -139,7 +149,7 @@ class VotesFile(_OfManifest):
                 f"{place}: gone or changed before all of its votes were taken in; put the file "
                 "back, or give --out another folder"
             )
-        return effective(vote_files.read(place, by=self.manifest["by"])[0])
+        return effective(vote_files.read(place, by=self.manifest["by"], thumbs=True)[0])
 
     def erase(self, is_user: Callable[[str], bool]) -> None:
         """Nothing: the store alone keeps these votes; the file is its owner's."""

@@ -1,6 +1,7 @@
 """What is said of an error hangs on its class."""
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,3 +73,18 @@ def test_every_refusal_has_a_status_and_travels_between_processes() -> None:
             assert kind in STATUS
             again = pickle.loads(pickle.dumps(kind("why")))
             assert (type(again), str(again)) == (kind, "why")
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (("--explore", "2"), "--explore 2.0: Input should be less than or equal to 1"),
+        (("--retain-days", "-3"), "--retain-days -3.0: Input should be greater than 0"),
+        (("--reward-gpus", "-1"), "--reward-gpus -1.0: Input should be greater than or equal to 0"),
+    ],
+)
+def test_an_option_of_serve_out_of_bounds_is_one_line(
+    option: tuple[str, str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["serve", str(tmp_path / "new"), *option]) == 2
+    assert capsys.readouterr().err == f"electorate: {says}\n"

@@ -119,6 +119,28 @@ def test_a_vote_online_counts_in_the_segment_that_it_names(tmp_path: Path) -> No
     assert counter.snapshot().counts.sum(axis=(1, 2, 3)) - before == pytest.approx([1, 3, 1])
 
 
+def test_thumbs_are_served_too_and_what_is_no_vote_is_told(tmp_path: Path) -> None:
+    file = two_countries(tmp_path / "votes.parquet", users=6)
+    table = pq.read_table(file).select(["user_id", "model_a", "model_b", "winner"])
+    thumbs = [
+        {"user_id": f"user {i % 7}", "model_a": "west", "model_b": None, "winner": winner}
+        for i, winner in enumerate(["up"] * 14 + ["down"] * 7)
+    ]
+    wrong = [{"user_id": "user 1", "model_a": "west", "model_b": "west", "winner": "tie"}] * 3
+    rows = [*table.to_pylist(), *thumbs, *wrong]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), file)
+    counter = served(begin.folder_of(file, tmp_path / "served"))
+    assert counter.store.votes == 6 * 40 + 21
+    assert counter.base.given is not None
+    (line,) = counter.base.given.left_out
+    assert line.startswith("3 a model against itself")
+    # Boards are of battles; a thumb is in its user's own record, whoever has no battle too.
+    assert counter.snapshot().counts.sum() == pytest.approx(6 * 40)
+    rankings = Rankings(counter.base)
+    assert rankings.of_user(counter.snapshot(), "user 6").votes == 3
+    assert rankings.of_user(counter.snapshot(), "user 0").votes == 40 + 3
+
+
 def test_it_goes_on_where_it_stopped_and_nobody_erased_comes_back(tmp_path: Path) -> None:
     file = two_countries(tmp_path / "votes.parquet", users=4)
     folder = begin.folder_of(file, tmp_path / "served")
