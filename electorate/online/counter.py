@@ -394,7 +394,7 @@ class Counter:
         weight: Floats | None = None
         run = self.base.run
         if run is None:
-            weight = own.weights * self._caps.of_user(self.counts.votes_of[number])[own.user]
+            weight = own.weights * self._caps.of_user(self.counts.many(number))[own.user]
         prompts = self.base.prompts
         nobody = np.zeros(len(number), dtype=np.int64)
         votes = UserVotes(nobody, own.user, own.a, own.b, own.outcome, weight, own.prompt)

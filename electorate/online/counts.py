@@ -96,9 +96,7 @@ class Counts:
     def above(self, new: pa.Table) -> Ints:
         """Users who have votes here and whom these ones bring above the cap, ascending."""
         user, many = np.unique(column(new, "user_id"), return_counts=True)
-        known = user < len(self.votes_of)
-        before = np.zeros(len(user), dtype=np.int64)
-        before[known] = self.votes_of[user[known]]
+        before = self.many(user)
         found: Ints = user[(before > 0) & (before + many > self.caps.user)]
         return found
 
@@ -116,6 +114,13 @@ class Counts:
         """(segments, M, M, 3) votes by weight, under both caps."""
         units = self._resized(shape, len(self.units))
         found: Floats = np.einsum("k,ksabo->sabo", self.key_weights, fixed_point.real(units))
+        return found
+
+    def many(self, users: Ints) -> Ints:
+        """(n,) online votes of users by number; none of those who thumbed single answers alone."""
+        there = users < len(self.votes_of)
+        found = np.zeros(len(users), dtype=np.int64)
+        found[there] = self.votes_of[users[there]]
         return found
 
     @property

@@ -50,6 +50,17 @@ def test_thumbs_move_their_user_alone(counter: Counter) -> None:
     assert (found.personal, found.votes, found.system) == (True, 16, "elo_offset")
 
 
+def test_who_thumbs_alone_stops_no_snapshot(tmp_path: Path) -> None:
+    """The last of the first users has no battle that is counted."""
+    base = bases.Base(tmp_path / "online", None)
+    counter = Counter(base, base.open_store(declared="ab"))
+    battles = [Vote(str(i), f"u{i % 4}", "a", "b", i % 2) for i in range(20)]
+    counter.store.add([Batch("k", [*battles, thumb("thumbs alone", "a", True, "1")])])
+    counter.snapshot()
+    counter.refresh()
+    assert Rankings(base).of_user(counter.snapshot(), "thumbs alone").votes == 1
+
+
 def test_who_thumbs_everything_up_says_little_of_the_order(counter: Counter) -> None:
     """A user's own threshold takes it up."""
     before = of(counter, "new")
