@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import log_ndtr
 
 from electorate.online.rankings import Entry
 
 PER = 1000.0  # requests that a rate of money is about
+WIDTH_IN_SD = 2 * 1.959964  # of a 95% interval
+STEPS = 801
 
 
 class Choice(NamedTuple):
@@ -36,7 +39,7 @@ def choose(
     random: np.random.Generator,
 ) -> Choice:
     """The contestant with the highest rating less what it costs; in a share of requests one drawn
-    by the chance that it is the user's best (Thompson sampling: Thompson, 1933).
+    by the chance that it is the user's best after its cost (Thompson sampling: Thompson, 1933).
 
     Args:
         ranking: the user's; contestants without a place in it come last.
@@ -50,7 +53,7 @@ def choose(
         name: entry.rating - rate * PER * costs.get(name, 0.0) for name, entry in there.items()
     }
     best = [*sorted(worth, key=lambda name: -worth[name]), *(n for n in names if n not in there)]
-    chance = _chances(best, there)
+    chance = _chances(best, there, worth)
     # Both always drawn, so that one draw does not shift the next.
     by_chance = random.random() < explore
     drawn = best[int(random.choice(len(best), p=chance))]
@@ -59,11 +62,39 @@ def choose(
     return Choice((first, *(n for n in best if n != first)), probability, by_chance)
 
 
-def _chances(names: Sequence[str], there: Mapping[str, Entry]) -> np.ndarray:
+def _chances(
+    names: Sequence[str], there: Mapping[str, Entry], worth: Mapping[str, float]
+) -> np.ndarray:
     """(len(names),) that each is the user's best; those without a rating as likely as even chance
     has it.
+
+    Args:
+        worth: ratings less costs. Where nothing costs anything the ranking's own chances are taken,
+            which know how ratings vary together.
     """
     even = 1 / len(names)
-    chance = np.array([there[name].p_top1 if name in there else even for name in names])
+    if all(worth[name] == there[name].rating for name in there):
+        own = {name: entry.p_top1 for name, entry in there.items()}
+    else:
+        rated = list(there)
+        mean = np.array([worth[name] for name in rated])
+        width = np.array([there[name].ci_high - there[name].ci_low for name in rated])
+        own = dict(zip(rated, _first(mean, width / WIDTH_IN_SD), strict=True))
+    chance = np.array([own.get(name, even) for name in names])
     total = chance.sum()
     return chance / total if total > 0 else np.full(len(names), even)
+
+
+def _first(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """(n,) the chance that each of some independent normal variables is the largest, by the
+    trapezoidal rule over what the largest is.
+    """
+    # A step of the rule is sd.max() / 50.
+    sd = np.maximum(sd, max(sd.max() / 25, 1e-3))
+    reach = 8 * sd.max()
+    x = np.linspace(mean.max() - reach, mean.max() + reach, STEPS)[:, None]
+    z = (x - mean) / sd
+    log_below = log_ndtr(z)
+    others = np.exp(log_below.sum(axis=1, keepdims=True) - log_below)
+    found: np.ndarray = np.trapezoid(np.exp(-(z**2) / 2) / sd * others, x, axis=0)
+    return found / found.sum()

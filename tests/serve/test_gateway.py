@@ -309,6 +309,30 @@ def test_exploration_draws_by_the_chance_of_being_best_and_says_its_probability(
     assert all(sorted(choice.order) == NAMES[:3] for choice in found)
 
 
+def test_what_is_explored_is_worth_its_price() -> None:
+    """By the chance that a model is the best after its price, as draws have it."""
+    random = np.random.default_rng(1)
+    mean = np.array([1100.0, 1080.0, 1000.0])
+    sd = np.array([20.0, 60.0, 5.0])
+    ranking = [
+        Entry(i + 1, NAMES[i], mean[i], mean[i] - 1.96 * sd[i], mean[i] + 1.96 * sd[i], 1 / 3)
+        for i in range(3)
+    ]
+    costs = {"c0": 0.0004, "c1": 0.0001, "c2": 0.0}
+    rate = 150.0
+    worth = mean - rate * 1000 * np.array([costs[name] for name in NAMES[:3]])
+    first = (worth + sd * random.normal(size=(200_000, 3))).argmax(axis=1)
+    expected = np.bincount(first, minlength=3) / 200_000
+    found = [
+        routing.choose(ranking, NAMES[:3], costs, rate, 1.0, random).order[0] for _ in range(4000)
+    ]
+    shares = [found.count(name) / 4000 for name in NAMES[:3]]
+    assert shares == pytest.approx(expected, abs=0.03)
+    # However much money is worth, what it buys is not tried.
+    dear = [routing.choose(ranking, NAMES[:3], costs, 1e6, 0.5, random) for _ in range(200)]
+    assert {choice.order[0] for choice in dear} == {"c2"}
+
+
 def test_contestants_that_nobody_rated_come_last_and_are_tried_by_chance() -> None:
     random = np.random.default_rng(0)
     best = routing.choose(entries(0.6, 0.4), ["new", "c1", "c0"], {}, 0.0, 0.0, random)
