@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from electorate.config.metrics import METRICS
 from electorate.config.systems import SYSTEMS
 from electorate.data import run_files
 from electorate.online.base import Base
@@ -99,9 +100,13 @@ class Gallery:
 
 def _curve(system: str, metric: str, points: list[tuple[int, float, float, float]]) -> Curve:
     votes, value, low, high = ([point[i] for point in points] for i in range(4))
+    spec = METRICS[metric]
+    better = "lower" if spec.lower_is_better else "higher"
     return Curve(
         system=system,
+        label=SYSTEMS[system].label,
         metric=metric,
+        title=f"{spec.label} ({better} is better)",
         votes=[int(v) for v in votes],
         value=value,
         ci_low=low,

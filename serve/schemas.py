@@ -403,7 +403,9 @@ class Curve(Wire):
     """A learning curve: a metric of a system by votes per user, with 95% intervals."""
 
     system: str
+    label: str = Field(description="The system in words.")
     metric: str
+    title: str = Field(description="The metric in words.")
     votes: list[int]
     value: list[float]
     ci_low: list[float]

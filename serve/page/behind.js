@@ -88,7 +88,7 @@ function plot(all, metric) {
   const [left, right, low, high] = [Math.min(...votes), Math.max(...votes), Math.min(...values), Math.max(...values)];
   const x = (v) => 44 + (300 * (Math.log(v) - Math.log(left))) / (Math.log(right) - Math.log(left) || 1);
   const y = (v) => 180 - (165 * (v - low)) / (high - low || 1);
-  const svg = made("svg", { viewBox: "0 0 360 205", role: "img", "aria-label": `${metric} by votes a user` });
+  const svg = made("svg", { viewBox: "0 0 360 205", role: "img", "aria-label": `${own[0].title} by votes a user` });
   svg.append(made("line", { class: "axis", x1: 44, x2: 350, y1: 182, y2: 182 }));
   for (const v of new Set(votes)) svg.append(made("text", { x: x(v), y: 198, "text-anchor": "middle" }, String(v)));
   for (const v of [low, (low + high) / 2, high]) svg.append(made("text", { x: 38, y: y(v) + 4, "text-anchor": "end" }, Math.abs(v) < 10 ? v.toFixed(2) : v.toFixed(0)));
@@ -100,7 +100,7 @@ function plot(all, metric) {
   const legend = made("ul", { class: "legend" }, ...own.map((curve, i) => {
     const swatch = made("i");
     swatch.style.background = COLOURS[i % COLOURS.length];
-    return made("li", {}, swatch, curve.system);
+    return made("li", { title: curve.system }, swatch, curve.label);
   }));
-  return [made("figure", {}, made("figcaption", {}, metric.replaceAll("_", " ")), svg, legend)];
+  return [made("figure", {}, made("figcaption", {}, own[0].title), svg, legend)];
 }

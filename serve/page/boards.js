@@ -78,10 +78,11 @@ export async function load(state, minVersion) {
   known.scale = [Math.min(...rows.map((row) => row.ci_low)), Math.max(...rows.map((row) => row.ci_high))];
   draw();
   at("global-title").textContent = state.boardOf ? `For ${state.boardOf}` : "For everyone";
-  at("global-note").textContent = `${counted(everyone.votes, "vote")} came in here. Bradley-Terry ratings; the bar is where the rating lies with 95% certainty.`;
+  at("global-note").textContent = `${counted(everyone.votes, "vote")} came in here. The higher the rating, the more often a model is preferred; the bar is where the rating lies with 95% certainty.`;
   at("personal-title").textContent = state.user ? `For ${state.user}` : "For one user";
-  const rests = own.personal ? `${own.system}, on ${counted(own.votes, "vote")} of this user${own.segment ? ` (${own.segment})` : ""}` : `${own.system}: ${own.note}`;
-  at("personal-note").textContent = own.stale ? `${rests}; trained on votes erased since` : rests;
+  const note = own.note && `${own.note[0].toUpperCase()}${own.note.slice(1)}`;
+  const rests = own.personal ? `Based on ${counted(own.votes, "vote")} of this user${own.segment ? ` (${own.segment})` : ""}` : note;
+  at("personal-note").textContent = own.stale ? `${rests}; trained on votes that were erased later` : rests;
   differences();
   return known;
 }

@@ -89,9 +89,7 @@ def board(page: Page, table: str) -> list[tuple[str, str]]:
 
 def test_a_persona_is_picked_and_its_vote_moves_both_boards(page: Page) -> None:
     everyones = board(page, "global")
-    assert (
-        page.locator("#personal-note").inner_text().startswith("global_bt: the user is not known")
-    )
+    assert page.locator("#personal-note").inner_text().startswith("The user is not known")
     page.select_option("#persona", "3")
     expect(page.locator("#personal-note")).to_contain_text("on 30 votes")
     before = board(page, "personal")
