@@ -24,7 +24,7 @@ from electorate.commands.stages import UnderWay, carry_out
 from electorate.config import config_file
 from electorate.config.run import Config
 from electorate.config.systems import SYSTEMS, for_voters
-from electorate.data import run_files, vote_files
+from electorate.data import run_files, vote_files, vote_times
 from electorate.data.votes import Votes, effective
 from electorate.evaluation import held_out, orders, people, rating, user_ratings
 from electorate.evaluation.people import (
@@ -125,6 +125,7 @@ def read(config: Config, console: Console) -> Given:
     votes, set_aside = vote_files.read(path, texts=texts, by=config.people.by, measured=True)
     for line in vote_files.by_reason(set_aside):
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
+    votes = vote_times.in_order(votes)
     prompt = people.prompts(votes, str(path))
     named = voters_module.with_voters(config, votes, files.sha256(path))
     return Given(named, replace(effective(votes), prompt=prompt), prompt)

@@ -15,6 +15,7 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
 from electorate.data import features, winners
 from electorate.data.conversations import plain
+from electorate.data.vote_times import TIME, parsed
 from electorate.data.votes import MISSING, Texts, Votes, compact
 from electorate.ratings.thresholds import Thumbs
 from electorate.storage import tables
@@ -49,18 +50,23 @@ def read(
     """The votes of a CSV, JSON Lines, JSON or Parquet file, and the rows that are none, each
     with a reason.
 
-    style: measure the answers too, which the file must have as response_a and response_b. texts:
-    keep them, and the prompts. thumbs: take rows with a model_a, no model_b and `up` or `down` as
-    winner too. by: a column whose values votes are grouped by. measured: measure the answers where
-    the file has them; votes without are taken all the same. winner: the columns that say who won;
-    of several each is a vote of its own that weighs as much less.
+    Args:
+        style: measure the answers too, which the file must have as response_a and response_b.
+        texts: keep them, and the prompts.
+        thumbs: take rows with a model_a, no model_b and `up` or `down` as winner too.
+        by: a column whose values votes are grouped by.
+        measured: measure the answers where the file has them, and read when votes were cast; votes
+            without are taken all the same.
+        winner: the columns that say who won; of several each is a vote of its own that weighs as
+            much less.
 
-    Raises ElectorateError if the file cannot be read, lacks a column, or no row of it is a vote.
+    Raises:
+        ElectorateError: the file cannot be read, lacks a column, or no row of it is a vote.
     """
     models = REQUIRED[:2]
     needed = (*models, *winner, *(TEXTS if style or texts else ()), *((ASKED,) if texts else ()))
     grouping = () if by is None else (by,)
-    optional = (*USER, *PROMPT, WEIGHT, FIRST, *(TEXTS if measured else ()))
+    optional = (*USER, *PROMPT, WEIGHT, FIRST, *((*TEXTS, *TIME) if measured else ()))
     rows = tables.read(path, (*needed, *grouping), optional)
     if tuple(winner) != REQUIRED[2:]:
         rows = _by_winners(rows, winner)
@@ -141,6 +147,7 @@ def of_rows(
     votes = Votes(
         names, a, b, outcome, weight, user, prompt, style, texts, user_names, first_shown=first
     )
+    votes = replace(votes, time=_times(encoded))
     if by is not None:
         values, of = encoded[by]
         group = np.where(of == MISSING, len(values), of)
@@ -308,6 +315,15 @@ def _weights(encoded: Encoded) -> Floats:
     """(n,) weights; an empty one is 1, NaN stands for what is no number."""
     values, codes = encoded
     return np.array([*(_number(text) for text in values), 1.0])[codes]
+
+
+def _times(encoded: Mapping[str, Encoded]) -> Floats | None:
+    """(n,) when each was cast; None without such a column."""
+    there = [name for name in TIME if name in encoded]
+    if not there:
+        return None
+    values, codes = encoded[there[0]]
+    return np.append(parsed(values), np.nan)[codes]
 
 
 def _number(text: str) -> float:

@@ -45,6 +45,7 @@ class Votes(Columns):
         group_names: by these codes.
         first_shown: (n,) 0 where A was shown first, 1 where B was, MISSING where it is not known;
             None: of none.
+        time: (n,) when each was cast, NaN where it is not known; None: of none.
     """
 
     WHOLE = frozenset({"models", "user_names", "thumbs", "group_names"})
@@ -63,6 +64,7 @@ class Votes(Columns):
     group: Ints | None = None
     group_names: tuple[str, ...] = ()
     first_shown: Ints | None = None
+    time: Floats | None = None
 
     @property
     def side(self) -> Floats:

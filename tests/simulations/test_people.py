@@ -246,6 +246,24 @@ def test_the_order_of_rows_means_nothing(
         assert one == other
 
 
+def test_votes_with_times_are_taken_in_their_order_whatever_the_files(tmp_path: Path) -> None:
+    made(tmp_path / "sorted.parquet", users=12, each=60, offset_sd=1.0)
+    table = pq.read_table(tmp_path / "sorted.parquet")
+    order = np.random.default_rng(0).permutation(len(table))
+    first = np.datetime64("2026-01-01T00:00:00")
+    when = [str(first + np.timedelta64(minute, "m")) for minute in range(len(table))]
+    timed = table.append_column("tstamp", pa.array(when)).take(order)
+    pq.write_table(timed, tmp_path / "timed.parquet")
+    pq.write_table(table.take(order), tmp_path / "shuffled.parquet")
+    found = {}
+    for name in ("sorted", "timed", "shuffled"):
+        out = tmp_path / name
+        assert cli.main(["human", str(tmp_path / f"{name}.parquet"), "--out", str(out)]) == 0
+        found[name] = pq.read_table(RunFolder(out).gains).to_pylist()
+    assert found["timed"] == found["sorted"]
+    assert found["shuffled"] != found["sorted"]
+
+
 def as_it_once_was(folder: RunFolder) -> Path:
     """Makes it what `human` wrote before it was a run; returns the place of its votes."""
     path = Path(str(folder.path))
