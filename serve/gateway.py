@@ -25,7 +25,7 @@ from electorate.online.snapshot import Snapshot
 from electorate.rewards.store import PROMPT_HEAD
 from serve import answer_ids, schemas
 from serve.chat_request import NOBODY, ROUTER, Asked, body_of, last_words, rate_of, user_of
-from serve.passing_on import PASSED_OVER, Answer, passed_on, problem
+from serve.passing_on import Answer, begun, is_passed_over, passed_on, problem
 from serve.security import Gate, Refused
 from serve.service import Service
 from serve.spending import Spending
@@ -168,12 +168,13 @@ class Gateway:
             last = place == len(found.choice.order) - 1
             try:
                 reply = await self._ask(upstream, asked.body)
+                first = await begun(reply)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 upstream.failed()
                 why = f"{name}: {type(error).__name__}"
                 LOG.warning("passed over: %s", why)
                 continue
-            if (reply.status in PASSED_OVER or reply.status >= 500) and not last:
+            if is_passed_over(reply.status) and not last:
                 upstream.failed()
                 why = f"{name}: HTTP {reply.status}"
                 LOG.warning("passed over: %s", why)
@@ -183,7 +184,7 @@ class Gateway:
             headers = found.headers(name, why)
             headers["x-electorate-id"] = answer_ids.write(self._key, asked.user, name, probability)
             answer = Answer(asked, upstream, probability, self.spending)
-            return await passed_on(reply, answer, headers)
+            return passed_on(reply, first, answer, headers)
         raise Refused(503, f"no contestant answered; the last one: {why}", 1)
 
     async def _ask(self, upstream: Upstream, body: Mapping[str, Any]) -> aiohttp.ClientResponse:

@@ -14,7 +14,10 @@ from serve.spending import Meter, Spending
 from serve.upstreams import Upstream
 
 LOG = logging.getLogger("ray.serve")
-PASSED_OVER = (408, 429)  # and all of 500 and above
+# What is the contestant's own trouble, such as its key, its credit or its model's name; and all of
+# 500 and above. What is wrong with the request is the client's.
+PASSED_OVER = (401, 402, 403, 404, 408, 429)
+STREAM = "text/event-stream"
 
 
 class Answer:
@@ -42,38 +45,58 @@ class Answer:
         self._spending.tell_soon(asked.service)
 
 
-async def passed_on(
-    response: aiohttp.ClientResponse, answer: Answer, headers: dict[str, str]
+def is_passed_over(status: int) -> bool:
+    """Whether another contestant may do better."""
+    return status >= 500 or status in PASSED_OVER
+
+
+async def begun(response: aiohttp.ClientResponse) -> bytes:
+    """What of a response has to be there before the client is sent any of it, as until then another
+    contestant can be asked: a stream's first part, or all of another one.
+
+    Raises:
+        aiohttp.ClientError, TimeoutError, OSError: it broke off before.
+    """
+    if not _kind(response).startswith(STREAM):
+        return await response.read()
+    first = await response.content.readany()
+    if not first:
+        raise aiohttp.ClientPayloadError("a stream without anything in it")
+    return first
+
+
+def passed_on(
+    response: aiohttp.ClientResponse, first: bytes, answer: Answer, headers: dict[str, str]
 ) -> Response:
-    """A contestant's response as the client gets it."""
+    """A contestant's response as the client gets it.
+
+    first: see `begun`.
+    """
     upstream = answer.upstream
-    kind = response.headers.get("content-type", "application/json")
-    if kind.startswith("text/event-stream"):
-        return StreamingResponse(
-            _chunks(response, answer), response.status, headers=headers, media_type=kind
-        )
-    answered = response.status < 400
-    try:
-        content = await response.read()
-        answer.meter.see(content)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    kind = _kind(response)
+    answer.meter.see(first)
+    if kind.startswith(STREAM):
+        chunks = _chunks(response, first, answer)
+        return StreamingResponse(chunks, response.status, headers=headers, media_type=kind)
+    answer.is_over(answered=response.status < 400)
+    if is_passed_over(response.status):
         upstream.failed()
-        answered = False
-        why = f"{upstream.contestant.name} broke off: {type(error).__name__}"
-        return problem(502, why, headers)
-    finally:
-        answer.is_over(answered)
-    if response.status < 500 and response.status not in PASSED_OVER:
-        upstream.answered(answer.meter.written)
     else:
-        upstream.failed()
-    return Response(content, response.status, headers, media_type=kind)
+        upstream.answered(answer.meter.written)
+    return Response(first, response.status, headers, media_type=kind)
 
 
-async def _chunks(response: aiohttp.ClientResponse, answer: Answer) -> AsyncIterator[bytes]:
+def _kind(response: aiohttp.ClientResponse) -> str:
+    return response.headers.get("content-type", "application/json")
+
+
+async def _chunks(
+    response: aiohttp.ClientResponse, first: bytes, answer: Answer
+) -> AsyncIterator[bytes]:
     """The stream as it comes; one that breaks off ends with an error that clients read."""
     upstream = answer.upstream
     try:
+        yield first
         async for chunk in response.content.iter_any():
             answer.meter.see(chunk)
             yield chunk

@@ -188,6 +188,22 @@ def test_a_contestant_that_fails_is_passed_over_and_left_alone_after_several(
     assert upstream.failures == 0
 
 
+@pytest.mark.parametrize("behaviour", ["401", "403", "404", "breaks off at once"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_contestants_own_trouble_is_no_clients(
+    serving: Serving, client: TestClient, server: Upstreams, behaviour: str, stream: bool
+) -> None:
+    """Its key, its model's name, or a response that breaks off before any of it was passed on."""
+    first, second = best_of(client, "7")[:2]
+    server.behaviour[first] = behaviour
+    found = asked(client, user="7", stream=stream)
+    assert found.status_code == 200
+    assert found.headers["x-electorate-model"] == second
+    assert found.headers["x-electorate-why"].startswith(f"passed over {first}: ")
+    assert serving.gateway.upstreams[first].failures == 1
+    assert ("[DONE]" in found.text) is stream
+
+
 def test_where_nobody_answers_that_is_said(client: TestClient, server: Upstreams) -> None:
     server.behaviour |= dict.fromkeys(NAMES, "500")
     said = asked(client, user="7")
@@ -195,6 +211,7 @@ def test_where_nobody_answers_that_is_said(client: TestClient, server: Upstreams
     assert said.json()["error"]["message"] == "no"
     server.shutdown()
     server.server_close()
+    server.behaviour |= dict.fromkeys(NAMES, "gone")  # on connections that are open still
     gone = asked(client, user="7")
     assert gone.status_code == 503
     assert "no contestant answered" in gone.json()["error"]["message"]

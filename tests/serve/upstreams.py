@@ -24,7 +24,11 @@ class Handler(BaseHTTPRequestHandler):
         behaviour = server.behaviour.get(name, "")
         if behaviour == "slow":
             time.sleep(3.0)
-        if behaviour.isdigit():
+        if behaviour == "gone":
+            self.close_connection = True
+        elif behaviour == "breaks off at once":
+            self._break_off(bool(body.get("stream")))
+        elif behaviour.isdigit():
             self._send(int(behaviour), {"error": {"message": "no", "code": int(behaviour)}})
         elif body.get("stream"):
             self._stream(name, behaviour)
@@ -33,6 +37,15 @@ class Handler(BaseHTTPRequestHandler):
             message = {"role": "assistant", "content": name, "tool_calls": [tool]}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
             self._send(200, {"id": "x", "choices": [choice], "usage": {"completion_tokens": 3}})
+
+    def _break_off(self, stream: bool) -> None:
+        """After the head of a response, or in the midst of a body."""
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream" if stream else "application/json")
+        self.send_header("content-length", "1000")
+        self.end_headers()
+        self.wfile.write(b"" if stream else b'{"id": "x", "cho')
+        self.close_connection = True
 
     def _send(self, status: int, content: dict[str, Any]) -> None:
         encoded = json.dumps(content).encode()
