@@ -1,6 +1,6 @@
 """Requests and responses of the API, as its OpenAPI document describes them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -200,6 +200,9 @@ class UserExport(Wire):
         description="Responses of the gateway; their texts are not stored."
     )
     written: list[Written]
+    tables: dict[str, list[dict[str, Any]]] = Field(
+        description="Rows about the user in the run's tables, such as its ratings, by file."
+    )
 
 
 class Place(Wire):

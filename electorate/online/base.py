@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,8 +13,17 @@ from electorate.base.scale import Floats, Ints
 from electorate.data import run_files
 from electorate.data.prompts import PromptSet
 from electorate.online import pseudonyms
-from electorate.online.given import KIND, ComparedPeople, GivenVotes, VotesFile, remove_rows
+from electorate.online.given import (
+    KIND,
+    ComparedPeople,
+    GivenVotes,
+    VotesFile,
+    remove_rows,
+    rows_of,
+    tables_of_number,
+)
 from electorate.online.pseudonyms import PLAIN, Pseudonyms
+from electorate.online.sent import as_persona
 from electorate.online.store import MODELS_PER_KEY, VoteStore
 from electorate.population import voters as voters_module
 from electorate.population.voters import BLOCK, Voters
@@ -125,6 +135,17 @@ class Base:
         there = [log.read(r, block) for r in range(run.rounds) if log.has(r, block)]
         return [votes.filter(pc.equal(votes["user_id"], number)) for votes in there]
 
+    def kept_elsewhere(self, user: str) -> dict[str, list[dict[str, Any]]]:
+        """What is kept of a user beside the store, but for its votes: rows by the file's name."""
+        if self.given is not None:
+            name = self.pseudonyms.of(user)
+            return self.given.kept(lambda plain: self.pseudonyms.of(plain) == name)
+        number = as_persona(user, self.personas)
+        if self.run is None or number is None:
+            return {}
+        tables = tables_of_number(self.run.folder, number)
+        return {place.name: rows_of(place, key) for place, key in tables}
+
     def _erase_elsewhere(self, number: int, name: str) -> list[pa.Table]:
         """Remove a persona from the run's log, personas and ratings, or a person from the ratings
         that `human` left; returns the votes it took out.
@@ -142,8 +163,8 @@ class Base:
         gone = [log.remove_user(round_, block, number) for round_ in range(run.rounds)]
         if any(len(votes) for votes in gone):
             reward_store.mark_stale(run.folder)
-        for place in (run.folder.personas, run.folder.users / f"block={block}.parquet"):
-            remove_rows(place, number)
+        for place, key in tables_of_number(run.folder, number):
+            remove_rows(place, key)
         return gone
 
 

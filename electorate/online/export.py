@@ -17,8 +17,8 @@ THUMBS = ("up", "down")
 
 
 def of_user(base: Base, store: VoteStore, user: str) -> Row | None:
-    """Its segment, its votes, what a gateway answered it (never the words), and what was written
-    about it; None if it is not known.
+    """Its segment, its votes, its rows in the run's tables, what a gateway answered it (never the
+    words), and what was written about it; None if it is not known.
     """
     known = store.export(user)
     if known is None:
@@ -43,6 +43,7 @@ def of_user(base: Base, store: VoteStore, user: str) -> Row | None:
         "votes": votes,
         "answers": answers,
         "written": [*known.written],
+        "tables": base.kept_elsewhere(user),
     }
 
 

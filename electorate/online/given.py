@@ -1,9 +1,10 @@
 """Votes that were there before anybody voted online, which the endpoint begins with."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow.compute as pc
@@ -22,6 +23,7 @@ from electorate.storage.places import Place
 from electorate.storage.run_folder import Manifest, RunFolder
 from electorate.storage.vote_log import VoteLog
 
+Row = dict[str, Any]
 KIND = "votes"  # of the manifest of a folder that serves a file of votes
 
 
@@ -50,6 +52,10 @@ class GivenVotes(Protocol):
 
     def votes(self) -> Votes:
         """All of them. Raises ElectorateError where they are gone or changed."""
+        ...
+
+    def kept(self, is_user: Callable[[str], bool]) -> dict[str, list[Row]]:
+        """What is kept of a user beside the store, but for its votes: rows by the file's name."""
         ...
 
     def erase(self, is_user: Callable[[str], bool]) -> None:
@@ -108,24 +114,42 @@ class ComparedPeople(_OfManifest):
             )
         return effective(vote_files.read(place)[0])
 
+    def kept(self, is_user: Callable[[str], bool]) -> dict[str, list[Row]]:
+        """A person's ratings, gains and row in the list of who voted."""
+        numbers = self._numbers(is_user)
+        return {place.name: rows_of(place, key) for place, key in self._tables(is_user, numbers)}
+
     def erase(self, is_user: Callable[[str], bool]) -> None:
         """Remove a person from the log, the ratings and the list of who voted."""
         folder = self.folder
+        numbers = self._numbers(is_user)
+        for place, key in self._tables(is_user, numbers):
+            remove_rows(place, key)
+        for number in numbers:
+            of_run = people.of_run(folder)
+            log = VoteLog(folder.votes, of_run.config.contestant_names)
+            log.remove_user(0, number // BLOCK, number)
+
+    def _numbers(self, is_user: Callable[[str], bool]) -> list[int]:
+        """A person's number in the run, as a list; none where `human` kept none, as it once did."""
+        if not self.folder.personas.exists():
+            return []
+        rows = files.read_table(self.folder.personas).to_pylist()
+        return [row["user_id"] for row in rows if is_user(row["name"])]
+
+    def _tables(
+        self, is_user: Callable[[str], bool], numbers: Sequence[int]
+    ) -> list[tuple[Place, int | str]]:
+        """The tables that may have rows about a person, and what they call it."""
+        folder = self.folder
+        found = list[tuple[Place, int | str]]()
         for place in (folder.people, folder.who_gains):
             if place.exists():
                 names = set(files.read_table(place)["user_id"].to_pylist())
-                for name in filter(is_user, names):
-                    remove_rows(place, name)
-        if not folder.personas.exists():
-            return
-        personas = files.read_table(folder.personas).to_pylist()
-        for number in [row["user_id"] for row in personas if is_user(row["name"])]:
-            of_run = people.of_run(folder)
-            block = number // BLOCK
-            log = VoteLog(folder.votes, of_run.config.contestant_names)
-            log.remove_user(0, block, number)
-            for place in (folder.personas, folder.users / f"block={block}.parquet"):
-                remove_rows(place, number)
+                found += [(place, name) for name in filter(is_user, names)]
+        for number in numbers:
+            found += tables_of_number(folder, number)
+        return found
 
 
 @dataclass(frozen=True)
@@ -150,6 +174,10 @@ class VotesFile(_OfManifest):
                 "back, or give --out another folder"
             )
         return effective(vote_files.read(place, by=self.manifest["by"], thumbs=True)[0])
+
+    def kept(self, is_user: Callable[[str], bool]) -> dict[str, list[Row]]:  # noqa: ARG002
+        """Nothing: the store alone keeps these votes."""
+        return {}
 
     def erase(self, is_user: Callable[[str], bool]) -> None:
         """Nothing: the store alone keeps these votes; the file is its owner's."""
@@ -188,6 +216,26 @@ def segment_of_users(votes: Votes, segments: tuple[str, ...]) -> Ints:
     counts = np.zeros((users, len(segments)), dtype=np.int64)
     np.add.at(counts, (votes.users[there], of_vote[there]), 1)
     return np.where(counts.any(axis=1), counts.argmax(axis=1), NO_SEGMENT)
+
+
+def tables_of_number(folder: RunFolder, number: int) -> list[tuple[Place, int]]:
+    """A run's tables that have rows about a persona or a person, and its number."""
+    block = folder.users / f"block={number // BLOCK}.parquet"
+    return [(folder.personas, number), (block, number)]
+
+
+def rows_of(place: Place, user: int | str) -> list[Row]:
+    """A table's rows about a user, what is not known as None; none where there is no table."""
+    if not place.exists():
+        return []
+    table = files.read_table(place)
+    rows = table.filter(pc.equal(table["user_id"], user)).to_pylist()
+    return [{name: _known(value) for name, value in row.items()} for row in rows]
+
+
+def _known(value: object) -> object:
+    """None for what is not a number, which JSON does not have."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def remove_rows(place: Place, user: int | str) -> None:

@@ -1,5 +1,6 @@
 """Votes of people from the file to the verdict, the report and rankings served by name."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from electorate.base.errors import ElectorateError
 from electorate.base.progress import unshown
 from electorate.evaluation import people as comparison
 from electorate.online import base as bases
-from electorate.online import begin
+from electorate.online import begin, export
 from electorate.population import people
 from electorate.storage.run_folder import RunFolder
 from simulations import cli
@@ -218,7 +219,14 @@ def test_who_is_kept_under_a_hashed_id_is_erased_by_its_own(
     begin.take_in(service.counter.base, store, unshown)
     assert "17" not in store.users.above().name
     assert service.rankings.of_user(service.counter.snapshot(), "17").votes == 100
+    known = export.of_user(service.counter.base, store, "17")
+    assert known is not None
+    rows = {name: len(own) for name, own in known["tables"].items()}
+    tables = {"people.parquet": 6, "who_gains.parquet": 1, "personas.parquet": 1}
+    assert rows == tables | {"block=0.parquet": 1}
+    json.dumps(known, allow_nan=False)
     store.erase("17", "test")
+    assert service.counter.base.kept_elsewhere("17") == {}
     for place, column in ((folder.people, "user_id"), (folder.personas, "name")):
         names = pq.read_table(place)[column].to_pylist()
         assert "17" not in names
