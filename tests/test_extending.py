@@ -142,6 +142,8 @@ def test_a_system_is_found_where_people_vote(
 ) -> None:
     label = "global ratings, moved twice as far by each vote"
     registered(SYSTEMS, of_recent(label))
+    ties = MetricSpec("said_ties", "chance of a tie", "votes", None, lambda odds, _: odds[0, :, 2])
+    registered(METRICS, ties)
     made(tmp_path / "v.parquet", users=8, each=40)
     folder = RunFolder(tmp_path / "out")
     done = in_process("human", tmp_path / "v.parquet", "--out", folder.path)
@@ -149,6 +151,11 @@ def test_a_system_is_found_where_people_vote(
     rows = pq.read_table(folder.metrics).to_pylist()
     named = {row["system"] for row in rows}
     assert {"recent", "elo_online", "personal_ties"} <= named
+    shares = [row["value"] for row in rows if row["metric"] == "said_ties"]
+    assert len(shares) > 5
+    assert all(0 < share < 1 for share in shares)
+    assert "chance of" in done.stdout
+    assert "chance of a tie" in folder.report.read_text()
     assert any(line.split()[:1] == ["recent"] for line in done.stdout.splitlines())
     assert label in folder.report.read_text()
     # And a config chooses which are compared.

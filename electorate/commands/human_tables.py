@@ -16,6 +16,7 @@ from rich.table import Table
 from electorate.base.scale import Ints
 from electorate.commands import beliefs, next_step
 from electorate.commands.people_verdict import signed, two_systems
+from electorate.config.metrics import of_peoples_votes
 from electorate.config.systems import SYSTEMS
 from electorate.evaluation.intervals import Estimate, Key
 from electorate.evaluation.people import (
@@ -242,16 +243,17 @@ def _two_systems(found: Sequence[tuple[str, ...]]) -> Table:
 def _comparison(whole: Compared, title: str, console: Console) -> None:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("system", no_wrap=True)
-    for heading in ("log loss", f"over {BASELINE}", "pair acc", "accuracy", "brier", "ece"):
+    loss, *others = of_peoples_votes()
+    for heading in (loss.label, f"over {BASELINE}", *(spec.label for spec in others)):
         table.add_column(heading, justify="right")
     for name, by_key in whole.estimates.items():
         gain = whole.gains.get(name, {}).get(LOG_LOSS)
         values = {metric: f"{e.value:.4f}" for (_, metric), e in by_key.items()}
         table.add_row(
             f"{name} *" if name in whole.not_converged else name,
-            values["log_loss"],
+            values[loss.name],
             "" if gain is None else signed(gain),
-            *(values.get(metric, "") for metric in ("pair_accuracy", "accuracy", "brier", "ece")),
+            *(values.get(spec.name, "") for spec in others),
         )
     console.print(table)
 

@@ -4,11 +4,14 @@ What `compute` takes hangs on what the metric is `of`:
 
 - "ranking": two `electorate.evaluation.metrics.Standing`, the system's and the true one.
 - "subsets": the same, and subsets of the models (S, 6).
-- "votes": votes of people (evaluation/people.py), which no `compute` takes.
+- "votes": none, as such a metric is of people's votes alone.
 - "odds": a `electorate.evaluation.predictions.Prediction` and the true odds (n, pairs, 3).
 
 Each returns an array (n,), one value a user. Metrics of a ranking are computed on the ranking over
 all prompts and on each unseen prompt, the others on unseen prompts alone.
+
+Of people's votes there is no truth but how they were cast: `of_votes` is a function like those of
+electorate/evaluation/vote_metrics.py.
 """
 
 from collections.abc import Callable
@@ -30,6 +33,7 @@ class MetricSpec:
         label: in sentences.
         of: what it is computed from; see above. "users": from all users at once, by intervals.py.
         compute: see above; None for "users" and "votes".
+        of_votes: how it is computed from people's votes; None: it is not.
         lower_is_better: whether it is a loss.
         digits: printed after the point.
         columns: where the table that a run ends with shows it: (prompts, heading).
@@ -40,6 +44,7 @@ class MetricSpec:
     label: str
     of: Literal["ranking", "subsets", "odds", "users", "votes"]
     compute: str | Callable[..., Any] | None
+    of_votes: str | Callable[..., Any] | None = None
     lower_is_better: bool = False
     digits: int = 3
     columns: tuple[tuple[str, str], ...] = ()
@@ -48,6 +53,7 @@ class MetricSpec:
 
 _RANKING = "electorate.evaluation.metrics:"
 _ODDS = "electorate.evaluation.predictions:"
+_VOTES = "electorate.evaluation.vote_metrics:"
 # Regret leads: top-1 saturates, and a rank may be wrong at no cost.
 METRICS: Registry[MetricSpec] = Registry(
     "metric",
@@ -111,15 +117,23 @@ METRICS: Registry[MetricSpec] = Registry(
         "log loss",
         "odds",
         _ODDS + "log_loss",
+        _VOTES + "log_loss",
         lower_is_better=True,
         columns=((UNSEEN, "log loss"),),
         compared=True,
     ),
-    MetricSpec("brier", "Brier score", "odds", _ODDS + "brier", lower_is_better=True),
-    MetricSpec("accuracy", "accuracy", "votes", None),
-    MetricSpec("pair_accuracy", "pair accuracy", "votes", None),
+    MetricSpec(
+        "brier", "Brier score", "odds", _ODDS + "brier", _VOTES + "brier", lower_is_better=True
+    ),
+    MetricSpec("accuracy", "accuracy", "votes", None, _VOTES + "accuracy"),
+    MetricSpec("pair_accuracy", "pair accuracy", "votes", None, _VOTES + "pair_accuracy"),
     MetricSpec("ece", "calibration error", "users", None, lower_is_better=True),
 )
+
+
+def of_peoples_votes() -> list[MetricSpec]:
+    """Those that people's votes are compared by."""
+    return [spec for spec in METRICS.values() if spec.of_votes or spec.name == "ece"]
 
 
 def gain(metric: str, value: float, baseline: float) -> float:

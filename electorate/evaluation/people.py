@@ -10,9 +10,10 @@ from scipy.sparse.csgraph import connected_components
 from electorate.base import resampling
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
+from electorate.base.registry import load
 from electorate.base.scale import Floats, Ints
 from electorate.config import systems as specs
-from electorate.config.metrics import UNSEEN
+from electorate.config.metrics import METRICS, UNSEEN
 from electorate.config.run import RatingSettings
 from electorate.config.systems import GATED
 from electorate.data.vote_files import PROMPT, USER
@@ -346,37 +347,26 @@ def calibration_sums(votes: Votes, predicted: Predicted) -> dict[str, Floats]:
 
 
 def _replicates(votes: Votes, odds: Floats, drawn: Resamples) -> dict[Key, Floats]:
-    """(1 + RESAMPLES,) of each metric; votes by their weight, fold seeds averaged."""
+    """(1 + RESAMPLES,) of each metric; votes by their weight, fold seeds averaged. A metric that
+    says nothing of any vote is left out.
+    """
+    found = dict[Key, Floats]()
+    for spec in METRICS.values():
+        if spec.of_votes is None:
+            continue
+        value = load(spec.of_votes)(odds, votes.outcome_of_3)
+        there = ~np.isnan(value)
+        if there.any():
+            weight = votes.weight * there
+            total, share = drawn.sums(
+                np.column_stack([weight, weight * np.where(there, value, 0)])
+            ).T
+            found[UNSEEN, spec.name] = _share(share, total)
     true = np.eye(3)[votes.outcome_of_3]
-    at_true = np.take_along_axis(odds, votes.outcome_of_3[None, :, None], axis=2)[..., 0]
-    by_vote = {
-        "log_loss": -np.log(np.maximum(at_true, 1e-12)).mean(axis=0),
-        "brier": ((odds - true) ** 2).sum(axis=2).mean(axis=0),
-        "accuracy": (odds.argmax(axis=2) == votes.outcome_of_3).mean(axis=0),
-    }
-    weighted = [votes.weight, *(votes.weight * value for value in by_vote.values())]
-    total, *sums = drawn.sums(np.column_stack(weighted)).T
-    found = {(UNSEEN, name): _share(of, total) for name, of in zip(by_vote, sums, strict=True)}
-    found |= _pair_accuracy(votes, odds, drawn)
     bins = np.sum([metrics.calibration_sums(one[:, None], true[:, None]) for one in odds], axis=0)
     flat = (bins * votes.weight[:, None, None]).reshape(len(votes), -1)
     resampled = drawn.sums(flat).reshape(-1, *bins.shape[1:])
     return found | {(UNSEEN, "ece"): metrics.expected_calibration_error(resampled)}
-
-
-def _pair_accuracy(votes: Votes, odds: Floats, drawn: Resamples) -> dict[Key, Floats]:
-    """(1 + RESAMPLES,) the share of decisive votes whose winner the system ranked higher, equal
-    ones half: how often a router that follows it serves what the user would have chosen.
-    """
-    outcome = votes.outcome_of_3
-    decisive = outcome < 2
-    if not decisive.any():
-        return {}
-    ahead = np.where(outcome == 0, 1.0, -1.0) * (odds[..., 0] - odds[..., 1])
-    right = ((np.sign(ahead) + 1) / 2).mean(axis=0)
-    weight = votes.weight * decisive
-    total, share = drawn.sums(np.column_stack([weight, weight * right])).T
-    return {(UNSEEN, "pair_accuracy"): _share(share, total)}
 
 
 def _share(of: Floats, total: Floats) -> Floats:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from electorate.commands import beliefs, human_tables, people_verdict
-from electorate.config.metrics import METRICS, UNSEEN
+from electorate.config.metrics import UNSEEN, of_peoples_votes
 from electorate.config.systems import SYSTEMS
 from electorate.data import run_files
 from electorate.evaluation import findings
@@ -25,7 +25,6 @@ CURVES = (
     ("Log loss over global_bt", "log_loss"),
     ("Pair accuracy over global_bt", "pair_accuracy"),
 )
-SHOWN = ("log_loss", "pair_accuracy", "accuracy", "brier", "ece")
 MOST_PEOPLE = 30
 FALSE_DISCOVERIES = 0.1
 
@@ -51,7 +50,7 @@ def write(folder: RunFolder) -> None:
         "routing": routing.section(folder),
         "plots": {name: plots.svg(of) for name, of in routing.figures(folder).items()},
         "systems": _systems(folder, gains),
-        "metrics": [METRICS[name].label for name in SHOWN],
+        "metrics": [spec.label for spec in of_peoples_votes()],
         "baseline": BASELINE,
         "board": files.read_table(folder.leaderboard)
         .sort_by([("rating", "descending")])
@@ -90,7 +89,7 @@ def _systems(folder: RunFolder, gains: list[Row]) -> list[Row]:
     for name in dict.fromkeys(row["system"] for row in metrics):
         own = {row["metric"]: row["value"] for row in metrics if row["system"] == name}
         marked = any(row["version"] for row in metrics if row["system"] == name)
-        values = [own.get(metric) for metric in SHOWN]
+        values = [own.get(spec.name) for spec in of_peoples_votes()]
         row = {"name": name, "values": values, "gain": gain.get(name), "marked": marked}
         found.append(row | {"label": SYSTEMS[name].label if name in SYSTEMS else ""})
     return found
