@@ -43,13 +43,13 @@ def _metric(name: str) -> Any:
 
 
 def count(name: str, times: float, **tags: str) -> None:
-    """Add to a counter."""
+    """Add to a Prometheus counter."""
     if times > 0 and _on_ray():
         _metric(name).inc(times, tags=tags)
 
 
 def say(name: str, value: float, **tags: str) -> None:
-    """Set a gauge."""
+    """Set a Prometheus gauge."""
     if _on_ray():
         _metric(name).set(value, tags=tags)
 

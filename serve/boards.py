@@ -16,7 +16,7 @@ from serve.service import Service
 
 
 def routes(service: Service, gate: Gate) -> APIRouter:
-    """All of them."""
+    """The routes for boards."""
     router = APIRouter(dependencies=[gate.may("read")])
     rankings = service.rankings
     kept = Kept(rankings)

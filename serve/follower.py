@@ -84,7 +84,7 @@ class Follower:
         self._tasks = [loop.create_task(work) for work in (self._follow(), self._report())]
 
     async def stop(self) -> None:
-        """Follow no more."""
+        """Stop following the writer."""
         for task in self._tasks:
             task.cancel()
 
@@ -203,7 +203,7 @@ class Follower:
         return version
 
     async def voters(self, limit: int) -> Voters:
-        """Who votes most."""
+        """The users and keys with the most votes."""
         found: Voters = await self._written(self._writer.voters.remote(limit))
         return found
 
@@ -254,7 +254,7 @@ class Follower:
             raise Refused(503, otherwise, 1) from None
 
     def count(self, route: str, status: int) -> None:
-        """A request was answered."""
+        """Count an answered request."""
         self._answered[route, status] += 1
 
     async def _report(self) -> None:

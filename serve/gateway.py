@@ -119,7 +119,7 @@ class Gateway:
         return Vote(f"thumb-{answer.nonce}", answer.user, answer.model, sent.NOBODY, outcome)
 
     async def stop(self, service: Service) -> None:
-        """After the last request."""
+        """Close connections after the last request."""
         await self.spending.tell(service)
         if self._session is not None:
             await self._session.close()

@@ -11,7 +11,7 @@ from serve.service import Service
 
 
 def routes(service: Service, gate: Gate) -> APIRouter:
-    """All of them."""
+    """The routes for a user's own data."""
     router = APIRouter(responses={404: {"model": Problem}})
 
     @router.get("/v1/users/{user_id:path}/export", dependencies=[gate.may("erase")])

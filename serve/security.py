@@ -67,7 +67,7 @@ class Key:
 
 
 def digest(key: str) -> str:
-    """As it is kept."""
+    """The digest by which a key is kept."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -136,14 +136,14 @@ class Refused(Exception):  # noqa: N818 not an error of ours
 
     @property
     def headers(self) -> dict[str, str]:
-        """That go with it."""
+        """The headers of the refusal."""
         headers = {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
         if self.status == 401:
             headers["www-authenticate"] = "Bearer"
         return headers
 
     def response(self) -> JSONResponse:
-        """As it goes out."""
+        """The refusal as an HTTP response."""
         return JSONResponse({"detail": self.why}, self.status, self.headers)
 
 

@@ -14,16 +14,16 @@ from electorate.rewards.weights import PersonalRead
 
 
 class Service(Protocol):
-    """Of one replica."""
+    """What the routes of a replica need of it."""
 
     rankings: Rankings
 
     async def start(self) -> None:
-        """Before the first request."""
+        """Called before the first request."""
         ...
 
     async def stop(self) -> None:
-        """After the last one."""
+        """Called after the last request."""
         ...
 
     async def snapshot(self, min_version: int) -> Snapshot:
@@ -62,7 +62,7 @@ class Service(Protocol):
         ...
 
     async def voters(self, limit: int) -> Voters:
-        """Who votes most."""
+        """The users and keys with the most votes."""
         ...
 
     async def read_answers(
@@ -88,7 +88,7 @@ class Service(Protocol):
         ...
 
     def count(self, route: str, status: int) -> None:
-        """A request was answered."""
+        """Count an answered request."""
         ...
 
     async def metrics(self) -> str:

@@ -71,7 +71,7 @@ class Meter:
 
 @dataclass
 class Spending:
-    """Of one replica."""
+    """What the keys of a replica's requests have spent."""
 
     _known: dict[str, Spent] = field(default_factory=dict)
     _untold: list[Answered] = field(default_factory=list)

@@ -15,7 +15,7 @@ from serve.service import Service
 
 
 def routes(service: Service, gate: Gate) -> APIRouter:
-    """The route."""
+    """The route that takes votes."""
     router = APIRouter()
     rankings = service.rankings
 

@@ -132,7 +132,7 @@ SWEEP_EXAMPLES = """examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of all commands."""
+    """The parser of all commands."""
     whole: argparse.ArgumentParser = Parser(
         prog="electorate",
         description=(

@@ -85,7 +85,7 @@ class Engines:
         return reached
 
     def asking(self, askers: Sequence[Asker], cache: ResponseCache) -> Asking:
-        """Asks these models."""
+        """What asks these models."""
         spending = Spending(self._budget, prices_of(self._models))
         shown = partial(bar, self._console)
         return Asking(askers, self.reach, cache, spending, shown, metrics.count)

@@ -41,7 +41,7 @@ class Need:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The bytes of all parts together."""
         return sum(self.parts.values())
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ def of_engines(settings: Cluster, to_serve: Mapping[str, VllmModel]) -> list[Nee
 
 
 def tell(needs: Sequence[Need], console: Console) -> None:
-    """A line a part."""
+    """Print a line for each part."""
     for need in needs:
         console.print(f"  {need}", highlight=False, soft_wrap=True)
 

@@ -40,7 +40,7 @@ def of_run(config: Config, to_serve: Mapping[str, VllmModel]) -> list[Part]:
 
 
 def of_poll(settings: Cluster, to_serve: Mapping[str, VllmModel]) -> list[Part]:
-    """Its parts."""
+    """The parts of a poll."""
     return [
         _cohorts("judge actors", settings),
         *(_engine(name, model) for name, model in to_serve.items()),

@@ -47,12 +47,12 @@ class Sitting:
 
     @property
     def poll(self) -> Poll:
-        """Its config."""
+        """The poll's config."""
         return self.way.config
 
     @property
     def folder(self) -> RunFolder:
-        """Where it is kept."""
+        """The folder that the poll is kept in."""
         return self.way.folder
 
 

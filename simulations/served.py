@@ -29,14 +29,14 @@ class Served:
 
     @classmethod
     def of(cls, base: Base, store: VoteStore) -> "Served":
-        """As of now."""
+        """What a store and its base hold now."""
         names = store.users.above().name
         somebody = "0" if base.personas else next(iter(names), None)
         ranked = tuple(name for name in store.models.names if name)
         return cls(ranked, base.segments, base.personas, len(names), store.votes, somebody)
 
     def in_words(self) -> str:
-        """A line."""
+        """A line that says what is served."""
         if not (self.personas or self.votes):
             named = f" on {len(self.models):,} models" if self.models else ""
             return f"no votes yet{named}; the first ones make the board"

@@ -11,11 +11,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 
 class Named(Protocol):
-    """What can be registered."""
+    """Anything with a name, which a registry can hold."""
 
     @property
     def name(self) -> str:
-        """As users write it."""
+        """The name that users write in a config."""
         ...
 
 

@@ -57,7 +57,7 @@ class Design(Columns):
 
     @property
     def users(self) -> int:
-        """How many vote."""
+        """The number of users who vote."""
         return len(self.archetype)
 
     @property

@@ -36,7 +36,7 @@ class Contestant(Section):
 
 
 class Prompts(Section):
-    """What is asked."""
+    """The prompts that contestants are asked."""
 
     source: str = Field(
         "builtin",

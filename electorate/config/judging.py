@@ -206,7 +206,7 @@ class Judging(Section):
 
 
 class Poll(Contest, Judging):
-    """One poll."""
+    """The config of a poll: who judges, as whom, and what is checked."""
 
     battles: int = Field(
         10, ge=1, le=10_000, description="a persona, on prompts and pairs drawn evenly"

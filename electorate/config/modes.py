@@ -41,7 +41,7 @@ class ModeSpec:
 
     @property
     def text(self) -> str:
-        """What is asked."""
+        """The text that the judge is asked."""
         return self.template if "$" in self.template else template(self.template)
 
 

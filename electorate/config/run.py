@@ -176,7 +176,7 @@ class Evaluation(Section):
 
 
 class Config(Contest):
-    """One run."""
+    """The config of a run: who is compared, who votes, and how that is rated."""
 
     voters: AnyVoters = Field(PlantedVoters(), description="who votes")
     population: Population | None = Field(None, description="of planted voters")
@@ -215,7 +215,7 @@ class Config(Contest):
 
     @property
     def users(self) -> int:
-        """How many vote."""
+        """The number of users who vote."""
         return self.voters.count(self)
 
     @property

@@ -42,7 +42,7 @@ class PromptSet:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> "PromptSet":
-        """What `table` wrote."""
+        """The prompts that `table` wrote."""
         columns = (
             tuple(table.column(name).to_pylist())
             for name in ("archetype", "topic", "prompt", "split")

@@ -48,7 +48,7 @@ class Split:
 
     @cached_property
     def global_fit(self) -> Fit:
-        """Bradley-Terry of everybody's votes."""
+        """The Bradley-Terry fit of everybody's votes."""
         return self._fit(self.train)
 
     @cached_property

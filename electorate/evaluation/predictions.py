@@ -43,7 +43,7 @@ class Prediction:
 
     @cached_property
     def standing(self) -> Standing:
-        """The ranking it makes."""
+        """The ranking that the prediction makes."""
         return Standing(self.strength)
 
     def scores(self, true: Floats) -> dict[str, Floats]:
@@ -63,7 +63,7 @@ class Prediction:
 
     @cached_property
     def log_odds(self) -> Floats:
-        """Their logarithms."""
+        """The logarithms of the odds."""
         logs: Floats = np.maximum(self.flat, TINY)
         # In place: a second array of this size costs more than the logarithms.
         return np.log(logs, out=logs)
@@ -156,7 +156,7 @@ class Strengths:
         return self if len(self.strength) == 1 else self.of_rows(users)
 
     def of_rows(self, rows: Ints) -> "Strengths":
-        """These rows."""
+        """The same of these rows alone."""
         return Strengths(self.strength[rows], self.eta[rows], self.ties)
 
     def odds(self, votes: Votes) -> Floats:
@@ -219,7 +219,7 @@ class Offsets:
 
     @cached_property
     def normal(self) -> Normal:
-        """The users' posteriors."""
+        """The users' posteriors as normal distributions."""
         found = [posteriors.posterior(block, self.prior, self.ties) for block in self.known]
         mode = np.concatenate([one.mode for one in found])
         return Normal(mode, np.concatenate([one.covariance for one in found]), self.ties)

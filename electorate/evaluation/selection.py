@@ -22,7 +22,7 @@ Form = Literal["plain", "low_rank", "ties_only"]
 
 
 class Variant(NamedTuple):
-    """Of System A's prior."""
+    """A variant of System A's prior."""
 
     form: Form
     labels: Labels
@@ -33,7 +33,7 @@ class Selection(Protocol):
 
     @property
     def settings(self) -> RatingSettings:
-        """How votes become ratings."""
+        """The settings by which votes become ratings."""
         ...
 
     @property
@@ -43,12 +43,12 @@ class Selection(Protocol):
 
     @property
     def archetypes(self) -> Ints:
-        """(n,) the users' archetypes."""
+        """(n,) The archetype of each user."""
         ...
 
     @property
     def global_fit(self) -> Fit:
-        """Bradley-Terry of everybody's votes."""
+        """The Bradley-Terry fit of everybody's votes."""
         ...
 
     @property

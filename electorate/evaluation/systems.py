@@ -43,7 +43,7 @@ def global_bt(at: Selection, _: str) -> Strengths:
 
 
 def segment_bt(at: Selection, _: str) -> System:
-    """One for each archetype."""
+    """The Bradley-Terry ratings of each archetype's votes."""
     return Strengths.of_fits(at.segments, at.ties).of_rows(at.archetypes)
 
 

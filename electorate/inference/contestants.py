@@ -27,7 +27,7 @@ def requests(contest: Contest, prompts: PromptSet) -> list[Request]:
 
 
 def request(contest: Contest, contestant: Contestant, prompt: str, prompt_id: int) -> Request:
-    """One of them."""
+    """A contestant's request for a response to a prompt."""
     model = contest.models[contestant.model]
     served = model.identity()
     if model.recorded:

@@ -54,7 +54,7 @@ class Run:
 
     @property
     def rounds(self) -> int:
-        """Of its vote log."""
+        """The number of rounds in the run's vote log."""
         return len(self.voters.config.votes.checkpoints)
 
     def segments(self, personas: Ints) -> Ints:
@@ -102,7 +102,7 @@ class Base:
 
     @property
     def ties(self) -> TieModel:
-        """Of every rating."""
+        """The tie model of every rating."""
         return MODELS[self.ties_name]
 
     @property

@@ -71,7 +71,7 @@ class Counts:
 
     @property
     def votes(self) -> int:
-        """How many are counted."""
+        """The number of votes that are counted."""
         return int(self.votes_of.sum())
 
     def add(

@@ -48,7 +48,7 @@ class Ledger:
         self._db = db
 
     def add(self, answered: Sequence[Answered]) -> None:
-        """Write these down."""
+        """Write down these responses of contestants."""
         now = time.time()
         rows = [(now, a.key, a.user, a.model, a.probability, a.tokens, a.usd) for a in answered]
         self._db.executemany("INSERT INTO choices VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -71,7 +71,7 @@ class Ledger:
         }
 
     def of_user(self, user: str) -> list[Mapping[str, Any]]:
-        """A user's, oldest first."""
+        """The responses that a user was given, oldest first."""
         query = f"SELECT {', '.join(COLUMNS)} FROM choices WHERE user = ? ORDER BY at"  # noqa: S608
         return [dict(zip(COLUMNS, row, strict=True)) for row in self._db.execute(query, (user,))]
 

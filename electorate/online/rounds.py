@@ -35,7 +35,7 @@ CHUNK = 1 << 24  # bytes that a checksum takes at once
 
 
 def path(folder: Path, round_: int) -> Path:
-    """Where a round lies."""
+    """The file of a round."""
     return folder / f"round={round_}.arrow"
 
 
@@ -59,7 +59,7 @@ def write(folder: Path, round_: int, votes: pa.Table) -> int:
 
 
 def checksum(place: Path) -> int:
-    """CRC-32 of a file."""
+    """The CRC-32 of a file."""
     found = 0
     with place.open("rb") as file:
         while part := file.read(CHUNK):

@@ -30,17 +30,17 @@ class Part:
 
     @classmethod
     def of(cls, users: Users) -> "Part":
-        """These, by their names."""
+        """These users, found by their names."""
         key = np.array([key_of(name) for name in users.name], dtype=np.uint64)
         return cls(key, users.number, users.segment).sorted()
 
     def sorted(self) -> "Part":
-        """By key."""
+        """The same users, sorted by key."""
         order = np.argsort(self.key, kind="stable")
         return Part(self.key[order], self.number[order], self.segment[order])
 
     def joined(self, other: "Part") -> "Part":
-        """Both."""
+        """The users of both parts."""
         return Part(
             np.concatenate([self.key, other.key]),
             np.concatenate([self.number, other.number]),
@@ -58,7 +58,7 @@ class UserIndex:
     parts: tuple[Part, ...] = ()
 
     def with_users(self, users: Users) -> "UserIndex":
-        """And these."""
+        """The index with these users added."""
         if not len(users.number):
             return self
         last = Part.of(users)

@@ -134,7 +134,7 @@ class VoteStore:
 
     @property
     def rounds(self) -> tuple[int, ...]:
-        """The log's, oldest first."""
+        """The numbers of the log's rounds, oldest first."""
         found = self._db.execute("SELECT round FROM rounds ORDER BY round")
         return tuple(round_ for (round_,) in found)
 

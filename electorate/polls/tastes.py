@@ -85,7 +85,7 @@ class Fitted:
         return self.gain[2] < 0
 
     def verdict(self) -> str:
-        """In a line."""
+        """The result in a line."""
         value, low, high = self.gain
         which = "beats" if self.own_wins else "does not beat"
         return (

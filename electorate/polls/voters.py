@@ -58,7 +58,7 @@ class JudgedPersonas(VotersOfRun):
 
     @property
     def size(self) -> int:
-        """How many vote."""
+        """The number of voters."""
         return len(self.label)
 
     def labels(self, block: int) -> Ints:

@@ -64,7 +64,7 @@ class LoggedVotes(Columns):
 
     @property
     def weights(self) -> Floats:
-        """(n,)."""
+        """(n,) The weight of each vote."""
         return np.ones(len(self)) if self.weight is None else self.weight
 
     def of_users(self, rows: Ints, first: int = 0) -> "LoggedVotes":

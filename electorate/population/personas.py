@@ -57,7 +57,7 @@ class Electorate(Casting):
 
     @property
     def population(self) -> Population:
-        """Who votes."""
+        """The settings of the population."""
         if self.config.population is None:
             raise ValueError("a config without a population plants nobody")
         return self.config.population

@@ -37,7 +37,7 @@ class Counts(NamedTuple):
 
     @classmethod
     def total(cls, counted: Sequence["Counts"]) -> "Counts":
-        """Of several blocks together."""
+        """The counts of several blocks added up."""
         places = np.concatenate([counts.place for counts in counted])
         place, of = np.unique(places, return_inverse=True)
         weight = np.zeros(len(place), dtype=np.int64)
@@ -91,11 +91,11 @@ class Tally:
 
     @property
     def votes(self) -> int:
-        """Votes counted."""
+        """The number of votes that are counted."""
         return int(self._counts.sum()) // fixed_point.UNIT
 
     def votes_by_round(self) -> Ints:
-        """(rounds,) votes counted."""
+        """(rounds,) The number of votes that are counted."""
         by_round: Ints = self._counts.sum(axis=(1, 2, 3, 4)) // fixed_point.UNIT
         return by_round
 

@@ -52,7 +52,7 @@ class Voters(Protocol):
 
     @property
     def config(self) -> Config:
-        """Of the run."""
+        """The config of the run."""
         ...
 
     @property
@@ -74,7 +74,7 @@ class Voters(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of every draw."""
+        """The seed of every draw."""
         ...
 
     @property
@@ -89,7 +89,7 @@ class Voters(Protocol):
 
     @property
     def size(self) -> int:
-        """How many vote."""
+        """The number of voters."""
         ...
 
     @property
@@ -146,12 +146,12 @@ class VotersOfRun:
 
     @property
     def seed(self) -> int:
-        """Of every draw."""
+        """The seed of every draw."""
         return self.config.seed
 
     @property
     def size(self) -> int:
-        """How many vote."""
+        """The number of voters."""
         return self.config.users
 
     @property

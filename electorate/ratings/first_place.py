@@ -120,7 +120,7 @@ class _Alike:
 
     @classmethod
     def of(cls, models: int, a: Ints, b: Ints, outcome: Ints, weight: Floats) -> "_Alike":
-        """Of votes (n,)."""
+        """From votes (n,): those that are alike are counted together."""
         weights, heavy = np.unique(weight, return_inverse=True)
         code = ((heavy * models + a) * models + b) * OUTCOMES + outcome
         if len(weights) * models**2 * OUTCOMES <= len(code):

@@ -31,7 +31,7 @@ class Line(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """Of c_u over users."""
+    """The distribution of the coefficient c_u over users."""
 
     mean: float
     sd: float

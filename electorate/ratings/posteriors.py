@@ -130,7 +130,7 @@ class Posterior:
 
     @property
     def log_determinant(self) -> Floats:
-        """(n,) of the information."""
+        """(n,) The log determinant of each user's information."""
         own = self.votes.own
         size = np.diff(own.start)[own.user]
         place = np.arange(len(own.user)) - own.start[own.user]

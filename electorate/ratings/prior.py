@@ -41,7 +41,7 @@ class Prior:
 
     @property
     def models(self) -> int:
-        """M."""
+        """The number of models M."""
         return self.mean.shape[1] - 1
 
     @property

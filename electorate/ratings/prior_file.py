@@ -15,7 +15,7 @@ NUMBERS = ("sd", "tie_sd", "prompt_correlation")
 
 
 def write(path: Place, prior: Prior) -> None:
-    """Keep it whole."""
+    """Write the prior to a file, whole or not at all."""
     columns: dict[str, Any] = {field.name: getattr(prior, field.name) for field in fields(prior)}
     there = {name: value for name, value in columns.items() if value is not None}
     files.write_arrays(path, **there)

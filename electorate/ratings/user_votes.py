@@ -52,7 +52,7 @@ class UserVotes(Columns):
 
     @property
     def weights(self) -> Floats:
-        """(votes,)."""
+        """(votes,) The weight of each vote."""
         return np.ones(len(self)) if self.weight is None else self.weight
 
     @property

@@ -47,7 +47,7 @@ class AnswerVotes(UserVotes):
 
     @cached_property
     def prompts(self) -> Ints:
-        """Those with votes, ascending."""
+        """The prompts that have votes, ascending."""
         return np.unique(self.prompt)
 
     def on(self, prompts: Ints) -> Ints:

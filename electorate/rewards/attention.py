@@ -54,7 +54,7 @@ class Segments:
 
 
 def on_device(pack: Pack, device: torch.device) -> Segments:
-    """Of a pack."""
+    """The same pack on a device."""
     spans = list(segments(pack))
     keys = [
         np.concatenate([np.arange(*spans[before]), np.arange(*span)])

@@ -46,7 +46,7 @@ class TrainingMemory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The bytes of all parts together."""
         return self.weights + self.trained + self.kept + self.working
 
 

@@ -129,7 +129,7 @@ class _Held:
         return self.tokens + more
 
     def add(self, own: Sequence[Window]) -> None:
-        """Have them added."""
+        """Add a prompt's answers to the pack."""
         self.tokens = self.tokens_with(own)
         self._prompts.add(own[0].before.tobytes())
         self._rows += len(own)
@@ -181,7 +181,7 @@ class _Packer:
         self._segment(own, start, prompt)
 
     def pack(self, sizes: list[int], last: list[int]) -> Pack:
-        """What was laid out."""
+        """The pack that was laid out."""
         return Pack(
             np.concatenate(self._ids),
             np.concatenate(self._positions),

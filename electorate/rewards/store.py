@@ -66,7 +66,7 @@ def time_shares(history: History) -> dict[str, float]:
 
 
 def write_history(folder: Place, history: History) -> None:
-    """Replace it whole."""
+    """Replace the history of a training, whole or not at all."""
     files.write_text(folder / HISTORY, json.dumps(history) + "\n")
 
 
@@ -83,7 +83,7 @@ def read_versions(run: RunFolder) -> dict[int, int]:
 
 
 def write_versions(run: RunFolder, versions: dict[int, int]) -> None:
-    """Replace them whole."""
+    """Replace the list of versions, whole or not at all."""
     files.write_text(run.rewards / VERSIONS, json.dumps(versions) + "\n")
 
 
@@ -95,7 +95,7 @@ def read_fallbacks(run: RunFolder) -> dict[int, list[str]]:
 
 
 def write_fallbacks(run: RunFolder, fallbacks: dict[int, list[str]]) -> None:
-    """Replace them whole."""
+    """Replace the list of fallbacks, whole or not at all."""
     files.write_text(run.rewards / FALLBACKS, json.dumps(fallbacks) + "\n")
 
 

@@ -395,7 +395,7 @@ class Training:
         return {"network": network, "optimizer": optimizer, "own": own, "epochs": self.epochs_done}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from what `state` returned."""
         missing = set(_kept(self.network)) ^ set(state["network"])
         if missing:
             raise ElectorateError(

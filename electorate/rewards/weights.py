@@ -83,12 +83,12 @@ class Weights:
 
     @cached_property
     def covariance(self) -> Floats:
-        """(n, P, P)."""
+        """(n, P, P) The posterior covariance of each user's weights."""
         inverse: Floats = ratings_kernels.covariances(*self._places, self.root.ravel())
         return inverse.reshape(self.root.shape)
 
     def take(self, users: Ints) -> "Weights":
-        """Of these rows."""
+        """The weights of these users."""
         return Weights(self.mode[users], self.root[users])
 
     def drawn(self, normal: Floats) -> Floats:

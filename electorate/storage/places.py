@@ -68,7 +68,7 @@ class ObjectPath:
 
     @property
     def name(self) -> str:
-        """Its last part."""
+        """The last part of the path."""
         return self.key.name
 
     @property
@@ -78,12 +78,12 @@ class ObjectPath:
 
     @property
     def filesystem(self) -> Any:
-        """pyarrow's."""
+        """The filesystem, as pyarrow has it."""
         return _opened(self.root, self.options)[0]
 
     @property
     def path(self) -> str:
-        """As `filesystem` names it."""
+        """The path within the filesystem."""
         return f"{_opened(self.root, self.options)[1]}/{self.key}"
 
     def absolute(self) -> "ObjectPath":
@@ -91,7 +91,7 @@ class ObjectPath:
         return self
 
     def is_absolute(self) -> bool:
-        """Always."""
+        """Always true of an address."""
         return True
 
     def exists(self) -> bool:
@@ -112,7 +112,7 @@ class ObjectPath:
                 return content
 
     def read_text(self, encoding: str) -> str:
-        """The same as text."""
+        """The content as text."""
         return self.read_bytes().decode(encoding)
 
     def read(self, reader: Callable[[pa.NativeFile], T]) -> T:
@@ -127,7 +127,7 @@ class ObjectPath:
         return self._tried(with_file)
 
     def write_buffer(self, content: pa.Buffer | bytes) -> None:
-        """Make it this, whole."""
+        """Replace the content, whole or not at all."""
 
         def at_once() -> None:
             # In one piece: a stream that is closed after an error in between would keep what it

@@ -57,5 +57,5 @@ class ResponseCache:
             self._database.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the cache's file."""
         self._database.close()

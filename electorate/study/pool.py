@@ -25,7 +25,7 @@ class Pool(Protocol):
 
     @property
     def askers(self) -> "Sequence[Asker]":
-        """What asks models."""
+        """The processes that ask models."""
         ...
 
     def run(self, method: str, work: Sequence[Work], *shared: object) -> Iterator[tuple[int, Any]]:

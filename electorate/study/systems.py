@@ -86,7 +86,7 @@ class AfterRound:
 
     @property
     def settings(self) -> RatingSettings:
-        """How votes become ratings."""
+        """The settings by which votes become ratings."""
         return self.voters.config.ratings
 
     @property
@@ -96,7 +96,7 @@ class AfterRound:
 
     @property
     def archetypes(self) -> Ints:
-        """(n,) the users' archetypes."""
+        """(n,) The archetype of each user."""
         return self.people.archetype
 
     @property
@@ -107,7 +107,7 @@ class AfterRound:
 
     @cached_property
     def fit(self) -> PriorFit:
-        """Fits System A's priors."""
+        """The fits of System A's priors."""
         even = self.voters.config.votes.even(self.round_)
         return prior_fit(self.voters, self.pool, self.global_fit, even)
 
@@ -130,7 +130,7 @@ class AfterRound:
         return self.fit.plain(variant.labels)
 
     def known(self, labels: Labels) -> list[UserVotes]:
-        """The users' own votes."""
+        """The votes of the users compared."""
         return [self.votes.user_votes(self._labels(labels), self.settings.forgetting)]
 
     def _labels(self, labels: Labels) -> Ints:

@@ -98,7 +98,7 @@ def section(folder: RunFolder) -> Row | None:
 
 
 def headings(content: Row) -> list[str]:
-    """Of the table."""
+    """The headings of the table."""
     costs = ["quality at its cost", "cost saved at its quality"] if content["priced"] else []
     return ["a request goes", "quality", *costs]
 

@@ -288,7 +288,7 @@ def mark(row: Mapping[str, Any]) -> str:
 
 
 def marks(values: Values) -> dict[str, str]:
-    """Of each system."""
+    """The mark of each system."""
     return {system: mark(row) for (system, _, _), row in values.items()}
 
 
