@@ -17,7 +17,7 @@ from electorate.base import resampling
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats
-from electorate.commands import next_step
+from electorate.commands import beliefs, next_step
 from electorate.config.metrics import METRICS, OVERALL
 from electorate.config.systems import ORACLE
 from electorate.data import run_files
@@ -83,9 +83,10 @@ def compare(folders: Sequence[Place], console: Console) -> None:
     if len(folders) < 2:
         raise ElectorateError("compare: at least 2 finished runs are needed")
     runs = [read(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
-    for run in runs:
+    for folder, run in zip(folders, runs, strict=True):
         voted = f"{run.name}: {run.who} voted on {len(run.boards[EVERYONE])} contestants"
         console.print(voted, highlight=False, soft_wrap=True)
+        beliefs.beside(folder, console)
     _show_boards(runs, console)
     _show_agreement(runs, console)
     _show_gains(runs, console)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cluster.session import connected
 from electorate.base.errors import ElectorateError
-from electorate.commands import next_step
+from electorate.commands import beliefs, next_step
 from electorate.commands.progress import bar
 from electorate.config.engines import VllmModel, served_here
 from electorate.data import costs
@@ -99,6 +99,7 @@ def _serve(
     if not stop.is_set():
         _say(console, f"serving {settings.folder} at http://{host}:{port}/ (Ctrl-C stops)")
         _say(console, served.in_words())
+        beliefs.beside(settings.folder, console)
         _say(console, "\n".join(["to try:", *served.requests(url, settings)]))
     if contestants:
         _wait_for_engines(contestants, stop, console)

@@ -2,7 +2,6 @@
 beside whatever its votes are used for.
 """
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -69,11 +68,11 @@ def show(folder: Place, console: Console) -> None:
     console.print(table)
 
 
-def beside(votes: Path, console: Console) -> None:
-    """What must not be missing beside a result drawn from these votes, if a poll's judges cast
-    them.
+def beside(folder: Place, console: Console) -> None:
+    """Print what must not be missing beside a result drawn from the votes of a folder, if judges
+    cast them: how far they agree with themselves and with others.
     """
-    for row in read(votes.parent):
+    for row in read(folder):
         if "kappa" in row["name"]:
             interval = f"[{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
             console.print(

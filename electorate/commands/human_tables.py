@@ -69,7 +69,7 @@ def show(folder: RunFolder, console: Console) -> None:
         _curve(curve, console)
     if manifest.get("ahead"):
         console.print(manifest["ahead"], highlight=False, soft_wrap=True)
-    beliefs.beside(Path(manifest["votes"]), console)
+    beliefs.beside(Path(manifest["votes"]).parent, console)
     gains = [manifest["who_gains"]] if "who_gains" in manifest else []
     found = [*groups_lines(folder), *gains, *manifest.get("first_place", ())]
     for line in (*found, *findings_lines(folder), *_places(folder)):

@@ -83,7 +83,7 @@ def rate(path: Path, options: Options, asked: Asked, console: Console) -> None:
         notes = first_place(votes, rated, options.ties)
         for line in notes:
             console.print(line, highlight=False, soft_wrap=True)
-    beliefs.beside(path, console)
+    beliefs.beside(path.parent, console)
     _show_held_equal(rated, votes, console)
     groups = [] if asked.by is None else _show_groups(board, asked.by, options, asked, console)
     if asked.matrix:

@@ -200,6 +200,14 @@ def test_systems_are_compared_with_the_judges_own_rankings(done: Done) -> None:
     assert np.all(utility[~coders].argmax(axis=1) == MODELS - 1)
 
 
+def test_validity_stands_beside_a_comparison_of_runs_too(
+    done: Done, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(str(done.folder.path), tmp_path / "copy")
+    assert cli.main(["compare", str(done.folder.path), str(tmp_path / "copy")]) == 0
+    assert capsys.readouterr().out.count("judged by a model (j, ") == 4
+
+
 def test_the_answer_comes_first_and_validity_stands_beside_it(done: Done) -> None:
     verdict = done.out.index("Yes: System A ranks contestants better than the global ranking")
     systems = done.out.index("Systems A and B, 20 votes a persona, 24 personas compared")
