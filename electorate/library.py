@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
+from electorate.config.metrics import METRICS
 from electorate.config.run import RatingSettings
 from electorate.data import vote_files
-from electorate.data.votes import Votes
+from electorate.data.votes import Votes, effective
 from electorate.evaluation import people, rating, user_ratings
 from electorate.ratings import leaderboard
 from electorate.ratings.ties import DEFAULT
@@ -106,7 +107,7 @@ def compare(table: TableT, *, ties: str = DEFAULT) -> TableT:
     Raises:
         ElectorateError: a column is missing, no row is a vote, or prompts are fewer than 5.
     """
-    own = _votes(table)
+    own = effective(_votes(table))
     prompt = people.prompts(own, "votes")
     predicted, not_converged = people.predict(own, prompt, RatingSettings(ties=ties))
     estimates, gains = people.estimates(own, prompt, predicted)
@@ -122,7 +123,7 @@ def compare(table: TableT, *, ties: str = DEFAULT) -> TableT:
             }
             gain = gains.get(system, {}).get((prompts, metric))
             values = (None,) * 3 if gain is None else (gain.value, gain.ci_low, gain.ci_high)
-            if gain is not None and metric != "accuracy":
+            if gain is not None and METRICS[metric].lower_is_better:
                 values = (-gain.value, -gain.ci_high, -gain.ci_low)
             row |= dict(zip(("gain", "gain_low", "gain_high"), values, strict=True))
             rows.append(row | {"converged": system not in not_converged})

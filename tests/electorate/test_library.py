@@ -14,6 +14,7 @@ import electorate
 from electorate import library
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import ELO_PER_NAT
+from electorate.config.metrics import METRICS
 from tests.conftest import ROOT
 
 
@@ -92,6 +93,14 @@ def test_comparison_says_what_personal_rankings_gain() -> None:
     assert table["gain"].isna().loc["global_bt"].all()
     assert table["converged"].all()
     assert table.loc[("elo_offset", "accuracy"), "gain"] > 0
+    # Of every metric a positive gain is better, whichever way it runs.
+    for name, spec in METRICS.items():
+        if ("elo_offset", name) in table.index:
+            own, base = (
+                table.loc[(system, name), "value"] for system in ("elo_offset", "global_bt")
+            )
+            sign = -1 if spec.lower_is_better else 1
+            assert table.loc[("elo_offset", name), "gain"] == pytest.approx(sign * (own - base))
 
 
 def test_order_of_rows_means_nothing() -> None:
