@@ -17,12 +17,14 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import ray
 
-from actors.judge import JudgeActor
+from actors.asking import AskingActor
 from cluster.session import connected
 from electorate.config import config_file
 from electorate.config.contest import Contestant
-from electorate.config.judging import PersonaSettings, Poll
+from electorate.config.judging import PersonaSettings
+from electorate.config.poll import Poll
 from electorate.data import prompts
 from electorate.inference import contestants, model_files
 from electorate.inference.completions import Call
@@ -101,7 +103,7 @@ def judgements(poll: Poll) -> list[list[dict[str, str]]]:
     in the order a poll asks.
     """
     of = prompts.select(poll)
-    people = cards.of(PersonaSettings(size=PERSONAS), poll.seed)
+    people = next(cards.in_blocks(PersonaSettings(size=PERSONAS), poll.seed, PERSONAS))
     random = np.random.default_rng(0)
     words = [
         "the",
@@ -174,7 +176,7 @@ def _tokens(poll: Poll, name: str, folder: str, scratch: Path) -> None:
         app = ContestantsApp({name: model}, scratch, 0)
         app.start()
         url = app.wait(lambda: None)
-        actor = JudgeActor.options(num_cpus=0.5).remote()
+        actor = ray.remote(num_cpus=0.5)(AskingActor).remote()
         reached = connections({name: model}, url, 1)
         offline = Offline(folder, **model.engine_kwargs)
 

@@ -1,6 +1,6 @@
 """What a study runs on: actors on Ray, or with `cluster.cohorts: 0` this process alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +12,6 @@ from electorate.config.contest import Cluster
 from electorate.config.engines import VllmModel
 from electorate.config.reward import Reward
 from electorate.config.run import Config
-from electorate.inference.asking import Asker, InProcessAsker
 from electorate.storage.run_folder import RunFolder
 from electorate.study.pool import InProcessPool, Pool
 
@@ -58,26 +57,6 @@ def of_run(
     parts = plan.of_run(config, served)
     with plan.on_cluster(config.cluster, parts, memory.of_run(config, served), console):
         yield RayPool.start(folder, config.cluster)
-
-
-@contextmanager
-def of_poll(
-    settings: Cluster, served: Mapping[str, VllmModel], console: Console
-) -> Iterator[Sequence[Asker]]:
-    """What asks a poll's judges, for the length of the block. Arguments and errors as `of_run`."""
-    if settings.cohorts == 0:
-        check(settings, served)
-        yield [InProcessAsker()]
-        return
-    from actors.asking import RayAsker
-    from actors.judge import JudgeActor
-    from actors.ray_pool import SPREAD
-    from simulations import memory, plan
-
-    parts = plan.of_poll(settings, served)
-    with plan.on_cluster(settings, parts, memory.of_engines(settings, served), console):
-        actor = JudgeActor.options(num_cpus=settings.cpus_per_cohort, **SPREAD)  # type: ignore[attr-defined]  # by ray.remote
-        yield [RayAsker(actor.remote()) for _ in range(settings.cohorts)]
 
 
 class Trainer(Protocol):

@@ -41,7 +41,6 @@ def _advice(chosen: argparse.Namespace, kept: str) -> str:
 
 def _run(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.config import config_file
-    from electorate.data import recorded
 
     short = {
         "seed": chosen.seed,
@@ -52,6 +51,31 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     short |= classic(chosen, plain)
     given = (f"{key}={value}" for key, value in short.items() if value is not None)
     config = config_file.load(chosen.config, [*chosen.settings, *given])
+    _carry_out(config, chosen, console)
+
+
+def _poll(chosen: argparse.Namespace, console: Console) -> None:
+    from electorate.config import config_file
+    from electorate.config.poll import Poll
+    from electorate.data import old_polls, recorded
+    from electorate.polls import own_templates
+    from electorate.storage.run_folder import RunFolder
+    from simulations.report import finished
+
+    poll = own_templates.with_texts(config_file.load_as(Poll, chosen.config, chosen.settings))
+    folder = RunFolder(_out(chosen))
+    if not chosen.dry_run and old_polls.is_one(folder):
+        of_config = recorded.with_contestants(poll)
+        if old_polls.is_complete(folder, of_config, chosen.resume):
+            finished.show(folder, console)
+            return
+    _carry_out(poll.as_run(), chosen, console)
+
+
+def _carry_out(config: "Config", chosen: argparse.Namespace, console: Console) -> None:
+    """Do a run, or say what it would ask."""
+    from electorate.data import recorded
+
     config = recorded.with_contestants(config)
     if chosen.dry_run:
         from electorate.population import planted
@@ -83,25 +107,6 @@ def classic(chosen: argparse.Namespace, config: "Config") -> dict[str, Any]:
     if config.judging is not None and config.judging.new_prompts is not None:
         short["voters.new_prompts.most"] = short.pop("prompts.per_archetype")
     return short
-
-
-def _poll(chosen: argparse.Namespace, console: Console) -> None:
-    from electorate.config import config_file
-    from electorate.config.judging import Poll
-    from electorate.data import recorded
-
-    config = recorded.with_contestants(config_file.load_as(Poll, chosen.config, chosen.settings))
-    if chosen.dry_run:
-        from simulations import estimate
-
-        estimate.show(estimate.of_poll(config), config, console)
-        return
-    # Ray takes seconds to import; a wrong config should not.
-    from simulations import estimate, poll
-    from simulations.report import poll_page
-
-    estimate.announce(estimate.of_poll(config), console)
-    poll_page.show(poll.poll(config, _out(chosen), chosen.resume, console), console)
 
 
 def _out(chosen: argparse.Namespace) -> Place:

@@ -1,4 +1,4 @@
-"""`--dry-run`: what a run or a poll would ask of its models, and what that would cost."""
+"""`--dry-run`: what a run would ask of its models, and what that would cost."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -13,7 +13,7 @@ from rich.table import Table
 from electorate.base.pairs import pair_indices
 from electorate.config.contest import Contest
 from electorate.config.engines import asked
-from electorate.config.judging import MOST_RANKED, Judging, ModelJudge, NewPrompts, Poll
+from electorate.config.judging import MOST_RANKED, Judging, ModelJudge, NewPrompts
 from electorate.config.run import Config
 from electorate.data import prompts as prompts_module
 from electorate.inference.completions import Call
@@ -73,18 +73,9 @@ def of_run(config: Config) -> list[Line]:
     modes = len(judging.modes)
     truth = min(config.compared, config.users) * _of_truth(config, judging)
     # The first mode's judgements of these battles are votes, and stored.
-    checks = (modes - 1) * first * last + _of_checks(config, judging)
+    checks = (modes - 1) * first * last + _of_checks(judging)
     battles = Battles(config.users * last, truth, checks, min(first, judging.rankings.personas))
     return [*lines, *_judges(config, judging, battles)]
-
-
-def of_poll(poll: Poll) -> list[Line]:
-    """What the poll would ask, but for what is stored. See `of_run`."""
-    poll = own_templates.with_texts(poll)
-    votes = len(poll.modes) * poll.battles * poll.personas.size
-    ranked = min(poll.rankings.personas, poll.personas.size)
-    battles = Battles(votes, 0, _of_checks(poll, poll), ranked)
-    return [*_contestants(poll, poll), *_judges(poll, poll, battles)]
 
 
 def show(lines: Sequence[Line], contest: Contest, console: Console) -> None:
@@ -224,11 +215,9 @@ def _of_truth(contest: Contest, judging: Judging) -> int:
     return judging.rankings.prompts * pairs
 
 
-def _of_checks(contest: Contest, judging: Judging) -> int:
+def _of_checks(judging: Judging) -> int:
     """Battles that only checks need, at most."""
     checks = judging.checks
     people = 0 if checks.people is None else checks.people_battles * checks.people_personas
     repeats = checks.repeats * len(judging.modes)
-    few = len(contest.contestant_names) <= MOST_RANKED
-    by_pairs = judging.rankings.personas * _of_truth(contest, judging) if few else 0
-    return repeats + PLEAS * checks.injections + people + by_pairs
+    return repeats + PLEAS * checks.injections + people

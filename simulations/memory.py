@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 
 from electorate.base.errors import ElectorateError
-from electorate.config.contest import Cluster
 from electorate.config.engines import VllmModel
 from electorate.config.run import Config
 from electorate.inference import engine_memory, model_files
@@ -51,16 +50,9 @@ class Need:
 
 def of_run(config: Config, to_serve: Mapping[str, VllmModel]) -> list[Need]:
     """Of the training and of the engines that have to be started, as far as it can be told."""
-    engines = of_engines(config.cluster, to_serve)
-    training = _training(config)
-    return engines if training is None else [*engines, training]
-
-
-def of_engines(settings: Cluster, to_serve: Mapping[str, VllmModel]) -> list[Need]:
-    """Of the engines that have to be started, as far as it can be told."""
-    cache_dir = Path(settings.cache_dir).expanduser()
+    cache_dir = Path(config.cluster.cache_dir).expanduser()
     found = [_engine(name, model, cache_dir) for name, model in to_serve.items()]
-    return [need for need in found if need is not None]
+    return [need for need in (*found, _training(config)) if need is not None]
 
 
 def tell(needs: Sequence[Need], console: Console) -> None:

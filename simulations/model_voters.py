@@ -3,7 +3,9 @@ personas block by block, rank responses to test prompts, and are checked.
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,19 @@ from electorate.commands.stages import UnderWay
 from electorate.config.judging import MOST_RANKED
 from electorate.config.run import Config
 from electorate.config.voters import ModelVoters
-from electorate.data import run_files, vote_files
+from electorate.data import run_files, run_votes, vote_files
 from electorate.data.votes import Votes
 from electorate.inference.asking import Asking
 from electorate.polls import battles, cards, voters
 from electorate.polls.battles import Battles, JudgedTexts
-from electorate.polls.truth import agreement
+from electorate.polls.validity import Check
 from electorate.polls.voters import JudgedPersonas
+from electorate.polls.wording import Attempt
 from electorate.population.voters import BLOCK, compared
 from electorate.storage import files
 from electorate.storage.vote_log import VoteLog
 from electorate.study.pool import Pool
-from simulations import polling
+from simulations import judge_tables, judged_tastes, polling
 from simulations.panel import Panel
 from simulations.polling import Material
 
@@ -48,6 +51,7 @@ class ModelVoting:
     pool: Pool
     asking: Asking
     people: Votes | None
+    _counted: set[tuple[str, Attempt]] = field(default_factory=set)
 
     def vote(self) -> None:
         """Every stage from the personas' votes to the checks; what is on disk is not done again.
@@ -62,6 +66,7 @@ class ModelVoting:
         self._votes(personas, texts)
         self._truth(personas, texts)
         self._checks(personas, texts)
+        self._tables(personas)
 
     def _votes(self, personas: JudgedPersonas, texts: JudgedTexts) -> None:
         """Every block of every round that the log lacks."""
@@ -71,7 +76,7 @@ class ModelVoting:
             for round_ in range(len(personas.config.votes.checkpoints))
             for block in sorted(set(range(personas.blocks)).difference(log.blocks(round_)))
         ]
-        with self.run.stage("votes") as counts:
+        with self._stage("votes") as counts:
             for round_, block in todo:
                 self._vote(personas, texts, round_, block, counts)
             counted = self.pool.votes_by_round()
@@ -89,9 +94,10 @@ class ModelVoting:
     ) -> None:
         """Have a block's battles of a round judged, and the votes pushed to the log."""
         fought = personas.battles(round_, block)
-        panel = self._panel(personas, block * BLOCK + np.unique(fought.persona))
+        users = block * BLOCK + np.unique(fought.persona)
+        panel = self._panel(personas, users)
         mode = self.judging.modes[:1]
-        polled = polling.votes(panel, _material(personas, panel, texts), fought, mode)
+        polled = polling.votes(panel, _material(personas, users, texts), fought, mode)
         judge = " + ".join(one.name for one in self.judging.judges)
         table = personas.votes(round_, block, fought, polled.odds, polled.both_bad, judge)
         if not len(table):
@@ -103,12 +109,12 @@ class ModelVoting:
         """The judges' own rankings, which systems are compared with."""
         if self.run.folder.truth.exists():
             return
-        with self.run.stage("truth") as counts:
+        with self._stage("truth") as counts:
             users = compared(personas)
             prompts = personas.truth_prompts(personas.test_prompts)
             panel = self._panel(personas, users)
             fought = battles.round_robin(np.arange(len(users)), prompts, personas.models)
-            material = _material(personas, panel, texts)
+            material = _material(personas, users, texts)
             polled = polling.votes(panel, material, fought, self.judging.modes[:1])
             judged = ~np.isnan(polled.odds[:, 0])
             if not judged.any():
@@ -129,31 +135,64 @@ class ModelVoting:
         rounds = range(len(personas.config.votes.checkpoints))
         votes = personas.config.votes.checkpoints[-1]
         first = min(len(personas.labels(0)), max(2, CHECKED // votes))
-        with self.run.stage("checks") as counts:
+        with self._stage("checks") as counts:
             fought = Battles.joined([personas.battles(round_, 0, first) for round_ in rounds])
-            panel = self._panel(personas, np.arange(first))
-            material = _material(personas, panel, texts)
+            users = np.arange(first)
+            panel = self._panel(personas, users)
+            material = _material(personas, users, texts)
             polled = polling.votes(panel, material, fought, self.judging.modes)
             checks = polling.checks(panel, material, polled, self.people)
-            if personas.models <= MOST_RANKED:
-                strength = self.pool.rate(rounds[-1])[0].strength
-                for one in polling.rankings(panel, material):
-                    checks += agreement(
-                        one.judge, one.listwise, one.round_robin, strength, one.persona
-                    )
+            judge_tables.write_judgements(self.run.folder, polled, material)
             self._count(panel, counts)
+            checks += self._rankings(personas, texts, counts)
             rows = [asdict(check) for check in checks]
             files.write_table(place, pa.Table.from_pylist(rows, schema=beliefs.VALIDITY))
 
+    def _rankings(
+        self, personas: JudgedPersonas, texts: JudgedTexts, counts: dict[str, Any]
+    ) -> list[Check]:
+        """How the personas that are compared rank all responses at once, beside every pair."""
+        if personas.models > MOST_RANKED:
+            return []
+        users = compared(personas)[: max(2, CHECKED // personas.config.votes.checkpoints[-1])]
+        panel = self._panel(personas, users)
+        material = _material(personas, users, texts)
+        last = len(personas.config.votes.checkpoints) - 1
+        strength = self.pool.rate(last)[0].strength
+        ranked = polling.rankings(panel, material)
+        self._count(panel, counts)
+        return judge_tables.write_rankings(self.run.folder, ranked, material, strength)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[dict[str, Any]]:
+        """A stage of the run that counts what it asks."""
+        asked = self.asking.asked
+        sent_again = Counter(self.asking.sent_again)
+        with self.run.stage(name) as counts:
+            yield counts
+            counts["requests"] = self.asking.asked - asked
+            if again := self.asking.sent_again - sent_again:
+                counts["sent_again"] = dict(again)
+
+    def _tables(self, personas: JudgedPersonas) -> None:
+        """The votes with their texts, and tastes fitted to them."""
+        folder = self.run.folder
+        if folder.votes_file.exists():
+            return
+        with self.run.stage("tables"):
+            fitted = judged_tastes.write(folder, personas)
+            self.run.manifest["tastes"] = None if fitted is None else fitted.verdict()
+            run_votes.write(folder)
+
     def _panel(self, personas: JudgedPersonas, user_id: Ints) -> Panel:
-        return Panel(personas.config, self.judging, personas.cards(user_id), self.asking)
+        of_run = (personas.config, self.judging, personas.cards(user_id), self.asking)
+        return Panel(*of_run, self._counted)
 
     def _count(self, panel: Panel, counts: dict[str, Any]) -> None:
         """Keep in the manifest what could not be read, by kind."""
         for name, found in (("unread", panel.unread), ("lost", panel.lost)):
             if found:
                 counts[name] = dict(Counter(counts.get(name, {})) + found)
-        counts["requests"] = self.asking.asked
 
 
 def people(judging: ModelVoters) -> Votes | None:
@@ -211,14 +250,8 @@ def _texts(run: UnderWay[Config]) -> JudgedTexts:
     )
 
 
-def _material(personas: JudgedPersonas, panel: Panel, texts: JudgedTexts) -> Material:
-    return Material(
-        panel.cards,
-        texts,
-        personas.training_prompts,
-        personas.test_prompts,
-        personas.config.contestant_names,
-    )
+def _material(personas: JudgedPersonas, user_id: Ints, texts: JudgedTexts) -> Material:
+    return Material(user_id, texts, personas.test_prompts, personas.config.contestant_names)
 
 
 def _kinds(panel: Panel) -> str:

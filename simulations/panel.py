@@ -22,6 +22,8 @@ class Panel:
         judging: who judges, and how.
         cards: of the personas that questions are about.
         asking: asks the models.
+        counted: calls, by key and attempt, whose answers could not be used and were counted
+            before; it grows.
 
     Attributes:
         contestants: whose answers are judged.
@@ -30,7 +32,12 @@ class Panel:
     """
 
     def __init__(
-        self, contest: Contest, judging: Judging, cards: Sequence[Card], asking: Asking
+        self,
+        contest: Contest,
+        judging: Judging,
+        cards: Sequence[Card],
+        asking: Asking,
+        counted: set[tuple[str, Attempt]],
     ) -> None:
         self.judging = judging
         self.seed = contest.seed
@@ -39,6 +46,7 @@ class Panel:
         self.unread = Counter[str]()
         self.lost = Counter[str]()
         self._asking = asking
+        self._counted = counted
         self._models = asked(contest.models)
         self._judges = {judge.name: judge for judge in judging.judges}
 
@@ -54,7 +62,7 @@ class Panel:
             for i, attempt in pending.items():
                 answer = answers[calls[i].key]
                 found[i] = reading.read(questions[i], answer, temperature)
-                if (next_ := self._again(found[i], attempt)) is not None:
+                if (next_ := self._again(found[i], attempt, calls[i].key)) is not None:
                     following[i] = next_
             pending = following
             what = f"{what}, again"
@@ -69,14 +77,15 @@ class Panel:
         name = contestant.arena_name or contestant.name
         return contestant.model == judge.model or judge_bias.family(name) == self.family(judge)
 
-    def _again(self, read: Reading | Unread, attempt: Attempt) -> Attempt | None:
-        """How to ask again, if that helps; what could not be read is counted."""
+    def _again(self, read: Reading | Unread, attempt: Attempt, key: str) -> Attempt | None:
+        """How to ask again, if that helps; what could not be read is counted once."""
         if isinstance(read, Reading):
             return None
-        self.unread[read.kind] += 1
         following = reading.again(read, attempt)
-        if following is None:
-            self.lost[read.kind] += 1
+        if (key, attempt) not in self._counted:
+            self._counted.add((key, attempt))
+            self.unread[read.kind] += 1
+            self.lost[read.kind] += following is None
         return following
 
     def _call(self, question: Question, attempt: Attempt) -> Call:

@@ -1,6 +1,4 @@
-"""What a run or a poll asks of a cluster, part by part; said, and refused where it could never
-be.
-"""
+"""What a run asks of a cluster, part by part; said, and refused where it could never be."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,18 +30,10 @@ def of_run(config: Config, to_serve: Mapping[str, VllmModel]) -> list[Part]:
         "nothing",
     )
     return [
-        _cohorts("cohorts", config.cluster),
+        _cohorts(config.cluster),
         ranking,
         *(_engine(name, model) for name, model in to_serve.items()),
         *_training(config),
-    ]
-
-
-def of_poll(settings: Cluster, to_serve: Mapping[str, VllmModel]) -> list[Part]:
-    """The parts of a poll."""
-    return [
-        _cohorts("judge actors", settings),
-        *(_engine(name, model) for name, model in to_serve.items()),
     ]
 
 
@@ -69,9 +59,9 @@ def on_cluster(
         yield
 
 
-def _cohorts(what: str, settings: Cluster) -> Part:
+def _cohorts(settings: Cluster) -> Part:
     return Part(
-        what,
+        "cohorts",
         settings.cohorts,
         [{"CPU": settings.cpus_per_cohort}],
         "throughout",

@@ -16,7 +16,6 @@ from electorate.data.votes import Texts, Votes
 from electorate.evaluation import rating
 from electorate.polls import battles, judge_bias, truth, validity, verdicts
 from electorate.polls.battles import Battles, JudgedTexts
-from electorate.polls.cards import Card
 from electorate.polls.validity import Check
 from electorate.polls.verdicts import Judged
 from simulations.panel import Panel
@@ -27,13 +26,16 @@ OTHER_ORDER = 1  # of the card, where a battle is judged again
 
 @dataclass(frozen=True)
 class Material:
-    """What is judged, for whom: cards, answers (every contestant's to every prompt), the prompts
-    that may be voted on, the test ones.
+    """What is judged, for whom.
+
+    Attributes:
+        user_id: of the personas that judge; battles name them by their places here.
+        texts: every contestant's responses to every prompt.
+        test: ids of the prompts that no vote is on.
     """
 
-    cards: Sequence[Card]
+    user_id: Ints
     texts: JudgedTexts
-    prompts: Ints
     test: Ints
     contestants: tuple[str, ...]
 
@@ -227,7 +229,7 @@ def checks_by_people(panel: Panel, material: Material, people: Votes) -> list[Ch
     if people.texts is None:
         return []
     theirs = _battles_of(people, people.texts, panel.judging.checks.people_battles, panel.seed)
-    each = min(panel.judging.checks.people_personas, len(material.cards))
+    each = min(panel.judging.checks.people_personas, len(material.user_id))
     fought = theirs.fought
     asked = Battles.joined(
         [Battles(np.full(len(fought), i), fought.prompt, fought.a, fought.b) for i in range(each)]
@@ -287,19 +289,18 @@ class Ranked:
 
 
 def rankings(panel: Panel, material: Material) -> list[Ranked]:
-    """Each judge's ground truth for the first personas and test prompts."""
-    personas = np.arange(min(panel.judging.rankings.personas, len(material.cards)))
+    """Each judge's ground truth for these personas and the first test prompts."""
+    personas = np.arange(len(material.user_id))
     prompts = material.test[: panel.judging.rankings.prompts]
     models = len(material.contestants)
+    mode = panel.judging.modes[0]
     found = list[Ranked]()
-    if not len(personas) or not len(prompts):
-        return []
     everyone = battles.round_robin(personas, prompts, models)
     for judge in panel.judging.judges:
         asked, shown = battles.rankings(personas, prompts, material.texts, judge.name)
         at_once = panel.ask(asked, f"Ranking at once ({judge.name})")
         pairs = _judge(
-            panel, judge, "verdict", everyone, material.texts, f"Ranking by pairs ({judge.name})"
+            panel, judge, mode, everyone, material.texts, f"Ranking by pairs ({judge.name})"
         )
         of = np.repeat(personas, len(prompts)), np.tile(prompts, len(personas))
         found.append(Ranked(judge.name, *of, *truth.scores(at_once, shown, pairs, models)))

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from electorate.base.errors import ElectorateError
 from electorate.config import config_file
-from electorate.config.judging import Poll
+from electorate.config.poll import Poll
 from electorate.data import vote_files
 from electorate.evaluation.rating import Options, fit
 from electorate.inference import completions

@@ -231,8 +231,10 @@ async def answer_locally(
     *system, asked = (message["content"] for message in call.body["messages"])
     if shown := re.match(r"<1>(.*)<2>(.*)<which>", asked, re.DOTALL):
         text = str(1 + int(len(shown[2]) > len(shown[1])))
-    else:
+    elif system:
         text = asked[: -len(system[0])]
+    else:
+        text = "a ranking of all, which this engine does not make"
     return Answer(text, "stop", 1, 0.0), 0.0
 
 
@@ -274,7 +276,7 @@ def test_an_engine_and_a_judging_mode_make_a_poll(
         "judges": [{"name": "j", "model": "judge"}],
         "modes": ["numbers"],
         "allow_self_judging": True,
-        "rankings": {"personas": 0},
+        "rankings": {"personas": 2, "prompts": 1},
         "checks": {"repeats": 10, "injections": 0},
         "cluster": {"cohorts": 0, "cache_dir": str(tmp_path / "cache")},
     }

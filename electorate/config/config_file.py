@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from electorate.base.errors import ElectorateError
 from electorate.config.contest import Cluster, Contest
 from electorate.config.engines import ENGINES, Engine
-from electorate.config.judging import Poll
+from electorate.config.poll import Poll
 from electorate.config.reward import Reward
 from electorate.config.run import Config
 from electorate.config.voters import VoterSettings, section_of

@@ -1,8 +1,6 @@
 """How language models judge for personas: whose cards they read, who judges, and what is asked."""
 
-from typing import Self
-
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from electorate.config.contest import Contest
 from electorate.config.modes import AnyModeName, ModeName
@@ -100,11 +98,11 @@ class NewPrompts(Section):
 
 
 class Rankings(Section):
-    """Ground truth by the judges: personas rank all contestants' answers to test prompts, at
-    once and by every pair.
+    """Ground truth by the judges, which systems are compared with: personas rank all contestants'
+    answers to test prompts, at once and by every pair.
     """
 
-    personas: int = Field(8, ge=0, description="who rank; 0: nobody")
+    personas: int = Field(8, ge=2, description="who rank, and are compared")
     prompts: int = Field(3, ge=1, description="test prompts each of them ranks")
 
 
@@ -130,7 +128,7 @@ class Checks(Section):
 
 
 class Judging(Section):
-    """What a poll and a run with model voters have in common."""
+    """How models judge for personas, in a run and in its short form, a poll."""
 
     personas: PersonaSettings = PersonaSettings()
     judges: tuple[ModelJudge, ...] = Field(
@@ -203,16 +201,3 @@ class Judging(Section):
             for contestant in contest.contestants
             if models[judge.model].identity() == models[contestant.model].identity()
         ]
-
-
-class Poll(Contest, Judging):
-    """The config of a poll: who judges, as whom, and what is checked."""
-
-    battles: int = Field(
-        10, ge=1, le=10_000, description="a persona, on prompts and pairs drawn evenly"
-    )
-
-    @model_validator(mode="after")
-    def _judges_make_sense(self) -> Self:
-        self.check(self)
-        return self

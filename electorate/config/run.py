@@ -347,12 +347,6 @@ def _check_model_voters(config: Config, voters: ModelVoters) -> None:
         voters.check(config)
     except ValueError as error:
         raise ValueError(f"voters.{error}") from None
-    for field, least in (("personas", 2), ("prompts", 1)):
-        if getattr(voters.rankings, field) < least:
-            raise ValueError(
-                f"voters.rankings.{field}: at least {least}; systems are compared with the judges' "
-                "own rankings"
-            )
     if config.votes.pairing == "active" or config.votes.stop_at_tau is not None:
         raise ValueError(
             "votes: pairing: active and stop_at_tau are for planted voters; model voters judge "

@@ -221,7 +221,8 @@ def segment_of_users(votes: Votes, segments: tuple[str, ...]) -> Ints:
 def tables_of_number(folder: RunFolder, number: int) -> list[tuple[Place, int]]:
     """A run's tables that have rows about a persona or a person, and its number."""
     block = folder.users / f"block={number // BLOCK}.parquet"
-    return [(folder.personas, number), (block, number)]
+    of_judges = (folder.votes_file, folder.judgements, folder.rankings)
+    return [(place, number) for place in (folder.personas, block, *of_judges)]
 
 
 def rows_of(place: Place, user: int | str) -> list[Row]:

@@ -1,6 +1,4 @@
-"""Which battles a poll's personas judge, and the questions that puts to a judge: always in both
-orders.
-"""
+"""The questions that battles put to a judge: always in both orders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from electorate.base.columns import Columns
-from electorate.base.draws import Stream, generator
 from electorate.base.pairs import pair_indices
 from electorate.base.scale import Ints
 from electorate.polls.wording import Question
@@ -32,31 +29,6 @@ class JudgedTexts:
 
     prompts: Sequence[str]
     answers: Sequence[Sequence[str]]
-
-
-def drawn(personas: int, prompts: Ints, contestants: int, each: int, seed: int) -> Battles:
-    """`each` different battles a persona, or all there are, on these prompts, evenly; the same
-    for a persona however many there are.
-
-    Those of a persona are in the order of prompt and answers, so that what they share is read once.
-    """
-    low, high = pair_indices(contestants)
-    of_all = len(prompts) * len(low)
-    chosen = list[Ints]()
-    turned = list[Ints]()
-    for i in range(personas):
-        random = generator(seed, Stream.POLL, i)
-        chosen.append(np.sort(random.choice(of_all, min(each, of_all), replace=False)))
-        # Which one is called A says nothing, so that chance agreement is what it is for places
-        # drawn evenly.
-        turned.append(random.integers(2, size=len(chosen[-1])))
-    persona = np.repeat(np.arange(personas), [len(c) for c in chosen])
-    which = np.concatenate(chosen)
-    turn = np.concatenate(turned)
-    pair = which % len(low)
-    a = np.where(turn, high[pair], low[pair])
-    b = np.where(turn, low[pair], high[pair])
-    return Battles(persona, prompts[which // len(low)], a, b)
 
 
 def round_robin(personas: Ints, prompts: Ints, contestants: int) -> Battles:

@@ -41,30 +41,11 @@ class Card:
         return "\n".join(_line(self.attributes[i]) for i in moved)
 
 
-def of(settings: PersonaSettings, seed: int) -> list[Card]:
-    """The personas of a poll.
-
-    Raises ElectorateError for a file that holds none, or fewer than are asked for.
-    """
-    return _drawn(0, settings.size, seed) if settings.source == "builtin" else _read(settings)
-
-
-def table(cards: Sequence[Card]) -> pa.Table:
-    """The columns of personas.parquet."""
-    return pa.table(
-        {
-            "user_id": [c.persona for c in cards],
-            "archetype": [c.segment for c in cards],
-            "card": [c.text() for c in cards],
-        }
-    )
-
-
 def in_blocks(settings: PersonaSettings, seed: int, size: int) -> Iterator[list[Card]]:
     """The personas of a run, so many at a time.
 
     Raises:
-        ElectorateError: as `of`.
+        ElectorateError: a file holds none, or fewer than are asked for.
     """
     known = None if settings.source == "builtin" else _read(settings)
     for first in range(0, settings.size, size):

@@ -11,8 +11,9 @@ from typing import Any
 
 from electorate.base.errors import ElectorateError
 from electorate.config.config_file import ContestT
-from electorate.config.judging import Judging, Poll
+from electorate.config.judging import Judging
 from electorate.config.modes import named
+from electorate.config.poll import Poll
 from electorate.config.run import Config
 
 OF_TWO = frozenset({"card", "prompt", "rule", "a", "b"})

@@ -14,13 +14,13 @@ from electorate.base.progress import Bar
 from electorate.config.contest import Contestant, content_key
 from electorate.config.judging import ModelJudge
 from electorate.config.reward import Synthetic
+from electorate.data.winners import NAMES
 from electorate.inference import contestants, endpoints
 from electorate.inference.asking import Asking, InProcessAsker
 from electorate.inference.completions import Answer, Call
 from electorate.inference.endpoints import Connection
 from electorate.polls import reading, verdicts, wording
 from electorate.polls.reading import Unread
-from electorate.polls.verdicts import WINNERS
 from electorate.polls.wording import Attempt, Question
 from electorate.storage.response_cache import ResponseCache
 
@@ -95,7 +95,7 @@ def make(
         elif unread:
             lost[f"a verdict that is none: {unread[0]}"] += 1
         else:
-            battles.append(Battle(i, own.text, theirs[i], WINNERS[winner]))
+            battles.append(Battle(i, own.text, theirs[i], NAMES[winner]))
     return Made(battles, dict(lost))
 
 

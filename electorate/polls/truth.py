@@ -69,19 +69,19 @@ def agreement(
 
 def table(
     judge: str,
-    personas: Sequence[str],
+    user_id: Ints,
     prompts: Ints,
     contestants: Sequence[str],
     listwise: Floats,
     round_robin: Floats,
 ) -> pa.Table:
-    """The rows of rankings.parquet: personas x prompts groups, M rows each. personas and
+    """The rows of rankings.parquet: personas x prompts groups, M rows each. user_id and
     prompts: those of each group.
     """
     groups, models = listwise.shape
     columns = {
         "judge": [judge] * (groups * models),
-        "user_id": list(np.repeat(np.array(personas), models)),
+        "user_id": np.repeat(user_id, models),
         "prompt_id": np.repeat(prompts, models),
         "model": list(contestants) * groups,
     }

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from electorate.base.pairs import pair_indices
 from electorate.base.scale import Floats, Ints
 from electorate.data import winners
-from electorate.polls.battles import Battles
 from electorate.polls.reading import Reading, Unread, normalised
 
-WINNERS = winners.NAMES
+TIE = winners.OUTCOMES["tie"]
+BOTH_BAD = winners.OUTCOMES["tie (bothbad)"]
 SWAPPED = [1, 0, 2]
 
 
@@ -90,26 +89,12 @@ def choice(odds: Floats) -> Ints:
     return np.where(np.isnan(odds[:, 0]), -1, chosen)
 
 
-def votes(battles: Battles, odds: Floats, both_bad: Floats, names: Sequence[str]) -> pa.Table:
-    """The columns of votes.parquet but for texts: battles that got a vote, likeliest outcome and
-    probabilities.
+def outcome(odds: Floats, both_bad: Floats) -> Ints:
+    """(n,) what a vote is, as the log has it: the likeliest of A, B and tie, and 3 for a tie that
+    says that neither will do. -1 where nothing was said.
     """
-    rows = np.flatnonzero(~np.isnan(odds[:, 0]))
-    outcome = choice(odds[rows])
-    outcome = np.where((outcome == 2) & (both_bad[rows] > 0.5), 3, outcome)
-    p = np.exp(odds[rows])
-    return pa.table(
-        {
-            "persona": battles.persona[rows],
-            "prompt_id": battles.prompt[rows],
-            "model_a": [names[i] for i in battles.a[rows]],
-            "model_b": [names[i] for i in battles.b[rows]],
-            "winner": [WINNERS[i] for i in outcome],
-            "p_a": pa.array(p[:, 0], pa.float32()),
-            "p_b": pa.array(p[:, 1], pa.float32()),
-            "p_tie": pa.array(p[:, 2], pa.float32()),
-        }
-    )
+    chosen = choice(odds)
+    return np.where((chosen == TIE) & (both_bad > 0.5), BOTH_BAD, chosen)
 
 
 def expected_wins(odds: Floats, contestants: int) -> Floats:

@@ -25,7 +25,6 @@ from electorate.polls import cards, verdicts
 from electorate.polls.battles import Battles
 from electorate.polls.cards import Card
 from electorate.population import voters
-from electorate.population.judges import BOTH_BAD, TIE
 from electorate.population.voters import BLOCK, PromptTruth, Users, VotersOfRun
 from electorate.storage import files, joins
 from electorate.storage.run_folder import RunFolder
@@ -109,8 +108,7 @@ class JudgedPersonas(VotersOfRun):
             judge: who cast them.
         """
         rows = np.flatnonzero(~np.isnan(odds[:, 0]))
-        outcome = verdicts.choice(odds[rows])
-        outcome = np.where((outcome == TIE) & (both_bad[rows] > 0.5), BOTH_BAD, outcome)
+        outcome = verdicts.outcome(odds[rows], both_bad[rows])
         first = (0, *self.config.votes.checkpoints)[round_]
         place = np.arange(len(fought)) - np.searchsorted(fought.persona, fought.persona)
         p = np.exp(odds[rows])

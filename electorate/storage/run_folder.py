@@ -30,6 +30,12 @@ class RunFolder:
         self.responses = path / "responses.parquet"
         self.features = path / "features.parquet"
         self.votes = path / "votes"
+        # Of model voters: their votes with texts, and what each judge said of some battles.
+        self.votes_file = path / "votes.parquet"
+        self.judgements = path / "judgements.parquet"
+        self.rankings = path / "rankings.parquet"
+        self.tastes = path / "tastes.parquet"
+        self.population = path / "population.yaml"
         self.truth = path / "truth.parquet"
         self.leaderboard = path / "ratings" / "leaderboard.parquet"
         self.prior = path / "ratings" / "prior.npz"

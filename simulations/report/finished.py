@@ -1,18 +1,19 @@
-"""The report of a finished run or poll, whoever voted: as a page, and in the terminal."""
+"""The report of a finished run, whoever voted: as a page, and in the terminal."""
 
 from rich.console import Console
 
 from electorate.commands import human_tables
 from electorate.data import run_files
+from electorate.data.old_polls import is_one as is_old_poll
 from electorate.storage.run_folder import RunFolder
-from simulations.report import page, people_page, poll_page, summary
+from simulations.report import old_polls, page, people_page, summary
 
 
 def write(folder: RunFolder) -> None:
     """Draw report.html, and plots/, from the folder's tables."""
-    if folder.read_manifest().get("kind") == "poll":
-        poll_page.write(folder)
-    elif run_files.voters_kind(folder) == "people":
+    if is_old_poll(folder):
+        return  # its report stays as it was written
+    if run_files.voters_kind(folder) == "people":
         people_page.write(folder)
     else:
         page.write(folder)
@@ -20,8 +21,8 @@ def write(folder: RunFolder) -> None:
 
 def show(folder: RunFolder, console: Console) -> None:
     """Print what was found, the answer first, and what to try next."""
-    if folder.read_manifest().get("kind") == "poll":
-        poll_page.show(folder, console)
+    if is_old_poll(folder):
+        old_polls.show(folder, console)
     elif run_files.voters_kind(folder) == "people":
         human_tables.show(folder, console)
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader
 
 from electorate.commands import beliefs
@@ -18,7 +19,7 @@ from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.run_folder import Manifest, RunFolder
 from simulations import rewards
-from simulations.report import plots, routing, summary, verdict
+from simulations.report import judge_plots, plots, routing, summary, verdict
 from simulations.report.official import beside
 from simulations.report.results import Values, at_last, last_rows, of_users
 
@@ -112,7 +113,18 @@ def _figures(folder: RunFolder) -> dict[str, Any]:
     orders = files.read_table(folder.orders).to_pylist()
     if orders:
         figures["orders"] = plots.orders(orders, EVERYONE)
-    return figures | routing.figures(folder)
+    return figures | routing.figures(folder) | _figures_of_judges(folder)
+
+
+def _figures_of_judges(folder: RunFolder) -> dict[str, Any]:
+    """How far judges agree, and what the tastes of those they judge for are; of model voters."""
+    figures = {}
+    agree = [r for r in beliefs.read(folder.path) if "kappa" in r["name"] or "tau" in r["name"]]
+    if agree:
+        figures["agreement"] = judge_plots.agreement(agree)
+    if folder.tastes.exists():
+        figures["tastes"] = judge_plots.tastes(files.read_table(folder.tastes).to_pylist())
+    return figures
 
 
 def _figures_by_segment(folder: RunFolder, values: list[Row]) -> dict[str, Any]:
@@ -185,6 +197,7 @@ def _content(folder: RunFolder) -> dict[str, Any]:
         "arena_date": arena.DATE,
         "seconds": sum(stage["seconds"] for stage in manifest["stages"].values()),
         "examples": _examples(folder),
+        "example_vote": _example_vote(folder),
         "checks": beliefs.read(folder.path),
         "routing": routing.section(folder),
         **_drawn_curves(folder),
@@ -240,7 +253,11 @@ def _lines(
         "reward_lines": summary.reward_lines(folder),
         "judge_line": summary.judge_line(manifest),
         "likeness_lines": summary.likeness_lines(config),
-        "judging_lines": summary.judging_lines(manifest),
+        "judging_lines": (
+            []
+            if config.judging is None
+            else summary.judging_lines(manifest, config.judging, config)
+        ),
     }
 
 
@@ -270,6 +287,17 @@ def _differing(orders: list[Row]) -> list[Row]:
             }
         )
     return rows
+
+
+def _example_vote(folder: RunFolder) -> Row | None:
+    """The first vote of model voters, with the card it was cast for; None where others vote."""
+    if not folder.votes_file.exists():
+        return None
+    with files.local(folder.votes_file) as path, pq.ParquetFile(path) as file:
+        (vote,) = next(file.iter_batches(batch_size=1)).to_pylist()
+    personas = files.read_table(folder.personas, ["user_id", "card"])
+    cards = personas.filter(pc.equal(personas["user_id"], vote["user_id"]))["card"]
+    return {**vote, "card": cards[0].as_py()}
 
 
 def _examples(folder: RunFolder) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from electorate.commands import beliefs, next_step
 from electorate.config.contest import Contest
+from electorate.config.judging import MOST_RANKED, Judging
 from electorate.config.metrics import METRICS, OVERALL, UNSEEN
 from electorate.config.run import Config
 from electorate.config.systems import SYSTEMS
@@ -77,8 +78,9 @@ def show(folder: RunFolder, console: Console) -> None:
         console.print(line, highlight=False, soft_wrap=True)
     if config.judging is not None:
         beliefs.show(folder.path, console)
-        for line in judging_lines(manifest):
+        for line in judging_lines(manifest, config.judging, config):
             console.print(line, highlight=False, soft_wrap=True)
+        console.print(f"votes: {folder.votes_file}", highlight=False, soft_wrap=True)
     console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
     _tell_next(folder, config, console)
 
@@ -86,18 +88,25 @@ def show(folder: RunFolder, console: Console) -> None:
 def _tell_next(folder: RunFolder, config: Config, console: Console) -> None:
     path = folder.path
     more = "voters.personas.size" if config.judging is not None else "population.size"
+    planted = (
+        f"electorate run configs/quickstart.yaml --set population=@{folder.population} --out "
+        f"{path}-planted    (a population of any size with these tastes)"
+    )
     next_step.tell(
         console,
         f"electorate serve {path}    (these rankings over HTTP, and a page)",
         f"electorate run {path}/config.yaml --set {more}={10 * config.users} --out {path}-larger",
         f"electorate run {path}/config.yaml --seed {config.seed + 1} --out {path}-again"
         "    (does it hold for other draws?)",
+        *([planted] if folder.population.exists() else []),
     )
 
 
-def judging_lines(manifest: Manifest) -> list[str]:
-    """What the judges' answers lacked; nothing where voters are no models."""
-    lines = list[str]()
+def judging_lines(manifest: Manifest, judging: Judging, contest: Contest) -> list[str]:
+    """What a reader has to know of model voters: who judges itself, what could not be read, and
+    whether personas have tastes of their own.
+    """
+    lines = _self_judged_lines(judging, contest)
     stages = manifest["stages"]
     undecided = stages.get("truth", {}).get("undecided", 0)
     if undecided:
@@ -106,6 +115,7 @@ def judging_lines(manifest: Manifest) -> list[str]:
             "could not be read, and count as undecided"
         )
     for name, what in (
+        ("sent_again", "requests that failed and were sent again"),
         ("unread", "answers that could not be used, some put right by asking again"),
         ("lost", "questions left without an answer"),
     ):
@@ -115,7 +125,32 @@ def judging_lines(manifest: Manifest) -> list[str]:
         if total:
             kinds = ", ".join(f"{n:,} {kind}" for kind, n in total.most_common())
             lines.append(f"{what}: {kinds}")
-    return lines
+    if len(contest.contestant_names) > MOST_RANKED:
+        lines.append(
+            f"nobody ranked all responses at once: endpoints tell no more than {MOST_RANKED} apart"
+        )
+    return lines + _taste_lines(manifest)
+
+
+def _self_judged_lines(judging: Judging, contest: Contest) -> list[str]:
+    """Which judges judge their own model's responses."""
+    of_judge: dict[str, list[str]] = {}
+    for judge, contestant in judging.self_judged(contest):
+        of_judge.setdefault(judge, []).append(contestant)
+    return [
+        f"{judge} judges contestants that run on its own model, and may favour itself: "
+        f"{', '.join(own)}"
+        for judge, own in of_judge.items()
+    ]
+
+
+def _taste_lines(manifest: Manifest) -> list[str]:
+    """Whether personas' fitted tastes predict votes; older runs had none fitted."""
+    if "tastes" not in manifest:
+        return []
+    if manifest["tastes"] is None:
+        return ["no tastes were fitted: too few votes on training, validation or test prompts"]
+    return [manifest["tastes"]]
 
 
 def _gain_lines(gains: pa.Table) -> list[str]:

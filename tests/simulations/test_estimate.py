@@ -56,10 +56,8 @@ def test_a_dry_run_asks_nothing_and_says_what_the_run_then_asks(tmp_path: Path) 
     done = in_process("run", config, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr[-2000:]
     judged = [key for key in server.answered if server.answered[key]]
-    most = votes + truth + requests_of(dry.stdout, "checks")
-    most += requests_of(dry.stdout, "rankings at once")
-    # What is asked twice for different purposes is stored the second time.
-    assert votes + truth <= len(judged) <= most
+    # Nothing is asked twice: rankings by pairs are the truth's judgements.
+    assert len(judged) == votes + truth + requests_of(dry.stdout, "rankings at once")
 
 
 def test_a_budget_stops_the_run_and_each_resume_goes_on_with_as_much(tmp_path: Path) -> None:

@@ -152,6 +152,7 @@ def test_it_leaves_what_a_run_of_planted_voters_leaves(done: Done) -> None:
         "votes",
         "truth",
         "checks",
+        "tables",
         "reward",
         "evaluate",
     ]
@@ -170,6 +171,34 @@ def test_each_battle_is_judged_once_for_a_persona_and_in_both_orders(done: Done)
     assert votes["first_shown"].null_count == len(votes)
     training = set(voters.of_run(done.folder).training_prompts.tolist())
     assert set(votes["prompt_id"].to_pylist()) <= training
+
+
+def test_votes_and_judgements_lie_beside_the_log_with_names_and_texts(done: Done) -> None:
+    log = VoteLog(done.folder.votes, [f"m{m}" for m in range(MODELS)])
+    logged = pa.concat_tables([log.read(round_, 0) for round_ in range(len(VOTES))])
+    votes = pq.read_table(done.folder.votes_file)
+    assert votes["user_id"].to_pylist() == logged["user_id"].to_pylist()
+    assert votes["p_a"].equals(logged["p_a"])
+    responses = {
+        (row["prompt_id"], row["contestant"]): row["response"]
+        for row in pq.read_table(done.folder.responses).to_pylist()
+    }
+    names = {
+        row["user_id"]: row["name"] for row in pq.read_table(done.folder.personas).to_pylist()
+    }
+    for row, outcome in zip(votes.to_pylist(), logged["outcome"].to_pylist(), strict=True):
+        assert row["response_a"] == responses[row["prompt_id"], row["model_a"]]
+        assert row["response_b"] == responses[row["prompt_id"], row["model_b"]]
+        assert row["persona"] == names[row["user_id"]]
+        assert row["winner"] == ("model_a", "model_b", "tie", "tie (bothbad)")[outcome]
+    rankings = pq.read_table(done.folder.rankings)
+    assert {*rankings["user_id"].to_pylist()} == {*range(PERSONAS)}
+    population = yaml.safe_load(done.folder.population.read_text())
+    assert {*population["archetypes"]} == {*votes["archetype"].to_pylist()}
+    assert "a persona's fitted taste" in done.out
+    page = done.folder.report.read_text()
+    assert "What each archetype's personas like" in page
+    assert "A card, and a vote for it" in page
 
 
 def test_systems_are_compared_with_the_judges_own_rankings(done: Done) -> None:
@@ -223,7 +252,7 @@ def test_the_answer_comes_first_and_validity_stands_beside_it(done: Done) -> Non
     assert answer < page.index("From how many votes on") < beside < page.index("<h2>Details</h2>")
     assert "order-swap consistency, kappa" in page
     assert "by the planted truth" not in done.out
-    assert "next:" in done.out.splitlines()[-4]
+    assert "next:" in done.out.splitlines()[-5]
 
 
 def test_what_was_judged_is_never_asked_again(done: Done, tmp_path: Path) -> None:
@@ -301,7 +330,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "chosen pairs": ({"votes": {"pairing": "active"}}, "are for planted voters"),
     "nobody to compare with": (
         {"voters": model_voters(rankings={"personas": 1})},
-        "voters.rankings.personas: at least 2",
+        "voters.rankings.personas: 1 is not allowed",
     ),
     "more votes than battles": (
         {"votes": {"checkpoints": [200]}},

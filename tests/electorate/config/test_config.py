@@ -11,7 +11,7 @@ from electorate.base.errors import ElectorateError
 from electorate.config import config_file
 from electorate.config.contest import Contest
 from electorate.config.engines import Endpoint, OpenAIModel, VllmModel
-from electorate.config.judging import Poll
+from electorate.config.poll import Poll
 from electorate.config.run import Config, Votes
 from electorate.config.section import Section
 from serve.settings import Settings

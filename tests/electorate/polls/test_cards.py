@@ -9,12 +9,18 @@ from electorate.base.errors import ElectorateError
 from electorate.config.judging import PersonaSettings
 from electorate.importers import personas
 from electorate.polls import cards
+from electorate.polls.cards import Card
+
+
+def drawn(settings: PersonaSettings, seed: int) -> list[Card]:
+    (block,) = cards.in_blocks(settings, seed, 1000)
+    return block
 
 
 def test_drawn_cards_are_the_same_however_many_there_are() -> None:
-    few, many = (cards.of(PersonaSettings(size=size), seed=3) for size in (7, 50))
+    few, many = (drawn(PersonaSettings(size=size), seed=3) for size in (7, 50))
     assert many[:7] == few
-    assert cards.of(PersonaSettings(size=7), seed=4) != few
+    assert drawn(PersonaSettings(size=7), seed=4) != few
     assert len({card.text() for card in many}) == 50
     assert {card.segment for card in many} == {
         "coder",
@@ -27,7 +33,7 @@ def test_drawn_cards_are_the_same_however_many_there_are() -> None:
 
 
 def test_another_order_says_the_same_otherwise() -> None:
-    card = cards.of(PersonaSettings(size=1), seed=0)[0]
+    card = drawn(PersonaSettings(size=1), seed=0)[0]
     assert card.text(0) != card.text(1)
     assert sorted(card.text(0).splitlines()) == sorted(card.text(1).splitlines())
     assert card.text(1) == card.text(1)
@@ -66,7 +72,7 @@ def test_attributes_of_any_name_become_cards(tmp_path: Path, lines: bool) -> Non
     settings = PersonaSettings(
         source=str(tmp_path / "out" / "personas.jsonl"), size=3, segment_by="politics"
     )
-    read = cards.of(settings, seed=0)
+    read = drawn(settings, seed=0)
     assert (
         read[0].text() == "age: 75\npolitics: Moderate, middle of the road\nhome city: Cleveland\n"
         "home state: OH\nspeaks: English, Lithuanian"
@@ -120,4 +126,4 @@ def test_a_wrong_file_of_cards_is_one_line(
     path = tmp_path / "personas.jsonl"
     path.write_text(content)
     with pytest.raises(ElectorateError, match=message):
-        cards.of(PersonaSettings(source=str(path), **settings), seed=0)  # type: ignore[arg-type]
+        drawn(PersonaSettings(source=str(path), **settings), seed=0)  # type: ignore[arg-type]

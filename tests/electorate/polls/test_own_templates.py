@@ -8,8 +8,8 @@ import yaml
 
 from electorate.base.errors import ElectorateError
 from electorate.config import config_file
-from electorate.config.judging import Poll
 from electorate.config.modes import MODES, RANKING
+from electorate.config.poll import Poll
 from electorate.config.run import Config
 from electorate.polls import own_templates
 from tests.conftest import in_process
@@ -17,6 +17,7 @@ from tests.simulations.judging_server import Handler, JudgingServer
 from tests.simulations.test_model_voters import CODERS, model_voters, write_config
 
 VERDICT = "I am $card. I asked: $prompt\n$rule\nAnswer A:\n$a\n\nAnswer B:\n$b\n\nMine is"
+RANKING_TEXT = "I am $card. I asked: $prompt\n$rule\n$answers\n\nMine is"
 
 
 def run_config(folder: Path, **changes: Any) -> Config:
@@ -101,14 +102,15 @@ def test_judges_are_asked_what_the_file_says(
 
     monkeypatch.setattr(Handler, "key", noting)
     (tmp_path / "verdict.txt").write_text(VERDICT)
+    (tmp_path / "ranking.txt").write_text(RANKING_TEXT)
     content = yaml.safe_load(write_config(tmp_path, server.url).read_text())
     del content["voters"], content["votes"], content["evaluation"]
     content |= {
         "personas": {"size": 2},
         "judges": [{"name": "j", "model": "judge"}],
-        "templates": {"verdict": str(tmp_path / "verdict.txt")},
+        "templates": {m: str(tmp_path / f"{m}.txt") for m in ("verdict", "ranking")},
         "battles": 2,
-        "rankings": {"personas": 0},
+        "rankings": {"personas": 2, "prompts": 1},
         "checks": {"repeats": 0, "injections": 0},
     }
     path = tmp_path / "poll.yaml"

@@ -5,7 +5,6 @@ import pytest
 
 from electorate.base.scale import Floats
 from electorate.polls import verdicts
-from electorate.polls.battles import Battles
 from electorate.polls.reading import Reading, Unread, normalised
 
 
@@ -42,9 +41,7 @@ def test_half_a_battle_is_no_vote_and_never_a_tie() -> None:
     judged = verdicts.judged(readings)
     assert list(judged.whole) == [0, 2]
     odds, bad = verdicts.panel([judged])
-    table = verdicts.votes(Battles(*[np.arange(3)] * 4), odds, bad, ["m0", "m1", "m2"])
-    assert table["persona"].to_pylist() == [0, 2]
-    assert table["winner"].to_pylist() == ["model_a", "model_a"]
+    assert list(verdicts.outcome(odds, bad)) == [0, -1, 0]
 
 
 def test_a_panel_is_the_mean_in_log_odds_of_who_could_be_read() -> None:
@@ -60,8 +57,7 @@ def test_a_panel_is_the_mean_in_log_odds_of_who_could_be_read() -> None:
 
 def test_a_tie_that_both_fail_is_both_bad() -> None:
     level = np.log([[0.1, 0.1, 0.8]] * 2)
-    table = verdicts.votes(Battles(*[np.arange(2)] * 4), level, np.array([0.9, 0.2]), ["m0", "m1"])
-    assert table["winner"].to_pylist() == ["tie (bothbad)", "tie"]
+    assert list(verdicts.outcome(level, np.array([0.9, 0.2]))) == [3, 2]
 
 
 def test_equal_odds_of_both_are_a_tie_and_no_win_for_a() -> None:

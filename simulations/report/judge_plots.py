@@ -1,4 +1,4 @@
-"""A poll's plots: agreement beyond chance, and what segments like."""
+"""Plots of model voters: agreement beyond chance, and what segments like."""
 
 from collections.abc import Sequence
 
