@@ -91,21 +91,24 @@ OUT gets id, winner_model_a, winner_model_b, winner_tie: probabilities from the 
 both orders of the responses. One prompt in 8 of TRAIN is held out; the log loss on these is printed
 beside three baselines: the shares of outcomes (class_prior), Bradley-Terry ratings of the models
 (elo_only, not possible for TEST, which names no models) and response length (length_only)."""
-POLL = """Let language models vote as personas.
+POLL = """Let language models vote as personas: a run whose config is shorter.
 
-A judge model reads a persona's card and judges battles for it, always in both orders. The report
-shows the leaderboard, each persona's own rankings, and how valid the judges are: consistency under
-swapped orders and repeats, agreement with other judges and with people, and robustness to responses
-that ask for the vote, each against chance or people.
+A judge model reads a persona's card and judges battles for it, always in both orders. `poll` is
+`run` with the fields of `voters` (kind: model) at the top of the config, and `battles` for the
+votes a persona; Systems A and B, the report and `serve` follow as after any run. Beside them the
+report shows how valid the judges are: consistency under swapped orders and repeats, agreement with
+other judges and with people, and robustness to responses that ask for the vote, each against chance
+or people.
 
-DIR gets votes.parquet (for rate, human and predict), judgements.parquet, rankings.parquet,
-validity.parquet, report.html, and population.yaml: a planted population with tastes fitted to these
-votes, for a run with any number of personas. electorate/config/judging.py describes every field of
+DIR also gets votes.parquet (for rate, human and predict), judgements.parquet, rankings.parquet,
+validity.parquet, and population.yaml: a planted population with tastes fitted to these votes, for a
+run with any number of personas. electorate/config/judging.py and poll.py describe every field of
 the config."""
 POLL_EXAMPLES = """examples:
   electorate poll configs/poll.yaml
   electorate poll configs/poll.yaml --set personas.source=data/personas.jsonl \\
     --set checks.people=votes.parquet --out runs/people
+  electorate serve runs/poll
   electorate run configs/quickstart.yaml --set population=@runs/poll/population.yaml
 """
 COMPARE = """Print finished runs beside each other, whoever voted: personas, models or people.
@@ -313,7 +316,7 @@ def _add_poll(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     poll = commands.add_parser(
         "poll",
         help=(
-            "language models judge for personas: votes, rankings, and how far they can be believed"
+            "a run whose voters are language models: votes, rankings, and how far to believe them"
         ),
         description=POLL,
         epilog="\n".join(

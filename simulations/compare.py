@@ -94,7 +94,7 @@ def compare(folders: Sequence[Place], console: Console) -> None:
 
 
 def read(folder: Place, name: str) -> Finished:
-    """A finished run, poll excepted, from its folder.
+    """A finished run, a poll of an earlier version excepted, from its folder.
 
     Raises:
         ElectorateError: it is not finished, or no run.

@@ -17,9 +17,8 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import Ints
 from electorate.commands import beliefs
 from electorate.commands.progress import bar
-from electorate.commands.stages import UnderWay
+from electorate.commands.stages import Run
 from electorate.config.judging import MOST_RANKED
-from electorate.config.run import Config
 from electorate.config.voters import ModelVoters
 from electorate.data import run_files, run_votes, vote_files
 from electorate.data.votes import Votes
@@ -46,7 +45,7 @@ class ModelVoting:
     judges are compared with.
     """
 
-    run: UnderWay[Config]
+    run: Run
     judging: ModelVoters
     pool: Pool
     asking: Asking
@@ -201,7 +200,7 @@ def people(judging: ModelVoters) -> Votes | None:
     return None if place is None else vote_files.read(Path(place), texts=True)[0]
 
 
-def write_personas(run: UnderWay[Config], judging: ModelVoters) -> None:
+def write_personas(run: Run, judging: ModelVoters) -> None:
     """personas.parquet, block by block, and the archetypes' order in the manifest.
 
     Raises:
@@ -221,7 +220,7 @@ def write_personas(run: UnderWay[Config], judging: ModelVoters) -> None:
         run.manifest["archetypes"] = archetypes
 
 
-def _write_cards(run: UnderWay[Config], judging: ModelVoters) -> list[str]:
+def _write_cards(run: Run, judging: ModelVoters) -> list[str]:
     """Every persona's card; returns the archetypes in the order in which they occur."""
     archetypes = dict[str, None]()
     of_blocks = cards.in_blocks(judging.personas, run.config.seed, BLOCK)
@@ -239,7 +238,7 @@ def _write_cards(run: UnderWay[Config], judging: ModelVoters) -> list[str]:
     return list(archetypes)
 
 
-def _texts(run: UnderWay[Config]) -> JudgedTexts:
+def _texts(run: Run) -> JudgedTexts:
     names = run.config.contestant_names
     prompts = run_files.read_prompts(run.folder)
     table = run_files.read_responses(run.folder, len(prompts), names)

@@ -12,7 +12,7 @@ from rich.console import Console
 from electorate.base.progress import Advance
 from electorate.commands import human
 from electorate.commands.progress import bar
-from electorate.commands.stages import UnderWay, carry_out
+from electorate.commands.stages import Run, carry_out
 from electorate.config.run import Config
 from electorate.data import features, prompts, run_files
 from electorate.data.votes import Votes
@@ -36,7 +36,6 @@ from simulations.report import finished, summary
 from simulations.trainings import Trainings
 
 LOG = logging.getLogger("electorate.run")
-Run = UnderWay[Config]
 
 
 def run(config: Config, out: Place, resume: bool, console: Console) -> RunFolder:
@@ -47,7 +46,7 @@ def run(config: Config, out: Place, resume: bool, console: Console) -> RunFolder
     if config.people is not None:
         return _run_of_people(config, out, resume, console)
     config = own_templates.with_texts(config)
-    folder, anew = carry_out("run", config, out, resume, console, _stages)
+    folder, anew = carry_out(config, out, resume, console, _stages)
     if anew:
         finished.write(folder)
     return folder
@@ -61,7 +60,7 @@ def _run_of_people(config: Config, out: Place, resume: bool, console: Console) -
         with backends.of_run(this.config, this.folder, {}, console) as pool:
             human.PeopleStudy(this, pool, given.votes, given.prompt).go_through()
 
-    folder, anew = carry_out("run", given.config, out, resume, console, stages)
+    folder, anew = carry_out(given.config, out, resume, console, stages)
     if anew:
         finished.write(folder)
     return folder

@@ -1,4 +1,4 @@
-"""How far a poll's judges can be believed, in the terminal: in full after a poll, in short
+"""How far judges can be believed, in the terminal: in full after a run of model voters, in short
 beside whatever its votes are used for.
 """
 
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 
 def read(folder: Place) -> list[Row]:
-    """The checks of a poll's folder; none where it has none."""
+    """The checks in the folder of a run of model voters; none where it has none."""
     path = folder / NAME
     return files.read_table(path).to_pylist() if path.exists() else []
 

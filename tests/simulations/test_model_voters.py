@@ -183,9 +183,7 @@ def test_votes_and_judgements_lie_beside_the_log_with_names_and_texts(done: Done
         (row["prompt_id"], row["contestant"]): row["response"]
         for row in pq.read_table(done.folder.responses).to_pylist()
     }
-    names = {
-        row["user_id"]: row["name"] for row in pq.read_table(done.folder.personas).to_pylist()
-    }
+    names = {row["user_id"]: row["name"] for row in pq.read_table(done.folder.personas).to_pylist()}
     for row, outcome in zip(votes.to_pylist(), logged["outcome"].to_pylist(), strict=True):
         assert row["response_a"] == responses[row["prompt_id"], row["model_a"]]
         assert row["response_b"] == responses[row["prompt_id"], row["model_b"]]

@@ -48,7 +48,7 @@ def test_the_small_model_judges_and_the_report_says_how_poorly(
         "battles": 4,
         "judges": [{"name": "small", "model": "small", "window": 4096}],
         "modes": ["verdict", "criteria"],
-        "rankings": {"personas": 1, "prompts": 1},
+        "rankings": {"personas": 2, "prompts": 1},
         "checks": {"repeats": 5, "injections": 5},
         "allow_self_judging": True,
         "allow_cut_answers": True,
@@ -70,8 +70,9 @@ def test_the_small_model_judges_and_the_report_says_how_poorly(
 
     votes = pq.read_table(out / "votes.parquet")
     assert votes.num_rows == 24
-    summary = json.loads((out / "summary.json").read_text())
-    assert not summary["lost"], summary
+    stages = json.loads((out / "manifest.json").read_text())["stages"]
+    lost = {name: of["lost"] for name, of in stages.items() if "lost" in of}
+    assert not lost
     judgements = pq.read_table(out / "judgements.parquet")
     assert set(judgements["judge"].to_pylist()) == {"small, verdict", "small, criteria"}
     assert judgements["a_first_a"].null_count == 0

@@ -60,7 +60,7 @@ def test_one_that_was_stopped_is_gone_on_with_as_a_run(
 ) -> None:
     judge = JudgingServer()
     # Nothing listens any more where its judge was, which is part of what answers are kept by.
-    monkeypatch.setattr(OpenAIModel, "url", lambda self, served_at: judge.url)  # noqa: ARG005
+    monkeypatch.setattr(OpenAIModel, "url", lambda self, served_at: judge.url)
     stop(old)
     done = poll(old, old / "poll")
     assert done.returncode == 2
