@@ -222,7 +222,8 @@ def tables_of_number(folder: RunFolder, number: int) -> list[tuple[Place, int]]:
     """A run's tables that have rows about a persona or a person, and its number."""
     block = folder.users / f"block={number // BLOCK}.parquet"
     of_judges = (folder.votes_file, folder.judgements, folder.rankings)
-    return [(place, number) for place in (folder.personas, block, *of_judges)]
+    there = [place for place in of_judges if place.exists()]
+    return [(place, number) for place in (folder.personas, block, *there)]
 
 
 def rows_of(place: Place, user: int | str) -> list[Row]:

