@@ -24,7 +24,8 @@ class Fit:
     covariance: (M+1, M+1), the sandwich, with the common level of the strengths taken out. votes:
     (M,) battles each model was in, or the sum of their weights. ties: how many were tied, or the
     sum of their weights. connected: whether the battles link all models; if not, the distance
-    between the parts comes from the prior alone.
+    between the parts comes from the prior alone, and is as uncertain as the prior. prior: (M+1,)
+    precisions.
     """
 
     strength: Floats
@@ -34,6 +35,11 @@ class Fit:
     votes: Floats | Ints
     connected: bool
     ties: float
+    prior: Floats
+
+    def covariance_by(self, middle: Floats) -> Floats:
+        """(M+1, M+1) the sandwich with B = `middle` (M+1, M+1)."""
+        return sandwich(self.information, with_prior(middle, self.prior, self.connected))
 
 
 def estimable(weight: Floats | Ints) -> bool:
@@ -59,7 +65,11 @@ def fit(
     posterior = posterior_of(weight, ties, prior_sd_elo)
     parameters, information = newton.searched(posterior, posterior.centre, 1e-10, ITERATIONS)
     middle = posterior.squared_scores(parameters, weight if squared is None else squared)
-    return at_parameters(parameters, weight, information, sandwich(information, middle))
+    prior = posterior.precision
+    connected = linked(weight.sum(axis=2))
+    covariance = sandwich(information, with_prior(middle, prior, connected))
+    found = (parameters, weight, information, covariance)
+    return at_parameters(*found, prior, connected)
 
 
 def posterior_of(weight: Floats | Ints, ties: TieModel, prior_sd_elo: float | None) -> "Posterior":
@@ -73,10 +83,22 @@ def posterior_of(weight: Floats | Ints, ties: TieModel, prior_sd_elo: float | No
     return Posterior(weight, ties, precision, ties.start if has_ties else NO_TIES)
 
 
+def linked(battles: Floats | Ints) -> bool:
+    """Whether battles (M, M) link all models."""
+    return bool(connected_components(battles, directed=False)[0] == 1)
+
+
 def at_parameters(
-    parameters: Floats, weight: Floats | Ints, information: Floats, covariance: Floats
+    parameters: Floats,
+    weight: Floats | Ints,
+    information: Floats,
+    covariance: Floats,
+    prior: Floats,
+    connected: bool,
 ) -> Fit:
-    """The fit with these (M+1,) parameters, of battles weight[a, b, outcome]."""
+    """The fit with these (M+1,) parameters, of battles weight[a, b, outcome]. prior: (M+1,)
+    precisions.
+    """
     strength = parameters[:-1]
     tied = float(weight[..., 2].sum())
     return Fit(
@@ -85,9 +107,20 @@ def at_parameters(
         information=information,
         covariance=covariance,
         votes=weight.sum(axis=(1, 2)) + weight.sum(axis=(0, 2)),
-        connected=connected_components(weight.sum(axis=2), directed=False)[0] == 1,
+        connected=connected,
         ties=tied,
+        prior=prior,
     )
+
+
+def with_prior(middle: Floats, prior: Floats, connected: bool) -> Floats:
+    """B of a sandwich H^-1 B H^-1, where H includes a prior of these precisions (p,).
+
+    Votes say nothing of the distance between models that they do not link, and their scores nothing
+    of how uncertain it is. There the prior counts as one more observation, so that H^-1 B H^-1 is
+    the prior's own variance.
+    """
+    return middle if connected else middle + np.diag(prior)
 
 
 def sandwich(information: Floats, middle: Floats, models: int | None = None) -> Floats:
@@ -114,7 +147,7 @@ class Posterior:
     ) -> None:
         self._models = len(weight)
         self._ties = ties
-        self._precision = precision
+        self.precision = precision
         self._i, self._j = np.nonzero(np.triu((weight.sum(axis=2) + weight.sum(axis=2).T) > 0, 1))
         self._weight = self._folded(weight)
         self.centre = np.append(np.zeros(len(weight)), centre)
@@ -126,14 +159,14 @@ class Posterior:
         away = parameters - self.centre
         score = (
             np.append(self._by_model(_total(weight * of.d)), (weight * of.eta).sum())
-            - self._precision * away
+            - self.precision * away
         )
         information = self._bordered(weight * of.info_dd, weight * of.info_de, weight * of.info_ee)
-        information[np.diag_indices_from(information)] += self._precision
+        information[np.diag_indices_from(information)] += self.precision
         # Without a prior nothing holds the level; holding the mean at zero changes no difference.
         information[:-1, :-1] += information.diagonal()[:-1].mean() / self._models
         seen = np.where(weight > 0, weight * self._log_likelihood(parameters), 0.0)
-        return float(seen.sum() - away @ (self._precision * away) / 2), score, information
+        return float(seen.sum() - away @ (self.precision * away) / 2), score, information
 
     def squared_scores(self, parameters: Floats, squared: Floats | Ints) -> Floats:
         """(M+1, M+1): the sum over votes of score times score, each vote by its squared weight."""

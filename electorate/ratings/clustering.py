@@ -17,7 +17,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from electorate.base.scale import Floats, Ints
-from electorate.ratings.bradley_terry import Fit, sandwich
+from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.summed import Summed
 from electorate.ratings.ties import TieModel
 from electorate.ratings.user_votes import UserVotes
@@ -35,7 +35,7 @@ def covariance(
     groups: Sequence[Ints],
 ) -> Floats:
     """(M+1, M+1) of a fit to these votes (votes,), clustered by one or two groupings (votes,)."""
-    return sandwich(fit.information, middle(scores(fit, ties, a, b, outcome, weight), groups))
+    return fit.covariance_by(middle(scores(fit, ties, a, b, outcome, weight), groups))
 
 
 def scores(fit: Fit, ties: TieModel, a: Ints, b: Ints, outcome: Ints, weight: Floats) -> csr_matrix:
@@ -112,7 +112,7 @@ class ScoreSums(Summed):
             found += times**2 * _scaled(self.by_prompt.T @ self.by_prompt, prompts)
         if by_user and by_prompt:
             found -= times**2 * _scaled(self.of_both, self.both)
-        return replace(fit, covariance=sandwich(fit.information, positive(found)))
+        return replace(fit, covariance=fit.covariance_by(positive(found)))
 
 
 def score_sums(votes: UserVotes, fit: Fit, ties: TieModel, prompts: int) -> ScoreSums:

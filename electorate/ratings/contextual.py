@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix, hstack
 
 from electorate.base.scale import ELO_PER_NAT, Floats, Ints, to_nats
 from electorate.ratings import bradley_terry, newton
-from electorate.ratings.bradley_terry import Fit, sandwich
+from electorate.ratings.bradley_terry import Fit, sandwich, with_prior
 from electorate.ratings.clustering import middle
 from electorate.ratings.ties import TieModel
 
@@ -88,7 +88,8 @@ def fit(
     parameters = found[0]
     _, information, by_vote = derivatives(parameters)
     of_votes = hstack([design.multiply(by_vote[:, :1]), by_vote[:, 1:]]).tocsr()
-    covariance = sandwich(information, middle(of_votes, groups), models)
+    by_votes = middle(of_votes, groups)
+    covariance = sandwich(information, with_prior(by_votes, precision, start.connected), models)
     kept = [*range(models), len(parameters) - 1]
     strength = parameters[:models] - parameters[:models].mean()
     fitted = replace(

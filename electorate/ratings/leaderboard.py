@@ -35,7 +35,8 @@ def rows(
     """
     z = float(ndtri((1 + confidence) / 2))
     rating = to_elo(fit.strength) + shift
-    half = z * ELO_PER_NAT * np.sqrt(np.diag(fit.covariance)[:-1])
+    # Where there is no spread rounding may leave it below zero.
+    half = z * ELO_PER_NAT * np.sqrt(np.maximum(np.diag(fit.covariance)[:-1], 0.0))
     low = rating - half
     high = rating + half
     if draws is not None:

@@ -20,7 +20,7 @@ from scipy.special import expit, log_expit, logsumexp
 from electorate.base.columns import Columns
 from electorate.base.scale import Floats, Ints, to_nats
 from electorate.ratings import bradley_terry, clustering, newton
-from electorate.ratings.bradley_terry import ITERATIONS, Fit, Posterior, sandwich
+from electorate.ratings.bradley_terry import ITERATIONS, Fit, Posterior, sandwich, with_prior
 from electorate.ratings.ties import TieModel
 
 NODES = 21
@@ -235,6 +235,7 @@ class _Joint:
         # Where the thumbs' parameters are among all: they know no tie parameter.
         self.own = np.r_[0:models, models + 1, models + 2]
         self.start = np.append(battles.centre, [0.0, 0.0])
+        self.precision = np.append(battles.precision, [MEAN_SD**-2.0, LOG_SPREAD_SD**-2.0])
         # The mean counts from the strengths' own, so that the prior knows no common level either.
         self._from_strengths = np.zeros(len(self.start))
         self._from_strengths[:models] = -1 / models
@@ -304,25 +305,23 @@ def fit(
     )
     parameters, information = newton.searched(joint, joint.start, 1e-7, ITERATIONS)
     at = joint.thumbs(parameters[joint.own])
-    covariance = sandwich(
-        information, _middle(battles, thumbs, ties, parameters, at, joint), models
-    )
+    links = np.pad(battles.weight.sum(axis=2), (0, 1))
+    # Whoever got thumbs is linked to whoever else did, through users' thresholds.
+    links[:models, models] = thumbs.by_model(models).sum(axis=1)
+    connected = bradley_terry.linked(links)
+    by_votes = _middle(battles, thumbs, ties, parameters, at, joint)
+    covariance = sandwich(information, with_prior(by_votes, joint.precision, connected), models)
     kept = slice(0, models + 1)
     found = bradley_terry.at_parameters(
         parameters[kept],
         battles.weight,
         np.linalg.inv(np.linalg.inv(information)[kept, kept]),
         covariance[kept, kept],
+        joint.precision[kept],
+        connected,
     )
     level = parameters[:models].mean()
-    linked = (battles.weight.sum(axis=2) + battles.weight.sum(axis=2).T) > 0
-    linked = np.pad(linked, (0, 1))
-    linked[:models, models] = thumbs.by_model(models).sum(axis=1) > 0
-    found = replace(
-        found,
-        votes=found.votes + thumbs.by_model(models).sum(axis=1),
-        connected=connected_components(linked, directed=False)[0] == 1,
-    )
+    found = replace(found, votes=found.votes + thumbs.by_model(models).sum(axis=1))
     mean, log_spread = parameters[-POPULATION:]
     return found, Thresholds(
         float(mean - level), float(np.exp(log_spread)), at.threshold - level, at.threshold_sd

@@ -21,7 +21,7 @@ from tests.conftest import made_config
 from tests.electorate.population.test_personas import made_electorate, population
 
 WHY = "System A did not converge in 60 passes"
-WHOLE = Fit(np.zeros(6), -0.5, np.eye(7), np.eye(7), np.ones(6), True, 1.0)
+WHOLE = Fit(np.zeros(6), -0.5, np.eye(7), np.eye(7), np.ones(6), True, 1.0, np.ones(7))
 
 
 def after_a_round() -> AfterRound:

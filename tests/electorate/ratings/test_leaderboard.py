@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from electorate.base.scale import Ints
-from electorate.ratings import bradley_terry, leaderboard
+from electorate.base.scale import ELO_PER_NAT, Ints
+from electorate.ratings import bradley_terry, clustering, leaderboard
 from electorate.ratings.ties import MODELS
 
 
@@ -39,3 +43,42 @@ def test_ranks_by_differences_are_sharper_than_by_overlapping_intervals() -> Non
     counts[0, 1] = [62, 38, 0]
     one, other = leaderboard.rows("xy", bradley_terry.fit(counts, MODELS["half"], None), 0.95)
     assert (one["rank_low"], one["rank_high"], other["rank_low"]) == (1, 1, 2)
+
+
+PRIOR_SD = 1000.0
+
+
+@st.composite
+def few_votes(draw: st.DrawFn) -> Ints:
+    """(n, 3) of a, b and outcome: so few votes on five models that some have none."""
+    pairs = st.sampled_from([(0, 1), (1, 0), (0, 2), (3, 4)])
+    votes = draw(st.lists(st.tuples(pairs, st.integers(0, 2)), min_size=1, max_size=30))
+    return np.array([(a, b, outcome) for (a, b), outcome in votes])
+
+
+@settings(max_examples=60, deadline=None)
+@given(few_votes(), st.sampled_from(list(MODELS)), st.booleans())
+def test_a_model_without_votes_may_be_anywhere(votes: Ints, ties: str, clustered: bool) -> None:
+    a, b, outcome = votes.T
+    counts = np.zeros((5, 5, 3), dtype=np.int64)
+    np.add.at(counts, (a, b, outcome), 1)
+    fit = bradley_terry.fit(counts, MODELS[ties], PRIOR_SD)
+    if clustered:
+        each = np.arange(len(a))
+        of_votes = (a, b, outcome, np.ones(len(a)))
+        fit = replace(
+            fit, covariance=clustering.covariance(fit, MODELS[ties], *of_votes, [each, each // 3])
+        )
+    rows = leaderboard.rows("vwxyz", fit, 0.95)
+    assert np.isfinite([[row["ci_low"], row["ci_high"]] for row in rows]).all()
+    unknown = [row for row in rows if row["votes"] == 0]
+    for row in unknown:
+        assert (row["rank_low"], row["rank_high"]) == (1, 5)
+        # Its own prior's, less what counting from the mean of all takes.
+        assert row["ci_high"] - row["ci_low"] > 2 * 1.9 * PRIOR_SD * np.sqrt(0.6)
+    # What no battle links is no nearer than the prior has it.
+    one, other = fit.covariance[0], fit.covariance[3]
+    if fit.votes[0] and fit.votes[3]:
+        between = one[0] + other[3] - 2 * one[3]
+        # Two parts of three and of two models: the levels of both are that uncertain.
+        assert np.sqrt(between) * ELO_PER_NAT > PRIOR_SD * np.sqrt(1 / 3 + 1 / 2)
