@@ -77,7 +77,8 @@ def test_a_model_without_votes_may_be_anywhere(votes: Ints, ties: str, clustered
         # Its own prior's, less what counting from the mean of all takes.
         assert row["ci_high"] - row["ci_low"] > 2 * 1.9 * PRIOR_SD * np.sqrt(0.6)
     # What no battle links is no nearer than the prior has it.
-    one, other = fit.covariance[0], fit.covariance[3]
+    one = fit.covariance[0]
+    other = fit.covariance[3]
     if fit.votes[0] and fit.votes[3]:
         between = one[0] + other[3] - 2 * one[3]
         # Two parts of three and of two models: the levels of both are that uncertain.
