@@ -16,7 +16,6 @@ from electorate.storage import files
 from serve.schemas import Answer, Battle, Curve, Segment
 
 PERSONAS = 8  # of each segment
-SHOWN = ("kendall_tau", "regret")
 LOOKED_AT = 4096  # personas, to find some of each segment
 
 
@@ -49,7 +48,7 @@ class Gallery:
         for row in files.read_table(self._run.folder.metrics).to_pylist():
             if (
                 (row["users"], row["segment"], row["prompts"]) == ("seen", "all", "unseen")
-                and row["metric"] in SHOWN
+                and METRICS[row["metric"]].curves
                 and row["system"] in SYSTEMS
                 and SYSTEMS[row["system"]].on_page
             ):
@@ -59,7 +58,8 @@ class Gallery:
         return [
             _curve(system, metric, sorted(of))
             for (system, metric), of in sorted(
-                points.items(), key=lambda item: list(SYSTEMS).index(item[0][0])
+                points.items(),
+                key=lambda item: (list(METRICS).index(item[0][1]), list(SYSTEMS).index(item[0][0])),
             )
         ]
 

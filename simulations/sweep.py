@@ -20,7 +20,7 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats
 from electorate.commands import next_step
 from electorate.config import config_file
-from electorate.config.metrics import METRICS, OVERALL, UNSEEN
+from electorate.config.metrics import METRICS, OVERALL
 from electorate.config.run import Config
 from electorate.config.systems import ORACLE
 from electorate.data import recorded
@@ -33,11 +33,6 @@ from simulations.report import page
 from simulations.report.results import of_users
 
 TAU = "kendall_tau"
-SHOWN = (
-    (OVERALL, TAU, "Kendall tau, overall ranking"),
-    (UNSEEN, TAU, "Kendall tau, unseen prompts"),
-    (UNSEEN, "regret", "regret, Elo"),
-)
 CEILINGS = (ORACLE, "oracle_features")
 WINS = pa.schema(
     [
@@ -95,7 +90,7 @@ def sweep(
         + "\n",
     )
     notes = list(_not_converged(rows))
-    titles = {(prompts, metric): title for prompts, metric, title in SHOWN}
+    titles = _shown()
     page.write_sweep(out, key, titles, list(_curves(rows)), wins, notes)
     _show(key, wins, saved, seeds, console)
     for note in notes:
@@ -129,6 +124,16 @@ def _cases(
             yield Case(value, seed, loaded, out / f"{key}={value}" / f"seed={seed}")
 
 
+def _shown() -> dict[tuple[str, str], str]:
+    """What a sweep says the winner in: (prompts, metric) to its title."""
+    return {
+        (prompts, spec.name): spec.title(prompts)
+        for spec in METRICS.values()
+        if spec.compared
+        for prompts, _ in spec.columns
+    }
+
+
 def _rows(case: Case) -> Iterator[Row]:
     """The metrics of one run that a sweep shows, by system and checkpoint; cast: votes a persona
     really cast by then.
@@ -141,10 +146,9 @@ def _rows(case: Case) -> Iterator[Row]:
             strict=True,
         )
     )
+    shown = _shown()
     for row in of_users(folder.metrics).to_pylist():
-        if row["segment"] == EVERYONE and any(
-            (row["prompts"], row["metric"]) == shown[:2] for shown in SHOWN
-        ):
+        if row["segment"] == EVERYONE and (row["prompts"], row["metric"]) in shown:
             kept = {
                 name: row[name]
                 for name in ("system", "prompts", "metric", "votes_per_user", "version")
@@ -288,7 +292,7 @@ def _curve(rows: Sequence[Row], system: str, value: str) -> tuple[Floats, Floats
 def _show(
     key: str, wins: Sequence[Row], saved: Sequence[Row], seeds: int, console: Console
 ) -> None:
-    for prompts, metric, title in SHOWN:
+    for (prompts, metric), title in _shown().items():
         here = [win for win in wins if (win["prompts"], win["metric"]) == (prompts, metric)]
         table = Table(
             title=f"best system by {title}, {seeds} seeds",

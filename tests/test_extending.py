@@ -96,6 +96,7 @@ def test_a_system_a_metric_and_a_tie_model_are_found_everywhere(
             "ranking",
             last_accuracy,
             columns=(("overall", "last"),),
+            curves=(("overall", "value"), ("unseen", "gain")),
         ),
     )
     registered(MODELS, Even())
@@ -130,6 +131,9 @@ def test_a_system_a_metric_and_a_tie_model_are_found_everywhere(
     assert any("#4477aa" in path.read_text().lower() for path in run.plots.glob("*.svg"))
     curves = Gallery(bases.of_folder(Path(run.path))).curves
     assert "recent" in {curve.system for curve in curves}
+    assert "Last-place accuracy, overall ranking" in run.report.read_text()
+    assert "Last-place accuracy against global_bt, unseen prompts" in run.report.read_text()
+    assert "last_accuracy" in {curve.metric for curve in curves}
     # Help.
     told = help_of("run")
     assert f"recent                   {label}" in told

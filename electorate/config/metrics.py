@@ -37,7 +37,11 @@ class MetricSpec:
         lower_is_better: whether it is a loss.
         digits: printed after the point.
         columns: where the table that a run ends with shows it: (prompts, heading).
-        compared: whether the report prints a system's gain in it over what it has to beat.
+        compared: whether the report prints a system's gain in it over what it has to beat, and a
+            sweep says who wins in it.
+        curves: what the report draws over votes a user: (prompts, "value", or "gain" over
+            global_bt). The page draws the values of a metric with any.
+        unit: of its values.
     """
 
     name: str
@@ -49,8 +53,18 @@ class MetricSpec:
     digits: int = 3
     columns: tuple[tuple[str, str], ...] = ()
     compared: bool = False
+    curves: tuple[tuple[str, Literal["value", "gain"]], ...] = ()
+    unit: str = ""
+
+    def title(self, prompts: str, gain: bool = False) -> str:
+        """What a plot or table of it on these prompts is called."""
+        name = self.label[0].upper() + self.label[1:]
+        over = " against global_bt" if gain else ""
+        unit = f", {self.unit}" if self.unit else ""
+        return f"{name}{over}{unit}, {_OF_PROMPTS[prompts]}"
 
 
+_OF_PROMPTS = {OVERALL: "overall ranking", UNSEEN: "unseen prompts"}
 _RANKING = "electorate.evaluation.metrics:"
 _ODDS = "electorate.evaluation.predictions:"
 _VOTES = "electorate.evaluation.vote_metrics:"
@@ -66,6 +80,8 @@ METRICS: Registry[MetricSpec] = Registry(
         digits=1,
         columns=((UNSEEN, "regret"),),
         compared=True,
+        curves=((UNSEEN, "gain"),),
+        unit="Elo",
     ),
     MetricSpec(
         "regret_of_6",
@@ -83,6 +99,7 @@ METRICS: Registry[MetricSpec] = Registry(
         _RANKING + "kendall_tau",
         columns=((OVERALL, "kendall tau"), (UNSEEN, "prompt tau")),
         compared=True,
+        curves=((OVERALL, "value"),),
     ),
     MetricSpec(
         "spearman_rho",
@@ -121,12 +138,20 @@ METRICS: Registry[MetricSpec] = Registry(
         lower_is_better=True,
         columns=((UNSEEN, "log loss"),),
         compared=True,
+        curves=((UNSEEN, "gain"),),
     ),
     MetricSpec(
         "brier", "Brier score", "odds", _ODDS + "brier", _VOTES + "brier", lower_is_better=True
     ),
     MetricSpec("accuracy", "accuracy", "votes", None, _VOTES + "accuracy"),
-    MetricSpec("pair_accuracy", "pair accuracy", "votes", None, _VOTES + "pair_accuracy"),
+    MetricSpec(
+        "pair_accuracy",
+        "pair accuracy",
+        "votes",
+        None,
+        _VOTES + "pair_accuracy",
+        curves=((UNSEEN, "gain"),),
+    ),
     MetricSpec("ece", "calibration error", "users", None, lower_is_better=True),
 )
 
@@ -134,6 +159,15 @@ METRICS: Registry[MetricSpec] = Registry(
 def of_peoples_votes() -> list[MetricSpec]:
     """Those that people's votes are compared by."""
     return [spec for spec in METRICS.values() if spec.of_votes or spec.name == "ece"]
+
+
+def curves() -> list[tuple[str, str, str, str]]:
+    """What is drawn over votes a user: title, "value" or "gain", prompts and metric of each."""
+    return [
+        (spec.title(prompts, gain=kind == "gain"), kind, prompts, spec.name)
+        for spec in METRICS.values()
+        for prompts, kind in spec.curves
+    ]
 
 
 def gain(metric: str, value: float, baseline: float) -> float:

@@ -76,7 +76,7 @@ export function frontier(board) {
 }
 
 export function curves(all) {
-  const plots = ["kendall_tau", "regret"].flatMap((metric) => plot(all, metric));
+  const plots = [...new Set(all.map((curve) => curve.metric))].flatMap((metric) => plot(all, metric));
   at("plots").replaceChildren(...plots);
   at("curves").hidden = !plots.length;
 }

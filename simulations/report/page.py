@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader
 
 from electorate.commands import beliefs
-from electorate.config.metrics import OVERALL, UNSEEN
+from electorate.config.metrics import OVERALL, UNSEEN, curves
 from electorate.config.run import Config
 from electorate.config.systems import ORACLE, SYSTEMS
 from electorate.data import arena, run_files
@@ -29,13 +29,6 @@ ENVIRONMENT = Environment(
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
-)
-# Between prompts the values vary more than between systems, so what is drawn of unseen prompts is
-# the paired gain.
-CURVES = (
-    ("Regret against global_bt, Elo, unseen prompts", "gain", UNSEEN, "regret"),
-    ("Kendall tau, overall ranking", "value", OVERALL, "kendall_tau"),
-    ("Log loss against global_bt, unseen prompts", "gain", UNSEEN, "log_loss"),
 )
 
 
@@ -159,7 +152,9 @@ def _curves(rows: Mapping[str, list[Row]]) -> Any:
 
 
 def _panels(rows: Mapping[str, list[Row]]) -> list[tuple[str, list[Row]]]:
-    panels = [(title, _of(rows[kind], EVERYONE, *key)) for title, kind, *key in CURVES]
+    # Between prompts the values vary more than between systems, so what is drawn of unseen prompts
+    # is mostly the paired gain.
+    panels = [(title, _of(rows[kind], EVERYONE, *key)) for title, kind, *key in curves()]
     return [(title, own) for title, own in panels if own]
 
 

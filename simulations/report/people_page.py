@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from electorate.commands import beliefs, human_tables, people_verdict
-from electorate.config.metrics import UNSEEN, of_peoples_votes
+from electorate.config.metrics import curves, of_peoples_votes
 from electorate.config.systems import SYSTEMS
 from electorate.data import run_files
 from electorate.evaluation import findings
@@ -21,10 +21,6 @@ from simulations.report import plots, routing
 from simulations.report.page import ENVIRONMENT
 
 Row = dict[str, Any]
-CURVES = (
-    ("Log loss over global_bt", "log_loss"),
-    ("Pair accuracy over global_bt", "pair_accuracy"),
-)
 MOST_PEOPLE = 30
 FALSE_DISCOVERIES = 0.1
 
@@ -37,8 +33,9 @@ def write(folder: RunFolder) -> None:
     whole = human_tables.compared(folder)[0]
     curve = [row for row in gains if row["users"] == "unseen"]
     panels = [
-        (title, [row for row in curve if (row["prompts"], row["metric"]) == (UNSEEN, metric)])
-        for title, metric in CURVES
+        (title, [row for row in curve if (row["prompts"], row["metric"]) == (prompts, metric)])
+        for title, kind, prompts, metric in curves()
+        if kind == "gain"
     ]
     panels = [(title, rows) for title, rows in panels if rows]
     figure = plots.svg(plots.learning_curves(panels, len(panels))) if panels else None

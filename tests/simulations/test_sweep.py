@@ -41,14 +41,14 @@ def test_a_sweep_says_who_wins_where_and_goes_on_where_it_stopped(
 
     wins = pq.read_table(out / "wins.parquet").to_pylist()
     at = {(w["value"], w["votes_per_user"], w["prompts"], w["metric"]): w for w in wins}
-    assert len(at) == 2 * 2 * 3
+    assert len(at) == 2 * 2 * 4
     assert at["2", 30, "overall", "kendall_tau"]["winner"] in ("segment_bt", "elo_offset")
     # Nobody differs: whoever is named first is ahead by chance, of a swapped neighbour or so.
     assert abs(at["0", 30, "overall", "kendall_tau"]["ahead"]) < 0.1
     metrics = pq.read_table(out / "metrics.parquet").to_pylist()
     assert {row["seed"] for row in metrics} == {0, 1}
     page = (out / "report.html").read_text()
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
 
     # Done runs are not done again; one that is missing is.
     before = {path: (path / "manifest.json").read_bytes() for path in runs}
