@@ -118,7 +118,8 @@ class RunFolder:
             for unfinished in self.votes.rglob(".*.tmp"):
                 # Of writers that were killed; on a full disk their room is needed.
                 unfinished.unlink(missing_ok=True)
-        return manifest | {"format": FORMAT, "config_hash": digest}
+        # The format stays that of the tables which are there.
+        return {"format": 1} | manifest | {"config_hash": digest}
 
     def require_empty(self, what: str = "files already") -> None:
         """ElectorateError if there is anything in the folder."""

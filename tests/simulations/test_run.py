@@ -4,6 +4,7 @@ endpoint in these configs does not exist.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from electorate.config import config_file
 from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_log import VoteLog
 from tests.conftest import (
     ARCHETYPES,
     ROOT,
@@ -371,3 +375,27 @@ def test_help_teaches() -> None:
     for part in ("--resume", "--set", "--cohorts", "configs/quickstart.yaml", "ray job submit"):
         assert part in process.stdout
     assert os.linesep.join(["examples:"]) in process.stdout
+
+
+def test_a_run_of_the_first_format_is_resumed_to_the_same_votes(old: Path) -> None:
+    """Votes are draws of the seed and of answers on disk, whichever version makes them."""
+    run = RunFolder(old / "run")
+    shutil.rmtree(old / "run" / "online")
+    manifest = json.loads(run.manifest.read_text())
+    # Of what such a manifest had, this one holds but what says which run it is.
+    stopped = {"status": "stopped", "stages": {}, "versions": {}}
+    run.manifest.write_text(json.dumps(manifest | stopped))
+    log = VoteLog(run.votes, config_file.load(run.config).contestant_names)
+    before = log.read(1, 0)
+    log.path(1, 0).unlink()
+    run.metrics.unlink()
+    resumed = in_process("run", run.config, "--cohorts", 0, "--out", run.path, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    # But for a persona that was erased from the folder when it was kept.
+    votes = log.read(1, 0)
+    kept = votes.filter(pc.is_in(votes["user_id"], before["user_id"]))
+    assert kept.combine_chunks().equals(before.combine_chunks())
+    assert pq.read_table(run.metrics).num_rows
+    again = in_process("report", run.path)
+    assert again.returncode == 0, again.stderr
+    assert "Systems A and B" in again.stdout
