@@ -41,7 +41,10 @@ def winner(values: Mapping[str, float], gain: Gain, lower_is_better: bool) -> st
 
 
 def _is_clear(gain: Estimate | None, sign: float) -> bool:
-    """Whether a gain is on the side of this sign with its whole interval."""
-    if gain is None or gain.users < 2:
+    """Whether a gain is on the side of this sign with its whole interval.
+
+    One of no width, as of users who all gain the same, says nothing of how the gain varies.
+    """
+    if gain is None or gain.users < 2 or gain.ci_low == gain.ci_high:
         return False
     return min(sign * gain.ci_low, sign * gain.ci_high) > 0

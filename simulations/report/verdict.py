@@ -57,7 +57,7 @@ def lines(folder: RunFolder) -> list[str]:
     best = max(over_global, key=lambda system: over_global[system]["value"])
     row = over_global[best]
     found = [_headline(best, row, values)]
-    if row["ci_low"] > 0 and row["n_users"] > 1:
+    if is_above(row):
         since = _since(best, gains)
         found.append(since[0].upper() + since[1:])
         found += _for_whom(best, gains)
@@ -90,10 +90,27 @@ def two_systems(folder: RunFolder, columns: Sequence[tuple[str, str, str, int]])
     return TwoSystems((*headings, what, "winner"), tuple(rows))
 
 
+def has_interval(row: Mapping[str, Any]) -> bool:
+    """Whether anything is known of how a gain varies: not of a single user, nor of users who all
+    gain the same, whose resamples are all alike.
+    """
+    return bool(row["n_users"] > 1 and row["ci_low"] < row["ci_high"])
+
+
+def is_above(row: Mapping[str, Any]) -> bool:
+    """Whether a gain is above 0 with its whole interval."""
+    return has_interval(row) and bool(row["ci_low"] > 0)
+
+
+def is_below(row: Mapping[str, Any]) -> bool:
+    """Whether a gain is below 0 with its whole interval."""
+    return has_interval(row) and bool(row["ci_high"] < 0)
+
+
 def interval(row: Mapping[str, Any], digits: int = 3) -> str:
-    """A gain with its interval; of a single user there is none."""
+    """A gain with its interval, where it has one."""
     value = f"{row['value']:+.{digits}f}"
-    if row["n_users"] < 2:
+    if not has_interval(row):
         return value
     return f"{value} [{row['ci_low']:+.{digits}f}, {row['ci_high']:+.{digits}f}]"
 
@@ -104,10 +121,15 @@ def _headline(best: str, row: Row, values: Values) -> str:
     by = f"Kendall tau {own:.3f} against {other:.3f}, a gain of {interval(row)}"
     if row["n_users"] < 2:
         return f"Not yet known: one persona alone is compared ({by}); compare more"
-    if row["ci_low"] > 0:
+    if not has_interval(row):
+        return (
+            f"Not yet known: all {row['n_users']:,} personas that are compared gain the same, so "
+            f"that it has no interval ({TITLES[best]}: {by}); compare more, or with more votes"
+        )
+    if is_above(row):
         rank = "rank" if best == BOTH else "ranks"
         return f"Yes: {TITLES[best]} {rank} contestants better than the global ranking: {by}"
-    if row["ci_high"] < 0:
+    if is_below(row):
         return (
             f"No: {TITLES[best]}, the best personal ranking, does worse than the global one: {by}"
         )
@@ -145,8 +167,8 @@ def _first(rows: Sequence[Row]) -> str:
     last = rows[-1]["votes_per_user"]
     if len(rows) == 1:
         return f"compared at {last} votes a persona alone"
-    clear = [row for row in rows if row["ci_low"] <= 0]
-    known = [r for r in rows if not clear or r["votes_per_user"] > clear[-1]["votes_per_user"]]
+    open_ = [row for row in rows if not is_above(row)]
+    known = [r for r in rows if not open_ or r["votes_per_user"] > open_[-1]["votes_per_user"]]
     if not known:
         return f"not clear yet at {last} votes a persona"
     since = known[0]
@@ -164,8 +186,8 @@ def _for_whom(best: str, gains: pa.Table) -> list[str]:
     if len(rows) < 2:
         return []
     rows.sort(key=lambda row: -row["value"])
-    gain = [row["segment"] for row in rows if row["ci_low"] > 0]
-    lose = [row["segment"] for row in rows if row["ci_high"] < 0]
+    gain = [row["segment"] for row in rows if is_above(row)]
+    lose = [row["segment"] for row in rows if is_below(row)]
     open_ = [r["segment"] for r in rows if r["segment"] not in (*gain, *lose)]
     if len(gain) == len(rows):
         ends = [f"{row['segment']} ({interval(row)})" for row in (rows[0], rows[-1])]

@@ -110,6 +110,18 @@ def test_one_persona_is_no_answer_and_has_no_interval(tmp_path: Path) -> None:
     assert {row[-1] for row in verdict.two_systems(run, COLUMNS).rows} == {"not clear"}
 
 
+def test_gains_that_are_all_the_same_have_no_interval(tmp_path: Path) -> None:
+    for name, gain in (("none", 0.0), ("some", 0.1)):
+        over_global = {("elo_offset", who, 50): (gain, gain, gain) for who in ("all", "x", "y")}
+        run = folder(tmp_path / name, over_global, {}, n_users=4)
+        (headline,) = verdict.lines(run)
+        assert headline.startswith("Not yet known: all 4 personas that are compared gain the same")
+        assert f"a gain of {gain:+.3f})" in headline
+        assert "[" not in headline
+        winners = {row[-1] for row in verdict.two_systems(run, COLUMNS).rows}
+        assert winners == {"not clear" if gain else "tie"}
+
+
 def test_what_did_not_converge_answers_nothing(tmp_path: Path) -> None:
     run = folder(
         tmp_path,
