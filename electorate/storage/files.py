@@ -109,13 +109,25 @@ def remove(place: Place) -> None:
     place.unlink(missing_ok=True)
 
 
-def read_table(place: Place, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file, or these columns of it; ElectorateError with one line if it is missing
-    or damaged.
+def read_table(
+    place: Place, columns: list[str] | None = None, within: tuple[str, int, int] | None = None
+) -> pa.Table:
+    """Read a Parquet file, or a part of it.
+
+    Args:
+        columns: which of them; None: all.
+        within: a column and two values: row groups with none of that column's values from the one
+            to the other are left out. Rows with other values may still be among those read.
+
+    Raises:
+        ElectorateError: in one line, that the file is missing or damaged.
     """
 
     def table(source: Path | pa.NativeFile) -> pa.Table:
-        return pq.ParquetFile(source, page_checksum_verification=True).read(columns)
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        if within is None:
+            return file.read(columns)
+        return file.read_row_groups(_row_groups(file.metadata, *within), columns)
 
     try:
         return place.read(table) if isinstance(place, ObjectPath) else table(place)
@@ -124,6 +136,18 @@ def read_table(place: Place, columns: list[str] | None = None) -> pa.Table:
             f"{place}: not a readable Parquet file ({' '.join(str(error).split())}); remove it, to "
             "have it made again"
         ) from None
+
+
+def _row_groups(metadata: pq.FileMetaData, column: str, low: int, high: int) -> list[int]:
+    """Those that may hold a value of the column from `low` to `high`."""
+    place = metadata.schema.names.index(column)
+    found = []
+    for group in range(metadata.num_row_groups):
+        known = metadata.row_group(group).column(place).statistics
+        outside = known is not None and known.has_min_max and (known.max < low or known.min > high)
+        if not outside:
+            found.append(group)
+    return found
 
 
 def read_arrays(place: Place) -> dict[str, np.ndarray]:
