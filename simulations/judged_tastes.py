@@ -12,7 +12,7 @@ from electorate.base.scale import Floats
 from electorate.data import features, run_files
 from electorate.data.prompts import SPLITS
 from electorate.polls import tastes
-from electorate.polls.tastes import Fitted, TasteVotes
+from electorate.polls.tastes import TasteVotes
 from electorate.polls.voters import JudgedPersonas
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
@@ -21,22 +21,26 @@ from electorate.storage.vote_log import VoteLog
 FEWEST = 60
 FEWEST_OF_A_SPLIT = 10
 MOST = 20_000  # votes of the first personas; Newton's method holds a row of parameters for each
+MOST_SEGMENTS = 100  # each has a parameter an axis, and Newton's steps grow with their cube
 SHARES = (0.6, 0.2, 0.2)  # of the prompts, for SPLITS
 SPLIT = 4  # of Stream.POLL_CHECKS: which prompts are held out
 SIZE = 100_000  # personas that population.yaml asks for
 
 
-def write(folder: RunFolder, personas: JudgedPersonas) -> Fitted | None:
+def write(folder: RunFolder, personas: JudgedPersonas) -> str:
     """Write tastes.parquet, and population.yaml for a run of planted personas with such tastes.
 
     Returns:
-        The fit; None where votes are too few, and nothing is written.
+        Whether a persona's fitted taste predicts its votes, in a sentence; or why none was fitted,
+        and nothing was written.
     """
+    segments = personas.archetypes
+    if len(segments) > MOST_SEGMENTS:
+        return f"no tastes were fitted: {len(segments):,} archetypes, and at most {MOST_SEGMENTS}"
     votes = _votes(folder, personas)
     fewest = min(int((votes.split == name).sum()) for name in SPLITS)
     if len(votes) < FEWEST or fewest < FEWEST_OF_A_SPLIT:
-        return None
-    segments = personas.archetypes
+        return "no tastes were fitted: too few votes on training, validation or test prompts"
     fitted = tastes.fit(votes, personas.models, len(segments), 1 + int(votes.persona.max()))
     used = np.concatenate([personas.training_prompts, personas.test_prompts])
     measured = _measured(folder, personas)[used]
@@ -51,7 +55,7 @@ def write(folder: RunFolder, personas: JudgedPersonas) -> Fitted | None:
         "taste": fitted.shared.taste.ravel(),
     }
     files.write_table(folder.tastes, pa.table(axes))
-    return fitted
+    return fitted.verdict()
 
 
 def _votes(folder: RunFolder, personas: JudgedPersonas) -> TasteVotes:

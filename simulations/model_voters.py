@@ -179,8 +179,7 @@ class ModelVoting:
         if folder.votes_file.exists():
             return
         with self.run.stage("tables"):
-            fitted = judged_tastes.write(folder, personas)
-            self.run.manifest["tastes"] = None if fitted is None else fitted.verdict()
+            self.run.manifest["tastes"] = judged_tastes.write(folder, personas)
             run_votes.write(folder)
 
     def _panel(self, personas: JudgedPersonas, user_id: Ints) -> Panel:

@@ -129,7 +129,8 @@ def judging_lines(manifest: Manifest, judging: Judging, contest: Contest) -> lis
         lines.append(
             f"nobody ranked all responses at once: endpoints tell no more than {MOST_RANKED} apart"
         )
-    return lines + _taste_lines(manifest)
+    # Older runs had no tastes fitted.
+    return [*lines, manifest["tastes"]] if "tastes" in manifest else lines
 
 
 def _self_judged_lines(judging: Judging, contest: Contest) -> list[str]:
@@ -142,15 +143,6 @@ def _self_judged_lines(judging: Judging, contest: Contest) -> list[str]:
         f"{', '.join(own)}"
         for judge, own in of_judge.items()
     ]
-
-
-def _taste_lines(manifest: Manifest) -> list[str]:
-    """Whether personas' fitted tastes predict votes; older runs had none fitted."""
-    if "tastes" not in manifest:
-        return []
-    if manifest["tastes"] is None:
-        return ["no tastes were fitted: too few votes on training, validation or test prompts"]
-    return [manifest["tastes"]]
 
 
 def _gain_lines(gains: pa.Table) -> list[str]:

@@ -23,7 +23,7 @@ from electorate.population import voters
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
-from simulations import cli
+from simulations import cli, judged_tastes
 from tests.conftest import RayCluster, electorate_command, in_process, made_text, run_electorate
 from tests.serve.local import LocalService
 from tests.simulations.judging_server import JudgingServer
@@ -197,6 +197,19 @@ def test_votes_and_judgements_lie_beside_the_log_with_names_and_texts(done: Done
     page = done.folder.report.read_text()
     assert "What each archetype's personas like" in page
     assert "A card, and a vote for it" in page
+
+
+def test_where_no_tastes_can_be_fitted_it_says_why(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(str(done.folder.path), tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    folder.tastes.unlink()
+    for bound, value, says in (("MOST_SEGMENTS", 5, "6 archetypes"), ("FEWEST", 1000, "too few")):
+        with monkeypatch.context() as patched:
+            patched.setattr(judged_tastes, bound, value)
+            assert says in judged_tastes.write(folder, voters.of_run(folder))
+    assert not folder.tastes.exists()
 
 
 def test_systems_are_compared_with_the_judges_own_rankings(done: Done) -> None:
