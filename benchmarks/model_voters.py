@@ -26,6 +26,7 @@ PROMPTS = 20
 MODELS = 4
 SERVER = "import sys; from benchmarks.model_voters import serve; serve(int(sys.argv[1]))"
 PATIENCE_S = 3600
+ASKED = 2_000  # judgements a second
 
 
 def serve(port: int) -> None:
@@ -125,8 +126,8 @@ def main(sizes: Sequence[int] = PERSONAS) -> None:
         for personas in sizes:
             rate, most, votes = measure(port, personas)
             print(
-                f"{personas:,} personas, {votes:,} votes: {rate:,.0f} judgements/s, the driver at "
-                f"most {most:.0f} MB",
+                f"{personas:,} personas, {votes:,} votes: {rate:,.0f} judgements/s (at least "
+                f"{ASKED:,} asked), the driver at most {most:.0f} MB (equal asked)",
                 flush=True,
             )
     finally:
