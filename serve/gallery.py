@@ -48,6 +48,7 @@ class Gallery:
         for row in files.read_table(self._run.folder.metrics).to_pylist():
             if (
                 (row["users"], row["segment"], row["prompts"]) == ("seen", "all", "unseen")
+                and row["metric"] in METRICS
                 and METRICS[row["metric"]].curves
                 and row["system"] in SYSTEMS
                 and SYSTEMS[row["system"]].on_page

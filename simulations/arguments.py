@@ -95,10 +95,10 @@ POLL = """Let language models vote as personas: a run whose config is shorter.
 
 A judge model reads a persona's card and judges battles for it, always in both orders. `poll` is
 `run` with the fields of `voters` (kind: model) at the top of the config, and `battles` for the
-votes a persona; Systems A and B, the report and `serve` follow as after any run. Beside them the
-report shows how valid the judges are: consistency under swapped orders and repeats, agreement with
-other judges and with people, and robustness to responses that ask for the vote, each against chance
-or people.
+votes a persona; System A (and B, with a `reward` section), the comparison, the report and `serve`
+follow as after any run. Beside them the report shows how valid the judges are: consistency under
+swapped orders and repeats, agreement with other judges and with people, and robustness to responses
+that ask for the vote, each against chance or people.
 
 DIR also gets votes.parquet (for rate, human and predict), judgements.parquet, rankings.parquet,
 validity.parquet, and population.yaml: a planted population with tastes fitted to these votes, for a
@@ -343,7 +343,7 @@ def _add_poll(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     poll.add_argument(
         "--resume",
         action="store_true",
-        help="go on with an unfinished poll; what was answered is never asked again",
+        help="go on with an unfinished one; what was answered is never asked again",
     )
     _add_dry_run(poll)
 

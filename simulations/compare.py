@@ -29,7 +29,7 @@ from electorate.storage import files
 from electorate.storage.places import Place
 from electorate.storage.run_folder import RunFolder
 from simulations.report.results import last_rows, of_users
-from simulations.report.verdict import interval
+from simulations.report.verdict import interval, is_above, is_below
 
 CONFIDENCE = 0.95
 DRAWS = 2000
@@ -144,7 +144,7 @@ def verdict(gains: Sequence[Row | None], lower_is_better: bool) -> str:
     for gain in gains:
         if gain is None:
             continue
-        sign = int(gain["ci_low"] > 0) - int(gain["ci_high"] < 0)
+        sign = int(is_above(gain)) - int(is_below(gain))
         signs.add(-sign if lower_is_better else sign)
     if {1, -1} <= signs:
         return "differ"

@@ -40,7 +40,7 @@ def write(folder: RunFolder, personas: JudgedPersonas) -> str:
     votes = _votes(folder, personas)
     fewest = min(int((votes.split == name).sum()) for name in SPLITS)
     if len(votes) < FEWEST or fewest < FEWEST_OF_A_SPLIT:
-        return "no tastes were fitted: too few votes on training, validation or test prompts"
+        return "no tastes were fitted: too few votes to fit and to check them on"
     fitted = tastes.fit(votes, personas.models, len(segments), 1 + int(votes.persona.max()))
     used = np.concatenate([personas.training_prompts, personas.test_prompts])
     measured = _measured(folder, personas)[used]

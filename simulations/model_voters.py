@@ -94,7 +94,8 @@ class ModelVoting:
         """Have a block's battles of a round judged, and the votes pushed to the log."""
         fought = personas.battles(round_, block)
         users = block * BLOCK + np.unique(fought.persona)
-        panel = self._panel(personas, users)
+        # Checks come back to the first block's battles alone.
+        panel = self._panel(personas, users, self._counted if block == 0 else set())
         mode = self.judging.modes[:1]
         polled = polling.votes(panel, _material(personas, users, texts), fought, mode)
         judge = " + ".join(one.name for one in self.judging.judges)
@@ -111,7 +112,7 @@ class ModelVoting:
         with self._stage("truth") as counts:
             users = compared(personas)
             prompts = personas.truth_prompts(personas.test_prompts)
-            panel = self._panel(personas, users)
+            panel = self._panel(personas, users, self._counted)
             fought = battles.round_robin(np.arange(len(users)), prompts, personas.models)
             material = _material(personas, users, texts)
             polled = polling.votes(panel, material, fought, self.judging.modes[:1])
@@ -129,7 +130,7 @@ class ModelVoting:
     def _checks(self, personas: JudgedPersonas, texts: JudgedTexts) -> None:
         """How far the judges can be believed, on the battles of the first personas."""
         place = self.run.folder.path / beliefs.NAME
-        if place.exists():
+        if place.exists() and self.run.folder.judgements.exists():
             return
         rounds = range(len(personas.config.votes.checkpoints))
         votes = personas.config.votes.checkpoints[-1]
@@ -137,7 +138,7 @@ class ModelVoting:
         with self._stage("checks") as counts:
             fought = Battles.joined([personas.battles(round_, 0, first) for round_ in rounds])
             users = np.arange(first)
-            panel = self._panel(personas, users)
+            panel = self._panel(personas, users, self._counted)
             material = _material(personas, users, texts)
             polled = polling.votes(panel, material, fought, self.judging.modes)
             checks = polling.checks(panel, material, polled, self.people)
@@ -154,7 +155,7 @@ class ModelVoting:
         if personas.models > MOST_RANKED:
             return []
         users = compared(personas)[: max(2, CHECKED // personas.config.votes.checkpoints[-1])]
-        panel = self._panel(personas, users)
+        panel = self._panel(personas, users, self._counted)
         material = _material(personas, users, texts)
         last = len(personas.config.votes.checkpoints) - 1
         strength = self.pool.rate(last)[0].strength
@@ -182,9 +183,11 @@ class ModelVoting:
             self.run.manifest["tastes"] = judged_tastes.write(folder, personas)
             run_votes.write(folder)
 
-    def _panel(self, personas: JudgedPersonas, user_id: Ints) -> Panel:
+    def _panel(
+        self, personas: JudgedPersonas, user_id: Ints, counted: set[tuple[str, Attempt]]
+    ) -> Panel:
         of_run = (personas.config, self.judging, personas.cards(user_id), self.asking)
-        return Panel(*of_run, self._counted)
+        return Panel(*of_run, counted)
 
     def _count(self, panel: Panel, counts: dict[str, Any]) -> None:
         """Keep in the manifest what could not be read, by kind."""

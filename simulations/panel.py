@@ -85,7 +85,8 @@ class Panel:
         if (key, attempt) not in self._counted:
             self._counted.add((key, attempt))
             self.unread[read.kind] += 1
-            self.lost[read.kind] += following is None
+            if following is None:
+                self.lost[read.kind] += 1
         return following
 
     def _call(self, question: Question, attempt: Attempt) -> Call:

@@ -18,6 +18,7 @@ from electorate.data import features, prompts, run_files
 from electorate.data.votes import Votes
 from electorate.inference.asking import Asking
 from electorate.polls import cards, own_templates
+from electorate.polls import voters as judged
 from electorate.population import planted, voters
 from electorate.population.voters import BLOCK, Casting, Voters
 from electorate.ratings.prior import Prior
@@ -93,7 +94,10 @@ def _known_answers(this: Run, cache: ResponseCache) -> Answers | None:
     written_later = judging is not None and judging.new_prompts is not None
     if this.folder.responses.exists() or written_later:
         return None
-    return Answers(this.config, prompts.select(this.config), cache)
+    selected = prompts.select(this.config)
+    if judging is not None:
+        judged.check_votes(this.config, len(selected.ids("train")))
+    return Answers(this.config, selected, cache)
 
 
 def _engines(this: Run, answers: Answers | None, cache_dir: Path) -> Engines:

@@ -5,9 +5,7 @@ is gone on with as a run.
 from electorate.base.errors import ElectorateError
 from electorate.config import config_file
 from electorate.config.poll import Poll
-from electorate.storage import files
-from electorate.storage.lock import LOCK
-from electorate.storage.places import listing
+from electorate.storage import files, lock
 from electorate.storage.run_folder import RunFolder
 
 
@@ -23,24 +21,35 @@ def is_complete(folder: RunFolder, poll: Poll, resume: bool) -> bool:
 
     Raises:
         ElectorateError: it is a poll of another config, or was stopped and is not to be gone on
-            with.
+            with, or somebody else works in the folder.
     """
-    held = config_file.load_as(Poll, folder.config).digest()
-    if held != poll.digest():
-        raise ElectorateError(
-            f"--out {folder.path}: holds a poll of another config (hash {held[:12]}, this one "
-            f"{poll.digest()[:12]}); choose another folder"
-        )
-    if folder.read_manifest()["status"] == "complete":
+    complete = folder.read_manifest()["status"] == "complete"
+    # Without its config a stopped one was about to make way.
+    if complete or folder.config.exists():
+        held = config_file.load_as(Poll, folder.config).digest()
+        if held != poll.digest():
+            raise ElectorateError(
+                f"--out {folder.path}: holds a poll of another config (hash {held[:12]}, this one "
+                f"{poll.digest()[:12]}); choose another folder"
+            )
+    if complete:
         return True
     if not resume:
         raise ElectorateError(
             f"--out {folder.path}: holds an unfinished poll of this config; add --resume to go on "
             "with it"
         )
-    for name in listing(folder.path):
-        if name not in (LOCK, folder.manifest.name):
-            files.remove(folder.path / name)
+    with lock.held(folder.path):
+        _make_way(folder)
+    return False
+
+
+def _make_way(folder: RunFolder) -> None:
+    """Remove what a poll wrote, and nothing else."""
+    tables = (folder.personas, folder.prompts, folder.responses, folder.votes_file)
+    of_judges = (folder.judgements, folder.rankings, folder.tastes, folder.population)
+    made = (folder.path / "ratings", folder.path / "validity.parquet", folder.summary)
+    for place in (*tables, *of_judges, *made, folder.report, folder.log, folder.config):
+        files.remove(place)
     # Last: until then the folder is known as a poll's.
     files.remove(folder.manifest)
-    return False

@@ -11,11 +11,12 @@ from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
 from electorate.storage.vote_log import VoteLog
 
+ROWS = 20_000  # votes whose texts are in memory at once
 KEPT = ("p_a", "p_b", "p_tie", "judge")
 
 
 def write(folder: RunFolder) -> None:
-    """Write votes.parquet from the log, block by block.
+    """Write votes.parquet from the log, part by part.
 
     Its columns are user_id, persona (the name on its card), archetype, prompt_id, prompt, model_a,
     model_b, response_a, response_b, winner, p_a, p_b, p_tie and judge.
@@ -30,9 +31,11 @@ def write(folder: RunFolder) -> None:
         writer = None
         for round_ in range(len(config.votes.checkpoints)):
             for block in sorted(log.blocks(round_)):
-                part = texts.beside(log.read(round_, block))
-                writer = writer or pq.ParquetWriter(path, part.schema, compression="zstd")
-                writer.write_table(part)
+                votes = log.read(round_, block)
+                for first in range(0, len(votes), ROWS):
+                    part = texts.beside(votes.slice(first, ROWS))
+                    writer = writer or pq.ParquetWriter(path, part.schema, compression="zstd")
+                    writer.write_table(part)
         if writer is not None:
             writer.close()
 

@@ -23,6 +23,16 @@ class Estimate:
     users: int
 
 
+NARROWEST = 1e-9  # rounding, between resamples that are all alike
+
+
+def has_width(ci_low: float, ci_high: float) -> bool:
+    """Whether an interval says how a value varies: where all users gain the same, all resamples
+    are alike, and nothing is known of other users.
+    """
+    return ci_high - ci_low > NARROWEST
+
+
 Key = tuple[str, str]  # prompts, metric
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from electorate.evaluation.intervals import Estimate
+from electorate.evaluation.intervals import Estimate, has_width
 
 BASELINE = "global_bt"
 SYSTEM_A = "elo_offset"
@@ -45,6 +45,6 @@ def _is_clear(gain: Estimate | None, sign: float) -> bool:
 
     One of no width, as of users who all gain the same, says nothing of how the gain varies.
     """
-    if gain is None or gain.users < 2 or gain.ci_low == gain.ci_high:
+    if gain is None or gain.users < 2 or not has_width(gain.ci_low, gain.ci_high):
         return False
     return min(sign * gain.ci_low, sign * gain.ci_high) > 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from electorate.base.errors import ElectorateError
@@ -230,7 +231,7 @@ def rows_of(place: Place, user: int | str) -> list[Row]:
     """A table's rows about a user, what is not known as None; none where there is no table."""
     if not place.exists():
         return []
-    table = files.read_table(place)
+    table = _part(place, user)
     rows = table.filter(pc.equal(table["user_id"], user)).to_pylist()
     return [{name: _known(value) for name, value in row.items()} for row in rows]
 
@@ -242,9 +243,11 @@ def _known(value: object) -> object:
 
 def remove_rows(place: Place, user: int | str) -> None:
     """Rewrite a table without a user's rows, if it is there and has any."""
-    if not place.exists():
-        return
-    table = files.read_table(place)
-    kept = table.filter(pc.not_equal(table["user_id"], user))
-    if len(kept) < len(table):
-        files.write_table(place, kept)
+    if rows_of(place, user):
+        files.keep_rows(place, lambda part: pc.not_equal(part["user_id"], user))
+
+
+def _part(place: Place, user: int | str) -> pa.Table:
+    """The part of a table that a user's rows are in, as far as that is known."""
+    within = ("user_id", user, user) if isinstance(user, int) else None
+    return files.read_table(place, within=within)

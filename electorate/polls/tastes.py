@@ -1,4 +1,4 @@
-"""Planted tastes fitted to the votes of a poll, so that a small judged sample calibrates a
+"""Planted tastes fitted to the votes of model voters, so that a small judged sample calibrates a
 population of any size.
 
     logit = theta_a - theta_b + w_u . (z_a - z_b),   w_u = w_k(u) + d_u,   d_u ~ N(0, sigma^2 I),

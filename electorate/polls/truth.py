@@ -30,8 +30,9 @@ def scores(
 def agreement(
     judge: str, listwise: Floats, round_robin: Floats, strength: Floats, persona: Ints
 ) -> list[Check]:
-    """Kendall's tau between the two ways, and of each with the leaderboard that the poll's votes
-    give. persona: (groups,).
+    """Kendall's tau between the two ways, and of each with the leaderboard of the votes.
+
+    persona: (groups,).
     """
     whole = np.flatnonzero(~np.isnan(listwise.sum(axis=1) + round_robin.sum(axis=1)))
     if not len(whole):

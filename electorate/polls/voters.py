@@ -240,7 +240,7 @@ def check_votes(config: Config, training_prompts: int) -> None:
     battles = training_prompts * models * (models - 1) // 2
     if config.votes.checkpoints[-1] > battles:
         raise ElectorateError(
-            f"votes.checkpoints: {config.votes.checkpoints[-1]} votes a persona are asked for, and "
-            f"{models} contestants on {training_prompts} training prompts make {battles} battles; "
-            "lower it, or raise prompts.per_archetype"
+            f"votes.checkpoints (of a poll: battles): {config.votes.checkpoints[-1]} votes a "
+            f"persona are asked for, and {models} contestants on {training_prompts} training "
+            f"prompts make {battles} battles; lower it, or raise prompts.per_archetype"
         )

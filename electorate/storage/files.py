@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -62,17 +62,20 @@ def write_text(place: Place, text: str) -> None:
 
 def write_table(place: Place, table: pa.Table) -> None:
     """Write a Parquet file whole."""
-    # Looking for repeats among floats takes as long as all the rest, and finds none.
-    repeating = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
     with replacing(place) as temporary:
-        # Checksums, as a flipped bit may well decode to votes that nobody cast.
-        pq.write_table(
-            table,
-            temporary,
-            compression="zstd",
-            use_dictionary=repeating or False,
-            write_page_checksum=True,
-        )
+        pq.write_table(table, temporary, **_options(table.schema))
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    """How Parquet files are written."""
+    # Looking for repeats among floats takes as long as all the rest, and finds none.
+    repeating = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    # Checksums, as a flipped bit may well decode to votes that nobody cast.
+    return {
+        "compression": "zstd",
+        "use_dictionary": repeating or False,
+        "write_page_checksum": True,
+    }
 
 
 def write_arrays(place: Place, **arrays: Any) -> None:
@@ -136,6 +139,21 @@ def read_table(
             f"{place}: not a readable Parquet file ({' '.join(str(error).split())}); remove it, to "
             "have it made again"
         ) from None
+
+
+def keep_rows(place: Place, kept: Callable[[pa.Table], pa.ChunkedArray]) -> None:
+    """Rewrite a Parquet file with some of its rows, a row group at a time.
+
+    Args:
+        kept: from a part of the table to which of its rows stay.
+    """
+    with local(place) as source, replacing(place) as path:
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        schema = file.schema_arrow
+        with pq.ParquetWriter(path, schema, **_options(schema)) as writer:
+            for group in range(file.num_row_groups):
+                part = file.read_row_group(group)
+                writer.write_table(part.filter(kept(part)))
 
 
 def _row_groups(metadata: pq.FileMetaData, column: str, low: int, high: int) -> list[int]:

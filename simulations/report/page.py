@@ -285,11 +285,16 @@ def _differing(orders: list[Row]) -> list[Row]:
 
 
 def _example_vote(folder: RunFolder) -> Row | None:
-    """The first vote of model voters, with the card it was cast for; None where others vote."""
+    """The first vote of model voters, with the card it was cast for; None where others vote, or
+    none is left.
+    """
     if not folder.votes_file.exists():
         return None
     with files.local(folder.votes_file) as path, pq.ParquetFile(path) as file:
-        (vote,) = next(file.iter_batches(batch_size=1)).to_pylist()
+        first = next(file.iter_batches(batch_size=1), None)
+    if first is None:
+        return None
+    (vote,) = first.to_pylist()
     personas = files.read_table(folder.personas, ["user_id", "card"])
     cards = personas.filter(pc.equal(personas["user_id"], vote["user_id"]))["card"]
     return {**vote, "card": cards[0].as_py()}

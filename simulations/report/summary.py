@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -80,7 +81,8 @@ def show(folder: RunFolder, console: Console) -> None:
         beliefs.show(folder.path, console)
         for line in judging_lines(manifest, config.judging, config):
             console.print(line, highlight=False, soft_wrap=True)
-        console.print(f"votes: {folder.votes_file}", highlight=False, soft_wrap=True)
+        if folder.votes_file.exists():
+            console.print(f"votes: {folder.votes_file}", highlight=False, soft_wrap=True)
     console.print(f"report: {folder.report}", highlight=False, soft_wrap=True)
     _tell_next(folder, config, console)
 
@@ -98,7 +100,7 @@ def _tell_next(folder: RunFolder, config: Config, console: Console) -> None:
         f"electorate run {path}/config.yaml --set {more}={10 * config.users} --out {path}-larger",
         f"electorate run {path}/config.yaml --seed {config.seed + 1} --out {path}-again"
         "    (does it hold for other draws?)",
-        *([planted] if folder.population.exists() else []),
+        *([planted] if isinstance(path, Path) and folder.population.exists() else []),
     )
 
 

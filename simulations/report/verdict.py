@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from electorate.config.metrics import METRICS, OVERALL, UNSEEN
 from electorate.evaluation import two_systems as systems_compared
-from electorate.evaluation.intervals import Estimate
+from electorate.evaluation.intervals import Estimate, has_width
 from electorate.evaluation.results import EVERYONE, NOT_CONVERGED
 from electorate.evaluation.two_systems import (
     BASELINE,
@@ -94,7 +94,7 @@ def has_interval(row: Mapping[str, Any]) -> bool:
     """Whether anything is known of how a gain varies: not of a single user, nor of users who all
     gain the same, whose resamples are all alike.
     """
-    return bool(row["n_users"] > 1 and row["ci_low"] < row["ci_high"])
+    return bool(row["n_users"] > 1) and has_width(row["ci_low"], row["ci_high"])
 
 
 def is_above(row: Mapping[str, Any]) -> bool:

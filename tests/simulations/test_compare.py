@@ -72,7 +72,7 @@ def test_people_are_compared_with_planted_personas_by_what_both_have(
 
 
 def gain(low: float, high: float) -> dict[str, Any]:
-    return {"value": (low + high) / 2, "ci_low": low, "ci_high": high}
+    return {"value": (low + high) / 2, "ci_low": low, "ci_high": high, "n_users": 10}
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,7 @@ def gain(low: float, high: float) -> dict[str, Any]:
         ([gain(0.1, 0.2), gain(-0.1, 0.3)], False, "not yet known"),
         ([gain(0.1, 0.2), None], False, "all gain"),
         ([gain(0.1, 0.2), gain(float("nan"), float("nan"))], False, "not yet known"),
+        ([gain(0.1, 0.2), gain(0.3, 0.3)], False, "not yet known"),
         ([], False, "not yet known"),
     ],
 )

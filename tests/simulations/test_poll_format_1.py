@@ -10,6 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from electorate.config.engines import OpenAIModel
+from electorate.data import old_polls
+from electorate.storage import files
+from electorate.storage.run_folder import RunFolder
+from simulations import cli
 from tests.conftest import ROOT, in_process
 from tests.simulations.judging_server import JudgingServer
 
@@ -75,6 +79,35 @@ def test_one_that_was_stopped_is_gone_on_with_as_a_run(
     done = poll(old, old / "anew")
     assert done.returncode == 0, done.stderr
     assert requests(old / "poll") < requests(old / "anew")
+
+
+def test_one_that_was_killed_as_it_made_way_is_gone_on_with(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is not the poll's own stays, and is named."""
+    stop(old)
+    notes = old / "poll" / "notes.txt"
+    notes.write_text("mine")
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "remove", dying(files.remove, "config.yaml"))
+        arguments = ["poll", old / "poll.yaml", "--out", old / "poll", "--resume"]
+        assert cli.main([*map(str, arguments)]) == 130
+    assert old_polls.is_one(RunFolder(old / "poll"))
+    done = poll(old, old / "poll", "--resume")
+    assert done.returncode == 2
+    assert "holds files that are no run's" in done.stderr
+    assert notes.read_text() == "mine"
+
+
+def dying(remove: Callable[[Path], None], name: str) -> Callable[[Path], None]:
+    """Removes, until it has removed the file of this name."""
+
+    def removing(place: Path) -> None:
+        remove(place)
+        if place.name == name:
+            raise KeyboardInterrupt
+
+    return removing
 
 
 def test_another_config_is_refused(old: Path) -> None:

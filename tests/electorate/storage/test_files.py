@@ -3,9 +3,19 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from electorate.storage import files
+
+
+def test_rows_are_left_out_a_row_group_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    table = pa.table({"user_id": range(12), "name": [f"n{i}" for i in range(12)]})
+    pq.write_table(table, path, row_group_size=4)
+    files.keep_rows(path, lambda part: pc.not_equal(part["user_id"], 5))
+    assert files.read_table(path).equals(table.filter(pc.not_equal(table["user_id"], 5)))
+    assert pq.ParquetFile(path).num_row_groups == 3
 
 
 def test_row_groups_that_hold_none_of_the_rows_are_not_read(tmp_path: Path) -> None:
