@@ -2,6 +2,8 @@
 `predict` read it.
 """
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -24,20 +26,25 @@ def write(folder: RunFolder) -> None:
     Raises:
         ElectorateError: a file of the run cannot be read.
     """
+    with files.replacing(folder.votes_file) as path:
+        writer = None
+        for part in _parts(folder):
+            writer = writer or pq.ParquetWriter(path, part.schema, compression="zstd")
+            writer.write_table(part)
+        if writer is not None:
+            writer.close()
+
+
+def _parts(folder: RunFolder) -> Iterator[pa.Table]:
+    """The votes with their texts, ROWS at a time."""
     config = run_files.read_config(folder)
     log = VoteLog(folder.votes, config.contestant_names)
     texts = _Texts(folder)
-    with files.replacing(folder.votes_file) as path:
-        writer = None
-        for round_ in range(len(config.votes.checkpoints)):
-            for block in sorted(log.blocks(round_)):
-                votes = log.read(round_, block)
-                for first in range(0, len(votes), ROWS):
-                    part = texts.beside(votes.slice(first, ROWS))
-                    writer = writer or pq.ParquetWriter(path, part.schema, compression="zstd")
-                    writer.write_table(part)
-        if writer is not None:
-            writer.close()
+    for round_ in range(len(config.votes.checkpoints)):
+        for block in sorted(log.blocks(round_)):
+            votes = log.read(round_, block)
+            for first in range(0, len(votes), ROWS):
+                yield texts.beside(votes.slice(first, ROWS))
 
 
 class _Texts:

@@ -393,6 +393,7 @@ def test_what_cannot_be_put_right_is_set_aside_by_kind(
         (["personas.source=nowhere.jsonl"], "personas.source: nowhere.jsonl"),
         (["checks.people=nowhere.parquet"], "nowhere.parquet"),
         (["personas=@nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["battles=500"], "(of a poll: battles): 500 votes a persona are asked for"),
     ],
 )
 def test_a_wrong_poll_is_one_line_before_anything_is_asked(
