@@ -165,14 +165,23 @@ class ModelVoting:
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[dict[str, Any]]:
-        """A stage of the run that counts what it asks."""
+        """A stage of the run that counts what it asks, on top of what it had counted when it was
+        stopped.
+        """
         asked = self.asking.asked
         sent_again = Counter(self.asking.sent_again)
+        before = self.run.counted(name)
         with self.run.stage(name) as counts:
-            yield counts
-            counts["requests"] = self.asking.asked - asked
-            if again := self.asking.sent_again - sent_again:
-                counts["sent_again"] = dict(again)
+            counts |= {kind: before[kind] for kind in ("unread", "lost") if kind in before}
+            try:
+                yield counts
+            finally:
+                counts["requests"] = before.get("requests", 0) + self.asking.asked - asked
+                again = Counter(before.get("sent_again", {})) + self.asking.sent_again - sent_again
+                if again:
+                    counts["sent_again"] = dict(again)
+                # Where it is stopped here, what it counted so far stays.
+                self.run.keep(name, {"seconds": before.get("seconds", 0.0), **counts})
 
     def _tables(self, personas: JudgedPersonas) -> None:
         """The votes with their texts, and tastes fitted to them."""

@@ -41,8 +41,17 @@ class Run:
         yield counts
         seconds = round(time.monotonic() - start, 2)
         LOG.info("stage done", extra={"stage": name, "seconds": seconds, "counts": counts})
-        before = self.manifest["stages"].get(name, {}).get("seconds", 0.0)
-        self.manifest["stages"][name] = {"seconds": round(before + seconds, 2), **counts}
+        before = self.counted(name).get("seconds", 0.0)
+        self.keep(name, {"seconds": round(before + seconds, 2), **counts})
+
+    def counted(self, name: str) -> dict[str, Any]:
+        """What the manifest has of a stage so far; a run that goes on may have begun it before."""
+        found: dict[str, Any] = self.manifest["stages"].get(name, {})
+        return found
+
+    def keep(self, name: str, counts: dict[str, Any]) -> None:
+        """Keep a stage's counts in the manifest, in place of what was there."""
+        self.manifest["stages"][name] = counts
         self.folder.write_manifest(self.manifest)
 
 
@@ -65,8 +74,9 @@ def carry_out(
         if manifest and manifest["status"] == "complete":
             console.print(f"{out} holds this run already, complete.")
             return folder, False
-        this = Run(config, folder, manifest or _new_manifest(config), console)
-        folder.write_manifest(this.manifest | {"status": "running"})
+        begun = manifest or _new_manifest(config)
+        this = Run(config, folder, begun | {"status": "running"}, console)
+        folder.write_manifest(this.manifest)
         try:
             with logs.kept(folder.log, out.name):
                 _logged(stages, this)

@@ -309,6 +309,38 @@ def test_every_failure_is_counted_put_right_and_never_a_tie(
     assert sum(one == other for one, other in zip(*winners, strict=True)) > 0.9 * len(winners[0])
 
 
+def test_what_was_counted_before_a_stop_is_counted(
+    tmp_path: Path, recording: Path, server: Callable[..., JudgingServer]
+) -> None:
+    light = {
+        "rankings": {"personas": 2, "prompts": 1},
+        "checks": {"repeats": 0, "injections": 0},
+        "modes": ["verdict"],
+        "battles": 12,
+    }
+    judge = server(failing=4)
+    config = write_config(tmp_path, recording, judge.url, **light)
+    out = tmp_path / "out"
+    # Enough for the first round of votes, and not for the second.
+    limited = ("--set", "budget.requests=230")
+    done = in_process("poll", config, "--out", out, *limited)
+    assert done.returncode == 2
+    assert "--resume" in done.stderr
+    assert json.loads((out / "manifest.json").read_text())["status"] == "stopped"
+    first = counted(out, "unread", ["votes"])
+    assert first
+    done = in_process("poll", config, "--out", out, "--resume")
+    assert done.returncode == 0, done.stderr
+    whole = in_process("poll", config, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    for name in ("unread", "lost"):
+        kinds = counted(out, name, ["votes"])
+        assert kinds == counted(tmp_path / "whole", name, ["votes"])
+    assert first < counted(out, "unread", ["votes"])
+    asked = sum(judge.answered.values()) + sum(judge.failures.values())
+    assert 0 < sum(counted(out, "sent_again").values()) <= asked
+
+
 def test_what_is_too_long_is_asked_shorter(
     tmp_path: Path, recording: Path, server: Callable[..., JudgingServer]
 ) -> None:
