@@ -35,6 +35,7 @@ from typing import Any
 from unittest.mock import patch
 
 import httpx
+import hypothesis
 import numpy as np
 import psutil
 import pytest
@@ -50,6 +51,9 @@ from electorate.inference.completions import Answer
 from electorate.storage.response_cache import ResponseCache
 from tests import small_models
 
+# How long an example takes hangs on what else the machine does.
+hypothesis.settings.register_profile("electorate", deadline=None)
+hypothesis.settings.load_profile("electorate")
 # In a shell's background Ctrl-C is ignored, and children would inherit that; a handler they do not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).parent.parent
