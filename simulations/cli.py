@@ -69,6 +69,7 @@ def _poll(chosen: argparse.Namespace, console: Console) -> None:
         if old_polls.is_complete(folder, of_config, chosen.resume):
             finished.show(folder, console)
             return
+        old_polls.make_way(folder)
     _carry_out(poll.as_run(), chosen, console)
 
 

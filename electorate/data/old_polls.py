@@ -15,15 +15,15 @@ def is_one(folder: RunFolder) -> bool:
 
 
 def is_complete(folder: RunFolder, poll: Poll, resume: bool) -> bool:
-    """Whether the poll in the folder was gone through; one that was stopped makes way for a run.
+    """Whether the poll in the folder, which is of this config, was gone through.
 
-    Nothing is lost by that: what models answered and judged lies in the cache of responses.
+    Args:
+        resume: whether one that was not is to be gone on with.
 
     Raises:
-        ElectorateError: it is a poll of another config, or was stopped and is not to be gone on
-            with, or somebody else works in the folder.
+        ElectorateError: it is a poll of another config, or is not to be gone on with.
     """
-    complete = folder.read_manifest()["status"] == "complete"
+    complete = bool(folder.read_manifest()["status"] == "complete")
     # Without its config a stopped one was about to make way.
     if complete or folder.config.exists():
         held = config_file.load_as(Poll, folder.config).digest()
@@ -32,24 +32,27 @@ def is_complete(folder: RunFolder, poll: Poll, resume: bool) -> bool:
                 f"--out {folder.path}: holds a poll of another config (hash {held[:12]}, this one "
                 f"{poll.digest()[:12]}); choose another folder"
             )
-    if complete:
-        return True
-    if not resume:
+    if not complete and not resume:
         raise ElectorateError(
             f"--out {folder.path}: holds an unfinished poll of this config; add --resume to go on "
             "with it"
         )
-    with lock.held(folder.path):
-        _make_way(folder)
-    return False
+    return complete
 
 
-def _make_way(folder: RunFolder) -> None:
-    """Remove what a poll wrote, and nothing else."""
+def make_way(folder: RunFolder) -> None:
+    """Remove what a stopped poll wrote, and nothing else, so that a run can begin in its folder.
+
+    Nothing is lost: what models answered and judged lies in the cache of responses.
+
+    Raises:
+        ElectorateError: somebody else works in the folder.
+    """
     tables = (folder.personas, folder.prompts, folder.responses, folder.votes_file)
     of_judges = (folder.judgements, folder.rankings, folder.tastes, folder.population)
     made = (folder.path / "ratings", folder.path / "validity.parquet", folder.summary)
-    for place in (*tables, *of_judges, *made, folder.report, folder.log, folder.config):
-        files.remove(place)
-    # Last: until then the folder is known as a poll's.
-    files.remove(folder.manifest)
+    with lock.held(folder.path):
+        for place in (*tables, *of_judges, *made, folder.report, folder.log, folder.config):
+            files.remove(place)
+        # Last: until then the folder is known as a poll's.
+        files.remove(folder.manifest)

@@ -2,6 +2,8 @@
 
 OUTCOMES = {"model_a": 0, "model_b": 1, "tie": 2, "tie (bothbad)": 3}
 NAMES = tuple(OUTCOMES)
+TIE = OUTCOMES["tie"]
+BOTH_BAD = OUTCOMES["tie (bothbad)"]
 ALLOWED = "model_a, model_b, tie or tie (bothbad)"
 # In lower case. A winner may also be the name of one of the two models.
 SPELLINGS = OUTCOMES | {

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from electorate.data.votes import MISSING
+from electorate.data.winners import BOTH_BAD, TIE
 from electorate.online.counter import Counter
 from electorate.online.sent import battles
 from electorate.online.store import VoteStore
-from electorate.population.judges import BOTH_BAD, TIE
 from electorate.storage.vote_log import column
 
 FEWEST = 20  # decided votes that a flag rests on

@@ -12,11 +12,9 @@ import numpy as np
 
 from electorate.base.pairs import pair_indices
 from electorate.base.scale import Floats, Ints
-from electorate.data import winners
+from electorate.data.winners import BOTH_BAD, TIE
 from electorate.polls.reading import Reading, Unread, normalised
 
-TIE = winners.OUTCOMES["tie"]
-BOTH_BAD = winners.OUTCOMES["tie (bothbad)"]
 SWAPPED = [1, 0, 2]
 
 

@@ -9,6 +9,7 @@ from scipy.special import expit
 from electorate.base.columns import Columns
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
+from electorate.data.winners import BOTH_BAD, TIE
 from electorate.population import kernels, pairing
 from electorate.population.pairing import Pairs
 from electorate.population.personas import Electorate, Personas
@@ -16,8 +17,6 @@ from electorate.population.voters import ADVERSARIAL, BLOCK, CARELESS
 
 A = 0
 B = 1
-TIE = 2
-BOTH_BAD = 3
 
 
 @dataclass(frozen=True)

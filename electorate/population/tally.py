@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from electorate.base.scale import Floats, Ints
-from electorate.population.judges import BOTH_BAD, TIE
+from electorate.data.winners import BOTH_BAD, TIE
 from electorate.population.voters import BLOCK, Voters
 from electorate.ratings import bradley_terry, fixed_point
 from electorate.ratings.bradley_terry import OUTCOMES, Fit

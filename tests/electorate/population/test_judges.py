@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from electorate.data.winners import BOTH_BAD, TIE
 from electorate.population import judges, personas
-from electorate.population.judges import BOTH_BAD, TIE
 from electorate.population.voters import ADVERSARIAL, BLOCK, CARELESS
 from tests.conftest import made_config
 from tests.electorate.population.test_personas import made_electorate, population

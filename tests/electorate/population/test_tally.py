@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from electorate.population.judges import BOTH_BAD, TIE
+from electorate.data.winners import BOTH_BAD, TIE
 from electorate.population.tally import Counts, Tally, as_outcome
 from electorate.population.voters import BLOCK
 from electorate.storage.run_folder import RunFolder

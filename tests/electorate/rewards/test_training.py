@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from electorate.base.errors import ElectorateError
+from electorate.data.winners import TIE
 from electorate.inference import model_files
 from electorate.population import judges
 from electorate.ratings.ties import MODELS
@@ -278,7 +279,7 @@ def test_rescaling_changes_no_vote() -> None:
     assert np.cov(turned[..., :4].reshape(-1, 4), rowvar=False) == pytest.approx(np.eye(4), abs=0.3)
 
 
-@pytest.mark.parametrize("outcome", [judges.A, judges.TIE])
+@pytest.mark.parametrize("outcome", [judges.A, TIE])
 def test_votes_that_are_all_alike_are_no_trouble(outcome: int) -> None:
     held_out = trained(training(votes(1.0, outcome)), 4)
     assert all(np.isfinite(value) for value in held_out.values())
