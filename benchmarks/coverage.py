@@ -271,7 +271,9 @@ def electorate(seed: int) -> Inside:
             b = (a + random.integers(1, 12, len(user))) % 12
             odds = DAVIDSON.probabilities(true[user, a] - true[user, b], true[user, -1])
             outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
-            votes = UserVotes(np.zeros(USERS, dtype=np.int64), user, a, b, outcome)
+            votes = UserVotes(
+                archetype=np.zeros(USERS, dtype=np.int64), user=user, a=a, b=b, outcome=outcome
+            )
             found[f"users' ratings by System A{name}, {each} votes each, prior known"] = [
                 _users_inside(true, votes, truth)
             ]
@@ -302,8 +304,16 @@ def more_electorates(seed: int) -> Inside:
             d = true[user, a] - true[user, b] + own[user, prompt, a] - own[user, prompt, b]
             odds = DAVIDSON.probabilities(d, np.full(len(user), eta))
             outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
-            label = np.zeros(USERS, dtype=np.int64)
-            votes = UserVotes(label, user, a, b, outcome, None, prompt if effect else None)
+            archetype = np.zeros(USERS, dtype=np.int64)
+            votes = UserVotes(
+                archetype=archetype,
+                user=user,
+                a=a,
+                b=b,
+                outcome=outcome,
+                weight=None,
+                prompt=prompt if effect else None,
+            )
             shorter = np.append(np.full(12, _attenuation(effect)), 1.0)
             covers = _users_inside(true * shorter, votes, _prior(votes, False))
             found[f"users' ratings by System A, {each} votes each, prior found, {name}"] = [covers]

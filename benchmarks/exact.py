@@ -58,7 +58,9 @@ def drawn(case: Case, seed: int) -> tuple[UserVotes, Floats]:
     outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
     a = np.zeros_like(user)
     b = np.ones_like(user)
-    return UserVotes(np.zeros(USERS, dtype=np.int64), user, a, b, outcome), difference
+    return UserVotes(
+        archetype=np.zeros(USERS, dtype=np.int64), user=user, a=a, b=b, outcome=outcome
+    ), difference
 
 
 class Exact:

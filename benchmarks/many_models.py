@@ -38,7 +38,11 @@ def blocks_of(models: int) -> list[UserVotes]:
         d = strength[user, a] - strength[user, b]
         odds = TIES.probabilities(d, np.full(len(user), -0.5))
         outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
-        found.append(UserVotes(np.zeros(users, dtype=np.int64), user, a, b, outcome))
+        found.append(
+            UserVotes(
+                archetype=np.zeros(users, dtype=np.int64), user=user, a=a, b=b, outcome=outcome
+            )
+        )
     return found
 
 

@@ -71,7 +71,7 @@ def by_scipy(votes: UserVotes, users: Ints) -> tuple[Floats, float]:
         a = votes.a[rows]
         b = votes.b[rows]
         outcome = votes.outcome[rows]
-        mean = of.mean[votes.label[user]]
+        mean = of.mean[votes.archetype[user]]
 
         def minus(
             beta: Floats, a: Ints = a, b: Ints = b, outcome: Ints = outcome, mean: Floats = mean

@@ -94,11 +94,11 @@ def corpus(tokenizer: Any, contestants: int) -> Corpus:
     user = np.arange(count) % 12
     order = np.argsort(user, kind="stable")
     battles = AnswerVotes(
-        np.zeros(12, dtype=np.int64),
-        user[order],
-        a[order],
-        b[order],
-        random.integers(0, 2, count),
+        archetype=np.zeros(12, dtype=np.int64),
+        user=user[order],
+        a=a[order],
+        b=b[order],
+        outcome=random.integers(0, 2, count),
         prompt=prompt[order],
         answer_a=(prompt * contestants + a)[order],
         answer_b=(prompt * contestants + b)[order],

@@ -16,7 +16,7 @@ from electorate.base.scale import Ints
 from electorate.config.run import RatingSettings
 from electorate.config.systems import GATED
 from electorate.data import vote_files
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation import people
 from electorate.evaluation.intervals import Estimate
 from electorate.evaluation.people import LOG_LOSS
@@ -31,7 +31,7 @@ PAIRS = (LOG_LOSS[0], "pair_accuracy")
 NULL = (BASELINE, SYSTEM_A, GATED)
 
 
-def read(path: Path, ties: bool) -> tuple[Votes, Ints]:
+def read(path: Path, ties: bool) -> tuple[NamedVotes, Ints]:
     """A file's votes, with or without ties, and their prompts counted from 0."""
     votes, _ = vote_files.read(path, measured=True)
     if not ties:
@@ -69,10 +69,10 @@ def table(path: Path, ties: bool) -> None:
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def shuffled(votes: Votes, prompt: Ints, seed: int) -> Votes:
+def shuffled(votes: NamedVotes, prompt: Ints, seed: int) -> NamedVotes:
     """The votes with their users swapped among those on the same prompt."""
     random = np.random.default_rng(seed)
-    user = votes.users.copy()
+    user = votes.user.copy()
     for one in np.unique(prompt):
         rows = np.flatnonzero(prompt == one)
         user[rows] = user[random.permutation(rows)]

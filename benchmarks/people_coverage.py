@@ -19,7 +19,7 @@ from electorate.calibration.design import Design
 from electorate.config.metrics import UNSEEN
 from electorate.config.run import RatingSettings
 from electorate.data import vote_files
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation import people
 from electorate.evaluation.two_systems import BASELINE, SYSTEM_A
 
@@ -60,8 +60,14 @@ def _gains(design: Design) -> Floats:
     n = len(design)
     prompt = np.unique(design.prompt, return_inverse=True)[1].astype(np.int64)
     names = tuple(map(str, range(design.users)))
-    columns = (design.a, design.b, design.outcome, np.ones(n), design.user, prompt)
-    votes = Votes(design.models, *columns, user_names=names)
+    votes = NamedVotes.of(
+        design,
+        prompt=prompt,
+        weight=np.ones(n),
+        first_shown=None,
+        models=design.models,
+        user_names=names,
+    )
     predicted, _ = people.predict(votes, prompt, SETTINGS, (BASELINE, SYSTEM_A), seeds=1)
     _, gains = people.estimates(votes, prompt, predicted)
     found = [gains[SYSTEM_A][UNSEEN, metric] for metric in METRICS]

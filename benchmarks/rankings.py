@@ -51,8 +51,16 @@ def votes_of(utility: Floats, asked: dict[int, range]) -> UserVotes:
     prompt = np.repeat([p for _, p, *_ in parts], len(a))
     columns = (np.concatenate([part[i] for part in parts]) for i in (2, 3, 4))
     first, second, outcome = columns
-    label = np.zeros(PEOPLE, dtype=np.int64)
-    return UserVotes(label, user, first, second, outcome.astype(np.int64), None, prompt)
+    archetype = np.zeros(PEOPLE, dtype=np.int64)
+    return UserVotes(
+        archetype=archetype,
+        user=user,
+        a=first,
+        b=second,
+        outcome=outcome.astype(np.int64),
+        weight=None,
+        prompt=prompt,
+    )
 
 
 def one(seed: int, personal: float, rankings: Sequence[int] = OWN, people: int = PEOPLE) -> Floats:
@@ -77,7 +85,12 @@ def _rankings(votes: UserVotes, person: int) -> list[Floats]:
     np.add.at(counts, (votes.a, votes.b, votes.outcome), 1)
     start = bradley_terry.fit(counts, TIES, 1000.0)
     found = [start.strength]
-    for own in (UserVotes(votes.label, votes.user, votes.a, votes.b, votes.outcome), votes):
+    for own in (
+        UserVotes(
+            archetype=votes.archetype, user=votes.user, a=votes.a, b=votes.b, outcome=votes.outcome
+        ),
+        votes,
+    ):
         prior = offsets.fit(offsets.InMemory([own], TIES), start, 1)
         found.append(posteriors.posterior(own, prior, TIES).mode[person, :-1])
     return found

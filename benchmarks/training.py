@@ -142,8 +142,8 @@ def unseen_votes(run: RunFolder, split: str) -> AnswerVotes:
     electorate = planted.of_run(run)
     ids = run_files.read_prompts(run).ids(split)
     drawn = replace(electorate, training_prompts=ids).ballots(0, 0)
-    logged = LoggedVotes.of(drawn.select(COLUMNS), 0, 0)
-    votes = AnswerVotes.of(logged, electorate.labels(0), electorate.models)
+    logged = LoggedVotes.of_block(drawn.select(COLUMNS), 0, 0)
+    votes = AnswerVotes.of(logged, electorate.archetype_of(0), electorate.models)
     return votes.take(np.flatnonzero(votes.outcome < 2))
 
 

@@ -54,7 +54,9 @@ def seconds_of_blocks(blocks: list[int]) -> tuple[float, float, float]:
         for block in blocks:
             cohort.judge(0, block)
         start = time.perf_counter()
-        parts = [LoggedVotes.of(log.read(0, block, COLUMNS), block * 4096, 0) for block in blocks]
+        parts = [
+            LoggedVotes.of_block(log.read(0, block, COLUMNS), block * 4096, 0) for block in blocks
+        ]
         reading = time.perf_counter() - start
     battles = [AnswerVotes.of(own, np.arange(4096) % 6, MODELS_N) for own in parts]
     found = []

@@ -15,7 +15,7 @@ import numpy as np
 
 from electorate.base.scale import Floats, Ints
 from electorate.config.run import RatingSettings
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation import held_out
 from electorate.ratings.ties import MODELS
 
@@ -28,8 +28,8 @@ SYSTEMS = ("elo_offset", "elo_offset_low_rank")
 class Drawn:
     """Votes to hold out from, and each user's archetype (users,)."""
 
-    votes: Votes
-    label: Ints
+    votes: NamedVotes
+    archetype: Ints
 
 
 def draw(
@@ -55,7 +55,9 @@ def draw(
     odds = MODELS[tie_model].probabilities(d, np.full(len(user), eta))
     outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
     names = tuple(f"m{m}" for m in range(models))
-    votes = Votes(names, a, b, outcome, np.ones(len(user)), user, prompt)
+    votes = NamedVotes(
+        models=names, a=a, b=b, outcome=outcome, weight=np.ones(len(user)), user=user, prompt=prompt
+    )
     return Drawn(votes, np.zeros(users, dtype=np.int64))
 
 
@@ -93,7 +95,7 @@ def equal_votes(random: np.random.Generator) -> Drawn:
     side = random.permutation(np.arange(500) % 2)
     votes = draw(random, np.zeros((500, 2)), np.repeat(np.arange(500), 2), *pairs(random, 1000, 2))
     outcome = np.where(votes.votes.a == side[votes.votes.user], 0, 1)
-    return Drawn(replace(votes.votes, outcome=outcome), votes.label)
+    return Drawn(replace(votes.votes, outcome=outcome), votes.archetype)
 
 
 def disconnected(random: np.random.Generator) -> Drawn:
@@ -116,7 +118,7 @@ def weighted(random: np.random.Generator) -> Drawn:
     """Votes of weights from 0.02 to 50, which say nothing of how often a vote was cast."""
     votes = people(random)
     weight = np.exp(1.5 * random.normal(size=len(votes.votes)))
-    return Drawn(replace(votes.votes, weight=weight), votes.label)
+    return Drawn(replace(votes.votes, weight=weight), votes.archetype)
 
 
 def clustered(random: np.random.Generator, sd: float = 0.5, effect: float = 0.8) -> Drawn:
@@ -130,11 +132,11 @@ def clustered(random: np.random.Generator, sd: float = 0.5, effect: float = 0.8)
 
 def archetypes(random: np.random.Generator, kinds: int) -> Drawn:
     """Users of archetypes that are known."""
-    label = np.arange(64) % kinds
+    archetype = np.arange(64) % kinds
     means = 0.6 * random.normal(size=(kinds, 8))
-    strength = np.linspace(-1, 1, 8) + means[label] + 0.4 * random.normal(size=(64, 8))
+    strength = np.linspace(-1, 1, 8) + means[archetype] + 0.4 * random.normal(size=(64, 8))
     user = np.repeat(np.arange(64), 30)
-    return Drawn(draw(random, strength, user, *pairs(random, len(user), 8)).votes, label)
+    return Drawn(draw(random, strength, user, *pairs(random, len(user), 8)).votes, archetype)
 
 
 def without_ties(drawn: Drawn, kept: int = 0) -> Drawn:
@@ -142,7 +144,7 @@ def without_ties(drawn: Drawn, kept: int = 0) -> Drawn:
     votes = drawn.votes
     tied = np.cumsum(votes.outcome == 2)
     there = (votes.outcome != 2) | ((tied % kept == 0) if kept else False)
-    return Drawn(votes.take(np.flatnonzero(there)), drawn.label)
+    return Drawn(votes.take(np.flatnonzero(there)), drawn.archetype)
 
 
 WORLDS: dict[str, Callable[[np.random.Generator], Drawn]] = {
@@ -182,7 +184,7 @@ def losses(world: str, seed: int, wanted: Sequence[str] = SYSTEMS) -> dict[str, 
     fold = held_out.folds(votes.prompt, 5, seed)
     found = {}
     names = ("global_bt", *wanted)
-    for name, predicted in held_out.predict(votes, fold, names, settings, drawn.label).items():
+    for name, predicted in held_out.predict(votes, fold, names, settings, drawn.archetype).items():
         at_seen = np.take_along_axis(predicted.odds, votes.outcome_of_3[:, None], axis=1)[:, 0]
         found[name] = float(np.average(-np.log(np.maximum(at_seen, 1e-12)), weights=votes.weight))
         found[f"{name} failed"] = float(len(predicted.failed))

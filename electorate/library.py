@@ -8,7 +8,7 @@ import pyarrow as pa
 from electorate.config.metrics import METRICS
 from electorate.config.run import RatingSettings
 from electorate.data import vote_files
-from electorate.data.votes import Votes, effective
+from electorate.data.votes import NamedVotes, effective
 from electorate.evaluation import people, rating, user_ratings
 from electorate.ratings import leaderboard
 from electorate.ratings.ties import DEFAULT
@@ -130,7 +130,7 @@ def compare(table: TableT, *, ties: str = DEFAULT) -> TableT:
     return _like(table, pa.Table.from_pylist(rows))
 
 
-def _votes(table: TableT, thumbs: bool = False) -> Votes:
+def _votes(table: TableT, thumbs: bool = False) -> NamedVotes:
     """The votes of a table; invalid rows are skipped with a warning."""
     arrow = table if isinstance(table, pa.Table) else _of_pandas(table)
     found, set_aside = vote_files.of_table(arrow, thumbs)

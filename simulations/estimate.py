@@ -46,7 +46,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Battles:
+class BattleCounts:
     """How many battles judges judge: for votes, for the rankings that are the truth, for checks;
     and by how many personas, at most, all responses are ranked at once.
     """
@@ -74,7 +74,9 @@ def of_run(config: Config) -> list[Line]:
     truth = min(config.compared, config.users) * _of_truth(config, judging)
     # The first mode's judgements of these battles are votes, and stored.
     checks = (modes - 1) * first * last + _of_checks(judging)
-    battles = Battles(config.users * last, truth, checks, min(first, judging.rankings.personas))
+    battles = BattleCounts(
+        config.users * last, truth, checks, min(first, judging.rankings.personas)
+    )
     return [*lines, *_judges(config, judging, battles)]
 
 
@@ -156,7 +158,7 @@ def _on_new_prompts(
         yield Line(f"responses of {contestant.name}", contestant.model, found)
 
 
-def _judges(contest: Contest, judging: Judging, battles: Battles) -> Iterator[Line]:
+def _judges(contest: Contest, judging: Judging, battles: BattleCounts) -> Iterator[Line]:
     """What judges are asked."""
     models = len(contest.contestant_names)
     listwise = battles.ranked * judging.rankings.prompts * models if models <= MOST_RANKED else 0

@@ -41,7 +41,7 @@ def write(folder: RunFolder, personas: JudgedPersonas) -> str:
     fewest = min(int((votes.split == name).sum()) for name in SPLITS)
     if len(votes) < FEWEST or fewest < FEWEST_OF_A_SPLIT:
         return "no tastes were fitted: too few votes to fit and to check them on"
-    fitted = tastes.fit(votes, personas.models, len(segments), 1 + int(votes.persona.max()))
+    fitted = tastes.fit(votes, personas.models, len(segments), 1 + int(votes.user.max()))
     used = np.concatenate([personas.training_prompts, personas.test_prompts])
     measured = _measured(folder, personas)[used]
     population = tastes.population(fitted, _names(segments), personas.shares, measured)
@@ -62,7 +62,7 @@ def _votes(folder: RunFolder, personas: JudgedPersonas) -> TasteVotes:
     """The votes of the first personas, MOST of them at most."""
     config = personas.config
     each = config.votes.checkpoints[-1]
-    users = min(personas.size, len(personas.labels(0)), max(2, MOST // each))
+    users = min(personas.size, len(personas.archetype_of(0)), max(2, MOST // each))
     log = VoteLog(folder.votes, config.contestant_names)
     parts = [log.read(round_, 0) for round_ in range(len(config.votes.checkpoints))]
     table = pa.concat_tables(parts, promote_options="default")
@@ -76,8 +76,8 @@ def _votes(folder: RunFolder, personas: JudgedPersonas) -> TasteVotes:
     p = np.stack([columns[name][rows] for name in ("p_a", "p_b", "p_tie")], axis=1)
     outcome = np.minimum(columns["outcome"][rows], 2).astype(np.int64)
     return TasteVotes(
-        persona=user,
-        segment=personas.label[user],
+        user=user,
+        segment=personas.archetype[user],
         a=a,
         b=b,
         z=z[prompt, a] - z[prompt, b],

@@ -21,7 +21,7 @@ from electorate.commands.stages import Run
 from electorate.config.judging import MOST_RANKED
 from electorate.config.voters import ModelVoters
 from electorate.data import run_files, run_votes, vote_files
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.inference.asking import Asking
 from electorate.polls import battles, cards, voters
 from electorate.polls.battles import Battles, JudgedTexts
@@ -49,7 +49,7 @@ class ModelVoting:
     judging: ModelVoters
     pool: Pool
     asking: Asking
-    people: Votes | None
+    people: NamedVotes | None
     _counted: set[tuple[str, Attempt]] = field(default_factory=set)
 
     def vote(self) -> None:
@@ -134,7 +134,7 @@ class ModelVoting:
             return
         rounds = range(len(personas.config.votes.checkpoints))
         votes = personas.config.votes.checkpoints[-1]
-        first = min(len(personas.labels(0)), max(2, CHECKED // votes))
+        first = min(len(personas.archetype_of(0)), max(2, CHECKED // votes))
         with self._stage("checks") as counts:
             fought = Battles.joined([personas.battles(round_, 0, first) for round_ in rounds])
             users = np.arange(first)
@@ -205,7 +205,7 @@ class ModelVoting:
                 counts[name] = dict(Counter(counts.get(name, {})) + found)
 
 
-def people(judging: ModelVoters) -> Votes | None:
+def people(judging: ModelVoters) -> NamedVotes | None:
     """People's votes that the judges are compared with, read before anything is asked."""
     place = judging.checks.people
     return None if place is None else vote_files.read(Path(place), texts=True)[0]

@@ -12,7 +12,7 @@ from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
 from electorate.config.judging import ModelJudge
 from electorate.data.conversations import plain
-from electorate.data.votes import Texts, Votes
+from electorate.data.votes import NamedVotes, Texts
 from electorate.evaluation import rating
 from electorate.polls import battles, judge_bias, truth, validity, verdicts
 from electorate.polls.battles import Battles, JudgedTexts
@@ -79,7 +79,9 @@ def label(judge: ModelJudge, mode: str) -> str:
     return f"{judge.name}, {mode}"
 
 
-def checks(panel: Panel, material: Material, polled: Polled, people: Votes | None) -> list[Check]:
+def checks(
+    panel: Panel, material: Material, polled: Polled, people: NamedVotes | None
+) -> list[Check]:
     """How far the judges can be believed, in all ways but their rankings.
 
     people: votes with texts that the judges are compared with, if there are any.
@@ -222,7 +224,7 @@ def checks_by_pleas(panel: Panel, material: Material, polled: Polled) -> list[Ch
     return found
 
 
-def checks_by_people(panel: Panel, material: Material, people: Votes) -> list[Check]:
+def checks_by_people(panel: Panel, material: Material, people: NamedVotes) -> list[Check]:
     """The judges on battles that people voted on: what they tell of the votes, and whether
     personas differ as people do.
     """
@@ -340,7 +342,7 @@ def _longer(fought: Battles, texts: JudgedTexts) -> Floats:
     )
 
 
-def _battles_of(people: Votes, texts: Texts, wanted: int, seed: int) -> PeoplesBattles:
+def _battles_of(people: NamedVotes, texts: Texts, wanted: int, seed: int) -> PeoplesBattles:
     """Some of the battles people voted on."""
     low = np.minimum(texts.a, texts.b)
     high = np.maximum(texts.a, texts.b)

@@ -26,7 +26,7 @@ from electorate.config.run import RatingSettings
 from electorate.data import vote_files
 from electorate.data.conversations import plain
 from electorate.data.vote_files import REQUIRED, by_reason
-from electorate.data.votes import Votes, votes_a_unit
+from electorate.data.votes import NamedVotes, votes_a_unit
 from electorate.evaluation import held_out, systems
 from electorate.importers import jsonl, lmsys
 from electorate.importers.imported import VOTE_COLUMNS, Imported
@@ -126,7 +126,7 @@ def _battles(train: Path) -> Imported:
     return jsonl.read(train) if is_votes else lmsys.read(train)
 
 
-def _votes(rows: list[Row], train: Path) -> Votes:
+def _votes(rows: list[Row], train: Path) -> NamedVotes:
     """The same as votes grouped by what was asked."""
     columns = dict(zip(VOTE_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
     columns["weight"] = [str(weight) for weight in columns["weight"]]
@@ -150,7 +150,7 @@ def _votes(rows: list[Row], train: Path) -> Votes:
 
 
 def _synthetic(
-    votes: Votes, settings: Synthetic, cache_dir: Path, out: Path, console: Console
+    votes: NamedVotes, settings: Synthetic, cache_dir: Path, out: Path, console: Console
 ) -> list[Row]:
     """Made battles as rows, on prompts that are learned from; also written beside `out`, marked
     as what they are.
@@ -200,18 +200,18 @@ def turn(text: str) -> str:
     return json.dumps([text], ensure_ascii=False)
 
 
-def _kept(votes: Votes) -> np.ndarray:
+def _kept(votes: NamedVotes) -> np.ndarray:
     """(n,) which votes are kept from learning."""
     fold = held_out.folds(_prompt(votes), KEPT_FOR_REPORT, 0)
     return fold == 0
 
 
-def _prompt(votes: Votes) -> Ints:
+def _prompt(votes: NamedVotes) -> Ints:
     return np.zeros(len(votes), dtype=np.int64) if votes.prompt is None else votes.prompt
 
 
 def _predict(
-    votes: Votes,
+    votes: NamedVotes,
     reported: np.ndarray,
     people: int,
     asked: Unjudged,
@@ -262,7 +262,7 @@ def _predict(
     return by_system, predicted
 
 
-def _texts(votes: Votes) -> tuple[list[str], list[str], list[str]]:
+def _texts(votes: NamedVotes) -> tuple[list[str], list[str], list[str]]:
     """Prompt, first and second answer of each vote."""
     if votes.texts is None:
         raise ValueError("votes without texts")
@@ -274,7 +274,7 @@ def _texts(votes: Votes) -> tuple[list[str], list[str], list[str]]:
     )
 
 
-def _show(unseen: Votes, by_system: Predicted, console: Console) -> None:
+def _show(unseen: NamedVotes, by_system: Predicted, console: Console) -> None:
     """Log loss and accuracy of each system, and how much lower than the shares of outcomes, over
     prompts drawn anew.
     """

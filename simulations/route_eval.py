@@ -122,7 +122,7 @@ def _of_people(folder: RunFolder, costs: Path | None, console: Console) -> Route
     labels = OF_PEOPLE | {routing.RANDOM: routers.LABELS[routing.RANDOM]}
     at = routing.rates(cost)
     found = routing.on_votes(votes, prompt, odds, cost, at)
-    votes_a_user = round(len(votes) / len(np.unique(votes.users)))
+    votes_a_user = round(len(votes) / len(np.unique(votes.user)))
     unit = "share of votes whose winner is chosen"
     return Routed({votes_a_user: found}, at, labels, unit, UNPRICED_PEOPLE)
 

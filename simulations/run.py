@@ -15,7 +15,7 @@ from electorate.commands.progress import bar
 from electorate.commands.stages import Run, carry_out
 from electorate.config.run import Config
 from electorate.data import features, prompts, run_files
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.inference.asking import Asking
 from electorate.polls import cards, own_templates
 from electorate.polls import voters as judged
@@ -120,7 +120,7 @@ def _ask_models(
     engines: Engines,
     answers: Answers | None,
     cache: ResponseCache,
-    people: Votes | None,
+    people: NamedVotes | None,
 ) -> None:
     """Everything that models do: answer, and where they vote, write prompts and judge.
 

@@ -26,7 +26,7 @@ from electorate.population.pairing import Pairs
 from electorate.population.voters import Casting, PromptTruth, Users
 from electorate.ratings.ties import MODELS
 from electorate.storage.run_folder import RunFolder
-from electorate.storage.vote_log import SCHEMA
+from electorate.storage.vote_columns import SCHEMA
 from serve.gallery import Gallery
 from tests.conftest import in_process
 

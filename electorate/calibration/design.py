@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from electorate.base.columns import Columns
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
-from electorate.base.pairs import sides
 from electorate.base.scale import Floats, Ints
+from electorate.base.votes import MISSING, Votes
 from electorate.data import features
 from electorate.data.conversations import plain
-from electorate.data.votes import MISSING, Votes
+from electorate.data.votes import NamedVotes
 
 MOST_USERS = 1000
 MOST_VOTES = 20_000
@@ -23,14 +22,11 @@ EVERYONE = "everyone"
 NONE = -1
 
 
-@dataclass(frozen=True)
-class Design(Columns):
-    """n battles, and what is known of models, prompts and users.
+@dataclass(frozen=True, kw_only=True)
+class Design(Votes):
+    """n battles with people's votes, and what is known of models, prompts and users.
 
     Attributes:
-        user, prompt, a, b: (n,) who votes, on which prompt, between which models.
-        first_shown: (n,) 0 where A was shown first, 1 where B was, MISSING where it is not known.
-        outcome: (n,) what people said: 0 A, 1 B, 2 tie.
         models: names.
         prompts: texts.
         responses: texts.
@@ -41,12 +37,8 @@ class Design(Columns):
 
     WHOLE = frozenset({"models", "prompts", "responses", "answer", "z", "archetype", "archetypes"})
 
-    user: Ints
     prompt: Ints
-    a: Ints
-    b: Ints
     first_shown: Ints
-    outcome: Ints
     models: tuple[str, ...]
     prompts: Sequence[str]
     responses: Sequence[str]
@@ -66,30 +58,19 @@ class Design(Columns):
         difference: Floats = self.z[self.prompt, self.a] - self.z[self.prompt, self.b]
         return difference
 
-    @property
-    def pair(self) -> Ints:
-        """(n,) the same number for battles of the same two models, whichever stood first."""
-        low = np.minimum(self.a, self.b)
-        return low * len(self.models) + np.maximum(self.a, self.b)
-
-    @property
-    def side(self) -> Floats:
-        """(n,) +1 where A was shown first, -1 where B was, 0 where it is not known."""
-        return sides(self.first_shown)
-
     def with_outcome(self, outcome: Ints) -> "Design":
         """The same battles with other votes on them."""
         return replace(self, outcome=outcome)
 
 
-def of_votes(votes: Votes, origin: str) -> tuple[Design, list[str]]:
+def of_votes(votes: NamedVotes, origin: str) -> tuple[Design, list[str]]:
     """The battles of votes with texts and users, at most MOST_VOTES by MOST_USERS, drawn; and what
     a reader has to know of them.
 
     Raises:
         ElectorateError: they are too few, or name no users. It begins with `origin`.
     """
-    if votes.texts is None or votes.user is None:
+    if votes.texts is None or not votes.names_users:
         raise ElectorateError(f"{origin}: needs prompt, response_a, response_b and user_id")
     notes = list[str]()
     votes, dropped = _of_first_responses(votes)
@@ -98,7 +79,7 @@ def of_votes(votes: Votes, origin: str) -> tuple[Design, list[str]]:
     some = _some(votes)
     if len(some) < len(votes):
         notes.append(f"fitted to {len(some):,} of {len(votes):,} votes, of users drawn evenly")
-    if votes.texts is None or votes.user is None:
+    if votes.texts is None:
         raise ValueError("votes that lost their columns")
     present, user = np.unique(votes.user[some], return_inverse=True)
     if len(some) < FEWEST_VOTES or len(present) < FEWEST_USERS:
@@ -111,19 +92,19 @@ def of_votes(votes: Votes, origin: str) -> tuple[Design, list[str]]:
     first = np.full(len(some), MISSING) if votes.first_shown is None else votes.first_shown[some]
     responses = [plain(text) for text in votes.texts.responses]
     design = Design(
-        user.astype(np.int64),
-        votes.texts.prompt[some],
-        votes.a[some],
-        votes.b[some],
-        first,
-        votes.outcome_of_3[some],
-        votes.models,
-        [plain(text) for text in votes.texts.prompts],
-        responses,
-        answer,
-        _measures(responses, answer),
-        archetype,
-        archetypes,
+        user=user.astype(np.int64),
+        prompt=votes.texts.prompt[some],
+        a=votes.a[some],
+        b=votes.b[some],
+        first_shown=first,
+        outcome=votes.outcome_of_3[some],
+        models=votes.models,
+        prompts=[plain(text) for text in votes.texts.prompts],
+        responses=responses,
+        answer=answer,
+        z=_measures(responses, answer),
+        archetype=archetype,
+        archetypes=archetypes,
     )
     return design, notes
 
@@ -145,7 +126,7 @@ def whole(design: Design) -> tuple[Ints, Ints]:
     return prompts, models
 
 
-def _of_first_responses(votes: Votes) -> tuple[Votes, int]:
+def _of_first_responses(votes: NamedVotes) -> tuple[NamedVotes, int]:
     """The votes on the first response of each model to each prompt, and how many others there
     are.
     """
@@ -157,7 +138,7 @@ def _of_first_responses(votes: Votes) -> tuple[Votes, int]:
     return votes.take(np.flatnonzero(kept)), int((~kept).sum())
 
 
-def _answers(votes: Votes) -> Ints:
+def _answers(votes: NamedVotes) -> Ints:
     """(P, M) the first response of each model to each prompt, NONE without."""
     if votes.texts is None:
         raise ValueError("votes without texts")
@@ -169,23 +150,23 @@ def _answers(votes: Votes) -> Ints:
     return answer
 
 
-def _some(votes: Votes) -> Ints:
+def _some(votes: NamedVotes) -> Ints:
     """Rows of whole users, drawn evenly until they are MOST_USERS or have MOST_VOTES."""
-    cast = np.bincount(votes.users)
+    cast = np.bincount(votes.user)
     voters = np.flatnonzero(cast)
     drawn = generator(0, Stream.CALIBRATION).permutation(voters)[:MOST_USERS]
     enough = np.searchsorted(np.cumsum(cast[drawn]), MOST_VOTES) + 1
-    return np.flatnonzero(np.isin(votes.users, drawn[:enough]))
+    return np.flatnonzero(np.isin(votes.user, drawn[:enough]))
 
 
-def _archetypes(votes: Votes, present: Ints) -> tuple[Ints, tuple[str, ...]]:
+def _archetypes(votes: NamedVotes, present: Ints) -> tuple[Ints, tuple[str, ...]]:
     """(users,) each user's most frequent value of the column that votes are grouped by, and the
     values; one for all without.
     """
     if votes.group is None:
         return np.zeros(len(present), dtype=np.int64), (EVERYONE,)
-    counts = np.zeros((int(votes.users.max()) + 1, len(votes.group_names)))
-    np.add.at(counts, (votes.users, votes.group), 1)
+    counts = np.zeros((int(votes.user.max()) + 1, len(votes.group_names)))
+    np.add.at(counts, (votes.user, votes.group), 1)
     used, of = np.unique(counts[present].argmax(axis=1), return_inverse=True)
     return of.astype(np.int64), _as_ids([votes.group_names[value] for value in used])
 

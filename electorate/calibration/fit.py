@@ -298,14 +298,14 @@ def _tastes(design: Design, at: Global) -> Floats:
         return common[None]
     n = len(design)
     votes = tastes.TasteVotes(
-        design.user,
-        design.archetype[design.user],
-        design.a,
-        design.b,
-        design.contrast,
-        np.eye(3)[design.outcome],
-        design.outcome,
-        np.full(n, "train"),
+        user=design.user,
+        segment=design.archetype[design.user],
+        a=design.a,
+        b=design.b,
+        z=design.contrast,
+        p=np.eye(3)[design.outcome],
+        outcome=design.outcome,
+        split=np.full(n, "train"),
     )
     by_archetype = tastes.shared(votes, len(design.models), len(design.archetypes)).taste
     shares = np.bincount(design.archetype) / design.users

@@ -154,7 +154,7 @@ def components(design: Design, at: Global, of: Kernels) -> Floats:
     tie = [(one, at.tie_score)]
     own_tie = [(one, by_votes * at.tie_score)]
     ties = _squares(design.user, own_tie) - _squares(user_prompt, own_tie)
-    battle = _codes(design.prompt, design.pair)
+    battle = _codes(design.prompt, design.pair(len(design.models)))
     of_prompts = _squares(battle, tie) - _squares(_codes(design.user, battle), tie)
     rest = (
         _ratio(quality, of.quality),

@@ -96,7 +96,7 @@ def _by_group(first: Board, groups: Sequence[Board]) -> str:
 
 
 def _matrix(board: Board) -> str:
-    won, met = leaderboard.win_matrix(board.votes.by_battle(board.votes.weight))
+    won, met = leaderboard.win_matrix(board.votes.by_battle(len(board.votes.models)))
     place = {model: m for m, model in enumerate(board.votes.models)}
     order = [place[row["model"]] for row in board.rows[:MOST]]
     rows = []

@@ -8,7 +8,7 @@ import numpy as np
 
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, to_elo
-from electorate.data.votes import Votes, compact
+from electorate.data.votes import NamedVotes, compact
 from electorate.evaluation import rating
 from electorate.evaluation.rating import CONFIDENCE, Options, Rated
 from electorate.ratings import leaderboard
@@ -25,7 +25,7 @@ class Board:
     """
 
     group: str
-    votes: Votes
+    votes: NamedVotes
     rated: Rated
     rows: list[Row]
     win_rate: Floats
@@ -37,7 +37,7 @@ class Board:
 
 
 def board(
-    votes: Votes, rated: Rated, options: Options, anchor: str | None, group: str = ""
+    votes: NamedVotes, rated: Rated, options: Options, anchor: str | None, group: str = ""
 ) -> Board:
     """Of rated votes. anchor: MODEL=RATING, that every rating is shifted by; None: their mean is
     1000.
@@ -54,7 +54,9 @@ def board(
     return Board(group, votes, rated, [rows[m] for m in best_first], win_rate)
 
 
-def by_group(votes: Votes, options: Options, anchor: str | None) -> tuple[list[Board], list[str]]:
+def by_group(
+    votes: NamedVotes, options: Options, anchor: str | None
+) -> tuple[list[Board], list[str]]:
     """A board for each value of the column that votes are grouped by, the most votes first; and
     the values whose votes are too few, in words.
     """

@@ -25,7 +25,7 @@ from electorate.config import config_file
 from electorate.config.run import Config
 from electorate.config.systems import SYSTEMS, for_voters
 from electorate.data import run_files, vote_files, vote_times
-from electorate.data.votes import Votes, effective
+from electorate.data.votes import NamedVotes, effective
 from electorate.evaluation import held_out, orders, people, rating, user_ratings
 from electorate.evaluation.people import (
     FOLDS,
@@ -108,7 +108,7 @@ class Given:
     """
 
     config: Config
-    votes: Votes
+    votes: NamedVotes
     prompt: Ints
 
 
@@ -140,7 +140,7 @@ class PeopleStudy:
 
     run: Run
     pool: Pool
-    votes: Votes
+    votes: NamedVotes
     prompt: Ints
 
     def go_through(self) -> None:
@@ -156,7 +156,7 @@ class PeopleStudy:
             counts["users"] = len(self.votes.user_names)
             predicted, not_converged = self._predict(seeds)
             drawn = people.replicates(self.votes, self.prompt, predicted)
-            users = len(np.unique(self.votes.users))
+            users = len(np.unique(self.votes.user))
             over = people.gains_over_others(drawn, users)
             whole = Compared(None, *people.summarised(drawn, users), not_converged, over)
             curve = self._curve()
@@ -318,7 +318,7 @@ class PeopleStudy:
         gains = people.user_gains(self.votes, self.prompt, predicted)
         rate = self._config.evaluation.false_discovery_rate
         names = self.votes.user_names
-        cast = np.bincount(self.votes.users, minlength=len(names))
+        cast = np.bincount(self.votes.user, minlength=len(names))
         files.write_table(
             self._folder.who_gains, human_tables.gains_table(gains, names, cast, rate)
         )

@@ -14,7 +14,7 @@ from electorate.base.scale import ELO_PER_NAT, to_elo
 from electorate.commands import beliefs, board_page, boards, next_step
 from electorate.commands.boards import Board
 from electorate.data import features, vote_files
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation import judged as judged_module
 from electorate.evaluation.rating import (
     Options,
@@ -132,7 +132,7 @@ def _show_groups(
 
 def _show_matrix(board: Board, console: Console) -> None:
     """Of 100 battles, how many the row's model won."""
-    won, met = leaderboard.win_matrix(board.votes.by_battle(board.votes.weight))
+    won, met = leaderboard.win_matrix(board.votes.by_battle(len(board.votes.models)))
     place = {model: m for m, model in enumerate(board.votes.models)}
     order = [place[row["model"]] for row in board.rows[:MODELS_SHOWN]]
     title = "won of 100 battles, row against column, ties half"
@@ -148,7 +148,7 @@ def _show_matrix(board: Board, console: Console) -> None:
         console.print(f"the first {len(order)} models; --out board.html has more", highlight=False)
 
 
-def _show_held_equal(rated: Rated, votes: Votes, console: Console) -> None:
+def _show_held_equal(rated: Rated, votes: NamedVotes, console: Console) -> None:
     """What position and style are worth, where ratings hold them equal."""
     if rated.first is not None:
         console.print(position_line(*rated.first), highlight=False, soft_wrap=True)
@@ -169,8 +169,8 @@ def _show_held_equal(rated: Rated, votes: Votes, console: Console) -> None:
         console.print(line, highlight=False)
 
 
-def _tell_next(path: Path, votes: Votes, console: Console) -> None:
-    if votes.user is None or votes.prompt is None:
+def _tell_next(path: Path, votes: NamedVotes, console: Console) -> None:
+    if not votes.names_users or votes.prompt is None:
         why = "does everybody rank so? with columns user_id and prompt_id"
     else:
         why = "does everybody rank so?"
@@ -206,7 +206,7 @@ def _check_plain(options: Options, asked: Asked) -> None:
         )
 
 
-def _show_left_out(votes: Votes, set_aside: list[SetAside], console: Console) -> None:
+def _show_left_out(votes: NamedVotes, set_aside: list[SetAside], console: Console) -> None:
     taken = len(votes) + (0 if votes.thumbs is None else len(votes.thumbs))
     if len(set_aside) > taken:
         few = f"only {taken:,} of {taken + len(set_aside):,} rows are votes"
@@ -215,7 +215,7 @@ def _show_left_out(votes: Votes, set_aside: list[SetAside], console: Console) ->
         console.print(f"left out: {line}", highlight=False, soft_wrap=True)
 
 
-def _counted(votes: Votes) -> str:
+def _counted(votes: NamedVotes) -> str:
     if votes.thumbs is None:
         return f"{len(votes):,} votes"
     return f"{len(votes):,} battles and {len(votes.thumbs):,} thumbs"

@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
+from electorate.base.votes import MISSING
 from electorate.data import features, winners
 from electorate.data.conversations import plain
 from electorate.data.vote_times import TIME, parsed
-from electorate.data.votes import MISSING, Texts, Votes, compact
+from electorate.data.votes import NamedVotes, Texts, compact
 from electorate.ratings.thresholds import Thumbs
 from electorate.storage import tables
 from electorate.storage.tables import Rows, SetAside
@@ -46,7 +47,7 @@ def read(
     by: str | None = None,
     measured: bool = False,
     winner: Sequence[str] = (REQUIRED[2],),
-) -> tuple[Votes, list[SetAside]]:
+) -> tuple[NamedVotes, list[SetAside]]:
     """The votes of a CSV, JSON Lines, JSON or Parquet file, and the rows that are none, each
     with a reason.
 
@@ -91,7 +92,9 @@ def _by_winners(rows: Rows, winner: Sequence[str]) -> Rows:
     return Rows(table, [*rows.number] * len(winner), rows.set_aside)
 
 
-def _some(votes: Votes, set_aside: list[SetAside], origin: str) -> tuple[Votes, list[SetAside]]:
+def _some(
+    votes: NamedVotes, set_aside: list[SetAside], origin: str
+) -> tuple[NamedVotes, list[SetAside]]:
     """The same, where there are votes, and of no more models than can be rated."""
     if not len(votes) and votes.thumbs is None:
         first = f"; the first: row {set_aside[0].row}: {set_aside[0].reason}" if set_aside else ""
@@ -107,7 +110,7 @@ def _some(votes: Votes, set_aside: list[SetAside], origin: str) -> tuple[Votes, 
     return votes, set_aside
 
 
-def of_table(table: pa.Table, thumbs: bool = False) -> tuple[Votes, list[SetAside]]:
+def of_table(table: pa.Table, thumbs: bool = False) -> tuple[NamedVotes, list[SetAside]]:
     """The votes of a table in memory, as `read` takes a file's.
 
     Raises:
@@ -122,7 +125,7 @@ def of_rows(
     thumbs: bool = False,
     by: str | None = None,
     needed: Sequence[str] = REQUIRED,
-) -> tuple[Votes, list[SetAside]]:
+) -> tuple[NamedVotes, list[SetAside]]:
     """The votes among the rows of a table, and the rows that are none: those without a value in a
     column that is needed, too.
 
@@ -142,12 +145,20 @@ def of_rows(
     prompt, _ = _named(encoded, PROMPT)
     style = _style(encoded)
     texts = _texts(encoded)
-    names = tuple(models)
-    first = _first_shown(encoded, models, a, b)
-    votes = Votes(
-        names, a, b, outcome, weight, user, prompt, style, texts, user_names, first_shown=first
+    votes = NamedVotes(
+        models=tuple(models),
+        a=a,
+        b=b,
+        outcome=outcome,
+        weight=weight,
+        user=np.zeros(len(a), dtype=np.int64) if user is None else user,
+        prompt=prompt,
+        style=style,
+        texts=texts,
+        user_names=user_names,
+        first_shown=_first_shown(encoded, models, a, b),
+        time=_times(encoded),
     )
-    votes = replace(votes, time=_times(encoded))
     if by is not None:
         values, of = encoded[by]
         group = np.where(of == MISSING, len(values), of)
@@ -167,7 +178,7 @@ def of_rows(
 
 
 def _reasons(
-    votes: Votes,
+    votes: NamedVotes,
     is_thumb: npt.NDArray[np.bool_],
     encoded: Mapping[str, Encoded],
     needed: Sequence[str],
@@ -197,11 +208,11 @@ def _reasons(
     }
 
 
-def _thumbs(votes: Votes, up: Ints, rows: Ints) -> Thumbs | None:
+def _thumbs(votes: NamedVotes, up: Ints, rows: Ints) -> Thumbs | None:
     """The thumbs in these rows. Where nobody names users, each is a user's of its own."""
     if not len(rows):
         return None
-    user = rows if votes.user is None else votes.user[rows]
+    user = votes.user[rows] if votes.names_users else rows
     return Thumbs(int(user.max()) + 1, user, votes.a[rows], up[rows], votes.weight[rows])
 
 

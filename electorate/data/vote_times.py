@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from electorate.base.scale import Floats
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 
 TIME = ("tstamp", "timestamp", "time", "created_at")  # the columns that may say so
 UNKNOWN = float("nan")
@@ -19,7 +19,7 @@ def parsed(texts: Sequence[str]) -> Floats:
     return np.array([_parsed(text.strip()) for text in texts], dtype=float)
 
 
-def in_order(votes: Votes) -> Votes:
+def in_order(votes: NamedVotes) -> NamedVotes:
     """The votes by time, those without one last; in the order they have where none has a time."""
     if votes.time is None or np.isnan(votes.time).all():
         return votes

@@ -1,9 +1,9 @@
 """Who won, as the field writes it."""
 
-OUTCOMES = {"model_a": 0, "model_b": 1, "tie": 2, "tie (bothbad)": 3}
+from electorate.base.votes import BOTH_BAD, TIE
+
+OUTCOMES = {"model_a": 0, "model_b": 1, "tie": TIE, "tie (bothbad)": BOTH_BAD}
 NAMES = tuple(OUTCOMES)
-TIE = OUTCOMES["tie"]
-BOTH_BAD = OUTCOMES["tie (bothbad)"]
 ALLOWED = "model_a, model_b, tie or tie (bothbad)"
 # In lower case. A winner may also be the name of one of the two models.
 SPELLINGS = OUTCOMES | {

@@ -10,7 +10,7 @@ import numpy as np
 from electorate.base.pairs import scores
 from electorate.base.scale import Floats, Ints
 from electorate.data.features import STYLE
-from electorate.data.votes import Votes, votes_a_unit
+from electorate.data.votes import NamedVotes, votes_a_unit
 from electorate.evaluation.held_out import Newcomers, Split
 from electorate.evaluation.predictions import Strengths
 from electorate.ratings import neighbours, personal_coefficient
@@ -19,7 +19,7 @@ from electorate.ratings.personal_coefficient import Line
 from electorate.ratings.ties import TieModel
 
 LENGTH = list(STYLE).index("length")
-LineOf = Callable[[Votes, Fit], Line]  # what a personal coefficient moves
+LineOf = Callable[[NamedVotes, Fit], Line]  # what a personal coefficient moves
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Coefficients:
     global_fit: Fit
     ties: TieModel
 
-    def odds(self, votes: Votes) -> Floats:
+    def odds(self, votes: NamedVotes) -> Floats:
         """(n, 3) probabilities of A, B and tie of each vote."""
         line = self.line_of(votes, self.global_fit)
         return personal_coefficient.odds(
-            self.share, votes.users, line, self.global_fit.eta, self.ties
+            self.share, votes.user, line, self.global_fit.eta, self.ties
         )
 
 
@@ -69,8 +69,8 @@ def nearest_neighbours(split: Split, _: str) -> Strengths:
     """
     train = split.train
     weight = train.weight * votes_a_unit(train.weight)
-    columns = (train.users, train.a, train.b, train.outcome_of_3, weight)
-    own = neighbours.rate(split.global_fit, len(split.archetypes), *columns, split.ties)
+    columns = (train.user, train.a, train.b, train.outcome_of_3, weight)
+    own = neighbours.rate(split.global_fit, len(split.archetype), *columns, split.ties)
     return _with_own(own, split)
 
 
@@ -78,8 +78,8 @@ def personal_score(split: Split, _: str) -> Strengths:
     """The score of ComparIA's personal boards, (points + 2 m) / (battles + 2) of a user and model
     with m everybody's, as logits: a control that forgets whom a model met.
     """
-    users = len(split.archetypes)
-    points, battles = _points(split.train, split.train.users, users)
+    users = len(split.archetype)
+    points, battles = _points(split.train, split.train.user, users)
     score = (points + 2 * _scores(split)) / (battles + 2)
     return _with_own(np.log(score / (1 - score)), split)
 
@@ -89,9 +89,9 @@ def likelihoods(split: Split, line_of: LineOf) -> Floats:
     train = split.train
     weight = train.weight * votes_a_unit(train.weight)
     line = line_of(train, split.global_fit)
-    users = len(split.archetypes)
+    users = len(split.archetype)
     columns = (line, train.outcome_of_3, weight, split.global_fit.eta, split.ties)
-    return personal_coefficient.log_likelihoods(train.users, users, *columns)
+    return personal_coefficient.log_likelihoods(train.user, users, *columns)
 
 
 def coefficient_prior(split: Split, own: Floats, first: float) -> personal_coefficient.Prior:
@@ -101,26 +101,26 @@ def coefficient_prior(split: Split, own: Floats, first: float) -> personal_coeff
         own: (users, len(GRID)) as `likelihoods` returns them.
         first: a sensible mean.
     """
-    voted = np.bincount(split.train.users, minlength=len(split.archetypes)) > 0
+    voted = np.bincount(split.train.user, minlength=len(split.archetype)) > 0
     return personal_coefficient.fit(own[voted], first)
 
 
-def along_the_ratings(votes: Votes, fit: Fit) -> Line:
+def along_the_ratings(votes: NamedVotes, fit: Fit) -> Line:
     """The coefficient is how closely a user follows the global ratings."""
     return Line(np.zeros(len(votes)), _global_difference(votes, fit))
 
 
-def _along_the_place(votes: Votes, fit: Fit) -> Line:
+def _along_the_place(votes: NamedVotes, fit: Fit) -> Line:
     return Line(_global_difference(votes, fit), votes.side)
 
 
-def _along_the_length(votes: Votes, fit: Fit) -> Line:
+def _along_the_length(votes: NamedVotes, fit: Fit) -> Line:
     if votes.style is None:
         raise ValueError("votes whose answers were not measured")
     return Line(_global_difference(votes, fit), votes.style[:, LENGTH])
 
 
-def _global_difference(votes: Votes, fit: Fit) -> Floats:
+def _global_difference(votes: NamedVotes, fit: Fit) -> Floats:
     difference: Floats = fit.strength[votes.a] - fit.strength[votes.b]
     return difference
 
@@ -148,7 +148,7 @@ def _scores(split: Split) -> Floats:
     return (points[0] + 1) / (battles[0] + 2)
 
 
-def _points(votes: Votes, user: Ints, users: int) -> tuple[Floats, Floats]:
+def _points(votes: NamedVotes, user: Ints, users: int) -> tuple[Floats, Floats]:
     """(users, M) won by each model in each user's battles, a tie being half, and battles."""
     models = len(votes.models)
     weight = votes.weight * votes_a_unit(votes.weight)

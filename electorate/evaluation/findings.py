@@ -91,7 +91,7 @@ def auc(score: Floats, positive: Ints) -> float | None:
 
 
 def split_half(
-    votes: LoggedVotes, label: Ints, seed: int, prior: Prior, ties: TieModel
+    votes: LoggedVotes, archetype: Ints, seed: int, prior: Prior, ties: TieModel
 ) -> tuple[float, float]:
     """Kendall tau between the personal rankings that two random halves of each user's votes
     make; and the ceiling it sets, the correlation that a ranking from all the votes can have
@@ -106,10 +106,10 @@ def split_half(
     half = drawn[: len(votes.user)] if cluster is None else drawn[cluster]
     modes = []
     for which in (0, 1):
-        own = votes.take(half == which).user_votes(label, 1.0)
+        own = votes.take(half == which).user_votes(archetype, 1.0)
         modes.append(posteriors.posterior(own, prior, ties).mode[:, :-1])
     tau = float(metrics.kendall_tau(Standing(modes[0]), Standing(modes[1])).mean())
-    one, two = ((mode - prior.mean[label, :-1]).ravel() for mode in modes)
+    one, two = ((mode - prior.mean[archetype, :-1]).ravel() for mode in modes)
     scale = np.sqrt((one**2).mean() * (two**2).mean())
     reliability = float((one * two).mean() / scale) if scale > 0 else 0.0
     whole = 2 * reliability / (1 + reliability) if reliability > 0 else 0.0

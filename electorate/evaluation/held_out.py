@@ -14,14 +14,15 @@ import numpy.typing as npt
 
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
+from electorate.base.votes import OUTCOMES
 from electorate.config.run import RatingSettings
-from electorate.data.votes import Votes, votes_a_unit
+from electorate.data.votes import NamedVotes, votes_a_unit
 from electorate.evaluation import systems as systems_module
 from electorate.evaluation.predictions import Predictor
 from electorate.evaluation.selection import Labels, PriorFit, Priors, Variant
 from electorate.population.voters import BLOCK
 from electorate.ratings import bradley_terry, offsets
-from electorate.ratings.bradley_terry import OUTCOMES, Fit
+from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.prior import Prior
 from electorate.ratings.ties import MODELS, TieModel
 from electorate.ratings.user_votes import UserVotes
@@ -32,13 +33,13 @@ class Split:
     """Votes to learn from and votes to predict: a Selection whose users are those who vote in
     either.
 
-    label: (users,) the users' archetypes; None: one for all.
+    given: (users,) the users' archetypes; None: one for all.
     """
 
-    train: Votes
-    test: Votes
+    train: NamedVotes
+    test: NamedVotes
     settings: RatingSettings
-    label: Ints | None = None
+    given: Ints | None = None
     tried: Priors = field(default_factory=Priors)
 
     @property
@@ -54,15 +55,15 @@ class Split:
     @cached_property
     def segments(self) -> list[Fit]:
         """Bradley-Terry of each archetype's votes."""
-        own = self.archetypes[self.train.users]
-        kinds = range(int(self.archetypes.max(initial=0)) + 1)
-        return [self._fit(self.train.take(np.flatnonzero(own == kind))) for kind in kinds]
+        own = self.archetype[self.train.user]
+        archetypes = range(int(self.archetype.max(initial=0)) + 1)
+        return [self._fit(self.train.take(np.flatnonzero(own == k))) for k in archetypes]
 
     @cached_property
-    def archetypes(self) -> Ints:
+    def archetype(self) -> Ints:
         """(users,) of everybody who votes in either."""
-        users = int(max(self.train.users.max(initial=0), self.test.users.max(initial=0))) + 1
-        return np.zeros(users, dtype=np.int64) if self.label is None else self.label
+        users = int(max(self.train.user.max(initial=0), self.test.user.max(initial=0))) + 1
+        return np.zeros(users, dtype=np.int64) if self.given is None else self.given
 
     def known(self, labels: Labels) -> Sequence[UserVotes]:
         """The users' own votes to learn from, in blocks of users."""
@@ -70,9 +71,9 @@ class Split:
 
     @cached_property
     def _blocks(self) -> list[UserVotes]:
-        label = self.archetypes
-        firsts = range(0, len(label), BLOCK)
-        return [_block(self.train, first, label[first : first + BLOCK]) for first in firsts]
+        own = self.archetype
+        firsts = range(0, len(own), BLOCK)
+        return [_block(self.train, first, own[first : first + BLOCK]) for first in firsts]
 
     def prior(self, variant: Variant) -> Prior:
         """System A's prior, fitted once. Raises NotConvergedError."""
@@ -88,7 +89,7 @@ class Split:
         def users(labels: Labels) -> offsets.InMemory:
             return offsets.InMemory(self.known(labels), self.ties)
 
-        return PriorFit(users, self.global_fit, int(self.archetypes.max()) + 1, self.settings)
+        return PriorFit(users, self.global_fit, int(self.archetype.max()) + 1, self.settings)
 
     def _prior(self, variant: Variant) -> Prior:
         if variant.form == "ties_only":
@@ -100,8 +101,10 @@ class Split:
             return self._prior_fit.with_decisiveness(self.plain_prior)
         return self._prior_fit.plain(variant.labels)
 
-    def _fit(self, votes: Votes) -> Fit:
-        return bradley_terry.fit(votes.by_battle(votes.weight), self.ties, self.settings.prior_sd)
+    def _fit(self, votes: NamedVotes) -> Fit:
+        return bradley_terry.fit(
+            votes.by_battle(len(votes.models)), self.ties, self.settings.prior_sd
+        )
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,11 @@ def folds(prompt: Ints, count: int, seed: int) -> Ints:
 
 
 def predict(
-    votes: Votes,
+    votes: NamedVotes,
     fold: Ints,
     names: Sequence[str],
     settings: RatingSettings,
-    label: Ints | None = None,
+    archetype: Ints | None = None,
 ) -> dict[str, Predicted]:
     """Each vote by each system learned from the other folds; where that does not converge, by
     the global ranking. Systems for which the votes do not say enough are left out.
@@ -165,12 +168,12 @@ def predict(
     for held_out in np.unique(fold):
         rows = fold == held_out
         train = votes.take(np.flatnonzero(~rows))
-        found.add(names, Split(train, votes.take(np.flatnonzero(rows)), settings, label), rows)
+        found.add(names, Split(train, votes.take(np.flatnonzero(rows)), settings, archetype), rows)
     return found.by_system
 
 
 def predict_newcomers(
-    votes: Votes,
+    votes: NamedVotes,
     prompt: Ints,
     known: Sequence[int],
     pairs: Sequence[tuple[int, int]],
@@ -193,7 +196,7 @@ def predict_newcomers(
         predictions by how many own votes are known, and system; NaN for votes in no such fold.
     """
     count = 1 + max(max(pair) for pair in pairs)
-    user_fold = folds(votes.users, count, 0)
+    user_fold = folds(votes.user, count, 0)
     prompt_fold = folds(prompt, count, 0)
     found = {k: _Found(len(votes)) for k in known}
     for users, prompts in pairs:
@@ -206,7 +209,7 @@ def predict_newcomers(
             continue
         test = votes.take(np.flatnonzero(rows))
         others = Split(others_votes, test, settings)
-        place = place_of_user(own.users)
+        place = place_of_user(own.user)
         for k in known:
             split = Newcomers(own.take(place < k), test, settings, others=others)
             found[k].add(names, split, rows)
@@ -259,20 +262,20 @@ def _labelled(blocks: Sequence[UserVotes], labels: Labels) -> Sequence[UserVotes
         raise ValueError("wrong labels are planted")
     if labels == "true":
         return blocks
-    return [replace(block, label=np.zeros_like(block.label)) for block in blocks]
+    return [replace(block, archetype=np.zeros_like(block.archetype)) for block in blocks]
 
 
-def _block(train: Votes, first: int, label: Ints) -> UserVotes:
+def _block(train: NamedVotes, first: int, archetype: Ints) -> UserVotes:
     """The votes of the users of a block, the first of whom is this one; they are counted from 0
-    in it. label: (users,) archetypes.
+    in it.
     """
-    own = train.take(np.flatnonzero(train.users // BLOCK == first // BLOCK))
-    columns = (
-        own.users - first,
-        own.a,
-        own.b,
-        own.outcome_of_3,
-        own.weight * votes_a_unit(train.weight),
-        own.prompt,
-    )
-    return UserVotes(label, *columns).by_user()
+    own = train.take(np.flatnonzero(train.user // BLOCK == first // BLOCK))
+    return UserVotes(
+        archetype=archetype,
+        user=own.user - first,
+        a=own.a,
+        b=own.b,
+        outcome=own.outcome_of_3,
+        weight=own.weight * votes_a_unit(train.weight),
+        prompt=own.prompt,
+    ).by_user()

@@ -8,7 +8,7 @@ import pyarrow as pa
 from electorate.base.errors import ElectorateError
 from electorate.data import vote_files
 from electorate.data.vote_files import PROMPT, REQUIRED, WEIGHT
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation.rating import Rated
 from electorate.ratings import bradley_terry, prediction_powered
 from electorate.ratings.prediction_powered import Powered
@@ -23,7 +23,7 @@ MODEL = "model"
 FEWEST_PROMPTS = 10
 
 
-def read(people: Path, judged: Path) -> tuple[Votes, Votes, list[SetAside]]:
+def read(people: Path, judged: Path) -> tuple[NamedVotes, NamedVotes, list[SetAside]]:
     """The votes of both files, their models and prompts numbered alike; and the rows that are no
     votes.
 
@@ -54,11 +54,11 @@ def read(people: Path, judged: Path) -> tuple[Votes, Votes, list[SetAside]]:
     for path, who in ((people, PEOPLE), (judged, MODEL)):
         if who not in votes.user_names:
             raise ElectorateError(f"{path}: no row is a vote")
-        parts.append(votes.take(np.flatnonzero(votes.users == votes.user_names.index(who))))
+        parts.append(votes.take(np.flatnonzero(votes.user == votes.user_names.index(who))))
     return parts[0], parts[1], [*set_aside, *aside]
 
 
-def rate(people: Votes, model: Votes, ties: str) -> tuple[Rated, Powered]:
+def rate(people: NamedVotes, model: NamedVotes, ties: str) -> tuple[Rated, Powered]:
     """Ratings of both; the notes say what the model's votes add.
 
     Args:
@@ -68,7 +68,7 @@ def rate(people: Votes, model: Votes, ties: str) -> tuple[Rated, Powered]:
     Raises:
         ElectorateError: people's votes alone cannot be rated, or are on too few prompts.
     """
-    counts = people.by_battle(people.weight)
+    counts = people.by_battle(len(people.models))
     if not bradley_terry.estimable(counts):
         raise ElectorateError(
             "people's votes alone rate these models only by a prior (some models only won, only "
@@ -87,12 +87,12 @@ def rate(people: Votes, model: Votes, ties: str) -> tuple[Rated, Powered]:
     return Rated(found.fit, [_described(found, len(people))]), found
 
 
-def _as_one_users(votes: Votes) -> UserVotes:
+def _as_one_users(votes: NamedVotes) -> UserVotes:
     """Whose votes they are makes no difference here."""
-    one = np.zeros(1, dtype=np.int64)
-    user = np.zeros(len(votes), dtype=np.int64)
-    columns = (votes.a, votes.b, votes.outcome_of_3, votes.weight, votes.prompt)
-    return UserVotes(one, user, *columns)
+    nobody = np.zeros(len(votes), dtype=np.int64)
+    return UserVotes.of(
+        votes, archetype=nobody[:1], user=nobody, outcome=votes.outcome_of_3, first_shown=None
+    )
 
 
 def _described(found: Powered, votes: int) -> str:

@@ -17,7 +17,7 @@ from electorate.config.metrics import METRICS, UNSEEN
 from electorate.config.run import RatingSettings
 from electorate.config.systems import GATED
 from electorate.data.vote_files import PROMPT, USER
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation import extrapolation, held_out, metrics, who_gains
 from electorate.evaluation.intervals import Estimate, Key
 from electorate.evaluation.two_systems import BASELINE, SYSTEM_A
@@ -43,7 +43,7 @@ Predicted = dict[str, Floats]  # system to (seeds, votes, 3)
 NotConverged = dict[str, list[str]]  # system to why folds have the global ranking's odds
 
 
-def prompts(votes: Votes, origin: str) -> Ints:
+def prompts(votes: NamedVotes, origin: str) -> Ints:
     """(n,) the prompt of each vote, counted from 0. Where texts were read, prompts of the same text
     are one, whatever their ids.
 
@@ -54,7 +54,7 @@ def prompts(votes: Votes, origin: str) -> Ints:
         raise ElectorateError(
             f"{origin}: has no column {' or '.join(PROMPT)}; folds must not share a prompt"
         )
-    if votes.user is None:
+    if not votes.names_users:
         raise ElectorateError(
             f"{origin}: has no column {' or '.join(USER)}; whose votes they are is what is compared"
         )
@@ -77,7 +77,7 @@ def _connected(one: Ints, other: Ints) -> Ints:
 
 
 def predict(
-    votes: Votes,
+    votes: NamedVotes,
     prompt: Ints,
     settings: RatingSettings,
     names: Sequence[str] = ALL,
@@ -104,7 +104,7 @@ def predict(
         advance()
     predicted = {name: np.array(odds) for name, odds in found.items() if len(odds) == seeds}
     if {GATED, SYSTEM_A, BASELINE} <= {*names}:
-        columns = (votes.outcome_of_3, votes.users, prompt, votes.weight)
+        columns = (votes.outcome_of_3, votes.user, prompt, votes.weight)
         predicted[GATED] = who_gains.gated(
             predicted[SYSTEM_A], predicted[BASELINE], *columns, folds
         )
@@ -114,7 +114,7 @@ def predict(
 
 
 def group_gains(
-    votes: Votes, prompt: Ints, predicted: Predicted
+    votes: NamedVotes, prompt: Ints, predicted: Predicted
 ) -> dict[str, tuple[int, int, dict[Key, Estimate]]]:
     """System A's gains over the global ranking by the values of the column that votes are grouped
     by: value to votes, users and gains. Those with the most votes, of at least FEWEST_OF_GROUP.
@@ -131,16 +131,16 @@ def group_gains(
         own = {name: predicted[name][:, rows] for name in (BASELINE, SYSTEM_A)}
         some = votes.take(rows)
         _, gains = estimates(some, of, own)
-        users = len(np.unique(some.users))
+        users = len(np.unique(some.user))
         found[votes.group_names[group]] = (len(rows), users, gains[SYSTEM_A])
     return found
 
 
-def user_gains(votes: Votes, prompt: Ints, predicted: Predicted) -> Gains:
+def user_gains(votes: NamedVotes, prompt: Ints, predicted: Predicted) -> Gains:
     """How much System A gains each user over the global ranking, by held-out votes."""
     gain = who_gains.log_gain(predicted[SYSTEM_A], predicted[BASELINE], votes.outcome_of_3)
     users = len(votes.user_names)
-    return who_gains.posterior(who_gains.measure(gain, votes.users, prompt, votes.weight, users))
+    return who_gains.posterior(who_gains.measure(gain, votes.user, prompt, votes.weight, users))
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Curve:
     ahead: dict[int, Estimate]
 
 
-def newcomer_folds(votes: Votes) -> list[tuple[int, int]]:
+def newcomer_folds(votes: NamedVotes) -> list[tuple[int, int]]:
     """The folds of users and of prompts whose votes the learning curve predicts: all where votes
     are few, and each once where one split of either says enough.
     """
@@ -190,7 +190,7 @@ def newcomer_folds(votes: Votes) -> list[tuple[int, int]]:
 
 
 def learning_curve(
-    votes: Votes,
+    votes: NamedVotes,
     prompt: Ints,
     settings: RatingSettings,
     names: Sequence[str] = ALL,
@@ -212,7 +212,7 @@ def learning_curve(
     rows = np.flatnonzero(np.isfinite(found[known[0]][BASELINE].odds).all(axis=1))
     some = votes.take(rows)
     of = np.unique(prompt[rows], return_inverse=True)[1]
-    users = len(np.unique(some.users))
+    users = len(np.unique(some.user))
     points = []
     gains = []
     for k, by_system in found.items():
@@ -230,28 +230,30 @@ def learning_curve(
     )
 
 
-def known_votes(votes: Votes) -> tuple[int, ...]:
+def known_votes(votes: NamedVotes) -> tuple[int, ...]:
     """How many own votes are known at each point of a learning curve."""
-    cast = np.bincount(votes.users)[votes.users]
+    cast = np.bincount(votes.user)[votes.user]
     # Of a user's votes those on a fold of the prompts are predicted.
     at_most = np.median(cast) * (1 - 1 / FOLDS)
     return tuple(k for k in KNOWN if k <= at_most)
 
 
 def estimates(
-    votes: Votes, prompt: Ints, predicted: Predicted
+    votes: NamedVotes, prompt: Ints, predicted: Predicted
 ) -> tuple[dict[str, dict[Key, Estimate]], dict[str, dict[Key, Estimate]]]:
     """Each system's metrics, and their differences to the baseline's, with bootstrap intervals
     over people and prompts.
     """
-    return summarised(replicates(votes, prompt, predicted), len(np.unique(votes.users)))
+    return summarised(replicates(votes, prompt, predicted), len(np.unique(votes.user)))
 
 
-def replicates(votes: Votes, prompt: Ints, predicted: Predicted) -> dict[str, dict[Key, Floats]]:
+def replicates(
+    votes: NamedVotes, prompt: Ints, predicted: Predicted
+) -> dict[str, dict[Key, Floats]]:
     """System to metric to (1 + RESAMPLES,): by all votes, and by each resample of users and of
     prompts.
     """
-    drawn = Resamples.of(votes.users, prompt)
+    drawn = Resamples.of(votes.user, prompt)
     return {name: _replicates(votes, odds, drawn) for name, odds in predicted.items()}
 
 
@@ -334,7 +336,7 @@ def _summary(values: Floats, users: int) -> Estimate:
     return Estimate(float(values[0]), low, high, users)
 
 
-def calibration_sums(votes: Votes, predicted: Predicted) -> dict[str, Floats]:
+def calibration_sums(votes: NamedVotes, predicted: Predicted) -> dict[str, Floats]:
     """System to (bins, 3) sums of prediction, truth and count over votes and fold seeds."""
     true = np.eye(3)[votes.outcome_of_3]
     return {
@@ -346,7 +348,7 @@ def calibration_sums(votes: Votes, predicted: Predicted) -> dict[str, Floats]:
     }
 
 
-def _replicates(votes: Votes, odds: Floats, drawn: Resamples) -> dict[Key, Floats]:
+def _replicates(votes: NamedVotes, odds: Floats, drawn: Resamples) -> dict[Key, Floats]:
     """(1 + RESAMPLES,) of each metric; votes by their weight, fold seeds averaged. A metric that
     says nothing of any vote is left out.
     """

@@ -13,7 +13,7 @@ from electorate.base.pairs import pair_indices
 from electorate.base.registry import load
 from electorate.base.scale import Floats, Ints
 from electorate.config.metrics import METRICS
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation.metrics import Standing, dot
 from electorate.evaluation.vote_odds import posterior_odds
 from electorate.population.judges import either_first
@@ -103,7 +103,7 @@ class System(Protocol):
 class Predictor(Protocol):
     """Something that says how users vote."""
 
-    def odds(self, votes: Votes) -> Floats:
+    def odds(self, votes: NamedVotes) -> Floats:
         """(n, 3) probabilities of A, B and tie of each vote."""
         ...
 
@@ -114,7 +114,7 @@ class Shares:
 
     share: Floats
 
-    def odds(self, votes: Votes) -> Floats:
+    def odds(self, votes: NamedVotes) -> Floats:
         """(n, 3) probabilities of A, B and tie of each vote."""
         return np.tile(self.share, (len(votes), 1))
 
@@ -159,9 +159,9 @@ class Strengths:
         """The same of these rows alone."""
         return Strengths(self.strength[rows], self.eta[rows], self.ties)
 
-    def odds(self, votes: Votes) -> Floats:
+    def odds(self, votes: NamedVotes) -> Floats:
         """(n, 3) probabilities of A, B and tie of each vote."""
-        row = votes.users if len(self.strength) > 1 else np.zeros(len(votes), dtype=np.int64)
+        row = votes.user if len(self.strength) > 1 else np.zeros(len(votes), dtype=np.int64)
         d = self.strength[row, votes.a] - self.strength[row, votes.b]
         return self.ties.probabilities(d, self.eta[row])
 
@@ -237,11 +237,11 @@ class Offsets:
         """The same for these rows of its users."""
         return self.normal.take(users)
 
-    def odds(self, votes: Votes) -> Floats:
+    def odds(self, votes: NamedVotes) -> Floats:
         """(n, 3) probabilities of A, B and tie of each vote, a few users at a time: the covariances
         of all may not fit memory.
         """
-        return posterior_odds(self.known, self.prior, self.ties, votes.users, votes.a, votes.b)
+        return posterior_odds(self.known, self.prior, self.ties, votes.user, votes.a, votes.b)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from electorate.base.errors import ElectorateError
 from electorate.base.pairs import scores
 from electorate.base.scale import Floats, Ints
 from electorate.data import vote_files
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.ratings import bootstrap, bradley_terry, clustering, contextual, thresholds
 from electorate.ratings import first_place as first_place_module
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.contextual import Style
-from electorate.ratings.thresholds import Battles, Thresholds, Thumbs
+from electorate.ratings.thresholds import Thresholds, Thumbs
 from electorate.ratings.ties import DEFAULT, MODELS, TieModel
 
 PRIOR_SD_ELO = 1000.0
@@ -62,7 +62,7 @@ class Rated:
     thresholds: Thresholds | None = None
 
 
-def win_rates(votes: Votes) -> Floats:
+def win_rates(votes: NamedVotes) -> Floats:
     """(M,) share of its battles each model won, a tie being half a win; by weight. NaN without
     battles.
     """
@@ -78,7 +78,7 @@ def win_rates(votes: Votes) -> Floats:
     return rates
 
 
-def fit(votes: Votes, options: Options) -> Rated:
+def fit(votes: NamedVotes, options: Options) -> Rated:
     """The ratings of votes, by these options.
 
     Raises:
@@ -92,11 +92,13 @@ def fit(votes: Votes, options: Options) -> Rated:
     battles = np.bincount(np.concatenate([votes.a, votes.b]), minlength=len(votes.models))
     if options.weigh == "pairs":
         votes = replace(votes, weight=votes.weight * _pair_weights(votes))
-    weight = votes.by_battle(votes.weight)
+    weight = votes.by_battle(len(votes.models))
     if not bradley_terry.estimable(weight):
         prior_sd = PRIOR_SD_ELO
         notes.append(LEANS_ON_PRIOR)
-    squared = None if np.all(votes.weight == 1) else votes.by_battle(votes.weight**2)
+    squared = (
+        None if np.all(votes.weight == 1) else votes.by_battle(len(votes.models), votes.weight**2)
+    )
     fitted = replace(bradley_terry.fit(weight, ties, prior_sd, squared), votes=battles)
     if not fitted.connected:
         notes.append(NOT_LINKED)
@@ -117,13 +119,13 @@ def fit(votes: Votes, options: Options) -> Rated:
 
 
 def _by_resampling(
-    votes: Votes, ties: TieModel, fitted: Fit, groups: list[Ints], notes: list[str]
+    votes: NamedVotes, ties: TieModel, fitted: Fit, groups: list[Ints], notes: list[str]
 ) -> Rated:
     """The ratings with intervals by resampled votes."""
     if votes.side.any():
         notes = [*notes, POSITION_LEFT]
     draws = bootstrap.strengths(
-        votes.battle, votes.weight, groups, len(votes.models), ties, PRIOR_SD_ELO
+        votes.battle(len(votes.models)), votes.weight, groups, len(votes.models), ties, PRIOR_SD_ELO
     )
     covariance = np.zeros_like(fitted.covariance)
     covariance[:-1, :-1] = np.cov(draws.T)
@@ -131,7 +133,7 @@ def _by_resampling(
     return Rated(replace(fitted, covariance=covariance), notes, draws)
 
 
-def _contrast(votes: Votes, options: Options) -> Floats:
+def _contrast(votes: NamedVotes, options: Options) -> Floats:
     """(n, F) what is held equal: the answers' style, if that is asked for, and which was shown
     first, where the file knows.
     """
@@ -144,7 +146,7 @@ def _contrast(votes: Votes, options: Options) -> Floats:
 
 
 def _held_equal(
-    votes: Votes, options: Options, fitted: Fit, notes: list[str], effects: Style
+    votes: NamedVotes, options: Options, fitted: Fit, notes: list[str], effects: Style
 ) -> Rated:
     """What was rated, with the effects of what was held equal; see _contrast."""
     first = None
@@ -156,7 +158,7 @@ def _held_equal(
     return Rated(fitted, notes, style=effects if options.style else None, first=first)
 
 
-def _with_thumbs(votes: Votes, thumbs: Thumbs, options: Options) -> Rated:
+def _with_thumbs(votes: NamedVotes, thumbs: Thumbs, options: Options) -> Rated:
     """The ratings of battles and thumbs together."""
     for name, default in (("intervals", "sandwich"), ("weigh", "votes"), ("style", False)):
         if getattr(options, name) != default:
@@ -164,42 +166,38 @@ def _with_thumbs(votes: Votes, thumbs: Thumbs, options: Options) -> Rated:
                 f"{name}: with thumbs among the votes only {default} is possible; leave it out"
             )
     notes = [POSITION_LEFT] if votes.side.any() else []
-    weight = votes.by_battle(votes.weight)
+    weight = votes.by_battle(len(votes.models))
     prior_sd = None
     if not thresholds.estimable(weight, thumbs):
         prior_sd = PRIOR_SD_ELO
         notes.append(LEANS_ON_PRIOR)
     groups, clustered = _clusters(votes, options.cluster) if len(votes) else ([], [])
-    user, prompt = (
-        column if any(group is column for group in groups) else None
-        for column in (votes.user, votes.prompt)
+    fitted, found = thresholds.fit(
+        votes, thumbs, groups, MODELS[options.ties], len(votes.models), prior_sd
     )
-    columns = (votes.a, votes.b, votes.outcome_of_3, votes.weight)
-    battles = Battles(weight, columns, user, prompt)
-    fitted, found = thresholds.fit(battles, thumbs, MODELS[options.ties], prior_sd)
     if not fitted.connected:
         notes.append(NOT_LINKED)
     return Rated(fitted, [*notes, *clustered], thresholds=found)
 
 
-def _pair_weights(votes: Votes) -> Floats:
+def _pair_weights(votes: NamedVotes) -> Floats:
     """(n,) weights, of mean 1, by which every pair of models that met counts alike, however
     often it did.
     """
-    pair = np.minimum(votes.a, votes.b) * len(votes.models) + np.maximum(votes.a, votes.b)
+    pair = votes.pair(len(votes.models))
     met = np.bincount(pair, votes.weight)
     weight: Floats = votes.weight.sum() / (np.count_nonzero(met) * met[pair])
     return weight
 
 
-def _clusters(votes: Votes, cluster: str | None) -> tuple[list[Ints], list[str]]:
+def _clusters(votes: NamedVotes, cluster: str | None) -> tuple[list[Ints], list[str]]:
     """The groupings that intervals are clustered by, and what a reader has to know of them.
 
     cluster: prompt, user, both or none; None takes what the file names and has enough of.
     """
     columns = {
         "prompt": (votes.prompt, vote_files.PROMPT),
-        "user": (votes.user, vote_files.USER),
+        "user": (votes.user if votes.names_users else None, vote_files.USER),
     }
     asked = columns if cluster in (None, "both") else [name for name in columns if name == cluster]
     groups = list[Ints]()
@@ -240,7 +238,7 @@ def position_line(effect: float, sd: float) -> str:
     return f"being shown first is worth {effect:+.1f} Elo [{low:+.1f}, {high:+.1f}]: {found}"
 
 
-def first_place(votes: Votes, rated: Rated, ties: str) -> list[str]:
+def first_place(votes: NamedVotes, rated: Rated, ties: str) -> list[str]:
     """How sure the first place is, in words; nothing where a single model was rated, or ratings
     hold style or position equal, whose refits are not foretold.
 

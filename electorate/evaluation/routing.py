@@ -15,7 +15,7 @@ from electorate.base import resampling
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import ELO_PER_NAT, Floats, Ints
 from electorate.config.systems import ORACLE
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation.people import Resamples
 from electorate.evaluation.predictions import Systems
 from electorate.population.voters import Users, Voters
@@ -203,7 +203,7 @@ def resampled(found: Mapping[str, Outcomes], seed: int) -> dict[str, Router]:
 
 
 def on_votes(
-    votes: Votes, prompt: Ints, odds: Mapping[str, Floats], cost: Floats, at: Floats
+    votes: NamedVotes, prompt: Ints, odds: Mapping[str, Floats], cost: Floats, at: Floats
 ) -> dict[str, Router]:
     """Routers by what was said of held-out votes, each of which lets a router choose between its
     two contestants. Quality is the share of votes whose winner was chosen, ties half.
@@ -214,7 +214,7 @@ def on_votes(
         cost: (M,) USD for 1,000 requests.
         at: (R,) rates.
     """
-    drawn = Resamples.of(votes.users, prompt)
+    drawn = Resamples.of(votes.user, prompt)
     total = drawn.sums(votes.weight[:, None])
     # Of few votes a resample may hold none.
     total[total == 0] = np.nan

@@ -42,7 +42,7 @@ class Selection(Protocol):
         ...
 
     @property
-    def archetypes(self) -> Ints:
+    def archetype(self) -> Ints:
         """(n,) The archetype of each user."""
         ...
 
@@ -76,12 +76,12 @@ class PriorFit:
     Attributes:
         users: by how their archetypes are labelled, wherever they lie.
         global_fit: Bradley-Terry of their votes.
-        archetypes: how many there are.
+        archetype_count: how many there are.
     """
 
     users: Callable[[Labels], UserBlocks]
     global_fit: Fit
-    archetypes: int
+    archetype_count: int
     settings: RatingSettings
 
     def plain(self, labels: Labels) -> Prior:
@@ -103,8 +103,8 @@ class PriorFit:
         return offsets.with_decisiveness(self.users("true"), self.global_fit, plain)
 
     def _fit(self, labels: Labels, lambda_reg: float | None) -> Prior:
-        kinds = 1 if labels == "none" else self.archetypes
-        return offsets.fit(self.users(labels), self.global_fit, kinds, lambda_reg)
+        count = 1 if labels == "none" else self.archetype_count
+        return offsets.fit(self.users(labels), self.global_fit, count, lambda_reg)
 
 
 @dataclass(frozen=True)

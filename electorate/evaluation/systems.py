@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from electorate.base.registry import load
+from electorate.base.votes import OUTCOMES
 from electorate.config.systems import SYSTEMS
 from electorate.evaluation.predictions import Offsets, Shares, Strengths, System
 from electorate.evaluation.selection import Selection, Variant
 from electorate.ratings import elo_online as online_elo
-from electorate.ratings.bradley_terry import OUTCOMES
 from electorate.ratings.offsets import NotConvergedError
 
 LOG = logging.getLogger("electorate.evaluation.systems")
@@ -44,7 +44,7 @@ def global_bt(at: Selection, _: str) -> Strengths:
 
 def segment_bt(at: Selection, _: str) -> System:
     """The Bradley-Terry ratings of each archetype's votes."""
-    return Strengths.of_fits(at.segments, at.ties).of_rows(at.archetypes)
+    return Strengths.of_fits(at.segments, at.ties).of_rows(at.archetype)
 
 
 def elo_online(at: Selection, _: str) -> Strengths:

@@ -12,7 +12,7 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import ELO_PER_NAT, Floats, Ints, to_elo
 from electorate.config.run import RatingSettings
 from electorate.data.vote_files import USER
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation.held_out import Split
 from electorate.evaluation.systems import SYSTEM_A
 from electorate.ratings import posteriors
@@ -41,7 +41,7 @@ class UserRatings:
     first: Floats
 
 
-def ratings(votes: Votes, ties: str = DEFAULT) -> Iterator[UserRatings]:
+def ratings(votes: NamedVotes, ties: str = DEFAULT) -> Iterator[UserRatings]:
     """Every user's ratings, a few hundred users at a time.
 
     Args:
@@ -52,12 +52,12 @@ def ratings(votes: Votes, ties: str = DEFAULT) -> Iterator[UserRatings]:
         ElectorateError: the votes name no users.
         NotConvergedError: the fit did not converge; use the global ratings.
     """
-    if votes.user is None:
+    if not votes.names_users:
         raise ElectorateError(f"votes: have no column {' or '.join(USER)}")
     split = Split(votes, votes, RatingSettings(ties=ties))
     prior = split.prior(SYSTEM_A)
     normal = generator(0, Stream.EVIDENCE).standard_normal((DRAWS, len(votes.models) + 1))
-    cast = np.bincount(votes.users, minlength=len(split.archetypes))
+    cast = np.bincount(votes.user, minlength=len(split.archetype))
     begin = 0
     for block in split.known("true"):
         for first, at in posteriors.by_chunk(block, prior, split.ties):
@@ -66,7 +66,7 @@ def ratings(votes: Votes, ties: str = DEFAULT) -> Iterator[UserRatings]:
         begin += block.users
 
 
-def table(votes: Votes, ties: str = DEFAULT) -> pa.Table:
+def table(votes: NamedVotes, ties: str = DEFAULT) -> pa.Table:
     """A row for each user and model: user_id, model, rating (Elo points), ci_low, ci_high (95%),
     p_first, and votes, the user's. See `ratings`.
     """

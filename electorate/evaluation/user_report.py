@@ -13,6 +13,7 @@ import pyarrow as pa
 from scipy.special import gammaln, ndtri
 
 from electorate.base.scale import ELO_PER_NAT, Bytes, Floats, Ints, to_elo
+from electorate.base.votes import TIE
 from electorate.evaluation import metrics
 from electorate.evaluation.metrics import Standing
 from electorate.population.logged_votes import LoggedVotes
@@ -82,7 +83,7 @@ def take(
         draws = _draws(doubted, one)
         same_order = order_kernels.posterior_orders(*draws, OWN, ranking, SAME_ORDER)
         agree = np.maximum(agree, same_order)
-    suspicion = _suspicion(own, votes.first_shown, at, prior, ties)
+    suspicion = _suspicion(own, at, prior, ties)
     found = BlockReport(
         agree,
         _null(voters.overall_of_all(drawn), ranking),
@@ -117,7 +118,7 @@ def _draws(at: Posterior, prior: Prior) -> tuple[Floats, Floats, Floats, Ints, F
     along = np.sqrt(np.maximum(values, 0.0))[:, :, None] * _of_means(len(sure), size)
     half = np.linalg.cholesky(at.covariance).astype(float, copy=False)
     shift: Floats = vectors @ along
-    return at.mode, half, _normal(size), at.votes.label, shift
+    return at.mode, half, _normal(size), at.votes.archetype, shift
 
 
 @lru_cache(4)
@@ -140,9 +141,7 @@ def _quasi_random(size: int, draws: int, seed: int) -> Floats:
     return np.ascontiguousarray(ndtri(uniform).T)
 
 
-def _suspicion(
-    votes: UserVotes, first_shown: Ints, at: Posterior, prior: Prior, ties: TieModel
-) -> Floats:
+def _suspicion(votes: UserVotes, at: Posterior, prior: Prior, ties: TieModel) -> Floats:
     """(n,) log odds of each user's votes under the likelier of careless and adversarial to those
     under its own taste.
 
@@ -150,8 +149,8 @@ def _suspicion(
     user's own, all equally likely before. Adversarial: System A's prior with the better models for
     the worse.
     """
-    # Of an unknown place (-1) A's is taken: which response is called A is drawn evenly.
-    place = np.where(votes.outcome == 2, 2, votes.outcome ^ np.maximum(first_shown, 0))
+    # Of an unknown place A's is taken: which response is called A is drawn evenly.
+    place = np.where(votes.outcome == TIE, TIE, votes.outcome ^ (votes.side < 0))
     seen = np.bincount(3 * votes.user + place, votes.weight, 3 * votes.users).reshape(-1, 3)
     careless = gammaln(3) + gammaln(seen + 1).sum(axis=1) - gammaln(seen.sum(axis=1) + 3)
     mirrored = prior.mean.copy()

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from electorate.base.scale import Floats, Ints
+from electorate.base.votes import OUTCOMES
 from electorate.population.voters import BLOCK
 from electorate.ratings import posteriors
-from electorate.ratings.bradley_terry import OUTCOMES
 from electorate.ratings.prior import Prior
 from electorate.ratings.ties import TieModel
 from electorate.ratings.user_votes import UserVotes

@@ -59,7 +59,7 @@ class Run:
 
     def segments(self, personas: Ints) -> Ints:
         """(n,) the archetypes of these personas."""
-        return voters_module.labels_of(self.voters, personas)
+        return voters_module.archetypes_of_users(self.voters, personas)
 
 
 @dataclass(frozen=True)

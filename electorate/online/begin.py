@@ -7,8 +7,9 @@ import numpy as np
 from electorate.base.errors import ElectorateError
 from electorate.base.progress import Bar
 from electorate.base.scale import Ints
+from electorate.base.votes import MISSING
 from electorate.data import vote_files
-from electorate.data.votes import MISSING, Votes
+from electorate.data.votes import NamedVotes
 from electorate.online.base import ONLINE, Base
 from electorate.online.given import KIND, segment_of_users, segment_of_votes, segments_of
 from electorate.online.sent import NO_PROMPT, NO_SEGMENT, NOBODY, Batch, Vote
@@ -105,8 +106,8 @@ def take_in(base: Base, store: VoteStore, bar: Bar) -> None:
     segment = segment_of_votes(votes, segments)
     # A vote without a value is on no segment's board, whatever its user's other votes are on.
     board = np.where(segment == NO_SEGMENT, len(segments), segment) if segments else segment
-    if votes.user is not None:
-        segment = segment_of_users(votes, segments)[votes.users]
+    if votes.names_users:
+        segment = segment_of_users(votes, segments)[votes.user]
     for name in sorted(set(votes.models) - set(store.models.names)):
         store.add_model(name, KEY)
     thumbs = 0 if votes.thumbs is None else len(votes.thumbs)
@@ -125,7 +126,7 @@ def take_in(base: Base, store: VoteStore, bar: Bar) -> None:
     done.touch()
 
 
-def _batch(votes: Votes, segment: Ints, board: Ints, first: int, last: int) -> Batch:
+def _batch(votes: NamedVotes, segment: Ints, board: Ints, first: int, last: int) -> Batch:
     prompt = votes.prompt
     first_shown = np.full(len(votes), MISSING) if votes.first_shown is None else votes.first_shown
     rows = [
@@ -146,12 +147,12 @@ def _batch(votes: Votes, segment: Ints, board: Ints, first: int, last: int) -> B
     return Batch(KEY, rows)
 
 
-def _thumbs(votes: Votes, first: int, last: int) -> Batch:
+def _thumbs(votes: NamedVotes, first: int, last: int) -> Batch:
     """Thumbs on one answer each; where the file names nobody, nobody's thumb tells of another's."""
     thumbs = votes.thumbs
     if thumbs is None:
         raise ValueError("votes without thumbs")
-    named = votes.user is not None
+    named = votes.names_users
     rows = [
         Vote(
             id=f"thumb {row}",
@@ -165,8 +166,8 @@ def _thumbs(votes: Votes, first: int, last: int) -> Batch:
     return Batch(KEY, rows)
 
 
-def _name_of(votes: Votes, row: int) -> str:
+def _name_of(votes: NamedVotes, row: int) -> str:
     """Who cast a vote; where the file names nobody, somebody who cast no other."""
-    if votes.user is None:
+    if not votes.names_users:
         return f"(row {row + 1}, unnamed)"
     return votes.user_names[votes.user[row]]

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from electorate.base.scale import Floats, Ints
+from electorate.base.votes import OUTCOMES
 from electorate.online import rounds
 from electorate.online.base import Base
 from electorate.online.counts import Caps, Counts, Shape
@@ -22,16 +23,17 @@ from electorate.online.sent import NO_SEGMENT, Erased, Users, battles
 from electorate.online.snapshot import ONLINE, Snapshot, UserIndex
 from electorate.online.store import VoteStore
 from electorate.population.logged_votes import COLUMNS, LoggedVotes
-from electorate.population.tally import Tally, as_outcome
+from electorate.population.tally import Tally
 from electorate.population.voters import BLOCK
 from electorate.ratings import bradley_terry, clustering, fixed_point, offsets
 from electorate.ratings import prior as priors
-from electorate.ratings.bradley_terry import OUTCOMES, Fit
+from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.clustering import ScoreSums
 from electorate.ratings.offsets import NotConvergedError
 from electorate.ratings.prior import Prior
 from electorate.ratings.user_votes import UserVotes
-from electorate.storage.vote_log import VoteLog, column, weights
+from electorate.storage.vote_columns import column, votes_of
+from electorate.storage.vote_log import VoteLog
 
 LOG = logging.getLogger("electorate.online")
 FOLD_AT = 50_000  # votes: above, sorting them for each snapshot takes longer than rating them
@@ -200,10 +202,9 @@ class Counter:
         """(K, M, M, 3) of some of the run's votes."""
         assert self.base.run is not None  # noqa: S101 they are its votes
         models = like.shape[1]
-        segment = self.base.run.segments(column(votes, "user_id"))
-        place = (segment * models + column(votes, "model_a")) * models + column(votes, "model_b")
-        place = place * OUTCOMES + as_outcome(column(votes, "outcome"))
-        return fixed_point.sums(place, weights(votes), like.size).reshape(like.shape)
+        read = votes_of(votes)
+        place = read.battle(models, self.base.run.segments(read.user))
+        return fixed_point.sums(place, read.weight, like.size).reshape(like.shape)
 
     def _with_users(self, state: State, users: Users) -> State:
         if not len(users.number):
@@ -270,7 +271,7 @@ class Counter:
                 own.clustered(fit, fit.votes.sum() / 2) for own, fit in zip(sums, fits, strict=True)
             )
         order = np.argsort(column(state.recent, "user_id"), kind="stable")
-        recent = LoggedVotes.of(state.recent.take(order), 0, ONLINE)
+        recent = LoggedVotes.of_block(state.recent.take(order), 0, ONLINE)
         return Snapshot(
             version=new.version,
             rounds=tuple(new.log),
@@ -360,12 +361,12 @@ class Counter:
         if run is None:
             number = state.first_users
             votes = battles(self._votes_of(number, state))
-            own = LoggedVotes.of(votes, 0, ONLINE).of_users(number)
+            own = LoggedVotes.of_block(votes, 0, ONLINE).of_users(number)
             return own, number, self._segments(votes, state)
         number = np.arange(min(BLOCK, self.base.personas))
         log = VoteLog(run.folder.votes, run.voters.config.contestant_names)
         parts = [
-            LoggedVotes.of(log.read(r, 0, COLUMNS), 0, r)
+            LoggedVotes.of_block(log.read(r, 0, COLUMNS), 0, r)
             for r in range(run.rounds)
             if log.has(r, 0)
         ]
@@ -397,7 +398,7 @@ class Counter:
             weight = own.weights * self._caps.of_user(self.counts.many(number))[own.user]
         prompts = self.base.prompts
         nobody = np.zeros(len(number), dtype=np.int64)
-        votes = UserVotes(nobody, own.user, own.a, own.b, own.outcome, weight, own.prompt)
+        votes = UserVotes.of(own, archetype=nobody, weight=weight)
         rows = [np.arange(len(own.user))]
         rows += [np.flatnonzero(board == k) for k in range(len(fits) - 1)]
         return [

@@ -11,10 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from electorate.base.scale import Floats, Ints
-from electorate.population.tally import as_outcome
+from electorate.base.votes import OUTCOMES
 from electorate.ratings import fixed_point
-from electorate.ratings.bradley_terry import OUTCOMES
-from electorate.storage.vote_log import column, weights
+from electorate.storage.vote_columns import column, votes_of, weights
 
 USER_CAP = 100
 KEY_CAP = 1_000_000
@@ -49,9 +48,7 @@ class Shape:
     def places(self, votes: pa.Table, segment: Ints) -> tuple[Ints, int]:
         """Each vote's place in the flat counts by key, and how many keys that takes."""
         key = column(votes, "key")
-        place = (key * self.segments + segment) * self.models + column(votes, "model_a")
-        place = place * self.models + column(votes, "model_b")
-        place = place * OUTCOMES + as_outcome(column(votes, "outcome"))
+        place = votes_of(votes).battle(self.models, key * self.segments + segment)
         return place, int(key.max(initial=-1)) + 1
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from electorate.data.votes import MISSING
+from electorate.base.votes import MISSING
 from electorate.data.winners import NAMES
 from electorate.online.base import Base
 from electorate.online.sent import NO_MODEL, NO_PROMPT, NO_SEGMENT, as_persona
 from electorate.online.store import VoteStore
-from electorate.storage.vote_log import WEIGHT
+from electorate.storage.vote_columns import WEIGHT
 
 Row = dict[str, Any]
 THUMBS = ("up", "down")

@@ -14,7 +14,7 @@ from electorate.base.errors import ElectorateError
 from electorate.base.scale import Ints
 from electorate.data import vote_files
 from electorate.data.vote_files import NO_VALUE
-from electorate.data.votes import Votes, effective
+from electorate.data.votes import NamedVotes, effective
 from electorate.online.sent import NO_SEGMENT
 from electorate.population import people
 from electorate.population.voters import BLOCK
@@ -51,7 +51,7 @@ class GivenVotes(Protocol):
         """Rows that are no votes, by reason, a line each."""
         ...
 
-    def votes(self) -> Votes:
+    def votes(self) -> NamedVotes:
         """All of them. Raises ElectorateError where they are gone or changed."""
         ...
 
@@ -98,7 +98,7 @@ class ComparedPeople(_OfManifest):
         """None: they were compared as one population."""
         return ()
 
-    def votes(self) -> Votes:
+    def votes(self) -> NamedVotes:
         """Their votes, from the run's log; where `human` kept none, as it once did, from the file
         that was compared.
 
@@ -162,7 +162,7 @@ class VotesFile(_OfManifest):
         """Values of the column that was named, none without one."""
         return tuple(self.manifest["segments"])
 
-    def votes(self) -> Votes:
+    def votes(self) -> NamedVotes:
         """Of the file.
 
         Raises:
@@ -188,7 +188,7 @@ def _is_unchanged(place: Path, manifest: Manifest) -> bool:
     return place.exists() and files.sha256(place) == manifest["sha256"]
 
 
-def segments_of(votes: Votes) -> tuple[str, ...]:
+def segments_of(votes: NamedVotes) -> tuple[str, ...]:
     """The values of the column that votes are grouped by."""
     if votes.group is None:
         return ()
@@ -196,7 +196,7 @@ def segments_of(votes: Votes) -> tuple[str, ...]:
     return tuple(sorted(votes.group_names[g] for g in seen if votes.group_names[g] != NO_VALUE))
 
 
-def segment_of_votes(votes: Votes, segments: tuple[str, ...]) -> Ints:
+def segment_of_votes(votes: NamedVotes, segments: tuple[str, ...]) -> Ints:
     """(n,) the place among the segments of each vote's value; NO_SEGMENT for a vote without any."""
     if votes.group is None:
         return np.full(len(votes), NO_SEGMENT)
@@ -205,17 +205,17 @@ def segment_of_votes(votes: Votes, segments: tuple[str, ...]) -> Ints:
     return of_value[votes.group]
 
 
-def segment_of_users(votes: Votes, segments: tuple[str, ...]) -> Ints:
+def segment_of_users(votes: NamedVotes, segments: tuple[str, ...]) -> Ints:
     """(users,) each user's place among the segments: the commonest of its votes, the first of
     equally common ones; NO_SEGMENT for a user without any.
     """
-    users = 1 + int(votes.users.max(initial=-1))
+    users = 1 + int(votes.user.max(initial=-1))
     if not segments:
         return np.full(users, NO_SEGMENT)
     of_vote = segment_of_votes(votes, segments)
     there = of_vote != NO_SEGMENT
     counts = np.zeros((users, len(segments)), dtype=np.int64)
-    np.add.at(counts, (votes.users[there], of_vote[there]), 1)
+    np.add.at(counts, (votes.user[there], of_vote[there]), 1)
     return np.where(counts.any(axis=1), counts.argmax(axis=1), NO_SEGMENT)
 
 

@@ -15,7 +15,8 @@ from electorate.online.sent import NO_SEGMENT, as_persona
 from electorate.online.snapshot import ONLINE, Snapshot
 from electorate.population.logged_votes import COLUMNS, LoggedVotes
 from electorate.population.voters import BLOCK
-from electorate.storage.vote_log import VoteLog, column
+from electorate.storage.vote_columns import column
+from electorate.storage.vote_log import VoteLog
 
 BLOCKS_KEPT = 32  # 3 MB each at 50 votes a user
 LOGS_KEPT = 4  # each is there for at least a fold's time, seconds at the highest rate of votes
@@ -100,7 +101,7 @@ class People:
         for log in self.open(snapshot):
             own = rounds.of_users(log, np.array([number]))
             if len(own):
-                parts.append(LoggedVotes.of(own, number, ONLINE))
+                parts.append(LoggedVotes.of_block(own, number, ONLINE))
         first, last = np.searchsorted(snapshot.recent.user, (number, number + 1))
         recent = snapshot.recent.take(slice(first, last))
         return LoggedVotes.by_user([*parts, replace(recent, user=recent.user - number)])
@@ -134,12 +135,12 @@ class People:
             block = self._block(round_, number // BLOCK, erasures)
             if block is not None:
                 first, last = np.searchsorted(column(block, "user_id"), (number, number + 1))
-                parts.append(LoggedVotes.of(block.slice(first, last - first), number, round_))
+                parts.append(LoggedVotes.of_block(block.slice(first, last - first), number, round_))
         return parts
 
     def _draw_archetypes(self, block: int) -> Ints:
         run = self._base.run
-        return NONE if run is None else run.voters.labels(block)
+        return NONE if run is None else run.voters.archetype_of(block)
 
     def _read(self, round_: int, block: int, erasures: int) -> pa.Table | None:  # noqa: ARG002
         """A file of the run's log, if it is there. erasures: as each may rewrite it."""

@@ -175,10 +175,10 @@ class Rankings:
                 covariance = fit.covariance[:-1, :-1]
                 entries = _entries(snapshot.models, rows, ranked, fit.strength, covariance)
             return self._ranking(snapshot, system, self._version, user, person, votes, entries)
-        label = np.array([person.segment if by_segment else 0])
+        archetype = np.array([person.segment if by_segment else 0])
         models = len(snapshot.models)
         prior, own = thumbs.beside(prior, votes)
-        at = posteriors.posterior(own.user_votes(label, 1.0), prior, self.base.ties)
+        at = posteriors.posterior(own.user_votes(archetype, 1.0), prior, self.base.ties)
         mode = at.mode[0, :models]
         covariance = at.total_covariance[0, :models, :models]
         entries = _entries(snapshot.models, rows, ranked, mode, covariance)
@@ -252,15 +252,15 @@ class Rankings:
         known = (votes.prompt != NO_PROMPT) & (np.maximum(votes.a, votes.b) < contestants)
         known &= votes.b != NO_MODEL
         votes = votes.take(known)
-        label = np.array([max(0, person.segment)])
+        archetype = np.array([max(0, person.segment)])
         read = by_prompt.read
         if person.segment == NO_SEGMENT and self.base.run is not None:
             shares = self.base.run.shares
             read, answers_read = (
                 prompt_head.without_label(one, shares) for one in (read, answers_read)
             )
-        own = weights.solve(read, AnswerVotes.of(votes, label, contestants), self.base.ties)
-        strength, covariance = on_answers(answers_read, label, own, models)
+        own = weights.solve(read, AnswerVotes.of_run(votes, archetype, contestants), self.base.ties)
+        strength, covariance = on_answers(answers_read, archetype, own, models)
         everyone = np.arange(len(names))
         entries = _entries(names, rows, everyone, strength[0], covariance[0])
         return self._ranking(snapshot, system, by_prompt.version, user, person, votes, entries)
@@ -322,7 +322,15 @@ def compile_kernels(ties: TieModel) -> None:
     compiled is kept on disk.
     """
     nothing = np.zeros(1, dtype=np.int64)
-    vote = LoggedVotes(nothing, nothing, nothing, nothing + 1, nothing, nothing, nothing)
+    vote = LoggedVotes(
+        user=nothing,
+        prompt=nothing,
+        a=nothing,
+        b=nothing + 1,
+        first_shown=nothing,
+        outcome=nothing,
+        round_=nothing,
+    )
     prior = Prior(np.zeros((1, 3)), 1.0, 1.0, mean_covariance=np.eye(3)[None])
     at = posteriors.posterior(vote.user_votes(nothing, 1.0), prior, ties)
     rows = np.arange(2)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Ints
 from electorate.storage import files
-from electorate.storage.vote_log import WEIGHT, column
+from electorate.storage.vote_columns import WEIGHT, column
 
 SCHEMA = pa.schema(
     [

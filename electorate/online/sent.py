@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from electorate.base.scale import Ints
-from electorate.data.votes import MISSING
-from electorate.storage.vote_log import column
+from electorate.base.votes import MISSING
+from electorate.storage.vote_columns import column
 
 NO_SEGMENT = -1
 NOBODY = ""  # a thumb's second model

@@ -37,7 +37,7 @@ from electorate.online.sent import (
 )
 from electorate.online.user_numbers import UserNumbers
 from electorate.ratings import fixed_point
-from electorate.storage.vote_log import column
+from electorate.storage.vote_columns import column
 
 COLUMNS = (*rounds.SCHEMA.names, *(field.name for field in rounds.OPTIONAL))  # of a vote
 MODELS_PER_KEY = 100

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from electorate.data.votes import MISSING
-from electorate.data.winners import BOTH_BAD, TIE
+from electorate.base.votes import BOTH_BAD, MISSING, TIE
 from electorate.online.counter import Counter
 from electorate.online.sent import battles
 from electorate.online.store import VoteStore
-from electorate.storage.vote_log import column
+from electorate.storage.vote_columns import column
 
 FEWEST = 20  # decided votes that a flag rests on
 ODD = 0.95  # share of them that is odd

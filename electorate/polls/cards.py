@@ -93,7 +93,7 @@ def with_ids(personas: Place, user_id: Ints) -> list[Card]:
     ]
 
 
-def labels(personas: Place, size: int, archetypes: Sequence[str]) -> Ints:
+def archetype_of(personas: Place, size: int, archetypes: Sequence[str]) -> Ints:
     """(size,) the place of each persona's archetype; 0 for one that was erased."""
     table = files.read_table(personas, ["user_id", "archetype"])
     found = np.zeros(size, dtype=np.int64)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from electorate.base import resampling
-from electorate.base.columns import Columns
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
+from electorate.base.votes import Votes
 from electorate.data.features import AXES
 from electorate.ratings import newton
 from electorate.ratings.ties import Davidson
@@ -33,23 +33,24 @@ RESAMPLES = 1000
 CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True)
-class TasteVotes(Columns):
-    """n votes as columns: persona and segment (n,), models a and b, z (n, D) measures of A's
-    answer less B's, p (n, 3) the judge's probabilities of A, B and tie, outcome (n,) the
-    likeliest, split (n,) train, validation or test.
+@dataclass(frozen=True, kw_only=True)
+class TasteVotes(Votes):
+    """A judge's votes for personas, and what it saw.
+
+    Attributes:
+        outcome: (n,) the likeliest of A, B and tie.
+        segment: (n,) of the persona.
+        z: (n, D) measures of A's answer less B's.
+        p: (n, 3) the judge's probabilities of A, B and tie.
+        split: (n,) train, validation or test.
     """
 
-    persona: Ints
     segment: Ints
-    a: Ints
-    b: Ints
     z: Floats
     p: Floats
-    outcome: Ints
     split: np.ndarray[Any, np.dtype[np.str_]]
 
-    def of(self, *splits: str) -> "TasteVotes":
+    def on(self, *splits: str) -> "TasteVotes":
         """The votes on prompts of these splits."""
         return self.take(np.flatnonzero(np.isin(self.split, splits)))
 
@@ -98,7 +99,7 @@ class Fitted:
 
 def fit(votes: TasteVotes, models: int, segments: int, personas: int) -> Fitted:
     """Shared parameters and sigma from training and validation votes, judged on test votes."""
-    train, validation, test = (votes.of(split) for split in ("train", "validation", "test"))
+    train, validation, test = (votes.on(split) for split in ("train", "validation", "test"))
     first = shared(train, models, segments)
     losses = (
         [_loss(validation, first, _own(train, first, personas, sigma)).mean() for sigma in SIGMAS]
@@ -106,7 +107,7 @@ def fit(votes: TasteVotes, models: int, segments: int, personas: int) -> Fitted:
         else [0.0]
     )
     sigma = SIGMAS[int(np.argmin(losses))]
-    known = votes.of("train", "validation")
+    known = votes.on("train", "validation")
     parameters = shared(known, models, segments)
     own = _own(known, parameters, personas, sigma)
     none = np.zeros((personas, len(AXES)))
@@ -120,7 +121,7 @@ def fit(votes: TasteVotes, models: int, segments: int, personas: int) -> Fitted:
         strength_loss=float(_loss(test, bare, none).mean()),
         segment_loss=float(of_segment.mean()),
         own_loss=float(of_own.mean()),
-        gain=_interval(of_own - of_segment, test.persona),
+        gain=_interval(of_own - of_segment, test.user),
         test_votes=len(test.a),
     )
 
@@ -153,12 +154,12 @@ def _own(votes: TasteVotes, of: Shared, personas: int, sigma: float) -> Floats:
     """(personas, D) the mode of each persona's departure, all at once."""
     if sigma == 0.0:
         return np.zeros((personas, len(AXES)))
-    place = _places(votes.persona)
+    place = _places(votes.user)
     most = int(place.max(initial=-1)) + 1
     z, p, there, offset = (
         np.zeros((personas, most, *shape)) for shape in ((len(AXES),), (3,), (), ())
     )
-    at = votes.persona, place
+    at = votes.user, place
     z[at] = votes.z
     p[at] = votes.p
     there[at] = 1.0
@@ -223,7 +224,7 @@ def _difference(votes: TasteVotes, of: Shared) -> Floats:
 
 def _loss(votes: TasteVotes, of: Shared, own: Floats) -> Floats:
     """(n,) log loss of each vote's outcome, nats."""
-    difference = _difference(votes, of) + np.einsum("nd,nd->n", votes.z, own[votes.persona])
+    difference = _difference(votes, of) + np.einsum("nd,nd->n", votes.z, own[votes.user])
     loss: Floats = -Davidson().log_likelihood(difference, np.array(of.eta), votes.outcome)
     return loss
 

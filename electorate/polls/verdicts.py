@@ -12,7 +12,7 @@ import numpy as np
 
 from electorate.base.pairs import pair_indices
 from electorate.base.scale import Floats, Ints
-from electorate.data.winners import BOTH_BAD, TIE
+from electorate.base.votes import BOTH_BAD, TIE
 from electorate.polls.reading import Reading, Unread, normalised
 
 SWAPPED = [1, 0, 2]

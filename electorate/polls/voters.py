@@ -17,6 +17,7 @@ from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
 from electorate.base.pairs import pair_indices
 from electorate.base.scale import Floats, Ints
+from electorate.base.votes import Votes
 from electorate.config.judging import Rankings
 from electorate.config.run import Config
 from electorate.data import run_files
@@ -28,6 +29,7 @@ from electorate.population import voters
 from electorate.population.voters import BLOCK, PromptTruth, Users, VotersOfRun
 from electorate.storage import files, joins
 from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_columns import table_of
 
 # A judge's log-probabilities have no unit of their own: odds beyond 99 to 1 count as these.
 SUREST = 0.99
@@ -38,14 +40,14 @@ class JudgedPersonas(VotersOfRun):
     """Personas whose votes a judge casts, as Voters.
 
     Args:
-        label: (size,) the place of each persona's archetype.
+        archetype: (size,) the place of each persona's archetype.
         test_prompts: ids of the prompts that no vote is on.
     """
 
     config: Config
     folder: RunFolder
     archetypes: tuple[str, ...]
-    label: Ints
+    archetype: Ints
     training_prompts: Ints
     test_prompts: Ints
     prompt_weights: Floats
@@ -53,16 +55,16 @@ class JudgedPersonas(VotersOfRun):
     @property
     def shares(self) -> Floats:
         """(K,) of the archetypes among the voters, summing to 1."""
-        return np.bincount(self.label, minlength=len(self.archetypes)) / self.size
+        return np.bincount(self.archetype, minlength=len(self.archetypes)) / self.size
 
     @property
     def size(self) -> int:
         """The number of voters."""
-        return len(self.label)
+        return len(self.archetype)
 
-    def labels(self, block: int) -> Ints:
+    def archetype_of(self, block: int) -> Ints:
         """(n,) the archetype of each user of a block."""
-        return self.label[block * BLOCK : (block + 1) * BLOCK]
+        return self.archetype[block * BLOCK : (block + 1) * BLOCK]
 
     def cards(self, user_id: Ints) -> list[Card]:
         """The cards of the personas with these ids."""
@@ -75,7 +77,7 @@ class JudgedPersonas(VotersOfRun):
         """
         low, high = pair_indices(self.models)
         checkpoints = (0, *self.config.votes.checkpoints)
-        rows = min(len(self.labels(block)), BLOCK if users is None else users)
+        rows = min(len(self.archetype_of(block)), BLOCK if users is None else users)
         chosen = list[Ints]()
         turned = list[Ints]()
         for row in range(rows):
@@ -111,24 +113,14 @@ class JudgedPersonas(VotersOfRun):
         outcome = verdicts.outcome(odds[rows], both_bad[rows])
         first = (0, *self.config.votes.checkpoints)[round_]
         place = np.arange(len(fought)) - np.searchsorted(fought.persona, fought.persona)
-        p = np.exp(odds[rows])
-        judges = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int8)), [judge])
-        return pa.table(
-            {
-                "user_id": pa.array(block * BLOCK + fought.persona[rows], pa.int64()),
-                "prompt_id": pa.array(fought.prompt[rows], pa.int32()),
-                "model_a": pa.array(fought.a[rows], pa.int16()),
-                "model_b": pa.array(fought.b[rows], pa.int16()),
-                "outcome": pa.array(outcome, pa.int8()),
-                # Both orders were judged.
-                "first_shown": pa.nulls(len(rows), pa.int8()),
-                "p_a": pa.array(p[:, 0], pa.float32()),
-                "p_b": pa.array(p[:, 1], pa.float32()),
-                "p_tie": pa.array(p[:, 2], pa.float32()),
-                "step": pa.array(first + place[rows], pa.int32()),
-                "judge": judges,
-            }
+        votes = Votes(
+            user=block * BLOCK + fought.persona[rows],
+            prompt=fought.prompt[rows],
+            a=fought.a[rows],
+            b=fought.b[rows],
+            outcome=outcome,
         )
+        return table_of(votes, first + place[rows], judge, np.exp(odds[rows]))
 
     def truth_prompts(self, test: Ints) -> Ints:
         """Those of the test prompts that `truths` knows."""
@@ -223,7 +215,7 @@ def of_run(folder: RunFolder) -> JudgedPersonas:
         config,
         folder,
         archetypes,
-        cards.labels(folder.personas, config.users, archetypes),
+        cards.archetype_of(folder.personas, config.users, archetypes),
         prompts.ids("train"),
         prompts.ids("test"),
         np.tile(used / used.sum(), (len(archetypes), 1)),

@@ -9,11 +9,12 @@ from scipy.special import expit
 from electorate.base.columns import Columns
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
-from electorate.data.winners import BOTH_BAD, TIE
+from electorate.base.votes import BOTH_BAD, OUTCOMES, TIE, Votes
 from electorate.population import kernels, pairing
 from electorate.population.pairing import Pairs
 from electorate.population.personas import Electorate, Personas
 from electorate.population.voters import ADVERSARIAL, BLOCK, CARELESS
+from electorate.storage.vote_columns import table_of
 
 A = 0
 B = 1
@@ -30,34 +31,25 @@ class Ballots(Columns):
     probabilities: Floats
     outcome: Ints
 
-    def table(self, user_id: Ints, first_step: int, judge: str, schema: pa.Schema) -> pa.Table:
+    def table(self, user_id: Ints, first_step: int, judge: str) -> pa.Table:
         """The votes as columns of the vote log, user by user.
 
         Args:
             user_id: (n,) of the users.
             first_step: how many votes each user has cast before.
             judge: what cast the votes.
-            schema: of the vote log.
         """
         n, v = self.outcome.shape
-        p_a, p_b, p_tie = (
-            pa.array(self.probabilities[..., i].ravel(), pa.float32()) for i in range(3)
+        votes = Votes(
+            user=np.repeat(user_id, v),
+            a=self.pairs.a.ravel(),
+            b=self.pairs.b.ravel(),
+            outcome=self.outcome.ravel(),
+            prompt=self.prompt.ravel(),
+            first_shown=self.pairs.first_shown.ravel(),
         )
-        judges = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n * v, np.int8)), [judge])
-        columns = [
-            pa.array(np.repeat(user_id, v), pa.int64()),
-            pa.array(self.prompt.ravel(), pa.int32()),
-            pa.array(self.pairs.a.ravel(), pa.int16()),
-            pa.array(self.pairs.b.ravel(), pa.int16()),
-            pa.array(self.outcome.ravel(), pa.int8()),
-            pa.array(self.pairs.first_shown.ravel(), pa.int8()),
-            p_a,
-            p_b,
-            p_tie,
-            pa.array(np.tile(np.arange(first_step, first_step + v), n), pa.int32()),
-            judges,
-        ]
-        return pa.Table.from_arrays(columns, schema=schema)
+        step = np.tile(np.arange(first_step, first_step + v), n)
+        return table_of(votes, step, judge, self.probabilities.reshape(-1, OUTCOMES))
 
 
 def utilities(electorate: Electorate, personas: Personas, prompts: Ints) -> Floats:

@@ -6,52 +6,37 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from electorate.base.columns import Columns
-from electorate.base.scale import Floats, Ints
+from electorate.base.scale import Ints
+from electorate.base.votes import Votes
 from electorate.data.votes import votes_a_unit
-from electorate.population.tally import as_outcome
 from electorate.ratings.user_votes import UserVotes
-from electorate.storage.vote_log import WEIGHT, column, weights
+from electorate.storage import vote_columns
+from electorate.storage.vote_columns import WEIGHT
 
-NUMBERS = ("user_id", "prompt_id", "model_a", "model_b", "first_shown", "outcome")
-COLUMNS = [*NUMBERS, WEIGHT.name]
+# Of the log, what the columns of votes are read from.
+COLUMNS = ["user_id", "prompt_id", "model_a", "model_b", "first_shown", "outcome", WEIGHT.name]
 
 
-@dataclass(frozen=True)
-class LoggedVotes(Columns):
-    """n votes, ordered by user.
+@dataclass(frozen=True, kw_only=True)
+class LoggedVotes(Votes):
+    """Votes ordered by user, a row of whoever they are about; their outcomes are 0 A, 1 B, 2 tie.
 
     Attributes:
-        user: (n,) a row of whoever they are about.
-        prompt, a, b: (n,) ids of the prompt and of two models.
-        first_shown: (n,) 0 where A was shown first, 1 where B was, -1 where it is not known.
-        outcome: (n,) 0 A, 1 B, 2 tie.
         round_: (n,) in which each was cast.
-        weight: (n,) as how many votes each counts; None: 1.
     """
 
-    user: Ints
     prompt: Ints
-    a: Ints
-    b: Ints
-    first_shown: Ints
-    outcome: Ints
     round_: Ints
-    weight: Floats | None = None
 
     @classmethod
-    def of(cls, votes: pa.Table, first_user: int, round_: int) -> "LoggedVotes":
+    def of_block(cls, votes: pa.Table, first_user: int, round_: int) -> "LoggedVotes":
         """A block's votes of a round, from the log's COLUMNS."""
-        user, prompt, a, b, first_shown, outcome = (column(votes, name) for name in NUMBERS)
-        return cls(
-            user - first_user,
-            prompt,
-            a,
-            b,
-            first_shown,
-            as_outcome(outcome),
-            np.full(len(user), round_),
-            weights(votes),
+        read = vote_columns.votes_of(votes)
+        return cls.of(
+            read,
+            user=read.user - first_user,
+            outcome=read.outcome_of_3,
+            round_=np.full(len(read), round_),
         )
 
     @classmethod
@@ -61,11 +46,6 @@ class LoggedVotes(Columns):
             parts = [replace(part, weight=part.weights) for part in parts]
         whole = cls.joined(parts)
         return whole.take(np.argsort(whole.user, kind="stable")) if len(parts) > 1 else whole
-
-    @property
-    def weights(self) -> Floats:
-        """(n,) The weight of each vote."""
-        return np.ones(len(self)) if self.weight is None else self.weight
 
     def of_users(self, rows: Ints, first: int = 0) -> "LoggedVotes":
         """The votes of these users, ascending, who become first, first + 1, ..."""
@@ -77,7 +57,7 @@ class LoggedVotes(Columns):
         )
         return replace(self.take(own), user=first + place[own])
 
-    def user_votes(self, label: Ints, forgetting: float) -> UserVotes:
+    def user_votes(self, archetype: Ints, forgetting: float) -> UserVotes:
         """As System A takes them, of users of these archetypes: a vote's weight falls by
         `forgetting` a round of its age.
 
@@ -89,13 +69,4 @@ class LoggedVotes(Columns):
         if forgetting != 1 and len(self.user):
             age = forgetting ** (self.round_.max() - self.round_).astype(float)
             weight = self.weights * age * votes_a_unit(age)
-        return UserVotes(
-            label,
-            self.user,
-            self.a,
-            self.b,
-            self.outcome,
-            weight,
-            self.prompt,
-            self.first_shown,
-        )
+        return UserVotes.of(self, archetype=archetype, weight=weight)

@@ -11,14 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from electorate.base.scale import Floats, Ints
+from electorate.base.votes import Votes
 from electorate.config.run import Config
 from electorate.data import run_files
 from electorate.data.prompts import NOBODYS, PromptSet
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.population.voters import BLOCK, PromptTruth, Users, VotersOfRun
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
-from electorate.storage.vote_log import WEIGHT, VoteLog, column, weights
+from electorate.storage.vote_columns import table_of, votes_of
+from electorate.storage.vote_log import VoteLog
 
 PEOPLE = "people"  # their one archetype
 JUDGE = "person"
@@ -93,7 +95,7 @@ def of_run(folder: RunFolder) -> People:
     return People(config, tuple(names), np.arange(prompts), even)
 
 
-def with_voters(config: Config, votes: Votes, sha256: str) -> Config:
+def with_voters(config: Config, votes: NamedVotes, sha256: str) -> Config:
     """The config with what the file of votes says of models and users. One round holds them all.
 
     Args:
@@ -102,21 +104,21 @@ def with_voters(config: Config, votes: Votes, sha256: str) -> Config:
     """
     if config.people is None:
         raise ValueError("a config whose voters are no people")
-    most = int(np.bincount(votes.users).max())
+    most = int(np.bincount(votes.user).max())
     named = {"models": votes.models, "users": len(votes.user_names), "sha256": sha256}
     counted = config.votes.model_copy(update={"checkpoints": (min(most, MOST_CHECKPOINT),)})
     people = config.people.model_copy(update=named)
     return config.model_copy(update={"voters": people, "votes": counted})
 
 
-def personas_table(votes: Votes) -> pa.Table:
+def personas_table(votes: NamedVotes) -> pa.Table:
     """A row a user: user_id, name, and how many votes."""
-    cast = np.bincount(votes.users, minlength=len(votes.user_names))
+    cast = np.bincount(votes.user, minlength=len(votes.user_names))
     ids = pa.array(np.arange(len(cast)), pa.int64())
     return pa.table({"user_id": ids, "name": list(votes.user_names), "votes": cast})
 
 
-def prompt_set(votes: Votes, prompt: Ints) -> PromptSet:
+def prompt_set(votes: NamedVotes, prompt: Ints) -> PromptSet:
     """The prompts, all of them voted on; their texts where the votes have them.
 
     Args:
@@ -132,52 +134,27 @@ def prompt_set(votes: Votes, prompt: Ints) -> PromptSet:
     return PromptSet(nobodys, nobodys, tuple(text), ("train",) * count)
 
 
-def vote_log_rows(votes: Votes, prompt: Ints, block: int) -> pa.Table:
+def vote_log_rows(votes: NamedVotes, prompt: Ints, block: int) -> pa.Table:
     """The block's votes as columns of the vote log, user by user in the order of the file.
 
     Args:
         prompt: (n,) of each vote, counted from 0.
     """
-    rows = np.flatnonzero(votes.users // BLOCK == block)
-    rows = rows[np.argsort(votes.users[rows], kind="stable")]
-    user = votes.users[rows]
-    step = np.arange(len(rows)) - np.searchsorted(user, user)
-    judge = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int8)), [JUDGE])
-    unknown = pa.nulls(len(rows), pa.float32())
-    first = np.full(len(rows), -1) if votes.first_shown is None else votes.first_shown[rows]
-    weight = {} if np.all(votes.weight == 1) else {WEIGHT.name: votes.weight[rows]}
-    return pa.table(
-        {
-            "user_id": pa.array(user, pa.int64()),
-            "prompt_id": pa.array(prompt[rows], pa.int32()),
-            "model_a": pa.array(votes.a[rows], pa.int16()),
-            "model_b": pa.array(votes.b[rows], pa.int16()),
-            "outcome": pa.array(votes.outcome[rows], pa.int8()),
-            "first_shown": pa.array(first, pa.int8(), mask=first < 0),
-            "p_a": unknown,
-            "p_b": unknown,
-            "p_tie": unknown,
-            "step": pa.array(step, pa.int32()),
-            "judge": judge,
-            **weight,
-        }
-    )
+    # Files of all blocks have the same columns.
+    weight = None if np.all(votes.weight == 1) else votes.weight
+    whole = Votes.of(votes, prompt=prompt, weight=weight)
+    own = whole.take(np.flatnonzero(votes.user // BLOCK == block))
+    own = own.take(np.argsort(own.user, kind="stable"))
+    step = np.arange(len(own)) - np.searchsorted(own.user, own.user)
+    return table_of(own, step, JUDGE)
 
 
-def votes_of_run(folder: RunFolder) -> Votes:
+def votes_of_run(folder: RunFolder) -> NamedVotes:
     """The people's votes, from the run's log."""
     people = of_run(folder)
     log = VoteLog(folder.votes, people.config.contestant_names)
     table = pa.concat_tables([log.read(0, block) for block in sorted(log.blocks(0))])
-    weight = weights(table)
-    return Votes(
-        people.config.contestant_names,
-        column(table, "model_a"),
-        column(table, "model_b"),
-        column(table, "outcome"),
-        np.ones(len(table)) if weight is None else weight,
-        column(table, "user_id"),
-        column(table, "prompt_id"),
-        user_names=people.names,
-        first_shown=column(table, "first_shown"),
+    read = votes_of(table)
+    return NamedVotes.of(
+        read, weight=read.weights, models=people.config.contestant_names, user_names=people.names
     )

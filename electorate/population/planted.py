@@ -29,7 +29,6 @@ from electorate.population.pairing import Pairs
 from electorate.population.personas import Electorate, Personas
 from electorate.population.voters import PromptTruth, Users
 from electorate.storage.run_folder import RunFolder
-from electorate.storage.vote_log import SCHEMA
 
 JUDGE = "taste"  # what the vote log says cast the votes
 PLANTED_STRENGTH_SD = to_nats(70.0)
@@ -42,7 +41,7 @@ COMMON_TASTE = {"length": 0.249, "headers": 0.024, "lists": 0.031, "bold": 0.019
 class Planted(Electorate):
     """The planted electorate as the voters of a run; see electorate/population/voters.py."""
 
-    def labels(self, block: int) -> Ints:
+    def archetype_of(self, block: int) -> Ints:
         """(n,) the archetype of each user of a block."""
         return personas.draw_archetypes(self, block)
 
@@ -55,7 +54,7 @@ class Planted(Electorate):
         drawn = self.block(block, round_)
         first, votes = self.steps(round_)
         of = judges.vote(self, drawn, block, round_, votes, chosen)
-        return of.table(drawn.user_id, first, JUDGE, SCHEMA)
+        return of.table(drawn.user_id, first, JUDGE)
 
     def personas_table(self, block: int) -> pa.Table:
         """A block's rows of personas.parquet."""

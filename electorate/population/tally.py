@@ -7,13 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from electorate.base.scale import Floats, Ints
-from electorate.data.winners import BOTH_BAD, TIE
+from electorate.base.votes import OUTCOMES
 from electorate.population.voters import BLOCK, Voters
 from electorate.ratings import bradley_terry, fixed_point
-from electorate.ratings.bradley_terry import OUTCOMES, Fit
+from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.ties import TieModel
 from electorate.storage.places import Place
-from electorate.storage.vote_log import WEIGHT, VoteLog, column, weights
+from electorate.storage.vote_columns import WEIGHT, votes_of
+from electorate.storage.vote_log import VoteLog
 
 COUNTED = ["user_id", "model_a", "model_b", "outcome", WEIGHT.name]
 
@@ -50,20 +51,13 @@ class Counts(NamedTuple):
         return int(self.weight.sum()) // fixed_point.UNIT
 
 
-def as_outcome(outcome: Ints) -> Ints:
-    """Outcomes for a rating: both-bad says as little about which is better as a tie does."""
-    return np.where(outcome == BOTH_BAD, TIE, outcome)
-
-
 def count(voters: Voters, block: int, votes: pa.Table) -> Counts:
     """What the tally needs of a block's votes: as large as the battles are many, however many
     voted on them.
     """
-    models = voters.models
-    label = voters.labels(block)[column(votes, "user_id") - block * BLOCK]
-    place = (label * models + column(votes, "model_a")) * models + column(votes, "model_b")
-    place = place * OUTCOMES + as_outcome(column(votes, "outcome"))
-    return Counts.of(place, weights(votes))
+    read = votes_of(votes)
+    archetype = voters.archetype_of(block)[read.user - block * BLOCK]
+    return Counts.of(read.battle(voters.models, archetype), read.weight)
 
 
 class Tally:
@@ -72,10 +66,12 @@ class Tally:
     """
 
     def __init__(self, voters: Voters) -> None:
-        kinds = len(voters.archetypes)
+        archetype_count = len(voters.archetypes)
         contestants = voters.models
         rounds = len(voters.config.votes.checkpoints)
-        self._counts = np.zeros((rounds, kinds, contestants, contestants, OUTCOMES), dtype=np.int64)
+        self._counts = np.zeros(
+            (rounds, archetype_count, contestants, contestants, OUTCOMES), dtype=np.int64
+        )
         self._seen: set[tuple[int, int]] = set()
 
     @classmethod
@@ -143,8 +139,8 @@ class Tally:
 
     def rate(self, last_round: int, ties: TieModel, prior_sd_elo: float) -> tuple[Fit, list[Fit]]:
         """The global Bradley-Terry ratings after a round, and each archetype's own."""
-        kinds = range(self._counts.shape[1])
+        archetypes = range(self._counts.shape[1])
         global_fit = bradley_terry.fit(self.counts(last_round), ties, prior_sd_elo)
         return global_fit, [
-            bradley_terry.fit(self.counts(last_round, k), ties, prior_sd_elo) for k in kinds
+            bradley_terry.fit(self.counts(last_round, k), ties, prior_sd_elo) for k in archetypes
         ]

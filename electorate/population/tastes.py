@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from electorate.base.pairs import sides
 from electorate.base.scale import Floats, Ints
 from electorate.population.logged_votes import LoggedVotes
 from electorate.population.personas import Electorate
@@ -123,6 +122,4 @@ def _design(electorate: Electorate, votes: LoggedVotes) -> Floats:
     strength = worth[votes.prompt, votes.a] - worth[votes.prompt, votes.b]
     contrast = electorate.z[votes.prompt, votes.a] - electorate.z[votes.prompt, votes.b]
     decisiveness = electorate.config.judge.decisiveness
-    return np.column_stack(
-        [decisiveness * strength, decisiveness * contrast, sides(votes.first_shown)]
-    )
+    return np.column_stack([decisiveness * strength, decisiveness * contrast, votes.side])

@@ -109,7 +109,7 @@ class Voters(Protocol):
         """
         ...
 
-    def labels(self, block: int) -> Ints:
+    def archetype_of(self, block: int) -> Ints:
         """(n,) the archetype of each user of a block."""
         ...
 
@@ -181,14 +181,16 @@ class VotersOfRun:
         checkpoints = (0, *self.config.votes.checkpoints)
         return checkpoints[round_], checkpoints[round_ + 1] - checkpoints[round_]
 
-    def labels(self, block: int) -> Ints:
+    def archetype_of(self, block: int) -> Ints:
         """(n,) the archetype of each user of a block: one for all."""
         return np.zeros(min(BLOCK, self.size - block * BLOCK), dtype=np.int64)
 
     def block(self, block: int, round_: int = 0) -> Users:  # noqa: ARG002 as Voters has it
         """The users of a block, who are the same in every round and vote by their taste."""
-        label = self.labels(block)
-        return Users(block * BLOCK + np.arange(len(label)), label, np.full(len(label), SINCERE))
+        archetype = self.archetype_of(block)
+        return Users(
+            block * BLOCK + np.arange(len(archetype)), archetype, np.full(len(archetype), SINCERE)
+        )
 
     def overall_of_all(self, users: Users) -> Floats | None:  # noqa: ARG002 as Voters has it
         """(n, M) utility of each contestant, where it is known of every voter; else None."""
@@ -254,23 +256,23 @@ def with_ids(voters: Voters, user_id: Ints, round_: int = 0) -> Users:
     return type(parts[0]).joined(parts)
 
 
-def labels_of(voters: Voters, user_id: Ints) -> Ints:
+def archetypes_of_users(voters: Voters, user_id: Ints) -> Ints:
     """(n,) the archetypes of the users with these ids."""
     block, row = np.divmod(user_id, BLOCK)
     found = np.zeros_like(user_id)
     for one in np.unique(block).tolist():
-        found[block == one] = voters.labels(one)[row[block == one]]
+        found[block == one] = voters.archetype_of(one)[row[block == one]]
     return found
 
 
 def wrong_labels(voters: Voters, block: int, share: float = 0.2) -> Ints:
     """(n,) archetype labels of which `share` are replaced by another archetype's, drawn evenly."""
-    labels = voters.labels(block)
-    kinds = len(voters.archetypes)
+    labels = voters.archetype_of(block)
+    archetype_count = len(voters.archetypes)
     random = generator(voters.seed, Stream.WRONG_LABELS, block)
     wrong = random.random(BLOCK)[: len(labels)] < share
-    moved = random.integers(1, max(2, kinds), BLOCK)[: len(labels)]
-    return np.where(wrong, (labels + moved) % kinds, labels)
+    moved = random.integers(1, max(2, archetype_count), BLOCK)[: len(labels)]
+    return np.where(wrong, (labels + moved) % archetype_count, labels)
 
 
 def _first_of(voters: Voters, persona: str, most: int) -> Ints:
@@ -284,7 +286,7 @@ def _first_of(voters: Voters, persona: str, most: int) -> Ints:
     found = list[Ints]()
     there = 0
     for block in range(voters.blocks):
-        rows = np.flatnonzero(voters.labels(block) == archetypes.index(persona))
+        rows = np.flatnonzero(voters.archetype_of(block) == archetypes.index(persona))
         found.append(block * BLOCK + rows)
         there += len(rows)
         if there >= most:

@@ -59,8 +59,8 @@ def _apart(information: Floats, natural: Floats) -> float:
     information: (K, p, p) on each archetype's p parameters; pull: (K, p), I_k times the means. In
     the eigenbasis of all archetypes' information, of which each is taken to have its share.
     """
-    kinds = len(information)
-    if kinds == 1:
+    archetype_count = len(information)
+    if archetype_count == 1:
         return APART_FLOOR
     total = information.sum(axis=0)
     share = np.trace(information, axis1=1, axis2=2) / max(float(np.trace(total)), 1e-12)

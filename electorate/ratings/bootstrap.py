@@ -8,6 +8,7 @@ import numpy as np
 
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Floats, Ints
+from electorate.base.votes import OUTCOMES
 from electorate.ratings import bradley_terry
 from electorate.ratings.ties import TieModel
 
@@ -30,8 +31,8 @@ def strengths(
     each vote alone. A resample that no longer links all models leans on a prior of prior_sd_elo.
     """
     found = []
-    for resampled in _resamples(place, weight, groups, models**2 * bradley_terry.OUTCOMES, seed):
-        counted = resampled.reshape(models, models, bradley_terry.OUTCOMES)
+    for resampled in _resamples(place, weight, groups, models**2 * OUTCOMES, seed):
+        counted = resampled.reshape(models, models, OUTCOMES)
         prior = None if bradley_terry.estimable(counted) else prior_sd_elo
         found.append(bradley_terry.fit(counted, ties, prior).strength)
     return np.array(found)

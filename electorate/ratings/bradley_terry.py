@@ -6,13 +6,13 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from electorate.base.scale import Floats, Ints, to_nats
+from electorate.base.votes import OUTCOMES
 from electorate.ratings import newton
 from electorate.ratings.ties import Derivatives, TieModel
 
 TIE_PRIOR_SD = 3.0
 NO_TIES = -30.0  # a tie parameter by which nobody ties
 HELD = 1e12  # precision of what is not to move
-OUTCOMES = 3
 ITERATIONS = 100
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from electorate.base.scale import Floats, Ints
+from electorate.base.votes import OUTCOMES
 from electorate.ratings import bradley_terry
-from electorate.ratings.bradley_terry import OUTCOMES, Fit
+from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.ties import TieModel
 
 NOTHING = 1e-6  # of a vote, that sums of weights are off by

@@ -292,10 +292,10 @@ def _learned(precision: Floats, reduction: Floats, sigma: Floats, into: Floats) 
 
 
 @njit(cache=True, error_model="numpy")
-def add_by_label(
-    start: Ints, square: Ints, parameter: Ints, label: Ints, own: Floats, total: Floats
+def add_by_archetype(
+    start: Ints, square: Ints, parameter: Ints, archetype: Ints, own: Floats, total: Floats
 ) -> None:
-    """Add every user's matrix of own parameters to total (K, M+1, M+1) of its label, in place."""
+    """Add every user's matrix of own parameters to total (K, M+1, M+1) of its archetype."""
     tie = total.shape[1] - 1
     for u in range(len(start) - 1):
         begin = start[u]
@@ -305,7 +305,7 @@ def add_by_label(
             row = tie if parameter[begin + i] < 0 else parameter[begin + i]
             for j in range(p):
                 column = tie if parameter[begin + j] < 0 else parameter[begin + j]
-                total[label[u], row, column] += matrix[i, j]
+                total[archetype[u], row, column] += matrix[i, j]
 
 
 @njit(cache=True, error_model="numpy")

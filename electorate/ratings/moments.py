@@ -53,7 +53,7 @@ class Moments(Summed):
 def block_moments(votes: UserVotes, prior: Prior, ties: TieModel, block: int) -> Moments:
     """The moments of one block's votes, each by its weight."""
     models = prior.models
-    mean = prior.mean[votes.label[votes.user]]
+    mean = prior.mean[votes.archetype[votes.user]]
     at = np.arange(len(votes.user))
     d = mean[at, votes.a] - mean[at, votes.b]
     of = ties.derivatives(d, mean[:, -1], votes.outcome)

@@ -144,29 +144,31 @@ def block_sums(
     if others and not everybody:
         votes = votes.by_user().of_users(0, left)
     parameters = prior.models + 1
-    label_count = len(prior.mean)
-    by_archetype = np.zeros(label_count)
-    score = np.zeros((label_count, parameters))
-    information = np.zeros((label_count, parameters, parameters))
+    archetype_count = len(prior.mean)
+    by_archetype = np.zeros(archetype_count)
+    score = np.zeros((archetype_count, parameters))
+    information = np.zeros((archetype_count, parameters, parameters))
     correction = np.zeros_like(score)
-    sampled = np.zeros(label_count)
+    sampled = np.zeros(archetype_count)
     evidence = np.zeros(1 + len(tries))
     stuck = 0
     draws = int(np.clip(DRAWN_VOTES // max(len(votes.user), 1), FEWEST_DRAWS, MOST_DRAWS))
     for _, at in posteriors.by_chunk(votes, prior, ties):
         own = at.votes.own
-        label = at.votes.label
-        by_archetype += np.bincount(label, minlength=label_count)
+        archetype = at.votes.archetype
+        by_archetype += np.bincount(archetype, minlength=archetype_count)
         shift = posteriors.mean_shift(at, ties)
         _add_score(score, at, at.own_mode + shift)
-        kernels.add_by_label(own.start, own.square, own.parameter, label, at.learned, information)
+        kernels.add_by_archetype(
+            own.start, own.square, own.parameter, archetype, at.learned, information
+        )
         stuck += int((~at.converged).sum())
         if left:
             few = _first(at, min(left, at.votes.users), prior, ties)
             left -= few.votes.users
             values, mean = _evidence(few, ties, tries, draws)
             evidence += values
-            sampled += np.bincount(few.votes.label, minlength=label_count)
+            sampled += np.bincount(few.votes.archetype, minlength=archetype_count)
             # The sampled means say by how much the others' approximate ones are off, on average.
             _add_score(correction, few, few.own_mode + mean)
             _add_score(correction, few, few.own_mode + shift[: len(mean)], sign=-1.0)
@@ -176,14 +178,16 @@ def block_sums(
     return Sums(by_archetype, score, information, evidence, others, stuck)
 
 
-def fit(users: UserBlocks, start: Fit, kinds: int, lambda_reg: float | None = None) -> Prior:
+def fit(
+    users: UserBlocks, start: Fit, archetype_count: int, lambda_reg: float | None = None
+) -> Prior:
     """The prior of System A, with offsets alike in every direction.
 
-    start: the global Bradley-Terry fit, the R that archetypes are drawn toward. kinds: K.
+    start: the global Bradley-Terry fit, the R that archetypes are drawn toward. archetype_count: K.
     lambda_reg: 1/tau^2 if it is given rather than found. Raises NotConvergedError.
     """
     correlation = in_order(users.dependence(start)).prompt_correlation
-    prior = first_prior(start, kinds, lambda_reg, correlation)
+    prior = first_prior(start, archetype_count, lambda_reg, correlation)
     prior = _maximise(users, start, prior, lambda_reg)
     if lambda_reg is not None:
         return prior
@@ -225,10 +229,10 @@ def with_factors(
 
 
 def first_prior(
-    start: Fit, kinds: int, lambda_reg: float | None = None, correlation: float = 0.0
+    start: Fit, archetype_count: int, lambda_reg: float | None = None, correlation: float = 0.0
 ) -> Prior:
     """Where `fit` begins: every archetype alike. Ties vary only where there are any."""
-    mean = np.tile(np.append(start.strength, start.eta), (kinds, 1))
+    mean = np.tile(np.append(start.strength, start.eta), (archetype_count, 1))
     sd = TAU_START if lambda_reg is None else lambda_reg**-0.5
     tie_sd = TIE_SD_START if start.ties > 0 else TIE_SD_FLOOR
     return Prior(mean, sd, tie_sd, prompt_correlation=correlation)
@@ -248,7 +252,7 @@ def _add_score(total: Floats, at: Posterior, mean: Floats, sign: float = 1.0) ->
     """Add the score of the archetypes' means at users' posterior means (P,), in place."""
     own = at.votes.own
     gradient = -at.own_prior.gradient(at.votes, mean)
-    np.add.at(total, (at.votes.label[own.user], own.parameter), sign * gradient)
+    np.add.at(total, (at.votes.archetype[own.user], own.parameter), sign * gradient)
 
 
 def _first(at: Posterior, users: int, prior: Prior, ties: TieModel) -> Posterior:

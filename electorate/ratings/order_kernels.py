@@ -102,7 +102,7 @@ def posterior_orders(
     mode: Floats,
     half: Floats,
     normal: Floats,
-    label: Ints,
+    archetype: Ints,
     shift: Floats,
     draws: int,
     ranking: Floats,
@@ -114,7 +114,7 @@ def posterior_orders(
         mode: (n, M+1).
         half: (n, M+1, M+1) lower Cholesky factors of the posterior covariances.
         normal: (M+1, many) standard normal draws; which of them a user takes hangs on its row.
-        label: (n,) the users' archetypes.
+        archetype: (n,) the users' archetypes.
         shift: (K, M+1, S) draws of what the users of an archetype have in common, added.
         draws: of a user for each of those.
         ranking: (M,) everybody's strengths.
@@ -131,7 +131,7 @@ def posterior_orders(
     leader = np.empty(columns, np.int64)
     best = np.argmax(ranking)
     for u in range(n):
-        _draw(u, mode, half, normal, shift[label[u]], value)
+        _draw(u, mode, half, normal, shift[archetype[u]], value)
         tau = _kendall_tau(value, ranking)
         _leaders(value, leader)
         for s in range(columns):
@@ -142,7 +142,7 @@ def posterior_orders(
 
 @njit(cache=True, error_model="numpy")
 def first_shares(
-    mode: Floats, half: Floats, normal: Floats, label: Ints, shift: Floats, draws: int
+    mode: Floats, half: Floats, normal: Floats, archetype: Ints, shift: Floats, draws: int
 ) -> Floats:
     """(n, M) the share of posterior draws that put each model first; see posterior_orders."""
     n, p = mode.shape
@@ -151,7 +151,7 @@ def first_shares(
     value = np.empty((p - 1, columns))
     leader = np.empty(columns, np.int64)
     for u in range(n):
-        _draw(u, mode, half, normal, shift[label[u]], value)
+        _draw(u, mode, half, normal, shift[archetype[u]], value)
         _leaders(value, leader)
         for s in range(columns):
             share[u, leader[s]] += 1 / columns

@@ -70,7 +70,7 @@ class Posterior:
     def mode(self) -> Floats:
         """(n, M+1) of all models and the tie parameter."""
         own = self.votes.own
-        dense = self.prior.mean[self.votes.label]
+        dense = self.prior.mean[self.votes.archetype]
         if len(self.prior.directions):
             directions = np.vstack([self.prior.directions.T, np.zeros(len(self.prior.directions))])
             gradient = -self.own_prior.gradient(self.votes, self.own_mode)
@@ -104,7 +104,7 @@ class Posterior:
         if of_means is None:
             return self.covariance
         follows = self.covariance @ np.linalg.inv(self.prior.covariance)
-        total: Floats = self.covariance + follows @ of_means[self.votes.label] @ np.swapaxes(
+        total: Floats = self.covariance + follows @ of_means[self.votes.archetype] @ np.swapaxes(
             follows, 1, 2
         )
         return total

@@ -67,7 +67,7 @@ class Prior:
         strengths = np.diff(own.start) - 1
         log_determinant = -2 * (strengths * np.log(self.sd) + np.log(self.tie_sd)) - log_volume
         return OwnPrior(
-            mean=self.mean[votes.label[own.user], own.parameter],
+            mean=self.mean[votes.archetype[own.user], own.parameter],
             precision=precision,
             reduction=reduction,
             log_determinant=log_determinant,

@@ -64,7 +64,7 @@ def block_scores(votes: UserVotes, prior: Prior, ties: TieModel, prompts: int) -
         d = mode[some.user, some.a] - mode[some.user, some.b]
         score = some.weights * ties.derivatives(d, mode[some.user, -1], some.outcome).d
         known = prompt >= 0
-        place = some.label[some.user][known], prompt[known]
+        place = some.archetype[some.user][known], prompt[known]
         np.add.at(found, (*place, some.a[known]), score[known])
         np.add.at(found, (*place, some.b[known]), -score[known])
     return PromptScores(found)

@@ -10,6 +10,7 @@ information comes from Louis' identity (1982): what the thumbs would say if thre
 less the variance of that score.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy.special import expit, log_expit, logsumexp
 
 from electorate.base.columns import Columns
 from electorate.base.scale import Floats, Ints, to_nats
+from electorate.base.votes import Votes
 from electorate.ratings import bradley_terry, clustering, newton
 from electorate.ratings.bradley_terry import ITERATIONS, Fit, Posterior, sandwich, with_prior
 from electorate.ratings.ties import TieModel
@@ -58,22 +60,6 @@ class Thumbs(Columns):
             .astype(float, copy=False)
             .reshape(models, 2)
         )
-
-
-@dataclass(frozen=True)
-class Battles:
-    """Votes on two answers.
-
-    Attributes:
-        weight: (M, M, 3) of votes by ordered pair and outcome.
-        columns: of n votes, (n,) each: a, b, outcome (0 A, 1 B, 2 tie) and weight.
-        user, prompt: (n,) what intervals are clustered by, users as those of thumbs; None: not.
-    """
-
-    weight: Floats | Ints
-    columns: tuple[Ints, Ints, Ints, Floats]
-    user: Ints | None
-    prompt: Ints | None
 
 
 @dataclass(frozen=True)
@@ -243,12 +229,12 @@ class _Joint:
 
     def __call__(self, parameters: Floats) -> tuple[float, Floats, Floats]:
         """Its value, its gradient (M+3,) and minus its second derivatives (M+3, M+3)."""
-        value, of_battles, known = self._battles(parameters[:-POPULATION])
+        value, of_votes, known = self._battles(parameters[:-POPULATION])
         at = self.thumbs(parameters[self.own])
         from_strengths = self._from_strengths
         mean = float(from_strengths @ parameters)
         log_spread = float(parameters[-1])
-        score = np.append(of_battles, [0.0, -log_spread / LOG_SPREAD_SD**2])
+        score = np.append(of_votes, [0.0, -log_spread / LOG_SPREAD_SD**2])
         score -= from_strengths * mean / MEAN_SD**2
         score[self.own] += np.asarray(at.scores.sum(axis=0)).ravel()
         information: Floats = np.zeros((len(parameters), len(parameters)))
@@ -283,12 +269,19 @@ def estimable(weight: Floats | Ints, thumbs: Thumbs) -> bool:
 
 
 def fit(
-    battles: Battles, thumbs: Thumbs, ties: TieModel, prior_sd_elo: float | None
+    votes: Votes,
+    thumbs: Thumbs,
+    groups: Sequence[Ints],
+    ties: TieModel,
+    models: int,
+    prior_sd_elo: float | None,
 ) -> tuple[Fit, Thresholds]:
-    """Ratings from battles and thumbs together, and the thresholds found.
+    """Ratings from votes on two responses and thumbs together, and the thresholds found.
 
     Args:
-        battles: there may be none.
+        votes: there may be none.
+        groups: (n,) each, what intervals are clustered by: `votes.user`, of the same users as the
+            thumbs', or others; none: each vote is a cluster.
         prior_sd_elo: of the prior on each strength; None is maximum likelihood, for votes that are
             `estimable`.
 
@@ -296,25 +289,25 @@ def fit(
         a fit whose covariance is clustered as the battles are, with all thumbs of a user one
         cluster. With fewer users than clustering.FEWEST the thumbs' part is their information.
     """
-    models = len(battles.weight)
+    weight = votes.by_battle(models)
     joint = _Joint(
-        bradley_terry.posterior_of(battles.weight, ties, prior_sd_elo),
+        bradley_terry.posterior_of(weight, ties, prior_sd_elo),
         _Marginal(thumbs, models),
         models,
         prior_sd_elo,
     )
     parameters, information = newton.searched(joint, joint.start, 1e-7, ITERATIONS)
     at = joint.thumbs(parameters[joint.own])
-    links = np.pad(battles.weight.sum(axis=2), (0, 1))
+    links = np.pad(weight.sum(axis=2), (0, 1))
     # Whoever got thumbs is linked to whoever else did, through users' thresholds.
     links[:models, models] = thumbs.by_model(models).sum(axis=1)
     connected = bradley_terry.linked(links)
-    by_votes = _middle(battles, thumbs, ties, parameters, at, joint)
+    by_votes = _middle(votes, thumbs, groups, ties, parameters, at, joint)
     covariance = sandwich(information, with_prior(by_votes, joint.precision, connected), models)
     kept = slice(0, models + 1)
     found = bradley_terry.at_parameters(
         parameters[kept],
-        battles.weight,
+        weight,
         np.linalg.inv(np.linalg.inv(information)[kept, kept]),
         covariance[kept, kept],
         joint.precision[kept],
@@ -329,8 +322,9 @@ def fit(
 
 
 def _middle(
-    battles: Battles,
+    votes: Votes,
     thumbs: Thumbs,
+    groups: Sequence[Ints],
     ties: TieModel,
     parameters: Floats,
     at: _At,
@@ -342,24 +336,28 @@ def _middle(
         (np.ones(len(joint.own)), (np.arange(len(joint.own)), joint.own)), (len(joint.own), count)
     )
     of_thumbs = (at.scores @ place).tocsr()
-    a, b, outcome, weight = battles.columns
     strength = parameters[: count - 1 - POPULATION]
-    of_battles = clustering.scores_at(
-        strength, parameters[count - 1 - POPULATION], ties, a, b, outcome, weight
+    of_votes = clustering.scores_at(
+        strength,
+        parameters[count - 1 - POPULATION],
+        ties,
+        votes.a,
+        votes.b,
+        votes.outcome_of_3,
+        votes.weights,
     )
-    of_battles.resize((len(a), count))
+    of_votes.resize((len(votes), count))
     gave = np.flatnonzero(np.bincount(thumbs.user, minlength=thumbs.users))
-    groups = [group for group in (battles.user, battles.prompt) if group is not None]
-    groups = groups or [np.arange(len(a))]
+    groups = groups or [np.arange(len(votes))]
     if len(gave) < clustering.FEWEST:
         own = np.zeros((count, count))
         own[np.ix_(joint.own, joint.own)] = at.information
-        return own + (clustering.middle(of_battles, groups) if len(a) else 0.0)
+        return own + (clustering.middle(of_votes, groups) if len(votes) else 0.0)
     apart = [
-        gave if group is battles.user else group.max(initial=-1) + 1 + np.arange(len(gave))
+        gave if group is votes.user else group.max(initial=-1) + 1 + np.arange(len(gave))
         for group in groups
     ]
-    together = vstack([of_battles, of_thumbs[gave]]).tocsr()
+    together = vstack([of_votes, of_thumbs[gave]]).tocsr()
     return clustering.middle(
         together, [np.concatenate(pair) for pair in zip(groups, apart, strict=True)]
     )

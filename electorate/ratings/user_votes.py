@@ -11,59 +11,30 @@ from typing import Self
 
 import numpy as np
 
-from electorate.base.columns import Columns
-from electorate.base.pairs import sides
-from electorate.base.scale import Floats, Ints
+from electorate.base.scale import Ints
+from electorate.base.votes import Votes
 from electorate.ratings import kernels
 
 CHUNK_VOTES = 12_800  # as many as stay in the processor's cache through all steps
 CHUNK_ENTRIES = 2**21  # of the users' matrices, 16 MB
 
 
-@dataclass(frozen=True)
-class UserVotes(Columns):
-    """Votes of n users.
+@dataclass(frozen=True, kw_only=True)
+class UserVotes(Votes):
+    """Votes of `users` users, who are rows 0, 1, ..., and whose outcomes are 0 A, 1 B, 2 tie.
 
     Attributes:
-        label: (n,) the archetype each user is said to have.
-        user, a, b, outcome: (votes,) a row in 0..n-1, two models, and 0 A, 1 B, 2 tie.
-        weight: (votes,) of each vote in the likelihood; None: 1.
-        prompt: (votes,) what each vote was about, negative where unknown; None: all on different
-            ones.
-        first_shown: (votes,) 0 where A was shown first, 1 where B was, -1 where it is not known;
-            None: of none.
+        archetype: (users,) the archetype each user is said to have.
     """
 
-    WHOLE = frozenset({"label"})
+    WHOLE = frozenset({"archetype"})
 
-    label: Ints
-    user: Ints
-    a: Ints
-    b: Ints
-    outcome: Ints
-    weight: Floats | None = None
-    prompt: Ints | None = None
-    first_shown: Ints | None = None
+    archetype: Ints
 
     @property
     def users(self) -> int:
         """How many, with votes or without."""
-        return len(self.label)
-
-    @property
-    def weights(self) -> Floats:
-        """(votes,) The weight of each vote."""
-        return np.ones(len(self)) if self.weight is None else self.weight
-
-    @property
-    def total(self) -> float:
-        """How many votes they count as."""
-        return float(self.weights.sum())
-
-    @property
-    def side(self) -> Floats:
-        """(votes,) +1 where A was shown first, -1 where B was, 0 where it is not known."""
-        return np.zeros(len(self)) if self.first_shown is None else sides(self.first_shown)
+        return len(self.archetype)
 
     def by_user(self) -> Self:
         """The same votes, user by user, each user's in the order they had."""
@@ -75,8 +46,8 @@ class UserVotes(Columns):
         """The votes of users first..last-1, who are counted from 0. Votes must be by user."""
         rows = slice(int(self.starts[first]), int(self.starts[last]))
         some = self.take(rows)
-        label = self.label[first:last]
-        found = replace(some, label=label, user=some.user - first)
+        archetype = self.archetype[first:last]
+        found = replace(some, archetype=archetype, user=some.user - first)
         if "own" in self.__dict__:
             # A cached property's place, so that what is known is not looked up anew.
             found.__dict__["own"] = self.own.of_users(first, last, rows)

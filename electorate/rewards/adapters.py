@@ -52,7 +52,7 @@ def adapt(
     The scale is the one by which one vote in HELD_OUT of everybody is best predicted from the
     others.
     """
-    users = [votes.of_users(u, u + 1) for u in range(len(votes.label))]
+    users = [votes.of_users(u, u + 1) for u in range(len(votes.archetype))]
     by_scale = {
         scale: sum(_predicted(network, answers, own, settings, scale, ties) for own in users)
         for scale in SCALES

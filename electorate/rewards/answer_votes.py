@@ -1,19 +1,19 @@
 """The votes a reward model learns from: of users, on answers to prompts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from electorate.base.draws import Stream, generator
 from electorate.base.scale import Ints
-from electorate.population.logged_votes import LoggedVotes
+from electorate.base.votes import Votes
 from electorate.ratings.user_votes import UserVotes
 
 HELD_OUT = 8  # one prompt in so many is kept from the network, to tell when it has learned enough
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AnswerVotes(UserVotes):
     """Votes by user, each on a known prompt.
 
@@ -24,25 +24,19 @@ class AnswerVotes(UserVotes):
             says nothing of how well people are predicted. None: of none.
     """
 
-    prompt: Ints = field(kw_only=True)
-    answer_a: Ints = field(kw_only=True)
-    answer_b: Ints = field(kw_only=True)
+    prompt: Ints
+    answer_a: Ints
+    answer_b: Ints
     made: Ints | None = None
 
     @classmethod
-    def of(cls, votes: LoggedVotes, label: Ints, models: int) -> "AnswerVotes":
+    def of_run(cls, votes: Votes, archetype: Ints, models: int) -> "AnswerVotes":
         """From votes read back from the log of a run, whose answers lie prompt by prompt."""
-        return cls(
-            label,
-            votes.user,
-            votes.a,
-            votes.b,
-            votes.outcome,
-            votes.weight,
-            first_shown=votes.first_shown,
-            prompt=votes.prompt,
-            answer_a=votes.prompt * models + votes.a,
-            answer_b=votes.prompt * models + votes.b,
+        if votes.prompt is None:
+            raise ValueError("votes on unknown prompts")
+        first = votes.prompt * models
+        return cls.of(
+            votes, archetype=archetype, answer_a=first + votes.a, answer_b=first + votes.b
         )
 
     @cached_property

@@ -12,7 +12,7 @@ from electorate.base.scale import Ints
 from electorate.config.reward import Reward
 from electorate.data import run_files
 from electorate.data.conversations import plain
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.population.logged_votes import COLUMNS, LoggedVotes
 from electorate.population.voters import BLOCK, Voters
 from electorate.rewards import texts
@@ -98,24 +98,25 @@ def votes_of_run(run: RunFolder, voters: Voters, settings: Reward, round_: int) 
     blocks = range(-(-learned_from // BLOCK))
     log = VoteLog(run.votes, voters.config.contestant_names)
     votes = [
-        LoggedVotes.of(log.read(r, block, COLUMNS), 0, r).of_users(
+        LoggedVotes.of_block(log.read(r, block, COLUMNS), 0, r).of_users(
             np.arange(block * BLOCK, min(learned_from, (block + 1) * BLOCK)), block * BLOCK
         )
         for block in blocks
         for r in range(round_ + 1)
     ]
-    label = np.concatenate([voters.labels(block) for block in blocks])[:learned_from]
-    return AnswerVotes.of(LoggedVotes.by_user(votes), label, voters.models)
+    archetype = np.concatenate([voters.archetype_of(block) for block in blocks])[:learned_from]
+    return AnswerVotes.of_run(LoggedVotes.by_user(votes), archetype, voters.models)
 
 
-def of_votes(votes: Votes, tokenizer: Any, max_tokens: int, made: Ints | None = None) -> Texted:
+def of_votes(
+    votes: NamedVotes, tokenizer: Any, max_tokens: int, made: Ints | None = None
+) -> Texted:
     """From anybody's votes with texts, users and prompts: each answer to each prompt once,
     whoever voted on it.
 
     made: (n,) as AnswerVotes has it.
     """
     read = votes.texts
-    user = votes.users
     group = votes.prompt
     if read is None or group is None:
         raise ValueError("votes without texts or prompts")
@@ -128,16 +129,10 @@ def of_votes(votes: Votes, tokenizer: Any, max_tokens: int, made: Ints | None = 
     responses = [plain(read.responses[i]) for i in distinct[:, 3]]
     answers = texts.tokenise(tokenizer, asked, responses, max_tokens)
     place_a, place_b = np.split(place.ravel(), 2)
-    label = np.zeros(int(user.max()) + 1, dtype=np.int64)
-    battles = AnswerVotes(
-        label,
-        user,
-        votes.a,
-        votes.b,
-        votes.outcome_of_3,
-        votes.weight,
-        votes.first_shown,
-        prompt=group,
+    battles = AnswerVotes.of(
+        votes,
+        outcome=votes.outcome_of_3,
+        archetype=np.zeros(int(votes.user.max()) + 1, dtype=np.int64),
         answer_a=place_a,
         answer_b=place_b,
         made=made,

@@ -70,11 +70,11 @@ def of_training(config: Config, source: str) -> TrainingMemory:
     layers = pretrained.layers_run(source, settings.layers)
     with torch.device("meta"):
         encoder = pretrained.unloaded(source, settings, settings.layers)
-        kinds = len(config.archetypes)
+        archetype_count = len(config.archetypes)
         models = len(config.contestants)
         forms = wanted(config.evaluation.systems)
         ties = config.ratings.ties
-        network = Network(encoder, forms, kinds, models, settings.rank, ties)
+        network = Network(encoder, forms, archetype_count, models, settings.rank, ties)
     shared = settings.fewest_workers if settings.sharding == "fsdp" else 1
     frozen = [p for p in encoder.model.parameters() if not p.requires_grad]
     weights = sum(p.numel() * p.element_size() for p in frozen) // shared

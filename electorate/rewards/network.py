@@ -22,11 +22,11 @@ FIRST_SD = 0.3  # nats, of everything that is a user's own, before anything is l
 
 class Step(NamedTuple):
     """Votes of one step as tensors of length n. a, b: rows of the step's answers; model_a,
-    model_b: which models; kind: archetypes.
+    model_b: which models; archetype.
     """
 
     user: Tensor
-    kind: Tensor
+    archetype: Tensor
     a: Tensor
     b: Tensor
     model_a: Tensor
@@ -37,13 +37,20 @@ class Step(NamedTuple):
 
 def step_of(votes: AnswerVotes, a: Ints, b: Ints, device: torch.device) -> Step:
     """These votes, whose answers are rows a and b of the step's."""
-    columns = (votes.user, votes.label[votes.user], a, b, votes.a, votes.b)
-    user, kind, a_, b_, model_a, model_b = (
+    columns = (votes.user, votes.archetype[votes.user], a, b, votes.a, votes.b)
+    user, archetype, a_, b_, model_a, model_b = (
         torch.as_tensor(column, device=device) for column in columns
     )
     side = torch.as_tensor(votes.side, dtype=torch.float32, device=device)
     return Step(
-        user, kind, a_, b_, model_a, model_b, side, torch.as_tensor(votes.outcome, device=device)
+        user,
+        archetype,
+        a_,
+        b_,
+        model_a,
+        model_b,
+        side,
+        torch.as_tensor(votes.outcome, device=device),
     )
 
 
@@ -52,26 +59,26 @@ class Head(nn.Module):
     strengths where it has them.
     """
 
-    def __init__(self, form: Form, encoder: Encoder, kinds: int, models: int) -> None:
+    def __init__(self, form: Form, encoder: Encoder, archetype_count: int, models: int) -> None:
         super().__init__()
         width = encoder.width
         self.form = form
         # Users who differ in ties alone share all the rest, archetypes and all.
-        rows = kinds if form.segments or (form.personal and form.tastes) else 1
+        rows = archetype_count if form.segments or (form.personal and form.tastes) else 1
         self.register_buffer("reads", torch.full((width,), float(form.text == "all")))
         if form.text == "length":
             self.reads[encoder.length_at] = 1.0
         self.base = nn.Parameter(torch.zeros(width))
-        self.segment = nn.Parameter(torch.zeros(kinds, width)) if form.segments else None
+        self.segment = nn.Parameter(torch.zeros(archetype_count, width)) if form.segments else None
         self.strength = nn.Parameter(torch.zeros(rows, models)) if form.ratings else None
         self.eta = nn.Parameter(torch.full((rows,), FIRST_ETA))
 
     def linear(self, h: Tensor, step: Step, own: Tensor | None) -> tuple[Tensor, Tensor]:  # noqa: ARG002 of personal forms
         """(n,) difference and tie parameter of each vote, from answers h (answers, width)."""
         score = self._scores(h)
-        row = step.kind if len(score) > 1 else torch.zeros_like(step.kind)
+        row = step.archetype if len(score) > 1 else torch.zeros_like(step.archetype)
         d = score[row, step.a] - score[row, step.b]
-        row = step.kind if len(self.eta) > 1 else torch.zeros_like(step.kind)
+        row = step.archetype if len(self.eta) > 1 else torch.zeros_like(step.archetype)
         if self.strength is not None:
             d = d + self.strength[row, step.model_a] - self.strength[row, step.model_b]
         return d, self.eta[row]
@@ -103,8 +110,10 @@ class PersonalHead(Head):
     none, tie).
     """
 
-    def __init__(self, form: Form, encoder: Encoder, kinds: int, models: int, rank: int) -> None:
-        super().__init__(form, encoder, kinds, models)
+    def __init__(
+        self, form: Form, encoder: Encoder, archetype_count: int, models: int, rank: int
+    ) -> None:
+        super().__init__(form, encoder, archetype_count, models)
         rank = rank if form.tastes and form.text != "none" else 0
         self.rank = rank
         self.offsets = form.ratings and form.tastes
@@ -113,7 +122,7 @@ class PersonalHead(Head):
         # Of position, offsets, tie parameter.
         self.log_scales = nn.Parameter(torch.full((3,), float(np.log(FIRST_SD))))
         self.register_buffer("mean", torch.zeros(len(self.eta), rank))
-        self._kinds = kinds
+        self._kinds = archetype_count
 
     def linear(self, h: Tensor, step: Step, own: Tensor | None) -> tuple[Tensor, Tensor]:
         """(n,) difference and tie parameter of each vote, from answers h (answers, width). own:
@@ -159,7 +168,7 @@ class PersonalHead(Head):
         )
 
     @torch.no_grad()
-    def rescale(self, own: Floats, label: Ints) -> Floats:
+    def rescale(self, own: Floats, archetype: Ints) -> Floats:
         """Take the archetypes' means and the spread of users out of draws (draws, users, size)
         from their posteriors and into the parameters; returns the draws as they are under the
         new ones.
@@ -168,16 +177,17 @@ class PersonalHead(Head):
         to move a scale.
         """
         r = self.rank
-        label = label if len(self.mean) > 1 else np.zeros_like(label)
-        kinds = range(len(self.mean))
+        archetype = archetype if len(self.mean) > 1 else np.zeros_like(archetype)
         means = np.array(
             [
-                own[:, label == k].mean(axis=(0, 1)) if np.any(label == k) else np.zeros(self.size)
-                for k in kinds
+                own[:, archetype == k].mean(axis=(0, 1))
+                if np.any(archetype == k)
+                else np.zeros(self.size)
+                for k in range(len(self.mean))
             ]
         )
         means[:, r] = 0.0  # no archetype has a side
-        away = own - means[label]
+        away = own - means[archetype]
         covariance = np.tensordot(away[..., :r], away[..., :r], axes=((0, 1), (0, 1))) / (
             away.shape[0] * away.shape[1]
         )
@@ -207,8 +217,8 @@ class PersonalHead(Head):
 class PreferenceHead(Head):
     """Of a form that predicts anybody's preference."""
 
-    def __init__(self, form: Form, encoder: Encoder, kinds: int, models: int) -> None:
-        super().__init__(form, encoder, kinds, models)
+    def __init__(self, form: Form, encoder: Encoder, archetype_count: int, models: int) -> None:
+        super().__init__(form, encoder, archetype_count, models)
         self.tied = nn.Parameter(torch.zeros(encoder.width))
         self.position = nn.Parameter(torch.zeros(()))
 
@@ -234,11 +244,11 @@ class PreferenceHead(Head):
         )
 
 
-def head(form: Form, encoder: Encoder, kinds: int, models: int, rank: int) -> Head:
+def head(form: Form, encoder: Encoder, archetype_count: int, models: int, rank: int) -> Head:
     """A form's head, untrained."""
     if form.personal:
-        return PersonalHead(form, encoder, kinds, models, rank)
-    return (PreferenceHead if form.battles else Head)(form, encoder, kinds, models)
+        return PersonalHead(form, encoder, archetype_count, models, rank)
+    return (PreferenceHead if form.battles else Head)(form, encoder, archetype_count, models)
 
 
 class Network(nn.Module):
@@ -248,7 +258,7 @@ class Network(nn.Module):
         self,
         encoder: Encoder,
         forms: Mapping[str, Form],
-        kinds: int,
+        archetype_count: int,
         models: int,
         rank: int,
         ties: str,
@@ -257,7 +267,10 @@ class Network(nn.Module):
         self.encoder = encoder
         self._log_odds = log_odds(ties)
         self.heads = nn.ModuleDict(
-            {name: head(form, encoder, kinds, models, rank) for name, form in forms.items()}
+            {
+                name: head(form, encoder, archetype_count, models, rank)
+                for name, form in forms.items()
+            }
         )
 
     def forward(

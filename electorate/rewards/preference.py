@@ -47,11 +47,11 @@ class Predictor:
 
         def in_order(shown_first: Ints, shown_second: Ints) -> Floats:
             votes = AnswerVotes(
-                nobodys[:1],
-                nobodys,
-                nobodys,
-                nobodys,
-                nobodys,
+                archetype=nobodys[:1],
+                user=nobodys,
+                a=nobodys,
+                b=nobodys,
+                outcome=nobodys,
                 first_shown=nobodys,
                 prompt=nobodys,
                 answer_a=shown_first,

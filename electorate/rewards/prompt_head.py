@@ -47,8 +47,13 @@ class PromptHead:
         weigh how, as the form it tells.
         """
         x = np.column_stack([(g - self.middle) * self.scale, np.ones(len(g))])
-        kinds = len(teacher.base)
-        base = (x @ self.base).reshape(len(g), kinds, -1).transpose(1, 0, 2).reshape(kinds, -1)
+        archetype_count = len(teacher.base)
+        base = (
+            (x @ self.base)
+            .reshape(len(g), archetype_count, -1)
+            .transpose(1, 0, 2)
+            .reshape(archetype_count, -1)
+        )
         rank = len(self.unsaid[0]) - 1
         taste = (x @ self.taste).reshape(base.shape[1], rank)
         own = personal(teacher)
@@ -86,9 +91,16 @@ def personal(read: Read) -> PersonalRead:
     """A form without weights of a user's own as one whose users have none."""
     if isinstance(read, PersonalRead):
         return read
-    kinds, answers = read.base.shape
+    archetype_count, answers = read.base.shape
     return PersonalRead(
-        read.base, read.eta, np.zeros((answers, 0)), np.zeros((kinds, 0)), 0.0, 0.0, 0.0, 0
+        read.base,
+        read.eta,
+        np.zeros((answers, 0)),
+        np.zeros((archetype_count, 0)),
+        0.0,
+        0.0,
+        0.0,
+        0,
     )
 
 
@@ -135,9 +147,9 @@ def _left_out(u: Floats, s: Floats, along: Floats, y: Floats, penalty: float) ->
 
 def _unsaid(base: Floats, taste: Floats) -> Floats:
     """(K, R + 1, R + 1) from what is missed of base (n, K, M) and taste (n, M, R)."""
-    n, kinds, models = base.shape
+    n, archetype_count, models = base.shape
     found = []
-    for k in range(kinds):
+    for k in range(archetype_count):
         missed = np.concatenate([base[:, k, :, None], taste], axis=2)
         missed = (missed - missed.mean(axis=1, keepdims=True)).reshape(n * models, -1)
         found.append(missed.T @ missed / (n * max(1, models - 1)))

@@ -10,7 +10,6 @@ from electorate.base.scale import Floats, Ints
 from electorate.evaluation.vote_odds import posterior_odds
 from electorate.population.voters import BLOCK
 from electorate.ratings import bradley_terry, offsets
-from electorate.ratings.bradley_terry import OUTCOMES
 from electorate.ratings.offsets import InMemory, NotConvergedError
 from electorate.ratings.ties import TieModel
 from electorate.ratings.user_votes import UserVotes
@@ -72,15 +71,13 @@ def system_a(
     """
     start = bradley_terry.fit(_counts(known, models), ties, prior_sd)
     users = InMemory(_blocks(known), ties)
-    prior = offsets.fit(users, start, int(known.label.max()) + 1)
+    prior = offsets.fit(users, start, int(known.archetype.max()) + 1)
     return posterior_odds(users.blocks, prior, ties, test.user, test.a, test.b)
 
 
 def _counts(votes: AnswerVotes, models: int) -> Floats:
     """(M, M, 3) votes by pair and outcome."""
-    place = (votes.a * models + votes.b) * OUTCOMES + votes.outcome
-    counts = np.bincount(place, votes.weight, models * models * OUTCOMES)
-    return counts.reshape(models, models, OUTCOMES).astype(float)
+    return votes.by_battle(models)
 
 
 def _blocks(votes: AnswerVotes) -> Sequence[UserVotes]:

@@ -18,41 +18,41 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(
 
 @dataclass(frozen=True)
 class Pooled:
-    """A form without weights of a user's own, on n users and a run's answers. label: (n,)
+    """A form without weights of a user's own, on n users and a run's answers. archetype: (n,)
     archetypes; mix: (K, P) of prompts.
     """
 
     read: Read
-    label: Ints
+    archetype: Ints
     mix: Floats
     ties: TieModel
 
     @property
     def overall(self) -> Floats:
         """(n or 1, M) mean rating over the archetype's mix of prompts."""
-        return mean_base(self.read, self.mix)[self.label]
+        return mean_base(self.read, self.mix)[self.archetype]
 
     def on(self, prompt: int) -> Prediction:
         """What it says on one prompt."""
         base = by_prompt(self.read.base, self.mix)[:, prompt]
         a, b = pair_indices(base.shape[1])
         odds = self.ties.probabilities(base[:, a] - base[:, b], self.read.eta[:, None])
-        rows = self.label if len(base) > 1 else np.zeros(1, dtype=np.int64)
+        rows = self.archetype if len(base) > 1 else np.zeros(1, dtype=np.int64)
         return Prediction(base[rows], odds[rows])
 
     def take(self, users: Ints) -> "Pooled":
         """The same for these rows of its users."""
-        return replace(self, label=self.label[users])
+        return replace(self, archetype=self.archetype[users])
 
 
 @dataclass(frozen=True)
 class Personal:
-    """A form with weights of each user's own, on n users and a run's answers. label: (n,)
+    """A form with weights of each user's own, on n users and a run's answers. archetype: (n,)
     archetypes; mix: (K, P) of prompts.
     """
 
     read: PersonalRead
-    label: Ints
+    archetype: Ints
     mix: Floats
     weights: Weights
     ties: TieModel
@@ -61,29 +61,29 @@ class Personal:
     def overall(self) -> Floats:
         """(n or 1, M) mean rating over the archetype's mix of prompts."""
         taste = np.einsum("kp,rpm->kmr", self.mix, by_prompt(self.read.taste.T, self.mix))[
-            self.label
+            self.archetype
         ]
         own = np.einsum("nmr,nr->nm", taste, self.weights.mode[:, : taste.shape[2]])
-        return mean_base(self.read, self.mix)[self.label] + own + self._offsets()
+        return mean_base(self.read, self.mix)[self.archetype] + own + self._offsets()
 
     def on(self, prompt: int) -> Prediction:
         """What it says on one prompt. Odds are averaged over each difference's posterior."""
         read = self.read
         models = self.read.base.shape[1] // self.mix.shape[1]
         strength, covariance = on_answers(
-            on_prompt(read, prompt, models), self.label, self.weights, np.arange(models)
+            on_prompt(read, prompt, models), self.archetype, self.weights, np.arange(models)
         )
         a, b = pair_indices(models)
         variance = np.diagonal(covariance, axis1=1, axis2=2)
         sd = np.sqrt(np.maximum(variance[:, a] + variance[:, b] - 2 * covariance[:, a, b], 0.0))
-        eta = (read.eta[read.kind(self.label)] + read.eta_sd * self.weights.mode[:, -1])[:, None]
+        eta = (read.eta[read.row(self.archetype)] + read.eta_sd * self.weights.mode[:, -1])[:, None]
         d = strength[:, a] - strength[:, b]
         odds = averaged(self.ties, d, sd, eta, _NODES, _WEIGHTS / _WEIGHTS.sum())
         return Prediction(strength, odds)
 
     def take(self, users: Ints) -> "Personal":
         """The same for these rows of its users."""
-        return replace(self, label=self.label[users], weights=self.weights.take(users))
+        return replace(self, archetype=self.archetype[users], weights=self.weights.take(users))
 
     def _offsets(self) -> Floats:
         """(n, M) nats; (1, 1) of zero where the form has none."""
@@ -95,7 +95,7 @@ class Personal:
 
 
 def on_answers(
-    read: PersonalRead, label: Ints, weights: Weights, by: Ints
+    read: PersonalRead, archetype: Ints, weights: Weights, by: Ints
 ) -> tuple[Floats, Floats]:
     """What a form says of A answers by these models (A,) to n users with these archetypes: mean
     (n, A) and covariance (n, A, A), nats.
@@ -104,10 +104,10 @@ def on_answers(
     answers.
     """
     mode = weights.mode
-    kind = read.kind(label)
+    row = read.row(archetype)
     r = read.taste.shape[1]
     answers = len(by)
-    strength = read.base[kind] + mode[:, :r] @ read.taste.T
+    strength = read.base[row] + mode[:, :r] @ read.taste.T
     reads = np.zeros((answers, mode.shape[1]))
     reads[:, :r] = read.taste
     if read.tau > 0:
@@ -115,21 +115,21 @@ def on_answers(
         reads[np.arange(answers), r + 1 + by] = read.tau
     covariance: Floats = reads @ weights.covariance @ reads.T
     if isinstance(read, PromptRead):
-        own = np.column_stack([np.ones(len(label)), mode[:, :r]])
-        unsaid = np.einsum("nr,nrq,nq->n", own, read.unsaid[kind], own)
+        own = np.column_stack([np.ones(len(archetype)), mode[:, :r]])
+        unsaid = np.einsum("nr,nrq,nq->n", own, read.unsaid[row], own)
         covariance = covariance + unsaid[:, None, None] * np.eye(answers)
     return strength, covariance
 
 
 @dataclass(frozen=True)
 class Adapters:
-    """A reward model of its own for each of n users, on a run's answers. base: (n, P * M); label:
-    (n,); mix: (K, P) of prompts.
+    """A reward model of its own for each of n users, on a run's answers. base: (n, P * M);
+    archetype: (n,); mix: (K, P) of prompts.
     """
 
     base: Floats
     eta: float
-    label: Ints
+    archetype: Ints
     mix: Floats
     ties: TieModel
 
@@ -137,7 +137,7 @@ class Adapters:
     def overall(self) -> Floats:
         """(n or 1, M) mean rating over the archetype's mix of prompts."""
         rated: Floats = np.einsum(
-            "np,npm->nm", self.mix[self.label], by_prompt(self.base, self.mix)
+            "np,npm->nm", self.mix[self.archetype], by_prompt(self.base, self.mix)
         )
         return rated
 
@@ -150,7 +150,7 @@ class Adapters:
 
     def take(self, users: Ints) -> "Adapters":
         """The same for these rows of its users."""
-        return replace(self, base=self.base[users], label=self.label[users])
+        return replace(self, base=self.base[users], archetype=self.archetype[users])
 
 
 def by_prompt(values: Floats, mix: Floats) -> Floats:
@@ -161,6 +161,6 @@ def by_prompt(values: Floats, mix: Floats) -> Floats:
 def mean_base(read: Read, mix: Floats) -> Floats:
     """(K, M) each archetype's base over its mix of prompts."""
     base: Floats = np.einsum(
-        "kp,kpm->km", mix, by_prompt(read.base, mix)[read.kind(np.arange(len(mix)))]
+        "kp,kpm->km", mix, by_prompt(read.base, mix)[read.row(np.arange(len(mix)))]
     )
     return base

@@ -154,7 +154,7 @@ class Training:
             mode = None
             if isinstance(head, PersonalHead) and isinstance(read, PersonalRead):
                 mode, own = self._posteriors(name, read)
-                self.own[name] = head.rescale(own, self._learned.label)
+                self.own[name] = head.rescale(own, self._learned.archetype)
             self.log_likelihood[name] = weights.log_likelihood(
                 read, self.held_out, mode, self._ties
             )
@@ -329,7 +329,7 @@ class Training:
         among the processes.
         """
         battles = self._learned
-        first, last = (len(battles.label) * (self.rank + i) // self.world for i in (0, 1))
+        first, last = (len(battles.archetype) * (self.rank + i) // self.world for i in (0, 1))
         few = battles.of_users(first, min(last, first + DEPENDENCE_USERS // self.world))
         measured = in_order(self._gathered(weights.measure_dependence(read, few, self._ties)))
         self._correlation[name] = measured.prompt_correlation
@@ -349,7 +349,7 @@ class Training:
 
     def _first_draw(self, name: str, head: PersonalHead) -> Floats:
         """(draws, users, size) users before anything is known of them."""
-        users = len(self._learned.label)
+        users = len(self._learned.archetype)
         return self._normal(name, (max(1, DRAWN // max(1, users)), users, head.size))
 
     def _normal(self, name: str, shape: tuple[int, ...]) -> Floats:

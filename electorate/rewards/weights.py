@@ -40,9 +40,9 @@ class Read:
     base: Floats
     eta: Floats
 
-    def kind(self, label: Ints) -> Ints:
+    def row(self, archetype: Ints) -> Ints:
         """(n,) the row of base and eta that speaks for users with these archetypes."""
-        return label if len(self.base) > 1 else np.zeros_like(label)
+        return archetype if len(self.base) > 1 else np.zeros_like(archetype)
 
 
 @dataclass(frozen=True)
@@ -109,19 +109,19 @@ def on_prompt(read: PersonalRead, prompt: int, models: int) -> PersonalRead:
     return replace(read, base=read.base[:, answers], taste=read.taste[answers])
 
 
-def prior_mean(read: PersonalRead, label: Ints) -> Floats:
+def prior_mean(read: PersonalRead, archetype: Ints) -> Floats:
     """(n, P) of users with these archetypes."""
     models = read.models if read.tau > 0 else 0
-    return np.hstack([read.mean[label], np.zeros((len(label), 1 + models + 1))])
+    return np.hstack([read.mean[archetype], np.zeros((len(archetype), 1 + models + 1))])
 
 
 def difference(read: Read, battles: AnswerVotes) -> tuple[Floats, Floats]:
     """(votes,) difference and tie parameter of each vote for the archetype's base."""
-    kind = read.kind(battles.label)[battles.user]
+    row = read.row(battles.archetype)[battles.user]
     a = battles.answer_a
     b = battles.answer_b
-    d = read.base[kind, a] - read.base[kind, b]
-    eta = read.eta[kind]
+    d = read.base[row, a] - read.base[row, b]
+    eta = read.eta[row]
     return (
         (d + read.position * battles.side, eta + read.tie[a] + read.tie[b])
         if isinstance(read, PreferenceRead)
@@ -148,7 +148,7 @@ def solve(read: PersonalRead, battles: AnswerVotes, ties: TieModel, threads: int
     """
     columns = (battles.user, battles.prompt, battles.a, battles.b, battles.weight)
     battles = replace(battles, weight=dependence.weights(*columns, read.prompt_correlation))
-    mode = prior_mean(read, battles.label)
+    mode = prior_mean(read, battles.archetype)
     root = np.empty((*mode.shape, mode.shape[1]))
 
     def solve_from(start: int) -> None:
@@ -202,7 +202,7 @@ def measure_dependence(read: PersonalRead, battles: AnswerVotes, ties: TieModel)
     models they share, by offsets.
     """
     x = design(read, battles)
-    d, eta = _at(read, battles, x, difference(read, battles), prior_mean(read, battles.label))
+    d, eta = _at(read, battles, x, difference(read, battles), prior_mean(read, battles.archetype))
     of = ties.derivatives(d, eta, battles.outcome)
     cluster = dependence.clusters(battles.user, battles.prompt)
     weight = np.ones(len(battles)) if battles.weight is None else battles.weight

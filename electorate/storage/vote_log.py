@@ -13,26 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from electorate.base.errors import ElectorateError, StorageError
-from electorate.base.scale import Floats, Ints
 from electorate.storage import files
 from electorate.storage.places import Place, listing
+from electorate.storage.vote_columns import SCHEMA, WEIGHT, column, weights
 
-SCHEMA = pa.schema(
-    [
-        ("user_id", pa.int64()),
-        ("prompt_id", pa.int32()),
-        ("model_a", pa.int16()),
-        ("model_b", pa.int16()),
-        ("outcome", pa.int8()),
-        ("first_shown", pa.int8()),
-        ("p_a", pa.float32()),
-        ("p_b", pa.float32()),
-        ("p_tie", pa.float32()),
-        ("step", pa.int32()),
-        ("judge", pa.dictionary(pa.int8(), pa.string())),
-    ]
-)
-WEIGHT = pa.field("weight", pa.float64())  # beside the others, where votes weigh other than 1
 KEYS = ("user_id", "step")  # of a vote
 # In each file's metadata; files without one are of the first. Votes with weights are of the second.
 FORMAT = 2
@@ -167,19 +151,3 @@ class VoteLog:
         if weight is not None and not np.all((weight > 0) & np.isfinite(weight)):
             return "weight must be a number above 0"
         return None
-
-
-def weights(votes: pa.Table) -> Floats | None:
-    """(votes,) what each counts for, 1 where that is not said; None where it is of none."""
-    if WEIGHT.name not in votes.column_names:
-        return None
-    found: Floats = votes[WEIGHT.name].fill_null(1.0).to_numpy()
-    return found
-
-
-def column(votes: pa.Table, name: str) -> Ints:
-    """A whole-number column as int64; -1 where a value is not known."""
-    values = votes.column(name)
-    if values.null_count:
-        values = values.fill_null(-1)
-    return values.to_numpy().astype(np.int64)

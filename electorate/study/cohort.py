@@ -40,7 +40,8 @@ from electorate.ratings.ties import MODELS
 from electorate.ratings.user_votes import UserVotes
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
-from electorate.storage.vote_log import VoteLog, column
+from electorate.storage.vote_columns import column
+from electorate.storage.vote_log import VoteLog
 
 BLOCKS_KEPT = 8
 
@@ -92,13 +93,13 @@ class Cohort:
             if known
             else self._casting.ballots(round_, block)
         )
-        return LoggedVotes.of(votes, block * BLOCK, round_).of_users(rows, first)
+        return LoggedVotes.of_block(votes, block * BLOCK, round_).of_users(rows, first)
 
     def user_votes(self, last_round: int, block: int, labels: Labels) -> UserVotes:
         """The block's votes of rounds 0..last_round as System A takes them."""
-        label = _labels(self.voters, block, labels)
+        archetype = _labels(self.voters, block, labels)
         forgetting = self.voters.config.ratings.forgetting
-        return self._votes(last_round, block).user_votes(label, forgetting)
+        return self._votes(last_round, block).user_votes(archetype, forgetting)
 
     def dependence(self, last_round: int, block: int, labels: Labels, start: Fit) -> Dependence:
         """The block's part of how far a user's votes on one prompt repeat each other, at the
@@ -112,10 +113,10 @@ class Cohort:
         """
         votes = self.user_votes(last_round, block, "true")
         prompts = self.voters.prompt_weights.shape[1]
-        label = votes.label[votes.user]
+        archetype = votes.archetype[votes.user]
         return [
             clustering.score_sums(
-                votes if k == 0 else votes.take(np.flatnonzero(label == k - 1)),
+                votes if k == 0 else votes.take(np.flatnonzero(archetype == k - 1)),
                 fit,
                 self._ties,
                 prompts,
@@ -194,12 +195,12 @@ class Cohort:
         """The block's votes of rounds 0..last_round."""
         rounds = [self._log.read(r, block, COLUMNS) for r in range(last_round + 1)]
         return LoggedVotes.by_user(
-            [LoggedVotes.of(votes, block * BLOCK, r) for r, votes in enumerate(rounds)]
+            [LoggedVotes.of_block(votes, block * BLOCK, r) for r, votes in enumerate(rounds)]
         )
 
 
 def _labels(of: Voters, block: int, labels: Labels) -> Ints:
     if labels == "wrong":
         return voters.wrong_labels(of, block)
-    drawn = of.labels(block)
+    drawn = of.archetype_of(block)
     return np.zeros_like(drawn) if labels == "none" else drawn

@@ -6,6 +6,7 @@ import numpy as np
 
 from electorate.base.progress import Advance
 from electorate.base.scale import Floats, Ints, to_elo
+from electorate.base.votes import OUTCOMES
 from electorate.evaluation import findings
 from electorate.evaluation.user_report import NULLS, OWN, SUSPECT, BlockReport
 from electorate.population.logged_votes import LoggedVotes
@@ -18,7 +19,7 @@ from electorate.population.voters import (
     Voters,
 )
 from electorate.ratings import bradley_terry, fixed_point, prompt_sample
-from electorate.ratings.bradley_terry import OUTCOMES, Fit
+from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.prior import Prior
 from electorate.ratings.summed import in_order
 from electorate.ratings.ties import MODELS

@@ -74,7 +74,7 @@ def trained(
     if round_ not in rounds(voters.config):
         return None
     version = store.read_versions(folder)[round_]
-    battles = AnswerVotes.of(votes, people.archetype, voters.models)
+    battles = AnswerVotes.of_run(votes, people.archetype, voters.models)
     return Trained(voters, folder, version, people, battles, adapt)
 
 
@@ -86,11 +86,11 @@ def form(at: "AfterRound", name: str) -> System | None:
     if name in store.read_fallbacks(of.folder).get(at.round_, ()):
         return elo_offset(at, SYSTEM_A)
     read = store.read(store.of_round(of.folder, of.version), name)
-    label = of.people.archetype
+    archetype = of.people.archetype
     mix = of.voters.prompt_weights
     if isinstance(read, PersonalRead):
-        return Personal(read, label, mix, weights.solve(read, of.battles, at.ties), at.ties)
-    return Pooled(read, label, mix, at.ties)
+        return Personal(read, archetype, mix, weights.solve(read, of.battles, at.ties), at.ties)
+    return Pooled(read, archetype, mix, at.ties)
 
 
 def prompt_head(at: "AfterRound", name: str) -> System | None:
@@ -120,5 +120,5 @@ def personal_rm(at: "AfterRound", _: str) -> System | None:
     if of is None or of.adapt is None:
         return None
     own = of.adapt(of.version, of.battles)
-    label = of.people.archetype
-    return Adapters(own.base, own.eta, label, of.voters.prompt_weights, at.ties)
+    archetype = of.people.archetype
+    return Adapters(own.base, own.eta, archetype, of.voters.prompt_weights, at.ties)

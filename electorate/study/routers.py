@@ -52,7 +52,7 @@ def _prompt_alone(at: AfterRound) -> System | None:
         return None
     everybody = heads.without_label(read, of.voters.shares)
     nobody = np.zeros(1, dtype=np.int64)
-    unknown = replace(of.battles.take(slice(0, 0)), label=nobody)
+    unknown = replace(of.battles.take(slice(0, 0)), archetype=nobody)
     own = weights.solve(everybody, unknown, at.ties)
     mix = of.voters.shares[None] @ of.voters.prompt_weights
     return _ForEverybody(Personal(everybody, nobody, mix, own, at.ties))

@@ -95,7 +95,7 @@ class AfterRound:
         return MODELS[self.settings.ties]
 
     @property
-    def archetypes(self) -> Ints:
+    def archetype(self) -> Ints:
         """(n,) The archetype of each user."""
         return self.people.archetype
 

@@ -9,6 +9,7 @@ import pytest
 
 import electorate
 from electorate.base.columns import Columns
+from electorate.base.votes import Votes
 from electorate.base.scale import Ints
 
 
@@ -66,6 +67,9 @@ def test_whatever_holds_votes_does_so_by_columns() -> None:
     kinds = {kind.__name__ for kind in every(Columns)}
     expected = {
         "Votes",
+        "NamedVotes",
+        "AnswerVotes",
+        "Design",
         "Texts",
         "UserVotes",
         "LoggedVotes",
@@ -79,6 +83,9 @@ def test_whatever_holds_votes_does_so_by_columns() -> None:
         assert {field.name for field in fields(kind)} >= kind.WHOLE  # type: ignore[arg-type]
         assert "take" not in vars(kind)
         assert "__len__" not in vars(kind)
+        # There is one type of votes, with what a part of the system knows besides.
+        if {"a", "b", "outcome"} <= {field.name for field in fields(kind)}:  # type: ignore[arg-type]
+            assert issubclass(kind, Votes), kind
 
 
 def every(kind: type[Columns]) -> list[type[Columns]]:

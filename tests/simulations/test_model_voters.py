@@ -235,7 +235,7 @@ def test_systems_are_compared_with_the_judges_own_rankings(done: Done) -> None:
     assert max(coder) < -0.6
     truth = judged.of_run(done.folder)
     utility = truth.overall(truth.block(0))
-    coders = truth.labels(0) == truth.archetypes.index("coder")
+    coders = truth.archetype_of(0) == truth.archetypes.index("coder")
     assert np.all(utility[coders].argmax(axis=1) == 0)
     assert np.all(utility[~coders].argmax(axis=1) == MODELS - 1)
 
@@ -278,7 +278,7 @@ def test_what_was_judged_is_never_asked_again(done: Done, tmp_path: Path) -> Non
 def test_the_folder_is_served(done: Done) -> None:
     service = LocalService(bases.of_folder(Path(str(done.folder.path))))
     snapshot = service.counter.snapshot()
-    labels = voters.of_run(done.folder).labels(0)
+    labels = voters.of_run(done.folder).archetype_of(0)
     archetypes = voters.of_run(done.folder).archetypes
     coder = int(np.flatnonzero(labels == archetypes.index("coder"))[0])
     other = int(np.flatnonzero(labels != archetypes.index("coder"))[0])

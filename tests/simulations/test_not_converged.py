@@ -29,7 +29,9 @@ def after_a_round() -> AfterRound:
     electorate = made_electorate(config)
     people = voters.with_ids(electorate, np.arange(5))
     nobody = np.zeros(0, dtype=np.int64)
-    votes = LoggedVotes(*[nobody] * 7)
+    votes = LoggedVotes(
+        user=nobody, a=nobody, b=nobody, outcome=nobody, prompt=nobody, round_=nobody
+    )
     archetypes = [WHOLE] * len(electorate.archetypes)
     # Neither the pool nor the folder is asked for anything here.
     return AfterRound(electorate, None, None, 0, people, votes, WHOLE, archetypes, None)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from electorate.base.errors import ElectorateError
 from electorate.config.reward import Reward
-from electorate.data.votes import Texts, Votes
+from electorate.data.votes import NamedVotes, Texts
 from electorate.importers import registry
 from electorate.inference import model_files
 from electorate.rewards import corpus, few, preference, pretrained
@@ -122,16 +122,16 @@ def predictor(rows: dict[str, list[object]]) -> dict[str, preference.Predictor]:
         np.array([int(str(name)[-1]) for name in rows[column]]) for column in ("model_a", "model_b")
     ]
     outcome = np.stack([rows[name] for name in WINNERS], axis=1).argmax(axis=1)
-    votes = Votes(
-        tuple(f"model {i}" for i in range(CONTESTANTS)),
-        *model,
-        outcome,
-        np.ones(BATTLES),
-        None,
-        prompt,
-        None,
-        texts,
+    votes = NamedVotes(
+        user=np.zeros(BATTLES, dtype=np.int64),
+        a=model[0],
+        b=model[1],
+        outcome=outcome,
+        weight=np.ones(BATTLES),
+        prompt=prompt,
         first_shown=np.zeros(BATTLES, dtype=np.int64),
+        models=tuple(f"model {i}" for i in range(CONTESTANTS)),
+        texts=texts,
     )
     of = corpus.of_votes(votes, tokenizer, 512)
     return preference.train(

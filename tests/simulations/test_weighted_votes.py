@@ -12,7 +12,7 @@ from electorate.base.errors import ElectorateError
 from electorate.base.progress import unshown
 from electorate.base.scale import Floats
 from electorate.data import vote_files
-from electorate.data.votes import Votes, effective
+from electorate.data.votes import NamedVotes, effective
 from electorate.online import base as bases
 from electorate.online import begin, voters
 from electorate.online.counter import Counter
@@ -54,8 +54,8 @@ def served(path: Path) -> Counter:
     return counter
 
 
-def strengths(votes: Votes) -> Floats:
-    counts = votes.by_battle(votes.weight)
+def strengths(votes: NamedVotes) -> Floats:
+    counts = votes.by_battle(len(votes.models))
     return bradley_terry.fit(counts, MODELS["davidson"], PRIOR_SD).strength
 
 
@@ -70,11 +70,11 @@ def test_they_reach_the_log_everybodys_counts_and_the_board(tmp_path: Path) -> N
     run = compared(file)
     # Everybody's counts are those of the weighted votes, and not of all votes alike.
     counted = Tally.from_log(people.of_run(run), run.votes).counts(0)
-    assert counted == pytest.approx(votes.by_battle(votes.weight), abs=1e-4)
+    assert counted == pytest.approx(votes.by_battle(len(votes.models)), abs=1e-4)
     assert counted.sum() == pytest.approx(votes.weight.sum(), abs=1e-2) != len(votes)
     # The log is as good as the file: what is compared again, or served, has the same votes.
     logged = people.votes_of_run(run)
-    assert logged.by_battle(logged.weight) == pytest.approx(votes.by_battle(votes.weight))
+    assert logged.by_battle(len(logged.models)) == pytest.approx(votes.by_battle(len(votes.models)))
     for path in (Path(str(run.path)), begin.folder_of(file, tmp_path / "served")):
         counter = served(path)
         everybody = counter.snapshot().counts.sum(axis=0)
@@ -88,15 +88,15 @@ def test_they_reach_the_log_everybodys_counts_and_the_board(tmp_path: Path) -> N
 def test_a_user_erased_takes_its_weight_along(tmp_path: Path) -> None:
     file = weighted(tmp_path / "votes.parquet", drawn())
     votes = effective(vote_files.read(file)[0])
-    others = votes.take(np.flatnonzero(votes.users != votes.user_names.index("7")))
+    others = votes.take(np.flatnonzero(votes.user != votes.user_names.index("7")))
     counter = served(begin.folder_of(file, tmp_path / "served"))
     counter.snapshot()
     shares = {one.name: one.share for one in voters.found(counter, counter.store, 99).users}
-    own = np.bincount(votes.users, votes.weight) / votes.weight.sum()
+    own = np.bincount(votes.user, votes.weight) / votes.weight.sum()
     assert shares == pytest.approx(dict(zip(votes.user_names, own, strict=True)), abs=1e-4)
     counter.store.erase("7", "test")
     found = counter.snapshot().counts.sum(axis=0)
-    assert found == pytest.approx(others.by_battle(others.weight), abs=1e-4)
+    assert found == pytest.approx(others.by_battle(len(others.models)), abs=1e-4)
     fresh = Counter(counter.base, counter.store).snapshot().counts.sum(axis=0)
     assert fresh == pytest.approx(found, abs=1e-9)
 

@@ -30,19 +30,19 @@ def design(repeats: bool = False, seed: int = 0) -> Design:
     z = random.normal(size=(PROMPTS, MODELS, len(AXES)))
     z -= z.mean(axis=1, keepdims=True)
     return Design(
-        user,
-        prompt,
-        a,
-        b,
-        random.integers(0, 2, n),
-        np.zeros(n, dtype=np.int64),
-        tuple(f"m{i}" for i in range(MODELS)),
-        [f"p{i}" for i in range(PROMPTS)],
-        [""],
-        np.zeros((PROMPTS, MODELS), dtype=np.int64),
-        z,
-        np.zeros(USERS, dtype=np.int64),
-        ("everyone",),
+        user=user,
+        prompt=prompt,
+        a=a,
+        b=b,
+        first_shown=random.integers(0, 2, n),
+        outcome=np.zeros(n, dtype=np.int64),
+        models=tuple(f"m{i}" for i in range(MODELS)),
+        prompts=[f"p{i}" for i in range(PROMPTS)],
+        responses=[""],
+        answer=np.zeros((PROMPTS, MODELS), dtype=np.int64),
+        z=z,
+        archetype=np.zeros(USERS, dtype=np.int64),
+        archetypes=("everyone",),
     )
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from electorate.data import vote_files
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation import rating
 from electorate.ratings import leaderboard
 from simulations import cli
@@ -66,7 +66,7 @@ def test_each_group_has_a_board(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_who_beats_whom_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = made(tmp_path / "v.parquet")
     votes, _ = vote_files.read(file)
-    won, met = leaderboard.win_matrix(votes.by_battle(votes.weight))
+    won, met = leaderboard.win_matrix(votes.by_battle(len(votes.models)))
     np.testing.assert_allclose(won + won.T, met)
     np.testing.assert_allclose(won.sum(axis=1) / met.sum(axis=1), rating.win_rates(votes))
     assert met.sum() == 2 * len(votes)
@@ -146,7 +146,9 @@ def test_all_ranks_lie_within_simultaneous_ranges_as_often_as_said(tmp_path: Pat
         b = (a + random.integers(1, 8, 1500)) % 8
         a_wins = random.random(1500) < 1 / (1 + np.exp(strength[b] - strength[a]))
         names = tuple(f"m{i}" for i in range(8))
-        votes = Votes(names, a, b, 1 - a_wins, np.ones(1500), None, None)
+        votes = NamedVotes(
+            models=names, a=a, b=b, outcome=1 - a_wins, weight=np.ones(1500), user=np.zeros_like(a)
+        )
         fitted = rating.fit(votes, rating.Options("half")).fit
         for simultaneous in held:
             rows = leaderboard.rows(names, fitted, 0.95, simultaneous=simultaneous)

@@ -75,7 +75,15 @@ def drawn(sd: float, each: int, prompts: int | None = None, effect: float = 0.0)
         own = effect * random.normal(size=(users, prompts, models))
         d = d + own[user, prompt, a] - own[user, prompt, b]
     outcome = (random.random(len(user)) > 1 / (1 + np.exp(-d))).astype(int)
-    return LoggedVotes(user, prompt, a, b, user % 2, outcome, np.zeros(len(user), dtype=int))
+    return LoggedVotes(
+        user=user,
+        prompt=prompt,
+        a=a,
+        b=b,
+        first_shown=user % 2,
+        outcome=outcome,
+        round_=np.zeros(len(user), dtype=int),
+    )
 
 
 def test_halves_agree_where_users_differ_and_votes_are_many() -> None:

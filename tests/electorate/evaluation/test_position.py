@@ -9,7 +9,7 @@ import pytest
 from electorate.base.scale import Floats, to_nats
 from electorate.config.run import RatingSettings
 from electorate.data import vote_files
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation import controls, held_out, people, rating
 from electorate.ratings.ties import MODELS
 
@@ -20,7 +20,7 @@ STRENGTH = np.linspace(-0.8, 0.8, 5)
 
 def made(
     bias: Floats, each: int, lopsided: bool, seed: int = 0, length_taste: Floats | None = None
-) -> Votes:
+) -> NamedVotes:
     """Votes of users with these biases (users,) for the answer shown first, in nats.
 
     lopsided: the last model is nearly always shown first.
@@ -40,14 +40,21 @@ def made(
     outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
     style = np.zeros((len(user), 5))
     style[:, controls.LENGTH] = longer
-    names = tuple(f"m{i}" for i in range(5))
-    prompt = random.integers(0, 40, len(user))
-    users = tuple(map(str, range(len(bias))))
-    columns = (a, b, outcome, np.ones(len(user)), user, prompt, style, None, users)
-    return Votes(names, *columns, first_shown=first)
+    return NamedVotes(
+        user=user,
+        a=a,
+        b=b,
+        outcome=outcome,
+        weight=np.ones(len(user)),
+        prompt=random.integers(0, 40, len(user)),
+        first_shown=first,
+        models=tuple(f"m{i}" for i in range(5)),
+        user_names=tuple(map(str, range(len(bias)))),
+        style=style,
+    )
 
 
-def losses(votes: Votes) -> dict[str, float]:
+def losses(votes: NamedVotes) -> dict[str, float]:
     assert votes.prompt is not None
     fold = held_out.folds(votes.prompt, 5, 0)
     found = held_out.predict(votes, fold, people.ALL, SETTINGS)
@@ -137,7 +144,7 @@ def test_files_that_do_not_know_have_no_such_rows() -> None:
     assert rating.fit(votes, rating.Options()).first is None
 
 
-def of_camps(apart: float, seed: int = 0) -> Votes:
+def of_camps(apart: float, seed: int = 0) -> NamedVotes:
     """Votes of 80 people of two camps, who like opposite halves of 8 models."""
     random = np.random.default_rng(seed)
     camp = np.where(np.arange(80) % 2, 1.0, -1.0)
@@ -148,7 +155,15 @@ def of_camps(apart: float, seed: int = 0) -> Votes:
     odds = TIES.probabilities(strength[user, a] - strength[user, b], np.full(len(user), -1.0))
     outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
     names = tuple(f"m{i}" for i in range(8))
-    return Votes(names, a, b, outcome, np.ones(len(user)), user, random.integers(0, 40, len(user)))
+    return NamedVotes(
+        models=names,
+        a=a,
+        b=b,
+        outcome=outcome,
+        weight=np.ones(len(user)),
+        user=user,
+        prompt=random.integers(0, 40, len(user)),
+    )
 
 
 def test_neighbours_tell_camps_and_nothing_where_there_are_none() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from electorate.base.scale import ELO_PER_NAT, Floats
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation import routing
 from electorate.evaluation.routing import Outcomes, Router
 
@@ -123,8 +123,14 @@ def test_held_out_votes_say_how_often_the_winner_is_chosen() -> None:
     """A router is let choose between the two contestants of each vote."""
     a = np.array([0, 0, 1, 1])
     b = np.array([1, 2, 2, 0])
-    votes = Votes(
-        ("x", "y", "z"), a, b, np.array([0, 1, 2, 0]), np.ones(4), np.arange(4), np.arange(4)
+    votes = NamedVotes(
+        models=("x", "y", "z"),
+        a=a,
+        b=b,
+        outcome=np.array([0, 1, 2, 0]),
+        weight=np.ones(4),
+        user=np.arange(4),
+        prompt=np.arange(4),
     )
     said = np.array([[0.6, 0.2, 0.2], [0.6, 0.2, 0.2], [0.5, 0.3, 0.2], [0.2, 0.6, 0.2]])
     cost = np.array([1.0, 2.0, 4.0])

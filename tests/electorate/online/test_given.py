@@ -90,7 +90,7 @@ def test_the_board_of_a_topic_is_of_the_votes_on_it(tmp_path: Path, named: bool)
     votes, _ = vote_files.read(file, by="topic")
     assert counter.base.segments == ("code", "maths", "poems")
     by_vote = [topic == name for name in (*counter.base.segments, "")]
-    expected = np.array([votes.take(rows).by_battle(votes.weight[rows]) for rows in by_vote])
+    expected = np.array([votes.take(rows).by_battle(len(votes.models)) for rows in by_vote])
     assert counter.snapshot().counts == pytest.approx(expected)
     # Nor does it change when the votes move into the log, or are read anew.
     counter.store.fold(counter.read().place)
@@ -98,9 +98,9 @@ def test_the_board_of_a_topic_is_of_the_votes_on_it(tmp_path: Path, named: bool)
     assert again.snapshot().counts == pytest.approx(expected)
     if named:
         assert Rankings(counter.base).of_user(again.snapshot(), "user 3").segment == "code"
-        own = votes.users == votes.user_names.index("user 3")
+        own = votes.user == votes.user_names.index("user 3")
         again.store.erase("user 3", "test")
-        expected -= [votes.take(own & rows).by_battle(votes.weight[own & rows]) for rows in by_vote]
+        expected -= [votes.take(own & rows).by_battle(len(votes.models)) for rows in by_vote]
         assert again.snapshot().counts == pytest.approx(expected)
 
 

@@ -22,7 +22,7 @@ def users(first: int, last: int) -> Users:
 
 def snapshot(version: int, index: UserIndex, models: int = 3) -> Snapshot:
     counts = np.random.default_rng(version).random((1, models, models, 3))
-    recent = LoggedVotes(*([NONE] * 7))
+    recent = LoggedVotes(user=NONE, a=NONE, b=NONE, outcome=NONE, prompt=NONE, round_=NONE)
     names = tuple(f"m{i}" for i in range(models))
     return Snapshot(
         version, (), 0, names, frozenset(), counts, (), None, None, index, recent, Caps(), 0, 0.0

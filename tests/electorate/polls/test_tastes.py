@@ -39,7 +39,16 @@ def votes(
     outcome = (random.random(len(p))[:, None] > p.cumsum(axis=1)).sum(axis=1).clip(max=2)
     split = np.array(["train", "train", "train", "validation", "test"])[prompt % 5]
     return (
-        TasteVotes(persona, segment, a, b, contrast, np.eye(3)[outcome], outcome, split),
+        TasteVotes(
+            user=persona,
+            segment=segment,
+            a=a,
+            b=b,
+            z=contrast,
+            p=np.eye(3)[outcome],
+            outcome=outcome,
+            split=split,
+        ),
         segment_taste,
         own,
     )

@@ -49,9 +49,10 @@ def posterior_after(
 
 
 def posterior_of(prior: Prior, columns: list[Ints]) -> Posterior:
-    return posteriors.posterior(
-        UserVotes(np.zeros(USERS, dtype=np.int64), *columns), prior, DAVIDSON
-    )
+    user, a, b, outcome = columns
+    archetype = np.zeros(USERS, dtype=np.int64)
+    votes = UserVotes(archetype=archetype, user=user, a=a, b=b, outcome=outcome)
+    return posteriors.posterior(votes, prior, DAVIDSON)
 
 
 def tau(at: Posterior, true: Floats) -> float:

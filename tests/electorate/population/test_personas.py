@@ -103,8 +103,10 @@ def test_the_archetypes_share_of_taste_is_as_configured() -> None:
     share = population(size=4 * BLOCK, archetype_share=0.25)
     electorate = made_electorate(made_config(population=share))
     taste = np.concatenate([personas.draw(electorate, block).taste for block in range(4)])
-    label = np.concatenate([personas.draw_archetypes(electorate, block) for block in range(4)])
-    within = sum(taste[label == k].var(axis=0).sum() * (label == k).mean() for k in range(6))
+    archetype = np.concatenate([personas.draw_archetypes(electorate, block) for block in range(4)])
+    within = sum(
+        taste[archetype == k].var(axis=0).sum() * (archetype == k).mean() for k in range(6)
+    )
     assert within == pytest.approx((electorate.personal_sd**2).sum(), rel=0.03)
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 
-from electorate.data.winners import BOTH_BAD, TIE
-from electorate.population.tally import Counts, Tally, as_outcome
+from electorate.base.votes import BOTH_BAD, TIE, Votes
+from electorate.population.tally import Counts, Tally
 from electorate.population.voters import BLOCK
 from electorate.storage.run_folder import RunFolder
 from electorate.study.cohort import Cohort
@@ -49,4 +49,7 @@ def test_a_blocks_votes_can_be_counted_anew(tmp_path: Path) -> None:
 
 
 def test_both_bad_counts_as_a_tie() -> None:
-    assert list(as_outcome(np.array([0, 1, TIE, BOTH_BAD]))) == [0, 1, 2, 2]
+    nobody = np.zeros(4, dtype=np.int64)
+    votes = Votes(user=nobody, a=nobody, b=nobody + 1, outcome=np.array([0, 1, TIE, BOTH_BAD]))
+    assert list(votes.outcome_of_3) == [0, 1, 2, 2]
+    assert votes.by_battle(2)[0, 1].tolist() == [1, 1, 2]

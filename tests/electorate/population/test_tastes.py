@@ -30,9 +30,16 @@ def rated(of: Electorate, votes: int) -> tuple[Personas, TasteRatings]:
 def logged(cast: Ballots) -> LoggedVotes:
     """Votes as the log has them, user by user."""
     users, each = cast.outcome.shape
-    columns = (cast.prompt, cast.pairs.a, cast.pairs.b, cast.pairs.first_shown, cast.outcome)
     user = np.repeat(np.arange(users), each)
-    return LoggedVotes(user, *(values.ravel() for values in columns), np.zeros_like(user))
+    return LoggedVotes(
+        user=user,
+        a=cast.pairs.a.ravel(),
+        b=cast.pairs.b.ravel(),
+        outcome=cast.outcome.ravel(),
+        prompt=cast.prompt.ravel(),
+        first_shown=cast.pairs.first_shown.ravel(),
+        round_=np.zeros_like(user),
+    )
 
 
 def test_the_mode_is_the_one_scipy_finds() -> None:

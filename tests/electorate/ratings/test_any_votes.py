@@ -31,7 +31,7 @@ def vote_tables(draw: st.DrawFn) -> tuple[UserVotes, int, int]:
     random = np.random.default_rng(seed)
     a = random.integers(0, models, votes)
     b = (a + random.integers(1, models, votes)) % models
-    kinds = draw(st.integers(1, min(3, users)))
+    archetype_count = draw(st.integers(1, min(3, users)))
     outcomes = draw(st.sampled_from([(0,), (1,), (2,), (0, 1), (0, 2), (0, 1, 2)]))
     outcome = np.array(outcomes)[random.integers(0, len(outcomes), votes)]
     if draw(st.booleans()):
@@ -42,8 +42,16 @@ def vote_tables(draw: st.DrawFn) -> tuple[UserVotes, int, int]:
     )
     weight = np.exp(3 * random.normal(size=votes)) if draw(st.booleans()) else None
     prompt = random.integers(-1, draw(st.integers(1, 9)), votes) if draw(st.booleans()) else None
-    votes_ = UserVotes(random.integers(0, kinds, users), user, a, b, outcome, weight, prompt)
-    return votes_.by_user(), models, kinds
+    votes_ = UserVotes(
+        archetype=random.integers(0, archetype_count, users),
+        user=user,
+        a=a,
+        b=b,
+        outcome=outcome,
+        weight=weight,
+        prompt=prompt,
+    )
+    return votes_.by_user(), models, archetype_count
 
 
 def global_fit(votes: UserVotes, models: int, ties: TieModel) -> Fit:
@@ -59,12 +67,12 @@ def global_fit(votes: UserVotes, models: int, ties: TieModel) -> Fit:
 def test_every_fit_is_finite_and_has_converged_or_says_that_it_has_not(
     table: tuple[UserVotes, int, int], name: str, low_rank: bool
 ) -> None:
-    (votes, models, kinds) = table
+    (votes, models, archetype_count) = table
     ties = MODELS[name]
     users = InMemory([votes], ties)
     start = global_fit(votes, models, ties)
     try:
-        prior = offsets.fit(users, start, kinds)
+        prior = offsets.fit(users, start, archetype_count)
         prior = offsets.with_factors(users, start, prior, 2) if low_rank else prior
     except NotConvergedError:
         return
@@ -105,8 +113,10 @@ def test_where_there_is_something_to_gain_it_is_gained(world: str) -> None:
 
 def test_without_ties_there_is_no_tie_parameter_to_run_away() -> None:
     drawn = worlds.WORLDS["no ties"](np.random.default_rng(3)).votes
-    label = np.zeros(60, dtype=np.int64)
-    votes = UserVotes(label, drawn.users, drawn.a, drawn.b, drawn.outcome_of_3).by_user()
+    archetype = np.zeros(60, dtype=np.int64)
+    votes = UserVotes(
+        archetype=archetype, user=drawn.user, a=drawn.a, b=drawn.b, outcome=drawn.outcome_of_3
+    ).by_user()
     for ties in MODELS.values():
         start = global_fit(votes, 8, ties)
         prior = offsets.fit(InMemory([votes], ties), start, 1)
@@ -120,7 +130,11 @@ def test_users_who_can_be_told_apart_without_error_keep_finite_ratings() -> None
     """
     votes = worlds.equal_votes(np.random.default_rng(0)).votes
     own = UserVotes(
-        np.zeros(500, dtype=np.int64), votes.users, votes.a, votes.b, votes.outcome
+        archetype=np.zeros(500, dtype=np.int64),
+        user=votes.user,
+        a=votes.a,
+        b=votes.b,
+        outcome=votes.outcome,
     ).by_user()
     ties = MODELS["davidson"]
     prior = offsets.fit(InMemory([own], ties), global_fit(own, 2, ties), 1)
@@ -150,13 +164,13 @@ def test_each_pass_climbs() -> None:
     """The objective never falls, as long as the evidence is that of all users."""
     votes = worlds.camps(np.random.default_rng(0)).votes
     own = UserVotes(
-        np.zeros(60, dtype=np.int64),
-        votes.users,
-        votes.a,
-        votes.b,
-        votes.outcome,
-        None,
-        votes.prompt,
+        archetype=np.zeros(60, dtype=np.int64),
+        user=votes.user,
+        a=votes.a,
+        b=votes.b,
+        outcome=votes.outcome,
+        weight=None,
+        prompt=votes.prompt,
     )
     ties = MODELS["davidson"]
 

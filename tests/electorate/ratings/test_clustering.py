@@ -28,7 +28,15 @@ def votes(users: int = 40, prompts: int = 30, n: int = 3000, seed: int = 0) -> U
     at = np.arange(n)
     odds = DAVIDSON.probabilities(shift[at, a] - shift[at, b], np.full(n, -0.5))
     outcome = (random.random(n)[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
-    return UserVotes(np.zeros(users, dtype=np.int64), user, a, b, outcome, None, prompt)
+    return UserVotes(
+        archetype=np.zeros(users, dtype=np.int64),
+        user=user,
+        a=a,
+        b=b,
+        outcome=outcome,
+        weight=None,
+        prompt=prompt,
+    )
 
 
 def fitted(own: UserVotes) -> bradley_terry.Fit:
@@ -76,7 +84,9 @@ def test_blocks_of_users_add_up_to_the_whole() -> None:
 def test_few_groups_and_unknown_prompts_are_left_out() -> None:
     own = votes()
     fit = fitted(own)
-    unknown = UserVotes(own.label, own.user, own.a, own.b, own.outcome)
+    unknown = UserVotes(
+        archetype=own.archetype, user=own.user, a=own.a, b=own.b, outcome=own.outcome
+    )
     by_user = clustering.score_sums(unknown, fit, DAVIDSON, 0).clustered(fit, 3000)
     assert by_user.covariance == pytest.approx(covariance(own, fit, [own.user]))
     few = votes(users=3, prompts=30)

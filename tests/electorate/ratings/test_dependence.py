@@ -19,13 +19,13 @@ DAVIDSON = MODELS["davidson"]
 def as_users(drawn: worlds.Drawn, prompt: Ints | None) -> UserVotes:
     votes = drawn.votes
     return UserVotes(
-        drawn.label,
-        votes.users,
-        votes.a,
-        votes.b,
-        votes.outcome_of_3,
-        None,
-        prompt,
+        archetype=drawn.archetype,
+        user=votes.user,
+        a=votes.a,
+        b=votes.b,
+        outcome=votes.outcome_of_3,
+        weight=None,
+        prompt=prompt,
     ).by_user()
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from electorate.base.scale import Floats, Ints
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation import rating
 from electorate.ratings import bradley_terry, first_place
 from electorate.ratings.bradley_terry import Fit
@@ -86,7 +86,7 @@ def test_any_votes_are_rated_and_their_first_place_is_told(
     a, b = place.reshape(2, votes)
     weight = np.exp(2 * random.normal(size=votes)) if weighted else np.ones(votes)
     names = tuple(f"m{m}" for m in seen)
-    of = Votes(names, a, b, outcome, weight, None, None)
+    of = NamedVotes(models=names, a=a, b=b, outcome=outcome, weight=weight, user=np.zeros_like(a))
     rated = rating.fit(of, rating.Options(ties))
     assert np.isfinite(rated.fit.strength).all()
     for line in rating.first_place(of, rated, ties):

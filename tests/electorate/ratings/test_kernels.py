@@ -86,16 +86,16 @@ def test_posterior_orders_are_those_of_the_draws() -> None:
     mode = RANDOM.normal(size=(USERS, MODELS + 1))
     normal = RANDOM.normal(size=(MODELS + 1, 500))
     ranking = RANDOM.normal(size=MODELS)
-    label = np.arange(USERS) % 2
+    archetype = np.arange(USERS) % 2
     shift = 0.3 * RANDOM.normal(size=(2, MODELS + 1, 16))
     each = 4
-    of = (mode, half, normal, label, shift, each)
+    of = (mode, half, normal, archetype, shift, each)
     first = order_kernels.first_shares(*of)
     agree = order_kernels.posterior_orders(*of, ranking, 0.6)
     for u in range(USERS):
         begin = u * order_kernels.STRIDE % (500 - 64 + 1)
         own = normal[:, begin : begin + 64]
-        shared = np.repeat(shift[label[u]], each, axis=1)
+        shared = np.repeat(shift[archetype[u]], each, axis=1)
         draws = (mode[u][:, None] + half[u] @ own + shared)[:MODELS].T
         tau = metrics.kendall_tau(Standing(draws), Standing(ranking))
         assert first[u] == pytest.approx(np.bincount(draws.argmax(axis=1), minlength=MODELS) / 64)

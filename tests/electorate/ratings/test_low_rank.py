@@ -36,7 +36,7 @@ def simulate(
     p = DAVIDSON.probabilities(strength[user, a] - strength[user, b], np.full(len(user), -0.4))
     outcome = (random.random(len(user))[:, None] > p.cumsum(axis=1)[:, :2]).sum(axis=1)
     return (
-        UserVotes(np.zeros(users, dtype=np.int64), user, a, b, outcome),
+        UserVotes(archetype=np.zeros(users, dtype=np.int64), user=user, a=a, b=b, outcome=outcome),
         strength,
         directions,
     )
@@ -88,11 +88,11 @@ def test_blocks_moments_add_up_to_the_whole() -> None:
     for low, high in ((0, 20), (20, 40)):
         own = (votes.user >= low) & (votes.user < high)
         part = UserVotes(
-            votes.label[low:high],
-            votes.user[own] - low,
-            votes.a[own],
-            votes.b[own],
-            votes.outcome[own],
+            archetype=votes.archetype[low:high],
+            user=votes.user[own] - low,
+            a=votes.a[own],
+            b=votes.b[own],
+            outcome=votes.outcome[own],
         )
         halves.append(moments.block_moments(part, prior, DAVIDSON, 0))
     both = halves[0] + halves[1]
@@ -106,12 +106,14 @@ def test_a_vote_weighs_what_forgetting_leaves_of_it() -> None:
     prior = Prior(np.zeros((1, MODELS_N + 1)), 0.4, 0.3, np.full((1, MODELS_N), 0.1))
     first_half = np.arange(len(votes.user)) % 8 < 4
     weighed = UserVotes(
-        votes.label, votes.user, votes.a, votes.b, votes.outcome, np.where(first_half, 0.0, 1.0)
+        archetype=votes.archetype,
+        user=votes.user,
+        a=votes.a,
+        b=votes.b,
+        outcome=votes.outcome,
+        weight=np.where(first_half, 0.0, 1.0),
     )
-    rest = UserVotes(
-        votes.label,
-        *(column[~first_half] for column in (votes.user, votes.a, votes.b, votes.outcome)),
-    )
+    rest = votes.take(np.flatnonzero(~first_half))
     without = posteriors.posterior(rest, prior, DAVIDSON)
     forgotten = posteriors.posterior(weighed, prior, DAVIDSON)
     assert forgotten.mode == pytest.approx(without.mode, abs=1e-6)

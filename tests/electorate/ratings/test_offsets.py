@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -13,29 +15,34 @@ MODELS_N = 6
 
 
 def simulate(
-    users: int, each: int, sd_elo: float, seed: int, kinds: int = 3, spread_elo: float = 60.0
+    users: int,
+    each: int,
+    sd_elo: float,
+    seed: int,
+    archetype_count: int = 3,
+    spread_elo: float = 60.0,
 ) -> tuple[UserVotes, Floats]:
     """Votes drawn from System A itself, and the users' true strengths."""
     random = np.random.default_rng(seed)
     means = np.linspace(-0.5, 0.5, MODELS_N) + to_nats(spread_elo) * random.standard_normal(
-        (kinds, MODELS_N)
+        (archetype_count, MODELS_N)
     )
-    label = random.integers(0, kinds, users)
-    strength = means[label] + to_nats(sd_elo) * random.standard_normal((users, MODELS_N))
+    archetype = random.integers(0, archetype_count, users)
+    strength = means[archetype] + to_nats(sd_elo) * random.standard_normal((users, MODELS_N))
     user = np.repeat(np.arange(users), each)
     a = random.integers(0, MODELS_N, len(user))
     b = (a + random.integers(1, MODELS_N, len(user))) % MODELS_N
     eta = np.full(len(user), -0.4)
     p = DAVIDSON.probabilities(strength[user, a] - strength[user, b], eta)
     outcome = (random.random(len(user))[:, None] > p.cumsum(axis=1)[:, :2]).sum(axis=1)
-    return UserVotes(label, user, a, b, outcome), strength
+    return UserVotes(archetype=archetype, user=user, a=a, b=b, outcome=outcome), strength
 
 
-def fitted(votes: UserVotes, kinds: int = 3) -> Prior:
+def fitted(votes: UserVotes, archetype_count: int = 3) -> Prior:
     counts = np.zeros((MODELS_N, MODELS_N, 3), dtype=np.int64)
     np.add.at(counts, (votes.a, votes.b, votes.outcome), 1)
     start = bradley_terry.fit(counts, DAVIDSON, 1000.0)
-    return offsets.fit(offsets.InMemory([votes], DAVIDSON), start, kinds)
+    return offsets.fit(offsets.InMemory([votes], DAVIDSON), start, archetype_count)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -51,7 +58,7 @@ def test_every_users_mode_is_the_one_scipy_finds(name: str) -> None:
         a = votes.a[own]
         b = votes.b[own]
         outcome = votes.outcome[own]
-        mean = prior.mean[votes.label[user]]
+        mean = prior.mean[votes.archetype[user]]
 
         def minus(x: Floats, a=a, b=b, outcome=outcome, mean=mean) -> float:
             fit = ties.log_likelihood(x[a] - x[b], x[-1], outcome).sum()
@@ -76,7 +83,7 @@ def test_few_votes_a_user_do_not_shrink_the_spread() -> None:
 
 
 def test_the_posterior_mean_lies_beyond_the_mode_where_sampling_finds_it() -> None:
-    votes, _ = simulate(1, 12, 150.0, 7, kinds=1)
+    votes, _ = simulate(1, 12, 150.0, 7, archetype_count=1)
     prior = Prior(np.append(np.linspace(-0.5, 0.5, MODELS_N), -0.4)[None], to_nats(150.0), 0.3)
     at = posteriors.posterior(votes, prior, DAVIDSON)
     covariance = at.covariance
@@ -118,7 +125,7 @@ def test_posterior_intervals_cover_users_drawn_from_the_model() -> None:
 def test_a_user_without_votes_gets_its_archetypes_ranking() -> None:
     votes, _ = simulate(50, 20, 80.0, 4)
     prior = fitted(votes)
-    nobody = UserVotes(np.array([0, 2]), *(np.zeros(0, dtype=np.int64),) * 4)
+    nobody = replace(votes.take(slice(0)), archetype=np.array([0, 2]))
     assert posteriors.posterior(nobody, prior, DAVIDSON).mode == pytest.approx(prior.mean[[0, 2]])
 
 
@@ -128,7 +135,8 @@ def test_personal_offsets_come_closer_to_the_truth_than_the_archetypes_mean() ->
     mode = posteriors.posterior(votes, prior, DAVIDSON).mode[:, :MODELS_N]
     contrast = np.eye(MODELS_N) - 1 / MODELS_N
     own, archetypes = (
-        ((guess - strength) @ contrast) ** 2 for guess in (mode, prior.mean[votes.label, :MODELS_N])
+        ((guess - strength) @ contrast) ** 2
+        for guess in (mode, prior.mean[votes.archetype, :MODELS_N])
     )
     assert own.mean() < 0.7 * archetypes.mean()
 
@@ -141,10 +149,9 @@ def test_blocks_add_up_to_the_whole() -> None:
     halves = []
     for low, high in ((0, 20), (20, 40)):
         own = (votes.user >= low) & (votes.user < high)
-        columns = (votes.user[own] - low, votes.a[own], votes.b[own], votes.outcome[own])
-        halves.append(
-            offsets.block_sums(UserVotes(votes.label[low:high], *columns), prior, DAVIDSON, tries)
-        )
+        half = votes.take(own)
+        half = replace(half, archetype=votes.archetype[low:high], user=half.user - low)
+        halves.append(offsets.block_sums(half, prior, DAVIDSON, tries))
     both = halves[0] + halves[1]
     for name in ("users", "information", "others", "stuck"):
         assert getattr(both, name) == pytest.approx(getattr(whole, name)), name
@@ -156,7 +163,13 @@ def test_blocks_add_up_to_the_whole() -> None:
 def test_one_user_with_all_the_votes_and_only_ties_is_finite() -> None:
     user = np.zeros(50_000, dtype=np.int64)
     a = np.arange(50_000) % MODELS_N
-    votes = UserVotes(np.zeros(3, dtype=np.int64), user, a, (a + 1) % MODELS_N, np.full(50_000, 2))
+    votes = UserVotes(
+        archetype=np.zeros(3, dtype=np.int64),
+        user=user,
+        a=a,
+        b=(a + 1) % MODELS_N,
+        outcome=np.full(50_000, 2),
+    )
     prior = Prior(np.zeros((1, MODELS_N + 1)), 0.4, 0.3)
     for ties in MODELS.values():
         assert np.isfinite(posteriors.posterior(votes, prior, ties).mode).all()
@@ -197,7 +210,7 @@ def test_the_mode_of_a_user_who_never_or_always_ties_is_reached(
     random = np.random.default_rng(0)
     a = random.integers(0, 6, n)
     b = (a + random.integers(1, 6, n)) % 6
-    votes = UserVotes(np.zeros(1, int), np.zeros(n, int), a, b, outcome)
+    votes = UserVotes(archetype=np.zeros(1, int), user=np.zeros(n, int), a=a, b=b, outcome=outcome)
     for mean in (-2.0, -0.4, 0.5):
         for tie_sd in (0.3, 0.75, 3.0):
             prior = Prior(np.append(np.linspace(-1, 1, 6), mean)[None], 0.6, tie_sd)

@@ -23,7 +23,9 @@ def votes() -> UserVotes:
     user = np.repeat(np.arange(3), 12)
     a = (user + random.integers(0, 3, 36)) % MODELS_N
     b = (a + 1 + random.integers(0, 3, 36)) % MODELS_N
-    return UserVotes(np.array([0, 1, 0, 1]), user, a, b, random.integers(0, 3, 36))
+    return UserVotes(
+        archetype=np.array([0, 1, 0, 1]), user=user, a=a, b=b, outcome=random.integers(0, 3, 36)
+    )
 
 
 def prior(factors: int) -> Prior:
@@ -42,7 +44,7 @@ def over_all_models(own: UserVotes, of: Prior) -> tuple[Floats, Floats]:
         a = own.a[rows]
         b = own.b[rows]
         outcome = own.outcome[rows]
-        mean = of.mean[own.label[u]]
+        mean = of.mean[own.archetype[u]]
 
         def minus(x: Floats, a=a, b=b, outcome=outcome, mean=mean) -> float:
             fit = DAVIDSON.log_likelihood(x[a] - x[b], x[-1], outcome).sum()
@@ -119,7 +121,13 @@ def test_a_block_on_2000_models_needs_no_matrix_over_them() -> None:
     user = np.repeat(np.arange(200), 20)
     a = random.integers(0, 2000, len(user))
     b = (a + random.integers(1, 2000, len(user))) % 2000
-    own = UserVotes(np.zeros(200, dtype=np.int64), user, a, b, random.integers(0, 3, len(user)))
+    own = UserVotes(
+        archetype=np.zeros(200, dtype=np.int64),
+        user=user,
+        a=a,
+        b=b,
+        outcome=random.integers(0, 3, len(user)),
+    )
     at = posteriors.posterior(own, Prior(np.zeros((1, 2001)), 0.5, 0.3), DAVIDSON)
     assert at.root.size <= 200 * 41**2
     assert at.converged.all()

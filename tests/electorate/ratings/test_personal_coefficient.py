@@ -6,7 +6,7 @@ import pytest
 from benchmarks import worlds
 from electorate.base.scale import Floats, Ints
 from electorate.config.run import RatingSettings
-from electorate.data.votes import Votes
+from electorate.data.votes import NamedVotes
 from electorate.evaluation import controls, held_out
 from electorate.evaluation.systems import SYSTEM_A
 from electorate.ratings import personal_coefficient
@@ -19,7 +19,7 @@ SETTINGS = RatingSettings(ties="davidson")
 NAMES = ("global_bt", "personal_decisiveness", "personal_score", "elo_offset")
 
 
-def made(s: Floats, offset_sd: float = 0.0, seed: int = 0) -> Votes:
+def made(s: Floats, offset_sd: float = 0.0, seed: int = 0) -> NamedVotes:
     """Votes of people of these decisivenesses, with tastes of their own or without."""
     random = np.random.default_rng(seed)
     users = len(s)
@@ -32,10 +32,12 @@ def made(s: Floats, offset_sd: float = 0.0, seed: int = 0) -> Votes:
     outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
     prompt = random.integers(0, 40, len(user))
     names = tuple(f"m{i}" for i in range(6))
-    return Votes(names, a, b, outcome, np.ones(len(user)), user, prompt)
+    return NamedVotes(
+        models=names, a=a, b=b, outcome=outcome, weight=np.ones(len(user)), user=user, prompt=prompt
+    )
 
 
-def losses(votes: Votes) -> dict[str, float]:
+def losses(votes: NamedVotes) -> dict[str, float]:
     assert votes.prompt is not None
     fold = held_out.folds(votes.prompt, 5, 0)
     found = held_out.predict(votes, fold, NAMES, SETTINGS)
@@ -91,7 +93,7 @@ def test_odds_are_probabilities_whoever_voted_and_however() -> None:
             assert odds.sum(axis=1) == pytest.approx(np.ones(len(votes))), name
 
 
-def of_people(decisiveness_sd: float, offset_sd: float, seed: int = 0) -> Votes:
+def of_people(decisiveness_sd: float, offset_sd: float, seed: int = 0) -> NamedVotes:
     """Votes of 60 people, 60 each on 8 models, who follow one ranking more or less closely."""
     random = np.random.default_rng(seed)
     closely = np.maximum(1 + decisiveness_sd * random.normal(size=(60, 1)), 0)

@@ -25,7 +25,15 @@ def votes(random: np.random.Generator, difference: Floats) -> Ints:
 
 def cast(a: Ints, b: Ints, outcome: Ints, prompt: Ints) -> UserVotes:
     nobody = np.zeros(len(a), dtype=np.int64)
-    return UserVotes(np.zeros(1, dtype=np.int64), nobody, a, b, outcome, None, prompt)
+    return UserVotes(
+        archetype=np.zeros(1, dtype=np.int64),
+        user=nobody,
+        a=a,
+        b=b,
+        outcome=outcome,
+        weight=None,
+        prompt=prompt,
+    )
 
 
 def drawn(seed: int, judge: str) -> tuple[UserVotes, UserVotes]:

@@ -21,16 +21,16 @@ def votes_of(seed: int, effect: float, archetypes: int = 2, users: int = 800) ->
     response, the same for all users of an archetype.
     """
     random = np.random.default_rng(seed)
-    label = np.arange(users) % archetypes
+    archetype = np.arange(users) % archetypes
     user = np.repeat(np.arange(users), 20)
     a = random.integers(0, MODELS_N, len(user))
     b = (a + random.integers(1, MODELS_N, len(user))) % MODELS_N
     prompt = random.integers(0, PROMPTS, len(user))
     of_prompt = effect * random.normal(size=(archetypes, PROMPTS, MODELS_N))
-    d = of_prompt[label[user], prompt, a] - of_prompt[label[user], prompt, b]
+    d = of_prompt[archetype[user], prompt, a] - of_prompt[archetype[user], prompt, b]
     odds = DAVIDSON.probabilities(d, np.full(len(user), -1.0))
     outcome = (random.random(len(user))[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
-    return UserVotes(label, user, a, b, outcome, prompt=prompt)
+    return UserVotes(archetype=archetype, user=user, a=a, b=b, outcome=outcome, prompt=prompt)
 
 
 def counted(votes: UserVotes) -> Floats:
@@ -43,7 +43,7 @@ def taken(votes: UserVotes, unseen: float) -> tuple[Prior, Prior, PromptScores]:
     """System A's prior, what it is where prompts are a sample, and the scores by prompt."""
     start = bradley_terry.fit(counted(votes), DAVIDSON, 1000.0)
     users = offsets.InMemory([votes], DAVIDSON)
-    archetypes = int(votes.label.max()) + 1
+    archetypes = int(votes.archetype.max()) + 1
     prior = offsets.fit(users, start, archetypes)
     sums = in_order(users.sums(prior, [], everybody=True))
     scores = prompt_sample.block_scores(votes, prior, DAVIDSON, PROMPTS)

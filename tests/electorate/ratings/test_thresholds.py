@@ -8,8 +8,9 @@ from scipy.integrate import quad
 from scipy.special import expit
 
 from electorate.base.scale import Floats, Ints
+from electorate.base.votes import Votes
 from electorate.ratings import bradley_terry, thresholds
-from electorate.ratings.thresholds import Battles, Thresholds, Thumbs
+from electorate.ratings.thresholds import Thresholds, Thumbs
 from electorate.ratings.ties import MODELS
 
 DAVIDSON = MODELS["davidson"]
@@ -29,16 +30,14 @@ def thumbs_of(
     return Thumbs(users, user, model, up, np.ones(len(user))), own
 
 
-def battles_of(random: np.random.Generator, votes: int, users: int) -> Battles:
+def battles_of(random: np.random.Generator, votes: int, users: int) -> Votes:
     models = len(STRENGTH)
     a = random.integers(0, models, votes)
     b = (a + random.integers(1, models, votes)) % models
     odds = DAVIDSON.probabilities(STRENGTH[a] - STRENGTH[b], np.full(votes, -0.5))
     outcome: Ints = (random.random(votes)[:, None] > odds.cumsum(axis=1)[:, :2]).sum(axis=1)
-    weight = np.zeros((models, models, 3))
-    np.add.at(weight, (a, b, outcome), 1)
     user = random.integers(0, users, votes)
-    return Battles(weight, (a, b, outcome, np.ones(votes)), user, None)
+    return Votes(user=user, a=a, b=b, outcome=outcome)
 
 
 def test_planted_thresholds_are_found_and_ratings_cover_the_truth() -> None:
@@ -49,7 +48,7 @@ def test_planted_thresholds_are_found_and_ratings_cover_the_truth() -> None:
         random = np.random.default_rng(seed)
         thumbs, own = thumbs_of(random, users=120, each=8)
         battles = battles_of(random, votes=200, users=120)
-        fit, at = thresholds.fit(battles, thumbs, DAVIDSON, None)
+        fit, at = thresholds.fit(battles, thumbs, [battles.user], DAVIDSON, len(STRENGTH), None)
         sd = np.sqrt(np.diag(fit.covariance)[:-1])
         covered.append(np.abs(fit.strength - STRENGTH) < 1.96 * sd)
         own_covered.append(np.abs(at.user - own) < 1.96 * at.user_sd)
@@ -65,11 +64,10 @@ def test_thumbs_make_intervals_narrower_and_leave_battles_as_they_are() -> None:
     random = np.random.default_rng(3)
     thumbs, _ = thumbs_of(random, users=200, each=10)
     battles = battles_of(random, votes=300, users=200)
-    alone = bradley_terry.fit(battles.weight, DAVIDSON, None)
-    both, _ = thresholds.fit(battles, thumbs, DAVIDSON, None)
-    none, _ = thresholds.fit(
-        battles, thumbs.take(np.zeros(len(thumbs), dtype=bool)), DAVIDSON, None
-    )
+    alone = bradley_terry.fit(battles.by_battle(len(STRENGTH)), DAVIDSON, None)
+    both, _ = thresholds.fit(battles, thumbs, [battles.user], DAVIDSON, len(STRENGTH), None)
+    without = thumbs.take(np.zeros(len(thumbs), dtype=bool))
+    none, _ = thresholds.fit(battles, without, [battles.user], DAVIDSON, len(STRENGTH), None)
     assert np.diag(both.covariance)[:-1].sum() < 0.5 * np.diag(alone.covariance)[:-1].sum()
     assert none.strength == pytest.approx(alone.strength, abs=1e-6)
     assert none.eta == pytest.approx(alone.eta, abs=1e-6)
@@ -123,11 +121,9 @@ def test_any_thumbs_and_battles_have_finite_ratings(
     thumbs = Thumbs(5, user, model, up, np.ones(len(user)))
     rows = [(u, a, (a + 1 + b) % 4, outcome) for u, a, b, outcome in fought]
     of, a, b, outcome = np.array(rows, dtype=np.int64).reshape(-1, 4).T
-    weight = np.zeros((4, 4, 3))
-    np.add.at(weight, (a, b, outcome), 1)
-    prior = None if thresholds.estimable(weight, thumbs) else 1000.0
-    battles = Battles(weight, (a, b, outcome, np.ones(len(a))), of, None)
-    fit, at = thresholds.fit(battles, thumbs, MODELS[ties], prior)
+    battles = Votes(user=of, a=a, b=b, outcome=outcome)
+    prior = None if thresholds.estimable(battles.by_battle(4), thumbs) else 1000.0
+    fit, at = thresholds.fit(battles, thumbs, [of], MODELS[ties], 4, prior)
     assert np.isfinite(fit.strength).all()
     assert (np.diag(fit.covariance) >= -1e-9).all()
     assert np.isfinite([at.mean, at.spread, *at.user, *at.user_sd]).all()

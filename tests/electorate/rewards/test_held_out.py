@@ -147,7 +147,14 @@ def test_a_folds_own_votes_never_choose_whether_hybrid_gives_system_as_odds(
     outcome = random.integers(0, 3, 200)
     none = np.zeros(200, dtype=np.int64)
     of = AnswerVotes(
-        none[:1], none, none, none, outcome, prompt=prompt, answer_a=none, answer_b=none
+        archetype=none[:1],
+        user=none,
+        a=none,
+        b=none,
+        outcome=outcome,
+        prompt=prompt,
+        answer_a=none,
+        answer_b=none,
     )
     system_a = random.dirichlet(np.full(3, 9.0), 200)
     own = system_a * np.exp(better * np.eye(3)[outcome] + random.normal(0, 0.3, (200, 3)))

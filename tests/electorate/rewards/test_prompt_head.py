@@ -112,7 +112,7 @@ def test_leave_one_out_is_what_leaving_out_gives() -> None:
 def test_a_ranking_from_the_prompt_is_less_sure_than_one_from_the_answers() -> None:
     g, teacher = planted(noise=1.0)
     told = distil(g, TRAIN, teacher).read(g, teacher)
-    label = np.arange(KINDS)
+    archetype = np.arange(KINDS)
     size = RANK + 1 + MODELS_ + 1
     mix = np.full((KINDS, PROMPTS), 1 / PROMPTS)
     own = Weights(
@@ -122,12 +122,15 @@ def test_a_ranking_from_the_prompt_is_less_sure_than_one_from_the_answers() -> N
         told.base, told.eta, told.taste, told.mean, told.side, told.tau, told.eta_sd, told.models
     )
     sure, unsure = (
-        Personal(read, label, mix, own, MODELS["davidson"]).on(100) for read in (as_if_read, told)
+        Personal(read, archetype, mix, own, MODELS["davidson"]).on(100)
+        for read in (as_if_read, told)
     )
     assert np.array_equal(sure.strength, unsure.strength)
     decided = sure.odds[..., :2].max(axis=2)
     assert np.all(unsure.odds[..., :2].max(axis=2)[decided > 0.9] < decided[decided > 0.9])
     assert (decided > 0.9).any()
     assert unsure.odds.sum(axis=2) == pytest.approx(np.ones(unsure.odds.shape[:2]))
-    one = Pooled(told, label, mix, MODELS["davidson"]).overall
-    assert one == pytest.approx(Pooled(teacher, label, mix, MODELS["davidson"]).overall, abs=0.6)
+    one = Pooled(told, archetype, mix, MODELS["davidson"]).overall
+    assert one == pytest.approx(
+        Pooled(teacher, archetype, mix, MODELS["davidson"]).overall, abs=0.6
+    )

@@ -55,10 +55,10 @@ def votes(heterogeneity: float, outcome: int | None = None) -> AnswerVotes:
     """
     random = np.random.default_rng(1)
     (_, z) = made()
-    label = random.integers(0, KINDS, USERS)
+    archetype = random.integers(0, KINDS, USERS)
     taste = (
         heterogeneity
-        * (np.array([[1.0, -1.0], [-1.0, 1.0]])[label] + random.normal(size=(USERS, 2)))
+        * (np.array([[1.0, -1.0], [-1.0, 1.0]])[archetype] + random.normal(size=(USERS, 2)))
         / np.sqrt(2)
     )
     user = np.repeat(np.arange(USERS), VOTES)
@@ -74,11 +74,11 @@ def votes(heterogeneity: float, outcome: int | None = None) -> AnswerVotes:
         else np.full(len(d), outcome)
     )
     return AnswerVotes(
-        label,
-        user,
-        a,
-        b,
-        seen,
+        archetype=archetype,
+        user=user,
+        a=a,
+        b=b,
+        outcome=seen,
         first_shown=random.integers(0, 2, len(user)),
         prompt=prompt,
         answer_a=prompt * CONTESTANTS + a,
@@ -258,18 +258,18 @@ def test_rescaling_changes_no_vote() -> None:
     random = np.random.default_rng(3)
     own = 2 * random.standard_normal((2, USERS, head.size)) + random.normal(size=head.size)
     own[..., 4] -= own[..., 4].mean()  # nobody's side has a mean
-    label = job._learned.label
+    archetype = job._learned.archetype
     n = 200
     user = random.integers(0, USERS, n)
     a, b = random.integers(0, CONTESTANTS, (2, n))
-    columns = [torch.as_tensor(c) for c in (user, label[user], a, b, a, b)]
+    columns = [torch.as_tensor(c) for c in (user, archetype[user], a, b, a, b)]
     step = Step(*columns, torch.ones(n), torch.zeros(n, dtype=torch.int64))
     with torch.no_grad():
         h = job.network.encoder(job._corpus.answers[:CONTESTANTS])
         before = [
             head.linear(h, step, torch.as_tensor(own[i], dtype=torch.float32)) for i in (0, 1)
         ]
-        turned = head.rescale(own, label)
+        turned = head.rescale(own, archetype)
         after = [
             head.linear(h, step, torch.as_tensor(turned[i], dtype=torch.float32)) for i in (0, 1)
         ]

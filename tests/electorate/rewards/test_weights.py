@@ -39,11 +39,11 @@ def planted(tau: float, votes: int = 30) -> tuple[PersonalRead, AnswerVotes]:
     prompt = random.integers(0, PROMPTS, len(user))
     outcome = random.integers(0, 3, len(user))
     return read, AnswerVotes(
-        random.integers(0, KINDS, USERS),
-        user,
-        a,
-        b,
-        outcome,
+        archetype=random.integers(0, KINDS, USERS),
+        user=user,
+        a=a,
+        b=b,
+        outcome=outcome,
         first_shown=random.integers(0, 2, len(user)),
         prompt=prompt,
         answer_a=prompt * MODELS_ + a,
@@ -56,7 +56,7 @@ def planted(tau: float, votes: int = 30) -> tuple[PersonalRead, AnswerVotes]:
 def test_modes_are_those_of_a_general_optimiser(tau: float, ties: str) -> None:
     read, battles = planted(tau)
     found = weights.solve(read, battles, MODELS[ties])
-    mean = weights.prior_mean(read, battles.label)
+    mean = weights.prior_mean(read, battles.archetype)
     for user in range(USERS):
         own = battles.of_users(user, user + 1)
         x = weights.design(read, own)
@@ -138,11 +138,11 @@ def cast(effect: float, users: int = 500, votes: int = 40) -> tuple[PersonalRead
     b = (a + random.integers(1, MODELS_, len(user))) % MODELS_
     prompt = random.integers(0, PROMPTS, len(user))
     battles = AnswerVotes(
-        np.zeros(users, int),
-        user,
-        a,
-        b,
-        np.zeros(len(user), int),
+        archetype=np.zeros(users, int),
+        user=user,
+        a=a,
+        b=b,
+        outcome=np.zeros(len(user), int),
         first_shown=random.integers(0, 2, len(user)),
         prompt=prompt,
         answer_a=prompt * MODELS_ + a,
