@@ -132,6 +132,24 @@ def of_rows(
     Text is looked at once for each distinct value.
     """
     encoded = {name: _encode(rows.table[name]) for name in rows.table.column_names}
+    written, winner = encoded[REQUIRED[2]]
+    votes = _as_votes(encoded, by)
+    up = _look_up([winners.THUMBS.get(text.strip().lower(), UNKNOWN) for text in written], winner)
+    is_thumb = (votes.a != MISSING) & (votes.b == MISSING) & (up >= 0)
+    reasons = _reasons(votes, is_thumb, encoded, needed)
+    if not thumbs:
+        reasons["a thumb on one answer, which `rate` alone takes"] = is_thumb
+    bad = np.zeros(len(votes), dtype=bool)
+    for holds in reasons.values():
+        bad |= holds
+    set_aside = [*rows.set_aside, *_set_aside(rows, np.flatnonzero(bad), reasons)]
+    votes = replace(votes, thumbs=_thumbs(votes, up, np.flatnonzero(is_thumb & ~bad)))
+    bad |= is_thumb
+    return compact(votes.take(np.flatnonzero(~bad)) if bad.any() else votes), set_aside
+
+
+def _as_votes(encoded: Mapping[str, Encoded], by: str | None) -> NamedVotes:
+    """All rows as votes, with MISSING and NaN for what they do not say."""
     (names_a, a), (names_b, b), (written, winner) = (encoded[name] for name in REQUIRED)
     models = sorted({*names_a, *names_b})
     place = {model: i for i, model in enumerate(models)}
@@ -163,18 +181,7 @@ def of_rows(
         values, of = encoded[by]
         group = np.where(of == MISSING, len(values), of)
         votes = replace(votes, group=group, group_names=(*values, NO_VALUE))
-    up = _look_up([winners.THUMBS.get(text.strip().lower(), UNKNOWN) for text in written], winner)
-    is_thumb = (a != MISSING) & (b == MISSING) & (up >= 0)
-    reasons = _reasons(votes, is_thumb, encoded, needed)
-    if not thumbs:
-        reasons["a thumb on one answer, which `rate` alone takes"] = is_thumb
-    bad = np.zeros(len(a), dtype=bool)
-    for holds in reasons.values():
-        bad |= holds
-    set_aside = [*rows.set_aside, *_set_aside(rows, np.flatnonzero(bad), reasons)]
-    votes = replace(votes, thumbs=_thumbs(votes, up, np.flatnonzero(is_thumb & ~bad)))
-    bad |= is_thumb
-    return compact(votes.take(np.flatnonzero(~bad)) if bad.any() else votes), set_aside
+    return votes
 
 
 def _reasons(

@@ -9,8 +9,8 @@ import pytest
 
 import electorate
 from electorate.base.columns import Columns
-from electorate.base.votes import Votes
 from electorate.base.scale import Ints
+from electorate.base.votes import Votes
 
 
 @dataclass(frozen=True)
