@@ -6,13 +6,17 @@ tests/actors/test_ray_private.py fails when Ray moves one of them.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import ray
 from ray._common import tls_utils
 from ray._private import ray_constants, services, state
 from ray._private.authentication import authentication_token_setup
 from ray._private.runtime_env import packaging
+
+if TYPE_CHECKING:
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 # An option of an actor's method: how many values of its generator may wait for who reads them.
 MOST_UNREAD = "_generator_backpressure_num_objects"
@@ -71,6 +75,25 @@ def add_port(server: object, address: str) -> int:
     """Open a gRPC server's port as Ray does. Returns the port."""
     port: int = tls_utils.add_port_to_grpc_server(server, address)
     return port
+
+
+def training_id(trainer: "DataParallelTrainer") -> str:
+    """What Ray Train calls a training that has not begun."""
+    found: str = trainer.train_run_context.run_id
+    return found
+
+
+def give_up_reservation(training: str) -> None:
+    """Free the CPUs and GPUs that are reserved for a training of this id, which is over.
+
+    Ray Train keeps them for 3 minutes after a driver is killed, and a training that takes as many
+    workers as there is room for waits for them as long, at the cost of a core.
+    """
+    try:
+        coordinator = ray.get_actor("AutoscalingCoordinator", "AutoscalingCoordinator")
+    except ValueError:  # nobody trained on this cluster
+        return
+    ray.get(coordinator.cancel_request.remote(f"train-{training}"))
 
 
 def packaged(folder: Path) -> list[Path]:

@@ -25,7 +25,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from actors import metrics
+from actors import metrics, ray_private
 from electorate.base.errors import ElectorateError, WorkLostError
 from electorate.config.reward import Reward
 from electorate.rewards import job as jobs
@@ -33,12 +33,14 @@ from electorate.rewards.adapters import Adapted
 from electorate.rewards.answer_votes import AnswerVotes
 from electorate.rewards.job import HELD_OUT, Job
 from electorate.rewards.network import Network
+from electorate.storage import files
 from electorate.storage.places import ObjectPath, Place
 from electorate.storage.run_folder import RunFolder
 
 LOG = logging.getLogger("electorate.training")
 CPUS_PER_WORKER = 1.0
 MAX_FAILURES = 3  # of workers, before the job gives up; each goes on from the last checkpoint
+BEGUN = "ray_train.txt"  # in a training's folder: what Ray Train calls the latest try
 # How often Ray Train's controller looks at its workers, who wait with an epoch's report until it
 # has taken the one before; its default, 2 s, is far longer than an epoch on few votes.
 POLLING = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}
@@ -77,6 +79,10 @@ def train(run: RunFolder, settings: Reward, round_: int, cache_dir: Path) -> Non
         ),
     )
     logging.getLogger("ray.train").setLevel(logging.ERROR)
+    begun = job.folder / BEGUN
+    if begun.exists():
+        ray_private.give_up_reservation(begun.read_text("utf-8"))
+    files.write_text(begun, ray_private.training_id(trainer))
     try:
         result = trainer.fit()
     except TrainingFailedError as error:

@@ -7,6 +7,10 @@ from collections.abc import AsyncIterator
 import ray
 from ray.serve import context
 from ray.serve._private import replica
+from ray.train import ScalingConfig
+from ray.train.v2._internal.execution.scaling_policy.autoscaling_coordinator_client import (
+    TrainAutoscalingCoordinatorClient,
+)
 
 from actors import ray_private
 from tests.conftest import ROOT, RayCluster
@@ -43,6 +47,22 @@ def test_they_do_what_they_are_used_for(on_ray: None, ray_cluster: RayCluster) -
     assert found is not None
     assert found.rpartition(":")[2] == str(ray_cluster.gcs)
     assert ray_private.node_groups() == []
+
+
+def test_what_a_killed_training_had_reserved_is_free_at_once(
+    on_ray: None, ray_cluster: RayCluster
+) -> None:
+    ray_private.give_up_reservation("of nobody")
+    client = TrainAutoscalingCoordinatorClient("train-killed")
+    client.send_resource_request(ScalingConfig(), 2)
+    coordinator = ray.get_actor("AutoscalingCoordinator", "AutoscalingCoordinator")
+    reserved = coordinator.get_reserved_resources
+    assert ray.get(reserved.remote("train-killed"))
+    TrainAutoscalingCoordinatorClient("train-next").send_resource_request(ScalingConfig(), 2)
+    assert not any(of.get("CPU") for of in ray.get(reserved.remote("train-next")).values())
+    ray_private.give_up_reservation("killed")
+    assert sum(of["CPU"] for of in ray.get(reserved.remote("train-next")).values()) == 2
+    ray_private.give_up_reservation("next")
 
 
 @ray.remote
