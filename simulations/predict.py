@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from electorate.base import resampling
 from electorate.base.draws import Stream, generator
 from electorate.base.errors import ElectorateError
 from electorate.base.scale import Floats, Ints
@@ -279,9 +280,7 @@ def _show(unseen: NamedVotes, by_system: Predicted, console: Console) -> None:
     prompts drawn anew.
     """
     prompts, prompt = np.unique(_prompt(unseen), return_inverse=True)
-    times = generator(0, Stream.BOOTSTRAP).multinomial(
-        len(prompts), np.full(len(prompts), 1 / len(prompts)), RESAMPLES
-    )
+    times = resampling.times(generator(0, Stream.BOOTSTRAP), len(prompts), RESAMPLES)
     rows = np.arange(len(unseen))
     loss = {
         name: -np.log(np.maximum(odds[rows, unseen.outcome_of_3], 1e-12))
@@ -295,7 +294,7 @@ def _show(unseen: NamedVotes, by_system: Predicted, console: Console) -> None:
     for name, odds in by_system.items():
         more = loss[name] - loss["class_prior"]
         drawn = times @ np.bincount(prompt, more) / (times @ np.bincount(prompt))
-        low, high = np.percentile(drawn, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+        low, high = resampling.interval(drawn, CONFIDENCE)
         over = "" if name == "class_prior" else f"{more.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
         accuracy = (odds.argmax(axis=1) == unseen.outcome_of_3).mean()
         table.add_row(name, f"{loss[name].mean():.4f}", over, f"{accuracy:.3f}")
