@@ -62,7 +62,9 @@ def regret(seed: int, explore: float, folder: Path) -> Floats:
         for user in range(USERS):
             entries = rankings.of_user(snapshot, str(user)).ranking if snapshot.fits else ()
             names = list(world.random.permutation(NAMES))
-            choice = routing.choose(entries, names, {}, 0.0, explore, world.random)
+            choice = routing.choose(
+                entries, (), names, {}, 0.0, routing.Shares(explore), world.random
+            )
             first, second = (NAMES.index(name) for name in choice.order[:2])
             lost[request, user] = world.utility[user].max() - world.utility[user, first]
             if world.random.random() < FEEDBACK:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from electorate.base.errors import RequestError
+from electorate.online.routing import Choice
 from electorate.storage import files
 
 NAME = "answer-ids.key"
@@ -25,13 +26,17 @@ class AnswerId(NamedTuple):
     Attributes:
         user: who asked; empty for nobody.
         model: the contestant.
-        probability: with which it was chosen.
+        probability: with which it was chosen; 0 where no ranking chose it.
+        by_user: the best by the user's own ranking, which may be another contestant.
+        by_all: the best by everyone's.
         nonce: makes it different from any other.
     """
 
     user: str
     model: str
     probability: float
+    by_user: str
+    by_all: str
     nonce: str
 
 
@@ -40,9 +45,18 @@ def secret(folder: Path) -> bytes:
     return files.secret(folder / NAME, BYTES)
 
 
-def write(key: bytes, user: str, model: str, probability: float) -> str:
-    """The id of a new answer."""
-    content = json.dumps([user, model, round(probability, 6), secrets.token_hex(8)])
+def write(key: bytes, user: str, model: str, choice: Choice, probability: float) -> str:
+    """The id of a new answer.
+
+    Args:
+        key: that it is signed with.
+        user: who asked.
+        model: who answered.
+        choice: what was chosen when it was asked.
+        probability: with which that one was chosen.
+    """
+    said = [user, model, round(probability, 9), choice.by_user, choice.by_all]
+    content = json.dumps([*said, secrets.token_hex(8)])
     encoded = base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
     return f"{encoded}.{_signature(key, encoded)}"
 
@@ -61,7 +75,10 @@ def read(key: bytes, text: str, where: str) -> AnswerId:
         raise RequestError(f"{where}: {_WRONG}")
     try:
         padded = encoded + "=" * (-len(encoded) % 4)
-        return AnswerId(*json.loads(base64.urlsafe_b64decode(padded)))
+        user, model, probability, *chosen, nonce = json.loads(base64.urlsafe_b64decode(padded))
+        # Ids given by earlier versions do not say whom rankings would have chosen.
+        by_user, by_all = chosen or ("", "")
+        return AnswerId(user, model, probability, by_user, by_all, nonce)
     except (binascii.Error, ValueError, TypeError):
         raise RequestError(f"{where}: {_WRONG}") from None
 

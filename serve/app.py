@@ -15,6 +15,7 @@ from electorate.config.contest import Contest
 from electorate.online import base as bases
 from electorate.online.counts import Caps
 from electorate.online.rankings import PromptSystem, compile_kernels
+from electorate.online.routing import Shares
 from serve import answer_ids, api, loopback, upstreams
 from serve.follower import Follower
 from serve.gateway import Gateway
@@ -154,4 +155,6 @@ def _gateway(settings: Settings, contest: Contest | None, base: bases.Base) -> G
     if contest is None:
         return None
     reached = upstreams.of_contest(contest, settings.contestants_url)
-    return Gateway(reached, answer_ids.secret(base.folder), settings.explore)
+    return Gateway(
+        reached, answer_ids.secret(base.folder), Shares(settings.explore, settings.holdout)
+    )

@@ -19,8 +19,8 @@ from fastapi.responses import Response
 from electorate.base.errors import ElectorateError, RequestError
 from electorate.online import routing, sent
 from electorate.online.rankings import Ranking
-from electorate.online.routing import Choice
-from electorate.online.sent import Batch, Vote
+from electorate.online.routing import Choice, Shares
+from electorate.online.sent import Batch, Routed, Vote
 from electorate.online.snapshot import Snapshot
 from electorate.rewards.store import PROMPT_HEAD
 from serve import answer_ids, schemas
@@ -43,13 +43,13 @@ class Gateway:
     Args:
         upstreams: the contestants by name.
         key: that ids of answers are signed with.
-        explore: the share of requests that go to a contestant drawn by chance.
+        shares: of requests that do not go to the user's best.
     """
 
-    def __init__(self, upstreams: Mapping[str, Upstream], key: bytes, explore: float) -> None:
+    def __init__(self, upstreams: Mapping[str, Upstream], key: bytes, shares: Shares) -> None:
         self.upstreams = upstreams
         self._key = key
-        self._explore = explore
+        self._shares = shares
         self._random = np.random.default_rng()
         self._session: aiohttp.ClientSession | None = None
         self._version = -1
@@ -73,7 +73,7 @@ class Gateway:
         asked = Asked(service, body, user, key)
         name = body.get("model")
         if isinstance(name, str) and name in self.upstreams:
-            found = _Found(Choice((name,), 1.0, False), "asked for", "")
+            found = _Found(Choice((name,), 1.0, "asked for"), "asked for", "")
         else:
             found = await self._route(asked, rate_of(name, [*self.upstreams]))
         return await self._first_to_answer(asked, found)
@@ -116,7 +116,9 @@ class Gateway:
                 "answer: not linked to a user; set `user` in the chat completion request"
             )
         outcome = 0 if given.thumb == "up" else 1
-        return Vote(f"thumb-{answer.nonce}", answer.user, answer.model, sent.NOBODY, outcome)
+        name = f"thumb-{answer.nonce}"
+        routed = Routed(answer.nonce, answer.probability, answer.by_user, answer.by_all)
+        return Vote(name, answer.user, answer.model, sent.NOBODY, outcome, routed=routed)
 
     async def stop(self, service: Service) -> None:
         """Close connections after the last request."""
@@ -141,7 +143,8 @@ class Gateway:
             ranking = await _on_prompt(service, snapshot, user, prompt, rated)
             ranking = ranking or self._of_user(service, snapshot, user, rated)
         entries = () if ranking is None else ranking.ranking
-        choice = routing.choose(entries, names, costs, rate, self._explore, self._random)
+        everyone = self._of_user(service, snapshot, NOBODY, rated).ranking if rated else ()
+        choice = routing.choose(entries, everyone, names, costs, rate, self._shares, self._random)
         if ranking is None:
             return _Found(choice, "no votes yet", str(snapshot.version))
         versions = filter(None, [ranking.version, str(snapshot.version)])
@@ -182,7 +185,9 @@ class Gateway:
                 continue
             probability = found.choice.probability if place == 0 else 0.0
             headers = found.headers(name, why)
-            headers["x-electorate-id"] = answer_ids.write(self._key, asked.user, name, probability)
+            headers["x-electorate-id"] = answer_ids.write(
+                self._key, asked.user, name, found.choice, probability
+            )
             answer = Answer(asked, upstream, probability, self.spending)
             return passed_on(reply, first, answer, headers)
         raise Refused(503, f"no contestant answered; the last one: {why}", 1)
@@ -215,7 +220,7 @@ class _Found:
     def headers(self, name: str, passed_over: str) -> dict[str, str]:
         """That say who answers and why."""
         first = name == self.choice.order[0]
-        why = "explored" if self.choice.explored else "best"
+        why = self.choice.why
         headers = {
             "x-electorate-model": name,
             "x-electorate-system": self._system,

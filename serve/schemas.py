@@ -190,6 +190,18 @@ class ExportedAnswer(Wire):
     usd: float
 
 
+class ExportedThumb(Wire):
+    """A thumb on a response that the gateway chose, and how it chose."""
+
+    at: float = Field(description="Unix time in seconds.")
+    answer: str
+    model: str
+    probability: float = Field(description="The probability with which this contestant was chosen.")
+    by_user: str = Field(description="The best contestant by the user's own ranking.")
+    by_all: str = Field(description="The best contestant by everyone's ranking.")
+    up: bool
+
+
 class UserExport(Wire):
     """Everything that is stored about a user."""
 
@@ -199,6 +211,7 @@ class UserExport(Wire):
     answers: list[ExportedAnswer] = Field(
         description="Responses of the gateway; their texts are not stored."
     )
+    thumbs: list[ExportedThumb]
     written: list[Written]
     tables: dict[str, list[dict[str, Any]]] = Field(
         description="Rows about the user in the run's tables, such as its ratings, by file."

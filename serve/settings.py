@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from electorate.base.errors import ElectorateError
 from electorate.online import begin
@@ -101,6 +102,15 @@ class Settings(BaseModel):
             "user's best, so that the ranking keeps learning"
         ),
     )
+    holdout: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description=(
+            "share of chat completions that go to the best contestant by everyone's ranking, so "
+            "that `route-eval` tells what the users' own rankings are worth"
+        ),
+    )
     costs: dict[str, float] = Field(
         {},
         description=(
@@ -131,6 +141,13 @@ class Settings(BaseModel):
     max_replicas: int = Field(4, ge=1, description="of the endpoint, when many ask")
     max_ongoing: int = Field(256, ge=1, description="requests a replica works on at once")
     max_queued: int = Field(1024, ge=1, description="requests that may wait; above, 429")
+
+    @field_validator("holdout")
+    @classmethod
+    def _check_shares(cls, holdout: float, known: ValidationInfo) -> float:
+        if holdout + known.data.get("explore", 0.0) > 1:
+            raise PydanticCustomError("shares", "explore and holdout are more than 1 together")
+        return holdout
 
     def resolved(self) -> "Settings":
         """The same with absolute paths, as replicas on any node see them, and with the folder that

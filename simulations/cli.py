@@ -186,6 +186,7 @@ def _serve(chosen: argparse.Namespace, console: Console) -> None:
             live=chosen.live,
             contestants=chosen.contestants,
             explore=chosen.explore,
+            holdout=chosen.holdout,
             reward_gpus=chosen.reward_gpus,
             hosts=serving.names_of(chosen.host),
         )

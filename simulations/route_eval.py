@@ -27,7 +27,7 @@ from electorate.study import pool as pools
 from electorate.study import routers
 from electorate.study.pool import Pool
 from electorate.study.systems import Rater
-from simulations import backends
+from simulations import backends, live_routing
 from simulations.report import finished
 from simulations.report import routing as report
 
@@ -43,7 +43,7 @@ UNPRICED = f"{UNPRICED_PEOPLE}, or models.NAME.price in the run's config.yaml"
 
 def route_eval(path: Place, costs: Path | None, console: Console) -> None:
     """Compare routers on a finished run, write routing.parquet and routing.json, and draw them in
-    its report.
+    its report; and by thumbs on the answers of a gateway that serves this folder.
 
     costs: a file of what contestants cost (electorate/data/costs.py); None: by the config's prices.
 
@@ -51,10 +51,24 @@ def route_eval(path: Place, costs: Path | None, console: Console) -> None:
         ElectorateError: what the user can put right.
     """
     folder = RunFolder(path)
-    manifest = folder.read_manifest()
-    if "config_hash" not in manifest or manifest["status"] != "complete":
+    # What is in an object store is not served.
+    kept = live_routing.read(path) if isinstance(path, Path) else None
+    if kept is None or _is_run(folder):
+        _on_run(folder, costs, console)
+    if kept is not None:
+        live_routing.show(kept, console)
+
+
+def _is_run(folder: RunFolder) -> bool:
+    return folder.manifest.exists() and "config_hash" in folder.read_manifest()
+
+
+def _on_run(folder: RunFolder, costs: Path | None, console: Console) -> None:
+    path = folder.path
+    if not _is_run(folder) or folder.read_manifest()["status"] != "complete":
         raise ElectorateError(
-            f"{path}: holds no finished run; finish it with --resume, or run `human` again"
+            f"{path}: holds no finished run, and no thumbs on a gateway's answers; finish it with "
+            "--resume, run `human` again, or serve it with --contestants FILE --holdout 0.1"
         )
     of_people = run_files.voters_kind(folder) == "people"
     compare = _of_people if of_people else _of_run

@@ -12,10 +12,14 @@ two contestants of a held-out vote, takes the winner. A router takes the highest
 times the cost; over all rates its choices draw a curve of quality over cost. Costs are the config's
 prices (models.NAME.price) by the tokens of prompts and answers, or --costs.
 
+On a folder that is served with --contestants and --holdout: what users' own rankings are worth, by
+their thumbs on the gateway's answers.
+
 Adds routing.parquet and routing.json to the run's folder, and the plot to its report."""
 ROUTE_EVAL_EXAMPLES = """examples:
   electorate route-eval runs/quickstart
   electorate route-eval runs/votes --costs costs.csv
+  electorate route-eval runs/served/votes
 """
 SERVE = """Serve personal rankings over HTTP, take votes, and show both on a page at /.
 
@@ -45,7 +49,9 @@ def add_route_eval(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         epilog=ROUTE_EVAL_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    evaluating.add_argument("folder", type=here, metavar="RUN", help="a finished run's folder")
+    evaluating.add_argument(
+        "folder", type=here, metavar="DIR", help="of a finished run, or one that is served"
+    )
     evaluating.add_argument(
         "--costs",
         type=here,
@@ -133,6 +139,14 @@ def _add_gateway(serving: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="SHARE",
         help="share of chat completions that try another contestant (default 0)",
+    )
+    serving.add_argument(
+        "--holdout",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of chat completions that go by everyone's ranking, so that `route-eval` tells "
+        "what the users' own rankings are worth (default 0)",
     )
 
 

@@ -18,7 +18,7 @@ from electorate.online import rounds
 from electorate.ratings import fixed_point
 from electorate.storage import files
 
-FORMAT = 4
+FORMAT = 5
 CACHE_KB = 65_536  # of the pages that votes' ids are looked up in
 NO_OWN_SEGMENT = "segment INTEGER NOT NULL DEFAULT -1"
 UNKNOWN_KEY = 0  # of votes from before keys were kept with them
@@ -57,6 +57,13 @@ LEDGER = (
     "CREATE INDEX choices_at ON choices (at)",
     "CREATE INDEX choices_user ON choices (user)",
 )
+# Thumbs on answers that a gateway chose, and whom it would have chosen by one ranking or the other.
+THUMBS = (
+    "CREATE TABLE thumbs (at REAL NOT NULL, answer TEXT PRIMARY KEY, user TEXT NOT NULL, "
+    "model TEXT NOT NULL, probability REAL NOT NULL, by_user TEXT NOT NULL, by_all TEXT NOT NULL, "
+    "up INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX thumbs_user ON thumbs (user)",
+)
 
 
 def opened(path: Path) -> sqlite3.Connection:
@@ -87,7 +94,7 @@ def _bring_forward(db: sqlite3.Connection, path: Path) -> None:
             f"reads up to {FORMAT}); install that version"
         )
     if not tables:
-        ledger = "".join(f"{statement}; " for statement in LEDGER)
+        ledger = "".join(f"{statement}; " for statement in (*LEDGER, *THUMBS))
         script = f"BEGIN IMMEDIATE; {TABLES} {ledger} PRAGMA user_version = {FORMAT}; COMMIT;"
         db.executescript(script)
         return
@@ -145,6 +152,12 @@ def _from_3(db: sqlite3.Connection, folder: Path) -> None:  # noqa: ARG001 as mi
         db.execute(f"ALTER TABLE votes ADD COLUMN {column}")
 
 
+def _from_4(db: sqlite3.Connection, folder: Path) -> None:  # noqa: ARG001 as migrations are called
+    """Thumbs on what the gateway chose."""
+    for statement in THUMBS:
+        db.execute(statement)
+
+
 def _blocks(folder: Path, round_: int) -> list[Path]:
     """The Parquet files of a round as the first format had them, in the order of their blocks."""
     found = (folder / "votes" / f"round={round_}").glob("block=*.parquet")
@@ -175,4 +188,5 @@ MIGRATIONS: dict[int, Callable[[sqlite3.Connection, Path], None]] = {
     1: _from_1,
     2: _from_2,
     3: _from_3,
+    4: _from_4,
 }

@@ -34,14 +34,16 @@ def of_user(base: Base, store: VoteStore, user: str) -> Row | None:
         for row in _rows(known.votes)
     ]
     segment = None if known.segment == NO_SEGMENT else base.segments[known.segment]
-    answers = [
-        {name: value for name, value in row.items() if name != "user"} for row in known.answered
-    ]
+    answers, thumbs = (
+        [{name: value for name, value in row.items() if name != "user"} for row in rows]
+        for rows in (known.answered, known.thumbs)
+    )
     return {
         "user_id": user,
         "segment": segment,
         "votes": votes,
         "answers": answers,
+        "thumbs": [row | {"up": bool(row["up"])} for row in thumbs],
         "written": [*known.written],
         "tables": base.kept_elsewhere(user),
     }

@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from electorate.online.sent import Vote
+
 DAY_S = 86_400
 COLUMNS = ("at", "key", "user", "model", "probability", "tokens", "usd")
+THUMBS = ("at", "answer", "user", "model", "probability", "by_user", "by_all", "up")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,17 @@ class Ledger:
                 (one.key, int(now // DAY_S), one.tokens, one.usd),
             )
 
+    def add_thumbs(self, votes: Sequence[Vote]) -> None:
+        """Write down which answers that were routed got thumbs."""
+        now = time.time()
+        rows = [
+            (now, by.answer, vote.user, vote.model_a, by.probability, by.by_user, by.by_all,
+             int(vote.outcome == 0))
+            for vote in votes
+            if (by := vote.routed) is not None and by.by_user
+        ]  # fmt: skip
+        self._db.executemany("INSERT OR REPLACE INTO thumbs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
     def spent(self) -> dict[str, Spent]:
         """By every key that spent anything today or in the last minute."""
         now = time.time()
@@ -72,13 +86,22 @@ class Ledger:
 
     def of_user(self, user: str) -> list[Mapping[str, Any]]:
         """The responses that a user was given, oldest first."""
-        query = f"SELECT {', '.join(COLUMNS)} FROM choices WHERE user = ? ORDER BY at"  # noqa: S608
-        return [dict(zip(COLUMNS, row, strict=True)) for row in self._db.execute(query, (user,))]
+        return self._of_user("choices", COLUMNS, user)
+
+    def thumbs_of_user(self, user: str) -> list[Mapping[str, Any]]:
+        """The thumbs that it gave to responses, oldest first."""
+        return self._of_user("thumbs", THUMBS, user)
+
+    def _of_user(self, table: str, columns: Sequence[str], user: str) -> list[Mapping[str, Any]]:
+        query = f"SELECT {', '.join(columns)} FROM {table} WHERE user = ? ORDER BY at"  # noqa: S608
+        return [dict(zip(columns, row, strict=True)) for row in self._db.execute(query, (user,))]
 
     def forget_user(self, user: str) -> None:
         """What it cost stays with the key."""
-        self._db.execute("DELETE FROM choices WHERE user = ?", (user,))
+        for table in ("choices", "thumbs"):
+            self._db.execute(f"DELETE FROM {table} WHERE user = ?", (user,))  # noqa: S608
 
     def forget_before(self, at: float) -> None:
-        """Choices from before a time."""
-        self._db.execute("DELETE FROM choices WHERE at < ?", (at,))
+        """Choices and thumbs from before a time."""
+        for table in ("choices", "thumbs"):
+            self._db.execute(f"DELETE FROM {table} WHERE at < ?", (at,))  # noqa: S608

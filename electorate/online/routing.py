@@ -2,7 +2,7 @@
 so that the ranking keeps learning.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,44 +22,79 @@ class Choice(NamedTuple):
         order: contestants, the chosen one first, then the best of the rest: who is asked where
             those before fail.
         probability: with which the first one was chosen.
-        explored: whether by chance.
+        why: best, explored or holdout.
+        by_user: the best by the user's own ranking; empty where the request named a contestant.
+        by_all: the best by everyone's.
     """
 
     order: tuple[str, ...]
     probability: float
-    explored: bool
+    why: str
+    by_user: str = ""
+    by_all: str = ""
+
+
+class Shares(NamedTuple):
+    """Of requests that do not go to the user's best.
+
+    Attributes:
+        explore: to one drawn by the chance that it is the best, so that the ranking keeps learning.
+        holdout: to the best by everyone's ranking, so that it can be told what the users' own
+            rankings are worth.
+    """
+
+    explore: float = 0.0
+    holdout: float = 0.0
 
 
 def choose(
     ranking: Sequence[Entry],
+    of_all: Sequence[Entry],
     names: Sequence[str],
     costs: Mapping[str, float],
     rate: float,
-    explore: float,
+    shares: Shares,
     random: np.random.Generator,
 ) -> Choice:
     """The contestant with the highest rating less what it costs; in a share of requests one drawn
-    by the chance that it is the user's best after its cost (Thompson sampling: Thompson, 1933).
+    by the chance that it is the user's best after its cost (Thompson sampling: Thompson, 1933), and
+    in another the best by everyone's ranking.
 
     Args:
         ranking: the user's; contestants without a place in it come last.
+        of_all: everyone's ranking.
         names: the contestants that can be asked, at least one.
         costs: USD that a request to each is expected to cost; 0 where it is not known.
         rate: Elo points that a USD in 1,000 requests is worth.
-        explore: the share of requests.
+        shares: of requests that do not go to the user's best.
     """
     there = {entry.model: entry for entry in ranking if entry.model in set(names)}
-    worth = {
-        name: entry.rating - rate * PER * costs.get(name, 0.0) for name, entry in there.items()
-    }
+    worth = _worth(there.values(), costs, rate)
     best = [*sorted(worth, key=lambda name: -worth[name]), *(n for n in names if n not in there)]
+    of_everyone = _worth((entry for entry in of_all if entry.model in set(names)), costs, rate)
+    by_all = max(of_everyone, key=lambda name: of_everyone[name], default=best[0])
     chance = _chances(best, there, worth)
     # Both always drawn, so that one draw does not shift the next.
-    by_chance = random.random() < explore
+    place = random.random()
     drawn = best[int(random.choice(len(best), p=chance))]
-    first = drawn if by_chance else best[0]
-    probability = explore * float(chance[best.index(first)]) + (1 - explore) * (first == best[0])
-    return Choice((first, *(n for n in best if n != first)), probability, by_chance)
+    if place < shares.explore:
+        first, why = drawn, "explored"
+    elif place < shares.explore + shares.holdout:
+        first, why = by_all, "holdout"
+    else:
+        first, why = best[0], "best"
+    probability = shares.explore * float(chance[best.index(first)])
+    probability += shares.holdout * (first == by_all)
+    probability += (1 - shares.explore - shares.holdout) * (first == best[0])
+    order = (first, *(name for name in best if name != first))
+    return Choice(order, probability, why, best[0], by_all)
+
+
+def _worth(entries: Iterable[Entry], costs: Mapping[str, float], rate: float) -> dict[str, float]:
+    """Ratings less what a request costs."""
+    return {
+        entry.model: entry.rating - rate * PER * costs.get(entry.model, 0.0) for entry in entries
+    }
 
 
 def _chances(

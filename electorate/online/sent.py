@@ -17,6 +17,23 @@ NO_PROMPT = -1
 
 
 @dataclass(frozen=True)
+class Routed:
+    """How a gateway chose an answer.
+
+    Attributes:
+        answer: makes it different from any other.
+        probability: with which its contestant was chosen; 0 where no ranking chose it.
+        by_user: the best contestant by the user's own ranking.
+        by_all: the best by everyone's.
+    """
+
+    answer: str
+    probability: float
+    by_user: str
+    by_all: str
+
+
+@dataclass(frozen=True)
 class Vote:
     """One vote as it came.
 
@@ -25,7 +42,8 @@ class Vote:
     first_shown: 0 A, 1 B, MISSING where it is not known. prompt: of the run, or NO_PROMPT. segment:
     of its user, which counts with a user's first vote. weight: as how many votes it counts before
     any cap. board: the segment whose board it counts in, one more than the last for none's, and
-    NO_SEGMENT for its user's.
+    NO_SEGMENT for its user's. routed: of a thumb, how its answer was chosen, where a gateway chose
+    it.
     """
 
     id: str
@@ -38,6 +56,7 @@ class Vote:
     segment: int = NO_SEGMENT
     weight: float = 1.0
     board: int = NO_SEGMENT
+    routed: Routed | None = None
 
     @property
     def content(self) -> int:
@@ -98,12 +117,14 @@ class Known:
         votes: that came online or were given, with the columns of a round.
         written: what was written about it, see VoteStore.audit.
         answered: what a gateway answered, see Ledger.of_user.
+        thumbs: on these, see Ledger.thumbs_of_user.
     """
 
     segment: int
     votes: pa.Table
     written: Sequence[Mapping[str, object]]
     answered: Sequence[Mapping[str, object]]
+    thumbs: Sequence[Mapping[str, object]]
 
 
 def battles(votes: pa.Table) -> pa.Table:

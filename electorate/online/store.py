@@ -173,15 +173,18 @@ class VoteStore:
         before = self._take_ids(batch.votes, number, key, version)
         units = fixed_point.fixed(np.array([vote.weight for vote in batch.votes])).tolist()
         rows = []
+        new = list[Vote]()
         for vote, taken, weight in zip(batch.votes, before, units, strict=True):
             if taken is None:
                 a = model[vote.model_a]
                 b = model[vote.model_b]
                 battle = (number[vote.user], vote.prompt, a, b, vote.first_shown, vote.outcome)
                 rows.append((*battle, key, now, weight, vote.board))
+                new.append(replace(vote, user=self.users.kept_as(vote.user)))
         names = ", ".join(COLUMNS)
         marks = ", ".join("?" * len(COLUMNS))
         self._db.executemany(f"INSERT INTO votes ({names}) VALUES ({marks})", rows)  # noqa: S608
+        self.ledger.add_thumbs(new)
         self._audit(batch.key, "votes", None, len(rows), version)
         last = max((taken for taken in before if taken is not None), default=0)
         return Taken(version if rows else last, len(rows))
@@ -415,13 +418,14 @@ class VoteStore:
         if number is None:
             if not answered:
                 return None
-            return Known(NO_SEGMENT, rounds.SCHEMA.empty_table(), [], answered)
+            return Known(NO_SEGMENT, rounds.SCHEMA.empty_table(), [], answered, [])
         own = [rounds.of_users(self.round(round_), np.array([number])) for round_ in self.rounds]
         _, unfolded = self.unfolded()
         own.append(unfolded.filter(pa.array(column(unfolded, "user_id") == number)))
         written = [row for row in self.audit() if row["user"] == number]
         segment = NO_SEGMENT if row is None else row[1]
-        return Known(segment, rounds.joined(own), written, answered)
+        thumbs = self.ledger.thumbs_of_user(self.users.kept_as(user))
+        return Known(segment, rounds.joined(own), written, answered, thumbs)
 
     def forget_before(self, at: float) -> int:
         """Forget the votes from before a time (seconds since 1970), and users who have no others;

@@ -21,6 +21,7 @@ from electorate.online import base as bases
 from electorate.online import export, routing
 from electorate.online.ledger import Answered, Spent
 from electorate.online.rankings import Entry
+from electorate.online.routing import Choice, Shares
 from serve import answer_ids, api, upstreams
 from serve.gateway import Gateway
 from serve.security import Gate, Key, Refused, add_key, read_keys
@@ -48,10 +49,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Serving:
     """The application in this process, and the parts a test looks into."""
 
-    def __init__(self, run: Path, folder: Path, server: Upstreams, explore: float = 0.0) -> None:
+    def __init__(self, run: Path, folder: Path, server: Upstreams, holdout: float = 0.0) -> None:
         self.service = LocalService(replace(bases.of_folder(run), folder=folder))
         reached = upstreams.of_contest(server.contest(), None)
-        self.gateway = Gateway(reached, answer_ids.secret(folder), explore)
+        self.gateway = Gateway(reached, answer_ids.secret(folder), Shares(holdout=holdout))
         settings = Settings(hosts=None)
         self.app = api.build(self.service, settings, Gate(None, 10_000), self.gateway)
 
@@ -317,7 +318,9 @@ def entries(*chances: float) -> list[Entry]:
 def test_exploration_draws_by_the_chance_of_being_best_and_says_its_probability() -> None:
     random = np.random.default_rng(0)
     ranking = entries(0.7, 0.2, 0.1)
-    found = [routing.choose(ranking, NAMES[:3], {}, 0.0, 0.5, random) for _ in range(4000)]
+    found = [
+        routing.choose(ranking, (), NAMES[:3], {}, 0.0, Shares(0.5), random) for _ in range(4000)
+    ]
     share = Counter(choice.order[0] for choice in found)
     told = {choice.order[0]: choice.probability for choice in found}
     assert told == pytest.approx({"c0": 0.5 + 0.35, "c1": 0.1, "c2": 0.05})
@@ -341,33 +344,37 @@ def test_what_is_explored_is_worth_its_price() -> None:
     first = (worth + sd * random.normal(size=(200_000, 3))).argmax(axis=1)
     expected = np.bincount(first, minlength=3) / 200_000
     found = [
-        routing.choose(ranking, NAMES[:3], costs, rate, 1.0, random).order[0] for _ in range(4000)
+        routing.choose(ranking, (), NAMES[:3], costs, rate, Shares(1.0), random).order[0]
+        for _ in range(4000)
     ]
     shares = [found.count(name) / 4000 for name in NAMES[:3]]
     assert shares == pytest.approx(expected, abs=0.03)
     # However much money is worth, what it buys is not tried.
-    dear = [routing.choose(ranking, NAMES[:3], costs, 1e6, 0.5, random) for _ in range(200)]
+    dear = [
+        routing.choose(ranking, (), NAMES[:3], costs, 1e6, Shares(0.5), random) for _ in range(200)
+    ]
     assert {choice.order[0] for choice in dear} == {"c2"}
 
 
 def test_contestants_that_nobody_rated_come_last_and_are_tried_by_chance() -> None:
     random = np.random.default_rng(0)
-    best = routing.choose(entries(0.6, 0.4), ["new", "c1", "c0"], {}, 0.0, 0.0, random)
-    assert best == (("c0", "c1", "new"), 1.0, False)
+    best = routing.choose(entries(0.6, 0.4), (), ["new", "c1", "c0"], {}, 0.0, Shares(), random)
+    assert best == (("c0", "c1", "new"), 1.0, "best", "c0", "c0")
     found = [
-        routing.choose(entries(0.6, 0.4), ["new", "c0"], {}, 0.0, 1.0, random) for _ in range(99)
+        routing.choose(entries(0.6, 0.4), (), ["new", "c0"], {}, 0.0, Shares(1.0), random)
+        for _ in range(99)
     ]
     assert {choice.order[0] for choice in found} == {"new", "c0"}
-    alone = routing.choose([], ["new"], {}, 0.0, 0.3, random)
+    alone = routing.choose([], (), ["new"], {}, 0.0, Shares(0.3), random)
     assert alone.probability == pytest.approx(1.0)
 
 
 def test_an_id_is_read_by_the_same_folders_key_alone(tmp_path: Path) -> None:
     key = answer_ids.secret(tmp_path / "a")
     assert answer_ids.secret(tmp_path / "a") == key
-    text = answer_ids.write(key, "ál", "c1", 0.25)
+    text = answer_ids.write(key, "ál", "c1", Choice(("c1",), 0.25, "best", "c1", "c2"), 0.25)
     found = answer_ids.read(key, text, "better")
-    assert (found.user, found.model, found.probability) == ("ál", "c1", 0.25)
+    assert found[:5] == ("ál", "c1", 0.25, "c1", "c2")
     with pytest.raises(RequestError, match="better: is no id"):
         answer_ids.read(answer_ids.secret(tmp_path / "b"), text, "better")
 
