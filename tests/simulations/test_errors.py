@@ -79,6 +79,10 @@ def test_every_refusal_has_a_status_and_travels_between_processes() -> None:
     ("option", "says"),
     [
         (("--explore", "2"), "--explore 2.0: Input should be less than or equal to 1"),
+        (
+            ("--explore", "0.6", "--holdout", "0.5"),
+            "--holdout 0.5: explore and holdout are more than 1 together",
+        ),
         (("--retain-days", "-3"), "--retain-days -3.0: Input should be greater than 0"),
         (("--reward-gpus", "-1"), "--reward-gpus -1.0: Input should be greater than or equal to 0"),
     ],
