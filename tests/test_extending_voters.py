@@ -26,7 +26,6 @@ from electorate.population.pairing import Pairs
 from electorate.population.voters import Casting, PromptTruth, Users
 from electorate.ratings.ties import MODELS
 from electorate.storage.run_folder import RunFolder
-from electorate.storage.vote_columns import SCHEMA
 from serve.gallery import Gallery
 from tests.conftest import in_process
 
@@ -67,7 +66,7 @@ class Terse(Casting):
             self.utility[prompt, pairs.a] - self.utility[prompt, pairs.b], LOWEST
         )
         outcome = (random.random((*shape, 1)) > odds.cumsum(axis=-1)[..., :2]).sum(axis=-1)
-        return Ballots(prompt, pairs, odds, outcome).table(users, first, "terse", SCHEMA)
+        return Ballots(prompt, pairs, odds, outcome).table(users, first, "terse")
 
     def truths(self, users: Users, prompts: Ints) -> Iterator[PromptTruth]:
         a, b = pair_indices(self.models)

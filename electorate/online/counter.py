@@ -16,20 +16,20 @@ import pyarrow as pa
 
 from electorate.base.scale import Floats, Ints
 from electorate.base.votes import OUTCOMES
-from electorate.online import rounds
+from electorate.online import rounds, spread
 from electorate.online.base import Base
 from electorate.online.counts import Caps, Counts, Shape
-from electorate.online.sent import NO_SEGMENT, Erased, Users, battles
+from electorate.online.sent import NO_MODEL, NO_SEGMENT, Erased, Users, battles
 from electorate.online.snapshot import ONLINE, Snapshot, UserIndex
+from electorate.online.spread import Spread
 from electorate.online.store import VoteStore
 from electorate.population.logged_votes import COLUMNS, LoggedVotes
 from electorate.population.tally import Tally
 from electorate.population.voters import BLOCK
-from electorate.ratings import bradley_terry, clustering, fixed_point, offsets
+from electorate.ratings import bradley_terry, clustering, fixed_point
 from electorate.ratings import prior as priors
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.clustering import ScoreSums
-from electorate.ratings.offsets import NotConvergedError
 from electorate.ratings.prior import Prior
 from electorate.ratings.user_votes import UserVotes
 from electorate.storage.vote_columns import column, votes_of
@@ -77,23 +77,6 @@ class Reading:
     users: Users
     place: int
     votes: pa.Table
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How users differ, of the first of them. votes, models: how many there were when it was asked.
-
-    prior: System A's, by segment and last of users without one; None where there is none yet.
-    centre: (M + 1,) the strengths and tie parameter of everybody that it was fitted from. shares:
-    (K + 1,) of those users by segment. sums: of each fit's scores.
-    """
-
-    votes: int = 0
-    models: int = 0
-    prior: Prior | None = None
-    centre: Floats = field(default_factory=lambda: np.empty(0))
-    shares: Floats = field(default_factory=lambda: np.ones(1))
-    sums: Sequence[ScoreSums] = ()
 
 
 class Counter:
@@ -264,7 +247,8 @@ class Counter:
         ties = self.base.ties
         sd = self.base.prior_sd
         fits = tuple(bradley_terry.fit(own, ties, sd) for own in each)
-        prior, unlabelled = self._priors(fits)
+        with_thumbs = self._spread.with_thumbs(fits[0]) if fits else None
+        prior, unlabelled = self._priors(fits, with_thumbs)
         sums = self._spread.sums
         if fits and len(sums) == len(fits) and self._spread.models == shape.models:
             fits = tuple(
@@ -287,9 +271,12 @@ class Counter:
             caps=self._caps,
             online=state.counts.votes,
             made=time.time(),
+            with_thumbs=with_thumbs,
         )
 
-    def _priors(self, fits: Sequence[Fit]) -> tuple[Prior | None, Prior | None]:
+    def _priors(
+        self, fits: Sequence[Fit], with_thumbs: Fit | None
+    ) -> tuple[Prior | None, Prior | None]:
         """System A's by segment, and of users without one."""
         if not fits:
             return None, None
@@ -299,29 +286,29 @@ class Counter:
             level = float(fits[0].strength[: run.prior.models].mean())
             prior = priors.with_models(run.prior, more - level)
             return prior, priors.without_label(prior, run.shares)
-        return self._priors_of_spread(fits[0])
+        return self._priors_of_spread(with_thumbs or fits[0])
 
     def _priors_of_spread(self, everyone: Fit) -> tuple[Prior | None, Prior | None]:
         """Of who was asked how users differ, about everybody's ratings as they are now."""
-        spread = self._spread
-        if spread.prior is None:
+        known = self._spread
+        if known.prior is None:
             return None, None
         centre = np.append(everyone.strength, everyone.eta)
-        covariance = np.tile(everyone.covariance, (len(spread.shares), 1, 1))
-        mean = np.tile(centre, (len(spread.shares), 1))
-        found = replace(spread.prior, mean=mean, mean_covariance=covariance)
-        if len(spread.shares) == 1:
+        covariance = np.tile(everyone.covariance, (len(known.shares), 1, 1))
+        mean = np.tile(centre, (len(known.shares), 1))
+        found = replace(known.prior, mean=mean, mean_covariance=covariance)
+        if len(known.shares) == 1:
             return None, found
-        if len(centre) == len(spread.centre):
-            mean = centre + spread.prior.mean - spread.centre
-            found = replace(spread.prior, mean=mean)
+        if len(centre) == len(known.centre):
+            mean = centre + known.prior.mean - known.centre
+            found = replace(known.prior, mean=mean)
         within = found.mean_covariance
         by_segment = replace(
             found,
             mean=found.mean[:-1],
             mean_covariance=None if within is None else within[:-1],
         )
-        return by_segment, priors.without_label(found, spread.shares)
+        return by_segment, priors.without_label(found, known.shares)
 
     def is_due(self) -> bool:
         """Whether votes have grown so much that how users differ should be asked again."""
@@ -331,7 +318,11 @@ class Counter:
         return votes > GROWN * self._spread.votes or self._spread.models != len(self._last.models)
 
     def _votes_rated(self) -> int:
-        return int(self._last.counts.sum()) if self._last is not None else 0
+        """Thumbs among them."""
+        if self._last is None or self._state is None:
+            return 0
+        online = len(self._state.recent) + sum(map(len, self._state.log.values()))
+        return int(self._last.counts.sum()) + online - self._state.counts.votes
 
     def refresh(self) -> None:
         """Ask again how users differ, by the first of them; the next snapshot knows it.
@@ -344,23 +335,24 @@ class Counter:
         if last is None or state is None or not last.fits:
             return
         own, number, board = self._first_votes(state)
-        spread = self._spread
+        found = self._spread
         if self.base.run is None and len(number):
             segment = self._segments_of_users(number, state)
-            spread = self._fitted_spread(own, segment, last.fits[0])
-        sums = self._score_sums(own, number, board, last.fits)
-        self._spread = replace(
-            spread, votes=self._votes_rated(), models=len(last.models), sums=sums
-        )
+            groups = len(self.base.segments) + 1
+            known = self.base.ties, self.base.prior_sd, self._caps
+            found = spread.learned(found, own, segment, last.fits[0], groups, *known)
+        is_battle = np.flatnonzero(own.b != NO_MODEL)
+        sums = self._score_sums(own.take(is_battle), number, board[is_battle], last.fits)
+        self._spread = replace(found, votes=self._votes_rated(), models=len(last.models), sums=sums)
 
     def _first_votes(self, state: State) -> tuple[LoggedVotes, Ints, Ints]:
-        """Votes of the first users, who become 0, 1, ..., their numbers, and the segment that each
-        vote counts in.
+        """Votes and thumbs of the first users, who become 0, 1, ..., their numbers, and the segment
+        that each vote counts in.
         """
         run = self.base.run
         if run is None:
             number = state.first_users
-            votes = battles(self._votes_of(number, state))
+            votes = self._votes_of(number, state)
             own = LoggedVotes.of_block(votes, 0, ONLINE).of_users(number)
             return own, number, self._segments(votes, state)
         number = np.arange(min(BLOCK, self.base.personas))
@@ -372,21 +364,6 @@ class Counter:
         ]
         own = LoggedVotes.by_user(parts)
         return own, number, self._segments_of_users(number, state)[own.user]
-
-    def _fitted_spread(self, own: LoggedVotes, segment: Ints, everyone: Fit) -> Spread:
-        """How users (n,) of these segments differ; as it was found before where that does not
-        converge.
-        """
-        votes = own.user_votes(segment, forgetting=1.0)
-        groups = len(self.base.segments) + 1
-        try:
-            prior = offsets.fit(offsets.InMemory([votes], self.base.ties), everyone, groups)
-        except NotConvergedError as error:
-            LOG.warning("users keep the ranking they had: %s", error)
-            return self._spread
-        shares = np.bincount(segment, minlength=groups) / len(segment)
-        centre = np.append(everyone.strength, everyone.eta)
-        return Spread(prior=prior, centre=centre, shares=shares)
 
     def _score_sums(
         self, own: LoggedVotes, number: Ints, board: Ints, fits: Sequence[Fit]

@@ -170,6 +170,8 @@ class Rankings:
         if prior is None or not len(votes.user):
             system = "global_bt" if person.segment == NO_SEGMENT else "segment_bt"
             fit = snapshot.fits[person.segment + 1] if snapshot.fits else None
+            if person.segment == NO_SEGMENT and snapshot.with_thumbs is not None:
+                fit = snapshot.with_thumbs
             entries: tuple[Entry, ...] = ()
             if fit is not None:
                 covariance = fit.covariance[:-1, :-1]

@@ -77,12 +77,12 @@ def choose(
     # Both always drawn, so that one draw does not shift the next.
     place = random.random()
     drawn = best[int(random.choice(len(best), p=chance))]
+    why = "best"
     if place < shares.explore:
-        first, why = drawn, "explored"
+        why = "explored"
     elif place < shares.explore + shares.holdout:
-        first, why = by_all, "holdout"
-    else:
-        first, why = best[0], "best"
+        why = "holdout"
+    first = {"best": best[0], "explored": drawn, "holdout": by_all}[why]
     probability = shares.explore * float(chance[best.index(first)])
     probability += shares.holdout * (first == by_all)
     probability += (1 - shares.explore - shares.holdout) * (first == best[0])

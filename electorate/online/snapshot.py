@@ -113,6 +113,8 @@ class Snapshot:
         caps: on what votes weigh.
         online: how many votes came online.
         made: when, seconds since 1970.
+        with_thumbs: Bradley-Terry of everyone by votes and thumbs; None where there are no thumbs,
+            and with a run.
     """
 
     version: int
@@ -129,6 +131,7 @@ class Snapshot:
     caps: Caps
     online: int
     made: float
+    with_thumbs: Fit | None = None
 
     @property
     def ranked(self) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ A thumb says that an answer is better or worse than what the user asks of one: a
 threshold of the user's own. The threshold is one more model of the user's posterior, about the
 models' mean with a wide spread, since some thumb everything up and others hardly anything; so it is
 thumbs on several models that tell their order, and who thumbs one model down again and again is
-taken for hard to please as well. A thumb is no tie and no prompt's, and boards do not count
-it. See electorate/ratings/thresholds.py for ratings of many users' thumbs.
+taken for hard to please as well. A thumb is no tie and no prompt's, and boards do not count it;
+what everyone's thumbs say is in spread.py.
 """
 
 from dataclasses import replace

@@ -10,7 +10,7 @@ plain form has none. A user's votes are about some models only, so what is worke
 those: the rest of its posterior follows exactly (posteriors.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -123,6 +123,20 @@ def without_label(prior: Prior, shares: Floats) -> Prior:
     if prior.mean_covariance is not None:
         uncertain = np.einsum("k,kij->ij", shares, prior.mean_covariance)[None]
     return Prior(mean[None], prior.sd, prior.tie_sd, factors, uncertain, prior.prompt_correlation)
+
+
+def with_first_models(prior: Prior, models: int) -> Prior:
+    """The prior of the first so many models alone."""
+    if models == prior.models:
+        return prior
+    kept = np.append(np.arange(models), prior.models)
+    covariance = prior.mean_covariance
+    return replace(
+        prior,
+        mean=prior.mean[:, kept],
+        factors=None if prior.factors is None else prior.factors[:, :models],
+        mean_covariance=None if covariance is None else covariance[:, kept][:, :, kept],
+    )
 
 
 def with_models(prior: Prior, strengths: Floats) -> Prior:

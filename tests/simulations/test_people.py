@@ -207,7 +207,7 @@ def test_their_rankings_are_served_by_name_and_erased(
     kept = people.votes_of_run(folder)
     gone = whole.user_names.index("17")
     assert len(kept) == len(whole) - 100
-    assert gone not in kept.users
+    assert gone not in kept.user
     assert gone not in pq.read_table(folder.users / "block=0.parquet")["user_id"].to_pylist()
 
 
