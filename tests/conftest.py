@@ -136,6 +136,11 @@ def few_folds() -> Iterator[None]:
         yield
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--digests`: write down what test_digests.py finds, for a change that is meant to change it."""
+    parser.addoption("--digests", action="store_true")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test-fast` leaves out."""
     for item in items:
