@@ -137,7 +137,7 @@ def few_folds() -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--digests`: write down what test_digests.py finds, for a change that is meant to change it."""
+    """`--digests`: write down what test_digests.py finds, where a change is meant to change it."""
     parser.addoption("--digests", action="store_true")
 
 

@@ -1,7 +1,9 @@
 """From the same responses a run has the same votes to the bit, and the same ratings and metrics.
 
-digests.json was written by an earlier version. Where a change is meant to change a result, say so in
-CHANGELOG.md and write it anew: `python -m pytest tests/simulations/test_digests.py --digests`.
+digests.json was written by an earlier version. Where a change is meant to change a result, say so
+in CHANGELOG.md and write it anew:
+
+    python -m pytest tests/simulations/test_digests.py --digests
 """
 
 import hashlib
