@@ -169,6 +169,7 @@ class Gateway:
         for place, name in enumerate(found.choice.order):
             upstream = self.upstreams[name]
             last = place == len(found.choice.order) - 1
+            upstream.asked()
             try:
                 reply = await self._ask(upstream, asked.body)
                 first = await begun(reply)

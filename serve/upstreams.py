@@ -43,6 +43,13 @@ class Upstream:
         """Whether it may be asked."""
         return self.clock() >= self.alone_until
 
+    def asked(self) -> None:
+        """A request goes to it. Of one that was left alone it is the only one for a while, so that
+        what still fails fails for a single user.
+        """
+        if self.failures >= FAILURES:
+            self.alone_until = self.clock() + ALONE_S
+
     def failed(self) -> None:
         """A request was not answered; after several it is left alone, and then tried once."""
         self.failures += 1

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,6 +188,24 @@ def test_a_contestant_that_fails_is_passed_over_and_left_alone_after_several(
     server.behaviour[first] = ""
     assert asked(client, user="7").headers["x-electorate-model"] == first
     assert upstream.failures == 0
+
+
+def test_one_that_was_left_alone_is_tried_by_one_request_of_many(
+    serving: Serving, client: TestClient, server: Upstreams
+) -> None:
+    first, second, *_ = best_of(client, "7")
+    upstream = serving.gateway.upstreams[first]
+    upstream.failures = upstreams.FAILURES
+    server.behaviour[first] = "slow"
+    with ThreadPoolExecutor(6) as threads:
+        found = [*threads.map(lambda _: asked(client, user="7"), range(6))]
+    assert Counter(name for name, _ in server.asked) == {first: 1, second: 6}
+    assert {said.headers["x-electorate-model"] for said in found} == {second}
+    assert not upstream.is_open
+    server.behaviour[first] = ""
+    upstream.alone_until = 0.0
+    assert asked(client, user="7").headers["x-electorate-model"] == first
+    assert upstream.is_open
 
 
 @pytest.mark.parametrize("behaviour", ["401", "403", "404", "breaks off at once"])
