@@ -346,6 +346,7 @@ def _add_poll(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="go on with an unfinished one; what was answered is never asked again",
     )
     _add_dry_run(poll)
+    _add_short(poll)
 
 
 def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

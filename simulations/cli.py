@@ -4,7 +4,7 @@ sets.
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +42,24 @@ def _advice(chosen: argparse.Namespace, kept: str) -> str:
 def _run(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.config import config_file
 
-    short = {
+    plain = config_file.load(chosen.config, chosen.settings)
+    given = _settings(_short(chosen) | classic(chosen, plain))
+    config = config_file.load(chosen.config, [*chosen.settings, *given])
+    _carry_out(config, chosen, console)
+
+
+def _short(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Config key to value, of the options that are short for one."""
+    return {
         "seed": chosen.seed,
         "cluster.cohorts": chosen.cohorts,
         "cluster.address": chosen.address,
     }
-    plain = config_file.load(chosen.config, chosen.settings)
-    short |= classic(chosen, plain)
-    given = (f"{key}={value}" for key, value in short.items() if value is not None)
-    config = config_file.load(chosen.config, [*chosen.settings, *given])
-    _carry_out(config, chosen, console)
+
+
+def _settings(short: Mapping[str, Any]) -> list[str]:
+    """As --set takes them; None is not given."""
+    return [f"{key}={value}" for key, value in short.items() if value is not None]
 
 
 def _poll(chosen: argparse.Namespace, console: Console) -> None:
@@ -62,7 +70,8 @@ def _poll(chosen: argparse.Namespace, console: Console) -> None:
     from electorate.storage.run_folder import RunFolder
     from simulations.report import finished
 
-    poll = own_templates.with_texts(config_file.load_as(Poll, chosen.config, chosen.settings))
+    settings = [*chosen.settings, *_settings(_short(chosen))]
+    poll = own_templates.with_texts(config_file.load_as(Poll, chosen.config, settings))
     folder = RunFolder(_out(chosen))
     if not chosen.dry_run and old_polls.is_one(folder):
         of_config = recorded.with_contestants(poll)

@@ -440,6 +440,21 @@ def test_a_wrong_poll_is_one_line_before_anything_is_asked(
     assert not (tmp_path / "out" / "votes.parquet").exists()
 
 
+def test_it_takes_what_is_short_for_a_setting_as_a_run_does(
+    tmp_path: Path, recording: Path, server: Callable[..., JudgingServer]
+) -> None:
+    config = write_config(tmp_path, recording, server().url)
+    short = ("--seed", 3, "--cohorts", 0)
+    few = ("--set", "battles=2", "--set", "checks.repeats=0", "--set", "checks.injections=0")
+    done = in_process("poll", config, *short, *few, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr[-2000:]
+    written = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
+    assert written["seed"] == 3
+    wrong = in_process("poll", config, "--cohorts", -2, "--out", tmp_path / "wrong")
+    assert wrong.returncode == 2
+    assert "cluster.cohorts" in wrong.stderr
+
+
 def test_a_judge_is_no_contestant_unless_config_says_so(tmp_path: Path) -> None:
     content = {
         "models": {"m": {"engine": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}},
