@@ -38,6 +38,7 @@ _OF = {name: i for i, name in enumerate(COMPONENTS)}
 # The places of the measures after the components.
 SPREAD = len(COMPONENTS)
 TIES = SPREAD + 1
+POSITION = TIES + 1
 
 
 # What is told of each component of a fit.
@@ -60,11 +61,13 @@ class Parameters:
         variances: (len(COMPONENTS),); decisiveness is of the logarithm.
         scale: of strengths and common tastes over the global fit's.
         threshold: median half-width of the tie zone, in logits; 0: nobody ties.
+        position: mean bias for the answer shown first, in logits.
     """
 
     variances: Floats
     scale: float
     threshold: float
+    position: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,13 @@ class Calibrated:
         relative = 1.96 * float(self.sd[place]) / mean
         low = variance * max(0.0, 1 - relative)
         return float(np.sqrt(low)), float(np.sqrt(variance * (1 + relative)))
+
+    @property
+    def position_interval(self) -> tuple[float, float]:
+        """The 95% interval of the mean bias for the answer shown first."""
+        position = self.parameters.position
+        half = 1.96 * float(self.sd[POSITION])
+        return position - half, position + half
 
     @property
     def distance(self) -> float:
@@ -196,6 +206,7 @@ def sections(
         "tie_threshold": round(parameters.threshold, 4),
         "tie_threshold_spread": round(float(v[_OF["tie_threshold"]]), 4),
         "tie_threshold_of_prompts": round(float(v[_OF["ties_of_prompts"]]), 4),
+        "position_bias": round(parameters.position, 4),
         "position_bias_sd": round(float(v[_OF["position"]]), 4),
         "lapse_rate": 0.0,
     }
@@ -239,8 +250,8 @@ def _measured(
 
 def _measures(design: Design, at: Global, kernel: moments.Kernels) -> Floats:
     """What is made equal: the variance components, with decisiveness as users' own coefficients
-    have it and answers' quality as voters' agreement has it, the spread of ratings and the share
-    of ties.
+    have it and answers' quality as voters' agreement has it, the spread of ratings, the share of
+    ties, and the mean bias for the answer shown first.
     """
     components = moments.components(design, at, kernel)
     agreed = statistics.decisive_agreement(design)
@@ -249,14 +260,14 @@ def _measures(design: Design, at: Global, kernel: moments.Kernels) -> Floats:
         components[_OF["answer_quality"]] = agreed - 0.5
     components[_OF["decisiveness"]] = moments.closeness_spread(design, at)
     tied = float((design.outcome == 2).mean())
-    return np.array([*components, float(at.strength.std()), tied])
+    return np.array([*components, float(at.strength.std()), tied, at.position])
 
 
 def _first(design: Design, at: Global, wanted: Floats) -> Parameters:
     """Where the search begins: what the measures say, no variance being negative."""
     threshold = float(np.exp(at.eta)) if (design.outcome == 2).any() else 0.0
     variances = np.clip(wanted[:SPREAD], 0.0, WIDEST)
-    return Parameters(variances, 1.0, threshold)
+    return Parameters(variances, 1.0, threshold, float(wanted[POSITION]))
 
 
 def _moved(before: Parameters, wanted: Floats, found: Floats) -> Parameters:
@@ -273,7 +284,8 @@ def _moved(before: Parameters, wanted: Floats, found: Floats) -> Parameters:
         odds = [share / (1 - share) for share in np.clip([wanted[TIES], found[TIES]], 1e-4, 0.9999)]
         threshold *= float(np.clip(odds[0] / odds[1], 0.25, 4.0)) ** DAMPED
     scale = before.scale * float(np.clip(ratio, 0.5, 2.0)) ** DAMPED
-    return Parameters(variances, scale, threshold)
+    position = before.position + DAMPED * float(wanted[POSITION] - found[POSITION])
+    return Parameters(variances, scale, threshold, position)
 
 
 def _step(before: float, wanted: float, found: float, most: float) -> float:

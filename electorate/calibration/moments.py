@@ -39,6 +39,7 @@ class Global:
     Attributes:
         strength: (M,) nats.
         common: (D,) nats a standard deviation of each measure, and sd, its standard errors.
+        position: nats for the answer shown first; 0 where it is never known which was.
         eta: logarithm of the tie threshold.
         score, information: (n,) of the votes in the logit.
         tie_score, tie_information: (n,) in eta.
@@ -48,6 +49,7 @@ class Global:
     strength: Floats
     common: Floats
     sd: Floats
+    position: float
     eta: float
     score: Floats
     information: Floats
@@ -57,25 +59,29 @@ class Global:
 
 
 def shared(design: Design) -> Global:
-    """One ranking for all, with what all like in style."""
+    """One ranking for all, with what all like in style and in the place of an answer."""
     models = len(design.models)
     counts = np.zeros((models, models, 3))
     np.add.at(counts, (design.a, design.b, design.outcome), 1.0)
     start = bradley_terry.fit(counts, TIES, PRIOR_SD_ELO)
     contrast = design.contrast
     n = len(design)
-    columns = (design.a, design.b, design.outcome, np.ones(n), contrast)
+    measures = np.column_stack([contrast, design.side])
+    columns = (design.a, design.b, design.outcome, np.ones(n), measures)
     fitted, style = contextual.fit(start, *columns, TIES, PRIOR_SD_ELO, [np.arange(n)])
-    unit = np.sqrt((contrast**2).mean(axis=0))
+    unit = np.sqrt((measures**2).mean(axis=0))
     per_unit = np.divide(1.0, unit, out=np.zeros_like(unit), where=unit > 0)
-    common = to_nats(1.0) * style.effect * per_unit
+    effect = to_nats(1.0) * style.effect * per_unit
+    common = effect[:-1]
+    position = float(effect[-1])
     difference = fitted.strength[design.a] - fitted.strength[design.b]
-    at = difference + contrast @ common
+    at = difference + measures @ effect
     of = TIES.derivatives(at, np.array(fitted.eta), design.outcome)
     return Global(
         fitted.strength,
         common,
-        to_nats(1.0) * style.sd * per_unit,
+        to_nats(1.0) * style.sd[:-1] * per_unit[:-1],
+        position,
         fitted.eta,
         of.d,
         np.maximum(of.info_dd, 0.0),
@@ -168,7 +174,7 @@ def closeness_spread(design: Design, at: Global) -> float:
     """By how much users differ in how closely they follow everybody's ratings: the variance of
     their coefficients (electorate/ratings/personal_coefficient.py) over the squared mean.
     """
-    line = Line(np.zeros(len(design)), at.difference + design.contrast @ at.common)
+    line = Line(at.position * design.side, at.difference + design.contrast @ at.common)
     columns = (line, design.outcome, np.ones(len(design)), at.eta, TIES)
     log_likelihoods = personal_coefficient.log_likelihoods(design.user, design.users, *columns)
     found = personal_coefficient.fit(log_likelihoods)

@@ -185,3 +185,8 @@ def _show(found: Calibrated, console: Console) -> None:
             continue  # the battles say nothing of it
         line = f"{what}: {found.value(name):.2f} [{low:.2f}, {high:.2f}]"
         console.print(line, highlight=False, soft_wrap=True)
+    low, high = found.position_interval
+    if high > low:
+        mean = f"{found.parameters.position:+.2f} [{low:+.2f}, {high:+.2f}]"
+        line = f"bias for the answer shown first, mean in logits: {mean}"
+        console.print(line, highlight=False, soft_wrap=True)

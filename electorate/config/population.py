@@ -133,9 +133,10 @@ class Judge(Section):
     tie_threshold_of_prompts: float = Field(
         0.0, ge=0, le=3, description="sd of its logarithm over prompts, the same for all personas"
     )
-    position_bias_sd: float = Field(
-        0.2, ge=0, le=10, description="sd over personas, logits for the answer shown first"
+    position_bias: float = Field(
+        0.0, ge=-10, le=10, description="mean over personas, logits for the answer shown first"
     )
+    position_bias_sd: float = Field(0.2, ge=0, le=10, description="its sd over personas")
     lapse_rate: float = Field(0.02, ge=0, le=1, description="share of votes cast at random")
     both_bad_below: float | None = Field(
         None,

@@ -163,7 +163,7 @@ def draw(electorate: Electorate, block: int, round_: int = 0) -> Personas:
         + electorate.personal_sd * own,
         model_taste=_draw_model_taste(electorate, block)[:n],
         tie_threshold=judge.tie_threshold * np.exp(judge.tie_threshold_spread * normal[:, 1]),
-        position_bias=judge.position_bias_sd * normal[:, 2],
+        position_bias=judge.position_bias + judge.position_bias_sd * normal[:, 2],
         conduct=_draw_conduct(electorate, block),
     )
 

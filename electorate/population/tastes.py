@@ -102,8 +102,9 @@ def _prior(electorate: Electorate, archetype: Ints) -> tuple[Floats, Floats]:
     judge = electorate.config.judge
     n = len(archetype)
     taste = electorate.common_taste + electorate.archetype_taste[archetype]
+    threshold = np.log(max(judge.tie_threshold, SD_FLOOR))
     mean = np.column_stack(
-        [np.ones(n), taste, np.zeros(n), np.full(n, np.log(max(judge.tie_threshold, SD_FLOOR)))]
+        [np.ones(n), taste, np.full(n, judge.position_bias), np.full(n, threshold)]
     )
     sd = np.array(
         [

@@ -53,7 +53,7 @@ def planted(of: Design, seed: int = 0, **sd: float) -> Design:
         strength=np.linspace(-1.0, 1.0, MODELS),
     )
     variances = np.array([sd.get(name, 0.0) ** 2 for name in COMPONENTS])
-    parameters = Parameters(variances, 1.0, sd.get("threshold", 0.6))
+    parameters = Parameters(variances, 1.0, sd.get("threshold", 0.6), sd.get("position_mean", 0.0))
     none = np.zeros((1, len(AXES)))
     axes = np.arange(len(AXES))
     config = fit.population_config(of, at, none, axes, parameters)
@@ -104,10 +104,23 @@ def test_votes_without_ties_are_fitted_by_voters_who_never_tie() -> None:
     assert sum(inside(found)) >= len(inside(found)) - 1
 
 
+@pytest.mark.parametrize("mean", [0.5, -0.4])
+def test_a_bias_that_all_share_is_told_from_how_it_differs(mean: float) -> None:
+    found = fit.fit(planted(design(), position_mean=mean, position=0.3))
+    low, high = found.position_interval
+    assert low <= mean <= high
+    assert high - low < 0.5
+    assert found.parameters.position == pytest.approx(mean, abs=0.15)
+    assert found.value("position") == pytest.approx(0.3, abs=0.2)
+    first = statistics.NAMES.index("the first shown wins")
+    assert found.simulated[:, first].mean() == pytest.approx(found.people[first], abs=0.02)
+
+
 def test_sides_that_are_not_known_say_nothing_of_bias() -> None:
     votes = planted(design(), answer_quality=0.5)
     found = fit.fit(replace(votes, first_shown=np.full(len(votes), -1)))
     assert found.interval("position") == (0.0, 0.0)
+    assert found.position_interval == (0.0, 0.0)
     assert np.isnan(found.people[statistics.NAMES.index("the first shown wins")])
 
 
