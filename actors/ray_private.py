@@ -3,6 +3,7 @@
 tests/actors/test_ray_private.py fails when Ray moves one of them.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,13 @@ from ray._common import tls_utils
 from ray._private import ray_constants, services, state
 from ray._private.authentication import authentication_token_setup
 from ray._private.runtime_env import packaging
+from ray.exceptions import RayError
 
 if TYPE_CHECKING:
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+LOG = logging.getLogger("electorate.training")
+COORDINATOR_S = 5.0  # that Ray Train gives its coordinator of resources to answer
 # An option of an actor's method: how many values of its generator may wait for who reads them.
 MOST_UNREAD = "_generator_backpressure_num_objects"
 
@@ -91,9 +95,12 @@ def give_up_reservation(training: str) -> None:
     """
     try:
         coordinator = ray.get_actor("AutoscalingCoordinator", "AutoscalingCoordinator")
+        ray.get(coordinator.cancel_request.remote(f"train-{training}"), timeout=COORDINATOR_S)
     except ValueError:  # nobody trained on this cluster
         return
-    ray.get(coordinator.cancel_request.remote(f"train-{training}"))
+    except RayError as error:
+        # It may be on a node that is lost; the next training then waits at most.
+        LOG.warning("what a training had reserved is not given up: %s", type(error).__name__)
 
 
 def packaged(folder: Path) -> list[Path]:

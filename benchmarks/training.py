@@ -143,7 +143,7 @@ def unseen_votes(run: RunFolder, split: str) -> AnswerVotes:
     ids = run_files.read_prompts(run).ids(split)
     drawn = replace(electorate, training_prompts=ids).ballots(0, 0)
     logged = LoggedVotes.of_block(drawn.select(COLUMNS), 0, 0)
-    votes = AnswerVotes.of(logged, electorate.archetype_of(0), electorate.models)
+    votes = AnswerVotes.of_run(logged, electorate.archetype_of(0), electorate.models)
     return votes.take(np.flatnonzero(votes.outcome < 2))
 
 

@@ -58,7 +58,7 @@ def seconds_of_blocks(blocks: list[int]) -> tuple[float, float, float]:
             LoggedVotes.of_block(log.read(0, block, COLUMNS), block * 4096, 0) for block in blocks
         ]
         reading = time.perf_counter() - start
-    battles = [AnswerVotes.of(own, np.arange(4096) % 6, MODELS_N) for own in parts]
+    battles = [AnswerVotes.of_run(own, np.arange(4096) % 6, MODELS_N) for own in parts]
     found = []
     for model in (text, both):
         weights.solve(model, battles[0].of_users(0, 256), DAVIDSON)

@@ -52,7 +52,7 @@ class Gateway:
         self._shares = shares
         self._random = np.random.default_rng()
         self._session: aiohttp.ClientSession | None = None
-        self._version = -1
+        self._made = 0.0
         self._known = dict[tuple[str, ...], Ranking]()
         self.spending = Spending()
 
@@ -153,10 +153,10 @@ class Gateway:
     def _of_user(
         self, service: Service, snapshot: Snapshot, user: str, names: list[str]
     ) -> Ranking:
-        """Over all prompts; kept until there are other votes, as it takes milliseconds."""
-        if snapshot.version != self._version or len(self._known) >= KEPT:
+        """Over all prompts; kept until there is another snapshot, as it takes milliseconds."""
+        if snapshot.made != self._made or len(self._known) >= KEPT:
             self._known.clear()
-            self._version = snapshot.version
+            self._made = snapshot.made
         key = (user, *names)
         if key not in self._known:
             found = service.rankings.of_user(snapshot, user or None, None, names)
@@ -168,7 +168,11 @@ class Gateway:
         why = ""
         for place, name in enumerate(found.choice.order):
             upstream = self.upstreams[name]
-            last = place == len(found.choice.order) - 1
+            after = found.choice.order[place + 1 :]
+            last = not after
+            if not upstream.is_open and any(self.upstreams[other].is_open for other in after):
+                why = f"{name}: left alone"
+                continue
             upstream.asked()
             try:
                 reply = await self._ask(upstream, asked.body)

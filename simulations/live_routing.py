@@ -18,6 +18,7 @@ from electorate.online.base import ONLINE
 from electorate.online.ledger import THUMBS
 from electorate.storage import files
 
+FEWEST_USERS = 5  # that an interval over users is told of
 NAME = "routing.json"  # in the folder of online votes
 LABELS = {BY_USER: "each user's own ranking", BY_ALL: "everyone's ranking"}
 
@@ -55,12 +56,16 @@ def read(folder: Path) -> Kept | None:
     except sqlite3.Error as error:
         raise ElectorateError(f"{path}: cannot be read: {error}") from None
     told = [row for row in rows if row["probability"] > 0]
-    return Kept(path.parent, Thumbs.of(told), len(rows) - len(told)) if told else None
+    return Kept(path.parent, Thumbs.of(told), len(rows) - len(told)) if rows else None
 
 
 def show(kept: Kept, console: Console) -> None:
     """Print what routing by each ranking is worth, and write it to the folder."""
     thumbs = kept.thumbs
+    if not len(thumbs):
+        line = f"all {kept.left_out:,} thumbs are on answers that no ranking chose"
+        console.print(f"{line}, as others were passed over", highlight=False)
+        return
     values = off_policy.values(thumbs)
     gain = off_policy.gain(thumbs)
     left_out = f"; {kept.left_out:,} left out, of answers that no ranking chose"
@@ -78,7 +83,7 @@ def show(kept: Kept, console: Console) -> None:
     for name, value in values.items():
         table.add_row(LABELS.get(name, f"{name} for all"), *_cells(value))
     console.print(table)
-    console.print(verdict(gain), highlight=False)
+    console.print(verdict(gain, thumbs.users), highlight=False)
     written = {
         "thumbs": len(thumbs),
         "users": thumbs.users,
@@ -91,17 +96,17 @@ def show(kept: Kept, console: Console) -> None:
     console.print(f"written: {path}", highlight=False, soft_wrap=True)
 
 
-def verdict(gain: Gain) -> str:
-    """Whether users' own rankings get more thumbs up than everyone's, in words."""
+def verdict(gain: Gain, users: int) -> str:
+    """Whether users' own rankings get more thumbs up than everyone's, in words.
+
+    Args:
+        gain: of users' own rankings.
+        users: how many gave thumbs.
+    """
     if not gain.differ:
         return "users' own rankings and everyone's have the same first contestant on all of them"
-    if not np.isfinite(gain.value):
-        return (
-            "whether users' own rankings are worth it is not known: too few answers were by "
-            "everyone's ranking where that differs; serve with --holdout 0.1"
-        )
-    if gain.low == gain.high:
-        return "whether users' own rankings are worth it is not known: too few users gave thumbs"
+    if (why := _why_unknown(gain, users)) is not None:
+        return f"whether users' own rankings are worth it is not known: {why}"
     found = f"{gain.value:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}]"
     if gain.low > 0:
         return f"users' own rankings are worth it: {found} more thumbs up than by everyone's"
@@ -111,8 +116,22 @@ def verdict(gain: Gain) -> str:
     return f"whether users' own rankings are worth it is not yet known: {found} thumbs up{more}"
 
 
+def _why_unknown(gain: Gain, users: int) -> str | None:
+    """Why nothing is known; None where something is."""
+    if not np.isfinite(gain.value):
+        return (
+            "too few thumbs on answers by everyone's ranking where that has another first "
+            "contestant; more come with more requests, and with a larger --holdout"
+        )
+    if users < FEWEST_USERS:
+        return f"{users} users gave thumbs; at least {FEWEST_USERS} are needed"
+    return "all thumbs are alike" if gain.low == gain.high else None
+
+
 def _cells(value: Value) -> tuple[str, str, str]:
     worth = f"{value.worth:,.0f}"
+    if not value.reached:
+        return "not shown to all", "", worth
     if not np.isfinite(value.value):
         return "too few", "", worth
     interval = "" if value.low == value.high else f"{value.low:.1%} to {value.high:.1%}"

@@ -30,7 +30,7 @@ from electorate.population.pairing import Pairs
 PASSES = 10
 SIMULATIONS = 20  # a pass, with the same draws in each
 CHECKED = 40  # simulations that intervals come from
-WIDEST = 9.0  # of variances
+WIDEST = 9.0  # of variances, and of the mean bias for the answer shown first
 NEAR = 0.5  # of a simulation's sd in every measure: what people's votes cannot tell apart
 LEAST_SD = 1e-6
 DAMPED = 0.7  # of a step, as parameters move each other's measures
@@ -267,7 +267,8 @@ def _first(design: Design, at: Global, wanted: Floats) -> Parameters:
     """Where the search begins: what the measures say, no variance being negative."""
     threshold = float(np.exp(at.eta)) if (design.outcome == 2).any() else 0.0
     variances = np.clip(wanted[:SPREAD], 0.0, WIDEST)
-    return Parameters(variances, 1.0, threshold, float(wanted[POSITION]))
+    position = float(np.clip(wanted[POSITION], -WIDEST, WIDEST))
+    return Parameters(variances, 1.0, threshold, position)
 
 
 def _moved(before: Parameters, wanted: Floats, found: Floats) -> Parameters:
@@ -285,6 +286,7 @@ def _moved(before: Parameters, wanted: Floats, found: Floats) -> Parameters:
         threshold *= float(np.clip(odds[0] / odds[1], 0.25, 4.0)) ** DAMPED
     scale = before.scale * float(np.clip(ratio, 0.5, 2.0)) ** DAMPED
     position = before.position + DAMPED * float(wanted[POSITION] - found[POSITION])
+    position = float(np.clip(position, -WIDEST, WIDEST))
     return Parameters(variances, scale, threshold, position)
 
 

@@ -24,6 +24,8 @@ CONFIDENCE = 0.95
 FEWEST = 20.0  # answers that an estimate has to be worth as many as
 BY_USER = "by_user"
 BY_ALL = "by_all"
+AT_ONCE = 10_000_000  # draws of users
+UNKNOWN = (float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,15 @@ class Value:
     Attributes:
         worth: how many answers chosen by the policy itself would say as much: (sum w)^2 / sum w^2
             (Kish, 1965). Below FEWEST there is no value, and value, low and high are NaN.
+        reached: whether what it would choose had some probability everywhere, so that weights are
+            1 on average; else there is no value either.
     """
 
     value: float
     low: float
     high: float
     worth: float
+    reached: bool
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,8 @@ class Gain:
     """How much larger the share of thumbs up is by users' own rankings than by everyone's.
 
     Attributes:
-        value, low, high: with its 95% interval over users; NaN where too little is known.
+        value, low, high: with its 95% interval over users; NaN where too little is known, or one
+            of the rankings' first contestants had no chance to be chosen.
         differ: share of the thumbs where the two rankings have another first contestant.
         needed: how many thumbs in all would tell a gain as large as this from none, by an interval
             that shrinks with their square root; None where there is no interval or no gain.
@@ -110,13 +116,18 @@ def values(thumbs: Thumbs) -> dict[str, Value]:
     """Of users' own rankings (BY_USER), of everyone's (BY_ALL), and of each contestant for all."""
     chosen = {BY_USER: thumbs.by_user, BY_ALL: thumbs.by_all}
     chosen |= {name: np.full(len(thumbs), m) for m, name in enumerate(thumbs.models)}
-    drawn = _drawn(thumbs)
+    weights = {
+        name: (thumbs.model == choice) / thumbs.probability for name, choice in chosen.items()
+    }
+    columns = [column for own in weights.values() for column in (own * thumbs.up, own)]
+    sums = _sums(thumbs, np.column_stack(columns))
     found = {}
-    for name, choice in chosen.items():
-        weight = (thumbs.model == choice) / thumbs.probability
-        sums = _sums(thumbs, np.column_stack([weight * thumbs.up, weight]), drawn)
-        worth = float(weight.sum() ** 2 / max((weight**2).sum(), 1e-300))
-        found[name] = Value(*_interval(_ratio(sums[:, 0], sums[:, 1]), worth), worth)
+    for place, (name, weight) in enumerate(weights.items()):
+        replicates = _ratio(sums[:, 2 * place], sums[:, 2 * place + 1])
+        worth = _worth(weight)
+        reached = _is_reached(weight)
+        interval = _interval(replicates, worth) if reached else UNKNOWN
+        found[name] = Value(*interval, worth, reached)
     return found
 
 
@@ -132,34 +143,47 @@ def gain(thumbs: Thumbs) -> Gain:
         for choice in (thumbs.by_user, thumbs.by_all)
     )
     columns = [own * thumbs.up, own, other * thumbs.up, other, differ, np.ones(len(thumbs))]
-    sums = _sums(thumbs, np.column_stack(columns), _drawn(thumbs))
+    sums = _sums(thumbs, np.column_stack(columns))
     share = _ratio(sums[:, 4], sums[:, 5])
     apart = _ratio(sums[:, 0], sums[:, 1]) - _ratio(sums[:, 2], sums[:, 3])
     replicates = np.where(share > 0, share * apart, 0.0)
-    worth = min(
-        float(weight.sum() ** 2 / max((weight**2).sum(), 1e-300)) for weight in (own, other)
-    )
-    value, low, high = _interval(replicates, worth)
+    reached = all(_is_reached(weight[differ]) for weight in (own, other))
+    worth = min(_worth(weight) for weight in (own, other))
+    value, low, high = _interval(replicates, worth) if reached else UNKNOWN
     needed = None
     if value > 0 and high > low:
         needed = int(np.ceil(len(thumbs) * ((high - low) / 2 / value) ** 2))
     return Gain(value, low, high, float(differ.mean()), needed)
 
 
-def _drawn(thumbs: Thumbs) -> Ints:
-    """(1 + RESAMPLES, users) how often each user is drawn, once in the first."""
-    users = thumbs.users
-    drawn = resampling.times(generator(0, Stream.BOOTSTRAP), users, RESAMPLES)
-    return np.vstack([np.ones((1, users), dtype=drawn.dtype), drawn])
+def _worth(weight: Floats) -> float:
+    squares = float((weight**2).sum())
+    return float(weight.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
-def _sums(thumbs: Thumbs, columns: Floats, drawn: Ints) -> Floats:
-    """(1 + RESAMPLES, k) of columns (n, k) over the users of each resample."""
+def _is_reached(weight: Floats) -> bool:
+    """Whether the mean weight is 1, by three standard errors."""
+    if len(weight) < 2:
+        return False
+    error = float(weight.std() / np.sqrt(len(weight)))
+    return bool(weight.mean() + 3 * error >= 1)
+
+
+def _sums(thumbs: Thumbs, columns: Floats) -> Floats:
+    """(1 + RESAMPLES, k) of columns (n, k) over the users of each resample; in the first each user
+    is drawn once.
+    """
     _, place = np.unique(thumbs.user, return_inverse=True)
-    by_user = np.zeros((drawn.shape[1], columns.shape[1]))
+    users = thumbs.users
+    by_user = np.zeros((users, columns.shape[1]))
     np.add.at(by_user, place, columns)
-    found: Floats = drawn @ by_user
-    return found
+    random = generator(0, Stream.BOOTSTRAP)
+    found = [by_user.sum(axis=0)[None]]
+    at_once = max(1, AT_ONCE // users)
+    for first in range(0, RESAMPLES, at_once):
+        drawn = resampling.times(random, users, min(at_once, RESAMPLES - first))
+        found.append(drawn @ by_user)
+    return np.concatenate(found)
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
@@ -170,5 +194,5 @@ def _ratio(top: Floats, bottom: Floats) -> Floats:
 def _interval(replicates: Floats, worth: float) -> tuple[float, float, float]:
     known = replicates[1:][np.isfinite(replicates[1:])]
     if worth < FEWEST or not len(known) or not np.isfinite(replicates[0]):
-        return float("nan"), float("nan"), float("nan")
+        return UNKNOWN
     return float(replicates[0]), *resampling.interval(known, CONFIDENCE)

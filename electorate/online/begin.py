@@ -9,7 +9,7 @@ from electorate.base.progress import Bar
 from electorate.base.scale import Ints
 from electorate.base.votes import MISSING
 from electorate.data import vote_files
-from electorate.data.votes import NamedVotes
+from electorate.data.votes import NamedVotes, votes_a_unit
 from electorate.online.base import ONLINE, Base
 from electorate.online.given import KIND, segment_of_users, segment_of_votes, segments_of
 from electorate.online.sent import NO_PROMPT, NO_SEGMENT, NOBODY, Batch, Vote
@@ -153,6 +153,7 @@ def _thumbs(votes: NamedVotes, first: int, last: int) -> Batch:
     if thumbs is None:
         raise ValueError("votes without thumbs")
     named = votes.names_users
+    unit = votes_a_unit(thumbs.weight)
     rows = [
         Vote(
             id=f"thumb {row}",
@@ -160,6 +161,7 @@ def _thumbs(votes: NamedVotes, first: int, last: int) -> Batch:
             model_a=votes.models[thumbs.model[row]],
             model_b=NOBODY,
             outcome=0 if thumbs.up[row] else 1,
+            weight=float(thumbs.weight[row]) * unit,
         )
         for row in range(first, last)
     ]

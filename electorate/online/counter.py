@@ -135,15 +135,24 @@ class Counter:
         state = self._state or self._begun(new)
         shape = Shape(len(self.base.segments) + 1, len(new.models))
         if self._state is not None:
+            before = replace(shape, models=max(shape.models, state.counts.models))
             for gone in new.erased:
-                state = self._without(state, gone, shape)
+                state = self._without(state, gone, before)
         state = replace(self._with_users(state, new.users), erasures=new.erasures, log=new.log)
         state = self._with_votes(state, new, shape)
+        if new.erased or self._has_another_model(new):
+            # What the first users said is asked again, without whoever is gone.
+            self._spread = replace(self._spread, votes=0, both=None, alone=None)
         found = self._rated(state, new, shape)
         self._state = state
         self._last = found
         del self.store.erased[: len(new.erased)]
         return found
+
+    def _has_another_model(self, new: Reading) -> bool:
+        """Whether a place among the models was given to another one."""
+        before = () if self._last is None else self._last.models
+        return any(name and name != now for name, now in zip(before, new.models, strict=False))
 
     def _begun(self, new: Reading) -> State:
         """The run's votes and the log's."""
@@ -246,14 +255,15 @@ class Counter:
         each = (counts.sum(axis=0), *counts[:-1]) if shape.models else ()
         ties = self.base.ties
         sd = self.base.prior_sd
-        fits = tuple(bradley_terry.fit(own, ties, sd) for own in each)
-        with_thumbs = self._spread.with_thumbs(fits[0]) if fits else None
-        prior, unlabelled = self._priors(fits, with_thumbs)
+        plain = tuple(bradley_terry.fit(own, ties, sd) for own in each)
+        fits = plain
         sums = self._spread.sums
         if fits and len(sums) == len(fits) and self._spread.models == shape.models:
             fits = tuple(
                 own.clustered(fit, fit.votes.sum() / 2) for own, fit in zip(sums, fits, strict=True)
             )
+        with_thumbs = self._spread.with_thumbs(fits[0]) if fits else None
+        prior, unlabelled = self._priors(plain, with_thumbs)
         order = np.argsort(column(state.recent, "user_id"), kind="stable")
         recent = LoggedVotes.of_block(state.recent.take(order), 0, ONLINE)
         return Snapshot(
@@ -343,6 +353,8 @@ class Counter:
             found = spread.learned(found, own, segment, last.fits[0], groups, *known)
         is_battle = np.flatnonzero(own.b != NO_MODEL)
         sums = self._score_sums(own.take(is_battle), number, board[is_battle], last.fits)
+        if self._state is None or self._state.erasures != state.erasures:
+            return  # somebody was erased meanwhile
         self._spread = replace(found, votes=self._votes_rated(), models=len(last.models), sums=sums)
 
     def _first_votes(self, state: State) -> tuple[LoggedVotes, Ints, Ints]:

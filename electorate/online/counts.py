@@ -145,13 +145,19 @@ class Counts:
         return self._resized(shape, max(keys, len(self.units)))
 
     def _resized(self, shape: Shape, keys: int) -> Ints:
-        """The units with a place for keys, segments and models that are new."""
-        before = self.units
+        """The units with a place for keys, segments and models that are new, and none for models
+        that only erased users named.
+        """
         size = (keys, shape.segments, shape.models, shape.models, OUTCOMES)
         units = np.zeros(size, dtype=np.int64)
-        there = before.shape
-        units[: there[0], : there[1], : there[2], : there[3]] = before
+        both = tuple(slice(min(pair)) for pair in zip(self.units.shape, size, strict=True))
+        units[both] = self.units[both]
         return units
+
+    @property
+    def models(self) -> int:
+        """How many have a place."""
+        return int(self.units.shape[2])
 
     def _added(
         self,

@@ -11,8 +11,9 @@ import numpy as np
 from electorate.base.scale import Floats, Ints
 from electorate.online.counts import Caps
 from electorate.online.sent import NO_MODEL
+from electorate.online.thumbs import SPREAD
 from electorate.population.logged_votes import LoggedVotes
-from electorate.ratings import bradley_terry, offsets, thresholds
+from electorate.ratings import bradley_terry, clustering, offsets, thresholds
 from electorate.ratings import prior as priors
 from electorate.ratings.bradley_terry import Fit
 from electorate.ratings.clustering import ScoreSums
@@ -34,8 +35,8 @@ class Spread:
         centre: (M + 1,) the strengths and tie parameter of everyone that it was fitted from.
         shares: (K + 1,) of those users by segment.
         sums: of each fit's scores.
-        everyone: Bradley-Terry by votes and thumbs; None where there are no thumbs.
-        by_votes: (M,) strengths by these votes alone, in nats.
+        both: Bradley-Terry by votes and thumbs; None where there are no thumbs.
+        alone: by the same votes without the thumbs.
     """
 
     votes: int = 0
@@ -44,19 +45,54 @@ class Spread:
     centre: Floats = field(default_factory=lambda: np.empty(0))
     shares: Floats = field(default_factory=lambda: np.ones(1))
     sums: Sequence[ScoreSums] = ()
-    everyone: Fit | None = None
-    by_votes: Floats = field(default_factory=lambda: np.empty(0))
+    both: Fit | None = None
+    alone: Fit | None = None
 
     def with_thumbs(self, fit: Fit) -> Fit | None:
-        """Everyone's fit to all votes, moved by what these users' thumbs add to their votes; None
-        where there are no thumbs, or models have come since.
+        """Everyone's fit to all votes, with what these users' thumbs add to it; None where there
+        are no thumbs, or models have come since.
+
+        What thumbs add is what they add to these users' own votes: by the information of each
+        (Cox and Hinkley, 1974, chapter 9), as that of independent data sums up.
         """
-        both = self.everyone
-        if both is None or len(both.strength) != len(fit.strength):
+        both = self.both
+        alone = self.alone
+        if both is None or alone is None or len(both.strength) != len(fit.strength):
             return None
-        strength = fit.strength + both.strength - self.by_votes
-        surer = min(fit, both, key=lambda one: float(np.trace(one.covariance[:-1, :-1])))
-        return replace(fit, strength=strength, covariance=surer.covariance)
+        signed = ((1.0, fit), (1.0, both), (-1.0, alone))
+        known = [(sign, one, _on_strengths(one)) for sign, one in signed]
+        total = sum(sign * information for sign, _, information in known)
+        wanted = sum(sign * information @ one.strength for sign, one, information in known)
+        strength = np.linalg.solve(total, wanted)
+        middles = [_middle(one, information) for _, one, information in known]
+        of_thumbs = _not_negative(middles[1] - middles[2])
+        inverse = np.linalg.inv(total)
+        covariance = fit.covariance.copy()
+        covariance[:-1, :-1] = inverse @ (middles[0] + of_thumbs) @ inverse
+        return replace(fit, strength=strength - strength.mean(), covariance=covariance)
+
+
+def _on_strengths(fit: Fit) -> Floats:
+    """(M, M) the information on strengths, whatever the tie parameter is."""
+    whole = fit.information
+    across = whole[:-1, -1:]
+    found: Floats = whole[:-1, :-1] - across @ across.T / whole[-1, -1]
+    return found
+
+
+def _middle(fit: Fit, information: Floats) -> Floats:
+    """(M, M) B of the fit's sandwich, on strengths."""
+    found: Floats = information @ fit.covariance[:-1, :-1] @ information
+    return found
+
+
+def _not_negative(matrix: Floats) -> Floats:
+    """The nearest matrix that is a covariance: sums over clusters that votes and thumbs share are
+    no sums of the two.
+    """
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    found: Floats = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    return found
 
 
 def learned(
@@ -83,29 +119,40 @@ def learned(
     """
     models = len(everyone.strength)
     is_thumb = own.b == NO_MODEL
-    centre = np.append(everyone.strength, everyone.eta)
-    found = before
+    start = everyone
+    factors: Floats | None = None
+    found = replace(before, both=None, alone=None)
     if is_thumb.any():
-        found = _with_everyone(found, own, is_thumb, len(segment), models, ties, prior_sd, caps)
-        # How users differ is learned as for one more model, a user's threshold.
-        own = replace(own, b=np.where(is_thumb, models, own.b))
-        start = bradley_terry.fit(own.by_battle(models + 1), ties, prior_sd)
-        centre = np.append(start.strength[:models], start.eta)
-    else:
-        found = replace(before, everyone=None)
-        start = everyone
+        capped = _capped(own, is_thumb, len(segment), caps)
+        found = _with_both(found, capped, is_thumb, len(segment), models, ties, prior_sd)
+        # How users differ is learned as for one more model, a user's threshold, which varies by
+        # itself.
+        own, capped = (replace(one, b=np.where(is_thumb, models, one.b)) for one in (own, capped))
+        start = bradley_terry.fit(capped.by_battle(models + 1), ties, prior_sd)
+        factors = np.append(np.zeros(models), SPREAD)[None]
     votes = own.user_votes(segment, forgetting=1.0)
     try:
-        prior = offsets.fit(offsets.InMemory([votes], ties), start, groups)
+        users = offsets.InMemory([votes], ties)
+        prior = offsets.fit(users, start, groups, factors=factors)
     except NotConvergedError as error:
         LOG.warning("users keep the ranking they had: %s", error)
         return found
     prior = priors.with_first_models(prior, models)
+    centre = np.append(start.strength[:models], start.eta)
     shares = np.bincount(segment, minlength=groups) / len(segment)
     return replace(found, prior=prior, centre=centre, shares=shares)
 
 
-def _with_everyone(
+def _capped(own: LoggedVotes, is_thumb: np.ndarray, users: int, caps: Caps) -> LoggedVotes:
+    """The votes of a user weigh together what a cap allows, and so do its thumbs."""
+    weight = own.weights.copy()
+    for rows in (np.flatnonzero(is_thumb), np.flatnonzero(~is_thumb)):
+        user = own.user[rows]
+        weight[rows] *= caps.of_user(np.bincount(user, minlength=users))[user]
+    return replace(own, weight=weight)
+
+
+def _with_both(
     before: Spread,
     own: LoggedVotes,
     is_thumb: np.ndarray,
@@ -113,15 +160,14 @@ def _with_everyone(
     models: int,
     ties: TieModel,
     prior_sd: float,
-    caps: Caps,
 ) -> Spread:
-    """With the ratings by votes and thumbs (thresholds.py)."""
+    """With the ratings by votes and thumbs (thresholds.py), and by the votes alone."""
     votes = own.take(np.flatnonzero(~is_thumb))
     given = own.take(np.flatnonzero(is_thumb))
-    each = np.bincount(given.user, minlength=users)
-    weight = given.weights * caps.of_user(each)[given.user]
-    thumbs = Thumbs(users, given.user, given.a, 1 - given.outcome, weight)
-    sd = None if thresholds.estimable(votes.by_battle(models), thumbs) else prior_sd
-    both, _ = thresholds.fit(votes, thumbs, [votes.user], ties, models, sd)
-    alone = bradley_terry.fit(votes.by_battle(models), ties, prior_sd)
-    return replace(before, everyone=both, by_votes=alone.strength)
+    thumbs = Thumbs(users, given.user, given.a, 1 - given.outcome, given.weights)
+    voted = len(np.unique(votes.user))
+    groups = [votes.user] if voted >= clustering.FEWEST else []
+    both, _ = thresholds.fit(votes, thumbs, groups, ties, models, prior_sd)
+    none = thumbs.take(np.zeros(len(thumbs), dtype=bool))
+    alone, _ = thresholds.fit(votes, none, groups, ties, models, prior_sd)
+    return replace(before, both=both, alone=alone)

@@ -179,15 +179,21 @@ def block_sums(
 
 
 def fit(
-    users: UserBlocks, start: Fit, archetype_count: int, lambda_reg: float | None = None
+    users: UserBlocks,
+    start: Fit,
+    archetype_count: int,
+    lambda_reg: float | None = None,
+    factors: Floats | None = None,
 ) -> Prior:
     """The prior of System A, with offsets alike in every direction.
 
     start: the global Bradley-Terry fit, the R that archetypes are drawn toward. archetype_count: K.
-    lambda_reg: 1/tau^2 if it is given rather than found. Raises NotConvergedError.
+    lambda_reg: 1/tau^2 if it is given rather than found. factors: (r, M) what offsets have in
+    common besides, whose scale is found. Raises NotConvergedError.
     """
     correlation = in_order(users.dependence(start)).prompt_correlation
     prior = first_prior(start, archetype_count, lambda_reg, correlation)
+    prior = replace(prior, factors=factors)
     prior = _maximise(users, start, prior, lambda_reg)
     if lambda_reg is not None:
         return prior

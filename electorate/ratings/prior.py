@@ -131,10 +131,12 @@ def with_first_models(prior: Prior, models: int) -> Prior:
         return prior
     kept = np.append(np.arange(models), prior.models)
     covariance = prior.mean_covariance
+    factors = prior.directions[:, :models]
+    factors = factors[factors.any(axis=1)]
     return replace(
         prior,
         mean=prior.mean[:, kept],
-        factors=None if prior.factors is None else prior.factors[:, :models],
+        factors=factors if len(factors) else None,
         mean_covariance=None if covariance is None else covariance[:, kept][:, :, kept],
     )
 

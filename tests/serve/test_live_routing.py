@@ -12,6 +12,8 @@ from fastapi.testclient import TestClient
 from rich.console import Console
 
 from electorate.base.errors import ElectorateError
+from electorate.evaluation import off_policy
+from electorate.evaluation.off_policy import Thumbs
 from electorate.online import routing
 from electorate.online.rankings import Entry
 from electorate.online.routing import Shares
@@ -104,3 +106,24 @@ def test_ids_of_earlier_versions_are_still_read(tmp_path: Path) -> None:
 def test_a_folder_without_thumbs_says_how_to_get_some(tmp_path: Path) -> None:
     with pytest.raises(ElectorateError, match=r"--contestants FILE --holdout 0\.1"):
         route_eval(tmp_path, None, Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    ("users", "up", "expected"),
+    [(2, (0, 1), "2 users gave thumbs; at least 5"), (60, (1, 1), "all thumbs are alike")],
+)
+def test_what_is_not_known_is_said_with_the_reason(
+    users: int, up: tuple[int, int], expected: str
+) -> None:
+    place = np.arange(users * 100)
+    of_all = place // 2 % 2
+    thumbs = Thumbs(
+        user=place % users,
+        model=of_all,
+        probability=np.full(len(place), 0.5),
+        by_user=np.ones_like(place),
+        by_all=np.zeros_like(place),
+        up=np.array(up)[place // 4 % 2],
+        models=("a", "b"),
+    )
+    assert expected in live_routing.verdict(off_policy.gain(thumbs), thumbs.users)

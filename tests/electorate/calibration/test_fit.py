@@ -116,6 +116,12 @@ def test_a_bias_that_all_share_is_told_from_how_it_differs(mean: float) -> None:
     assert found.simulated[:, first].mean() == pytest.approx(found.people[first], abs=0.02)
 
 
+def test_voters_who_always_take_the_first_have_a_finite_bias() -> None:
+    of = design()
+    found = fit.fit(of.with_outcome(of.first_shown))
+    assert 2 < found.parameters.position <= fit.WIDEST
+
+
 def test_sides_that_are_not_known_say_nothing_of_bias() -> None:
     votes = planted(design(), answer_quality=0.5)
     found = fit.fit(replace(votes, first_shown=np.full(len(votes), -1)))

@@ -83,6 +83,28 @@ def test_what_was_shown_more_often_is_not_taken_for_better() -> None:
     assert np.mean(plain) > 0.05
 
 
+def test_what_some_users_were_never_shown_has_no_value() -> None:
+    """Half of the users like b, are shown it and never a; the others the other way round."""
+    random = np.random.default_rng(0)
+    user = np.repeat(np.arange(200), 20)
+    likes_b = (user % 2).astype(np.int64)
+    thumbs = Thumbs(
+        user=user,
+        model=likes_b,
+        probability=np.ones(len(user)),
+        by_user=likes_b,
+        by_all=np.zeros(len(user), dtype=np.int64),
+        up=(random.random(len(user)) < 0.8).astype(np.int64),
+        models=("a", "b"),
+    )
+    found = off_policy.values(thumbs)
+    assert found[BY_USER].value == pytest.approx(0.8, abs=0.03)
+    for name in ("a", "b", BY_ALL):
+        assert not found[name].reached
+        assert np.isnan(found[name].value)
+    assert np.isnan(off_policy.gain(thumbs).value)
+
+
 def test_more_thumbs_than_needed_tell() -> None:
     thumbs, _ = logged(8, users=60, each=5, taste=0.7)
     few = off_policy.gain(thumbs)
@@ -109,6 +131,7 @@ def test_any_thumbs_have_values_or_none(seed: int, n: int, alike: bool, one_user
     )
     for value in off_policy.values(thumbs).values():
         assert np.isnan(value.value) or 0 <= value.low <= value.value <= value.high <= 1
-        assert np.isnan(value.value) == (value.worth < off_policy.FEWEST)
+        known = value.reached and value.worth >= off_policy.FEWEST
+        assert np.isnan(value.value) == (not known)
     gain = off_policy.gain(thumbs)
     assert np.isnan(gain.value) or -1 <= gain.low <= gain.high <= 1

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from electorate.base.scale import Floats
 from electorate.online import base as bases
-from electorate.online.counter import Counter
+from electorate.online.counter import PRIOR_USERS, Counter
 from electorate.online.rankings import Rankings
 from electorate.online.sent import NOBODY, Batch, Vote
 from electorate.online.snapshot import Snapshot
@@ -121,8 +121,117 @@ def test_a_user_who_is_forgotten_leaves_nothing_behind(served: Served) -> None:
     served.add(*(vote for vote in given if vote.user == "u0"))
     served.counter.snapshot()
     served.store.erase("u0", "key")
-    served.counter.begin_again()
     after = served.counter.snapshot().with_thumbs
     assert without is not None
     assert after is not None
     assert after.strength == pytest.approx(without.strength, abs=1e-9)
+
+
+@pytest.mark.parametrize("other", ["m0", NOBODY])
+def test_a_model_that_only_a_forgotten_user_named_is_gone(tmp_path: Path, other: str) -> None:
+    """It was the last one, and counts had a place for it: every snapshot after failed."""
+    base = bases.of_folder(tmp_path / "new")
+    store = base.open_store()
+    counter = Counter(base, store)
+    kept = [Vote(f"k{i}", f"u{i}", "m0", "m1", i % 2) for i in range(20)]
+    store.add([Batch("key", kept)])
+    expected = counter.snapshot()
+    store.add([Batch("key", [Vote(f"h{i}", "eve", "evil", other, 1) for i in range(6)])])
+    counter.snapshot()
+    store.erase("eve", "key")
+    found = counter.snapshot()
+    assert found.models == expected.models
+    assert np.array_equal(found.counts, expected.counts)
+    assert np.array_equal(Counter(base, store).snapshot().counts, expected.counts)
+    store.close()
+
+
+def test_a_name_that_comes_back_has_none_of_the_thumbs_of_the_one_before(tmp_path: Path) -> None:
+    """Places of models that only an erased user named are given to others."""
+    base = bases.of_folder(tmp_path / "new")
+    store = base.open_store()
+    counter = Counter(base, store)
+    kept = [Vote(f"k{i}", f"u{i}", "m0", "m1", i % 2) for i in range(20)]
+    store.add([Batch("key", kept)])
+    hated = [Vote(f"h{i}", "eve", "evil", NOBODY, 1) for i in range(60)]
+    store.add([Batch("key", hated)])
+    assert counter.snapshot().with_thumbs is not None
+    store.erase("eve", "key")
+    counter.snapshot()
+    store.add([Batch("key", [Vote("f", "u1", "fresh", "m0", 2)])])
+    snapshot = counter.snapshot()
+    assert "evil" not in snapshot.models
+    assert snapshot.with_thumbs is None
+    store.close()
+
+
+def test_thumbs_add_to_votes_what_they_know_and_no_more(tmp_path: Path) -> None:
+    """Users after the first PRIOR_USERS, and votes since the last time, count as they are."""
+    served = Served(tmp_path / "new")
+    random = np.random.default_rng(0)
+    ahead = 1.0  # of m0 over m1, nats, by votes and by thumbs
+    thumbs = [
+        Vote(f"{i}", f"t{i % PRIOR_USERS}", f"m{i % 2}", NOBODY, outcome)
+        for i in range(2 * PRIOR_USERS)
+        for outcome in [int(random.random() > expit((0.5 - i % 2) * ahead))]
+    ]
+    served.add(*thumbs)
+    served.counter.snapshot()
+    votes = [
+        Vote(f"v{i}", f"v{i}", "m0", "m1", int(random.random() > expit(ahead))) for i in range(4000)
+    ]
+    served.add(*votes)
+    both = served.counter.snapshot().with_thumbs
+    assert both is not None
+    found = both.strength[0] - both.strength[1]
+    sd = np.sqrt(np.array([1, -1]) @ both.covariance[:2, :2] @ np.array([1, -1]))
+    assert found == pytest.approx(ahead, abs=4 * sd)
+    assert 0.02 < sd < 0.06
+    served.store.close()
+
+
+def test_uneven_thresholds_are_not_taken_for_tastes(served: Served) -> None:
+    """Users who like the same models, but of whom some thumb everything up."""
+    utility = np.linspace(-0.8, 0.8, len(NAMES)) - 2 * np.random.default_rng(3).normal(
+        size=(USERS, 1)
+    )
+    served.add(*thumbs(utility, 3))
+    snapshot = served.counter.snapshot()
+    assert snapshot.unlabelled is not None
+    assert snapshot.unlabelled.sd < 0.3
+    best = [served.order(snapshot, f"u{user}")[0] for user in range(USERS)]
+    assert best.count(NAMES[-1]) > 0.9 * USERS
+
+
+def test_few_thumbs_make_nothing_sure(served: Served) -> None:
+    """Everyone's interval with a few thumbs is hardly narrower than without."""
+    random = np.random.default_rng(4)
+    taste = 2.0 * random.normal(size=60)
+    votes = [
+        Vote(f"{i}-{user}", f"u{user}", "m0", "m1", int(random.random() > expit(taste[user])))
+        for user in range(60)
+        for i in range(30)
+    ]
+    served.add(*votes)
+    before = served.counter.snapshot().fits[0].covariance
+    few = [Vote(f"t{i}", f"u{i}", f"m{i % 2}", NOBODY, i // 2 % 2) for i in range(10)]
+    served.add(*few)
+    served.counter.snapshot()
+    served.counter.refresh()
+    after = served.counter.snapshot().with_thumbs
+    assert after is not None
+    contrast = np.array([1.0, -1.0])
+    sd = [np.sqrt(contrast @ one[:2, :2] @ contrast) for one in (before, after.covariance)]
+    assert 0.8 * sd[0] < sd[1] < 1.1 * sd[0]
+
+
+def test_a_users_votes_weigh_no_more_beside_thumbs_than_on_boards(served: Served) -> None:
+    liked = [
+        Vote(f"{i}-{name}", f"u{i}", name, NOBODY, outcome)
+        for i in range(150)
+        for name, outcome in (("m1", 0), ("m0", 1))
+    ]
+    flood = [Vote(f"f{i}", "loud", "m0", "m1", 0) for i in range(5000)]
+    served.add(*liked, *flood)
+    found = served.order(served.counter.snapshot(), None)
+    assert found.index("m1") < found.index("m0")
