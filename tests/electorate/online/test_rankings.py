@@ -266,7 +266,7 @@ def test_a_prior_that_does_not_converge_leaves_the_last_good_one(
     rankings = Rankings(base)
     before = add(counter, "u", "x", ["y", "z"])
 
-    def fails(*_: object) -> Prior:
+    def fails(*_: object, **__: object) -> Prior:
         raise NotConvergedError("System A did not converge: a test says so")
 
     monkeypatch.setattr(offsets, "fit", fails)
