@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from electorate.base.progress import unshown
 from electorate.online import base as bases
 from electorate.online import begin
+from electorate.online.routing import Shares
 from serve import answer_ids, api, upstreams
 from serve.gateway import Gateway
 from serve.security import Gate
@@ -59,7 +60,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     service.counter.snapshot()
     contestants = Upstreams()
     reached = upstreams.of_contest(contestants.contest(), None)
-    gateway = Gateway(reached, answer_ids.secret(folder), 0.0)
+    gateway = Gateway(reached, answer_ids.secret(folder), Shares())
     costs = {f"c{i}": 0.001 * (i + 1) for i in range(6)}
     app = api.build(service, Settings(hosts=None, costs=costs), Gate(None, 1e6), gateway)
     listening = socket.create_server(("127.0.0.1", 0))

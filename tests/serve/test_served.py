@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from electorate.base.progress import unshown
 from electorate.online import base as bases
 from electorate.online import begin
+from electorate.online.routing import Shares
 from serve import answer_ids, api, upstreams
 from serve.gateway import Gateway
 from serve.security import Gate
@@ -57,7 +58,7 @@ def test_each_request_to_try_is_answered(tmp_path: Path, kind: str) -> None:
     contestants = None
     if kind == "contestants":
         gateway = Gateway(
-            upstreams.of_contest(server.contest(), None), answer_ids.secret(folder), 0
+            upstreams.of_contest(server.contest(), None), answer_ids.secret(folder), Shares()
         )
         contestants = tmp_path / "contestants.yaml"
     settings = Settings(hosts=None, contestants=contestants)

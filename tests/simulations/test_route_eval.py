@@ -209,7 +209,7 @@ def test_what_is_no_finished_run_is_one_line(
     tmp_path: Path, folder: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["route-eval", str(tmp_path / "nothing")]) == 2
-    assert "not a run's folder" in capsys.readouterr().err
+    assert "nothing: holds no finished run, and no thumbs on a gateway's" in capsys.readouterr().err
     folder.write_manifest({**folder.read_manifest(), "status": "evaluate"})
     assert cli.main(["route-eval", str(folder.path)]) == 2
-    assert "holds no finished run; finish it with --resume" in capsys.readouterr().err
+    assert "answers; finish it with --resume" in capsys.readouterr().err
