@@ -52,8 +52,8 @@ class Spread:
         """Everyone's fit to all votes, with what these users' thumbs add to it; None where there
         are no thumbs, or models have come since.
 
-        What thumbs add is what they add to these users' own votes: by the information of each
-        (Cox and Hinkley, 1974, chapter 9), as that of independent data sums up.
+        What thumbs add is the information that they add to these users' own votes; that of
+        independent data sums up, and each estimate counts by its own.
         """
         both = self.both
         alone = self.alone
