@@ -16,7 +16,7 @@ from scipy.special import expit
 from benchmarks.exploration import FEEDBACK, NAMES, USERS, World
 from electorate.base.scale import Floats
 from electorate.evaluation import off_policy
-from electorate.evaluation.off_policy import Thumbs
+from electorate.evaluation.off_policy import RoutedThumbs
 from electorate.online import base as bases
 from electorate.online import routing
 from electorate.online.counter import Counter
@@ -69,7 +69,7 @@ def live(seed: int, folder: Path) -> list[tuple[float, off_policy.Gain]]:
         store.add([Batch("benchmark", votes)])
         if request + 1 in TOLD_AFTER:
             rows = [row for user in range(USERS) for row in store.ledger.thumbs_of_user(str(user))]
-            found.append((float(np.mean(gains)), off_policy.gain(Thumbs.of(rows))))
+            found.append((float(np.mean(gains)), off_policy.gain(RoutedThumbs.of(rows))))
     store.close()
     return found
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from electorate.base.draws import Stream, generator
@@ -16,6 +17,7 @@ from electorate.polls.tastes import TasteVotes
 from electorate.polls.voters import JudgedPersonas
 from electorate.storage import files
 from electorate.storage.run_folder import RunFolder
+from electorate.storage.vote_columns import column, votes_of
 from electorate.storage.vote_log import VoteLog
 
 FEWEST = 60
@@ -66,23 +68,17 @@ def _votes(folder: RunFolder, personas: JudgedPersonas) -> TasteVotes:
     log = VoteLog(folder.votes, config.contestant_names)
     parts = [log.read(round_, 0) for round_ in range(len(config.votes.checkpoints))]
     table = pa.concat_tables(parts, promote_options="default")
-    columns = {name: table[name].to_numpy() for name in table.column_names if name != "judge"}
-    rows = np.flatnonzero(columns["user_id"] < users)
-    user, prompt, a, b = (
-        columns[name][rows].astype(np.int64)
-        for name in ("user_id", "prompt_id", "model_a", "model_b")
-    )
+    table = table.filter(pc.less(table["user_id"], users))
+    votes = votes_of(table)
+    prompt = column(table, "prompt_id")
     z = _measured(folder, personas)
-    p = np.stack([columns[name][rows] for name in ("p_a", "p_b", "p_tie")], axis=1)
-    outcome = np.minimum(columns["outcome"][rows], 2).astype(np.int64)
-    return TasteVotes(
-        user=user,
-        segment=personas.archetype[user],
-        a=a,
-        b=b,
-        z=z[prompt, a] - z[prompt, b],
+    p = np.stack([table[name].to_numpy() for name in ("p_a", "p_b", "p_tie")], axis=1)
+    return TasteVotes.of(
+        votes,
+        outcome=votes.outcome_of_3,
+        segment=personas.archetype[votes.user],
+        z=z[prompt, votes.a] - z[prompt, votes.b],
         p=p.astype(float),
-        outcome=outcome,
         split=_splits(personas)[prompt],
     )
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from electorate.base.errors import ElectorateError
 from electorate.evaluation import off_policy
-from electorate.evaluation.off_policy import BY_ALL, BY_USER, Gain, Thumbs, Value
+from electorate.evaluation.off_policy import BY_ALL, BY_USER, Gain, RoutedThumbs, Value
 from electorate.online.base import ONLINE
 from electorate.online.ledger import THUMBS
 from electorate.storage import files
@@ -33,7 +33,7 @@ class Kept:
     """
 
     folder: Path
-    thumbs: Thumbs
+    thumbs: RoutedThumbs
     left_out: int
 
 
@@ -56,7 +56,7 @@ def read(folder: Path) -> Kept | None:
     except sqlite3.Error as error:
         raise ElectorateError(f"{path}: cannot be read: {error}") from None
     told = [row for row in rows if row["probability"] > 0]
-    return Kept(path.parent, Thumbs.of(told), len(rows) - len(told)) if rows else None
+    return Kept(path.parent, RoutedThumbs.of(told), len(rows) - len(told)) if rows else None
 
 
 def show(kept: Kept, console: Console) -> None:
@@ -107,13 +107,18 @@ def verdict(gain: Gain, users: int) -> str:
         return "users' own rankings and everyone's have the same first contestant on all of them"
     if (why := _why_unknown(gain, users)) is not None:
         return f"whether users' own rankings are worth it is not known: {why}"
-    found = f"{gain.value:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}]"
+    points, low, high = (100 * value for value in (gain.value, gain.low, gain.high))
+    found = f"{points:+.1f} percentage points of thumbs up [{low:+.1f}, {high:+.1f}]"
     if gain.low > 0:
-        return f"users' own rankings are worth it: {found} more thumbs up than by everyone's"
+        return f"users' own rankings are worth it: {found} over everyone's ranking"
     if gain.high < 0:
-        return f"users' own rankings are worse: {found} thumbs up beside everyone's"
-    more = "" if gain.needed is None else f"; about {gain.needed:,} thumbs would tell, if it is so"
-    return f"whether users' own rankings are worth it is not yet known: {found} thumbs up{more}"
+        return f"users' own rankings are worse than everyone's: {found}"
+    more = ""
+    if gain.needed is not None:
+        more = (
+            f"; about {gain.needed:,} thumbs in all would tell, if the gain is as large as it seems"
+        )
+    return f"whether users' own rankings are worth it is not yet known: {found}{more}"
 
 
 def _why_unknown(gain: Gain, users: int) -> str | None:
@@ -129,13 +134,13 @@ def _why_unknown(gain: Gain, users: int) -> str | None:
 
 
 def _cells(value: Value) -> tuple[str, str, str]:
-    worth = f"{value.worth:,.0f}"
+    effective = f"{value.effective:,.0f}"
     if not value.reached:
-        return "not shown to all", "", worth
+        return "not shown to all", "", effective
     if not np.isfinite(value.value):
-        return "too few", "", worth
+        return "too few", "", effective
     interval = "" if value.low == value.high else f"{value.low:.1%} to {value.high:.1%}"
-    return f"{value.value:.1%}", interval, worth
+    return f"{value.value:.1%}", interval, effective
 
 
 def _without_nan(found: object) -> object:

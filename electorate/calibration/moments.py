@@ -61,9 +61,7 @@ class Global:
 def shared(design: Design) -> Global:
     """One ranking for all, with what all like in style and in the place of an answer."""
     models = len(design.models)
-    counts = np.zeros((models, models, 3))
-    np.add.at(counts, (design.a, design.b, design.outcome), 1.0)
-    start = bradley_terry.fit(counts, TIES, PRIOR_SD_ELO)
+    start = bradley_terry.fit(design.by_battle(models), TIES, PRIOR_SD_ELO)
     contrast = design.contrast
     n = len(design)
     measures = np.column_stack([contrast, design.side])

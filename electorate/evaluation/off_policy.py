@@ -21,7 +21,7 @@ from electorate.base.scale import Floats, Ints
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-FEWEST = 20.0  # answers that an estimate has to be worth as many as
+FEWEST = 20.0  # of an estimate's effective sample size
 BY_USER = "by_user"
 BY_ALL = "by_all"
 AT_ONCE = 10_000_000  # draws of users
@@ -29,7 +29,7 @@ UNKNOWN = (float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
-class Thumbs(Columns):
+class RoutedThumbs(Columns):
     """n thumbs on answers that a gateway chose.
 
     Attributes:
@@ -53,7 +53,7 @@ class Thumbs(Columns):
     models: tuple[str, ...]
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, object]]) -> "Thumbs":
+    def of(cls, rows: Sequence[Mapping[str, object]]) -> "RoutedThumbs":
         """From rows of a ledger, see electorate/online/ledger.py."""
         models = sorted({str(row[name]) for row in rows for name in ("model", BY_USER, BY_ALL)})
         users = sorted({str(row["user"]) for row in rows})
@@ -80,8 +80,8 @@ class Value:
     """A policy's share of thumbs up, with its 95% interval over users.
 
     Attributes:
-        worth: how many answers chosen by the policy itself would say as much: (sum w)^2 / sum w^2
-            (Kish, 1965). Below FEWEST there is no value, and value, low and high are NaN.
+        effective: sample size, (sum w)^2 / sum w^2 (Kish, 1965): as many answers chosen by the
+            policy itself would say as much. Below FEWEST value, low and high are NaN.
         reached: whether what it would choose had some probability everywhere, so that weights are
             1 on average; else there is no value either.
     """
@@ -89,7 +89,7 @@ class Value:
     value: float
     low: float
     high: float
-    worth: float
+    effective: float
     reached: bool
 
 
@@ -112,7 +112,7 @@ class Gain:
     needed: int | None
 
 
-def values(thumbs: Thumbs) -> dict[str, Value]:
+def values(thumbs: RoutedThumbs) -> dict[str, Value]:
     """Of users' own rankings (BY_USER), of everyone's (BY_ALL), and of each contestant for all."""
     chosen = {BY_USER: thumbs.by_user, BY_ALL: thumbs.by_all}
     chosen |= {name: np.full(len(thumbs), m) for m, name in enumerate(thumbs.models)}
@@ -124,14 +124,14 @@ def values(thumbs: Thumbs) -> dict[str, Value]:
     found = {}
     for place, (name, weight) in enumerate(weights.items()):
         replicates = _ratio(sums[:, 2 * place], sums[:, 2 * place + 1])
-        worth = _worth(weight)
+        effective = _effective(weight)
         reached = _is_reached(weight)
-        interval = _interval(replicates, worth) if reached else UNKNOWN
-        found[name] = Value(*interval, worth, reached)
+        interval = _interval(replicates, effective) if reached else UNKNOWN
+        found[name] = Value(*interval, effective, reached)
     return found
 
 
-def gain(thumbs: Thumbs) -> Gain:
+def gain(thumbs: RoutedThumbs) -> Gain:
     """Of users' own rankings over everyone's.
 
     Where both have the same first contestant nothing differs, so it is the difference between
@@ -148,15 +148,15 @@ def gain(thumbs: Thumbs) -> Gain:
     apart = _ratio(sums[:, 0], sums[:, 1]) - _ratio(sums[:, 2], sums[:, 3])
     replicates = np.where(share > 0, share * apart, 0.0)
     reached = all(_is_reached(weight[differ]) for weight in (own, other))
-    worth = min(_worth(weight) for weight in (own, other))
-    value, low, high = _interval(replicates, worth) if reached else UNKNOWN
+    effective = min(_effective(weight) for weight in (own, other))
+    value, low, high = _interval(replicates, effective) if reached else UNKNOWN
     needed = None
     if value > 0 and high > low:
         needed = int(np.ceil(len(thumbs) * ((high - low) / 2 / value) ** 2))
     return Gain(value, low, high, float(differ.mean()), needed)
 
 
-def _worth(weight: Floats) -> float:
+def _effective(weight: Floats) -> float:
     squares = float((weight**2).sum())
     return float(weight.sum()) ** 2 / squares if squares > 0 else 0.0
 
@@ -169,7 +169,7 @@ def _is_reached(weight: Floats) -> bool:
     return bool(weight.mean() + 3 * error >= 1)
 
 
-def _sums(thumbs: Thumbs, columns: Floats) -> Floats:
+def _sums(thumbs: RoutedThumbs, columns: Floats) -> Floats:
     """(1 + RESAMPLES, k) of columns (n, k) over the users of each resample; in the first each user
     is drawn once.
     """
@@ -191,8 +191,8 @@ def _ratio(top: Floats, bottom: Floats) -> Floats:
     return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
 
 
-def _interval(replicates: Floats, worth: float) -> tuple[float, float, float]:
+def _interval(replicates: Floats, effective: float) -> tuple[float, float, float]:
     known = replicates[1:][np.isfinite(replicates[1:])]
-    if worth < FEWEST or not len(known) or not np.isfinite(replicates[0]):
+    if effective < FEWEST or not len(known) or not np.isfinite(replicates[0]):
         return UNKNOWN
     return float(replicates[0]), *resampling.interval(known, CONFIDENCE)

@@ -65,12 +65,13 @@ class Ledger:
     def add_thumbs(self, votes: Sequence[Vote]) -> None:
         """Write down which answers that were routed got thumbs."""
         now = time.time()
-        rows = [
-            (now, by.answer, vote.user, vote.model_a, by.probability, by.by_user, by.by_all,
-             int(vote.outcome == 0))
-            for vote in votes
-            if (by := vote.routed) is not None and by.by_user
-        ]  # fmt: skip
+        rows = []
+        for vote in votes:
+            by = vote.routed
+            # Whoever asked for a contestant by its name was not routed.
+            if by is not None and by.by_user:
+                chosen = (by.probability, by.by_user, by.by_all)
+                rows.append((now, by.answer, vote.user, vote.model_a, *chosen, vote.outcome == 0))
         self._db.executemany("INSERT OR REPLACE INTO thumbs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def spent(self) -> dict[str, Spent]:

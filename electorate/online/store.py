@@ -173,18 +173,19 @@ class VoteStore:
         before = self._take_ids(batch.votes, number, key, version)
         units = fixed_point.fixed(np.array([vote.weight for vote in batch.votes])).tolist()
         rows = []
-        new = list[Vote]()
+        routed = list[Vote]()
         for vote, taken, weight in zip(batch.votes, before, units, strict=True):
             if taken is None:
                 a = model[vote.model_a]
                 b = model[vote.model_b]
                 battle = (number[vote.user], vote.prompt, a, b, vote.first_shown, vote.outcome)
                 rows.append((*battle, key, now, weight, vote.board))
-                new.append(replace(vote, user=self.users.kept_as(vote.user)))
+                if vote.routed is not None:
+                    routed.append(replace(vote, user=self.users.kept_as(vote.user)))
         names = ", ".join(COLUMNS)
         marks = ", ".join("?" * len(COLUMNS))
         self._db.executemany(f"INSERT INTO votes ({names}) VALUES ({marks})", rows)  # noqa: S608
-        self.ledger.add_thumbs(new)
+        self.ledger.add_thumbs(routed)
         self._audit(batch.key, "votes", None, len(rows), version)
         last = max((taken for taken in before if taken is not None), default=0)
         return Taken(version if rows else last, len(rows))

@@ -38,15 +38,23 @@ class Moments(Summed):
     votes: float
     pairs: float
 
-    @property
-    def users_differ(self) -> bool:
+    def users_differ(self, factors: Floats | None = None) -> bool:
         """Whether users' votes on different prompts have more in common than noise.
 
         Users who differ in nothing but which prompts they happened to be asked would be given a
         spread by the evidence, which takes a user's votes for independent.
+
+        Args:
+            factors: (r, M) what offsets have in common, which is left out: what moves scores as
+                these do says nothing of the rest.
         """
+        cross = self.cross
+        if factors is not None:
+            along, _ = np.linalg.qr((factors @ self.information).T)
+            rest = np.eye(len(along)) - along @ along.T
+            cross = rest @ cross @ rest
         square = self.information @ self.information
-        common = np.tensordot(self.cross, square, axes=2)
+        common = np.tensordot(cross, square, axes=2)
         return bool(common[0] > SURE * common[1:].max())
 
 

@@ -197,7 +197,8 @@ def fit(
     prior = _maximise(users, start, prior, lambda_reg)
     if lambda_reg is not None:
         return prior
-    return prior if in_order(users.moments(prior)).users_differ else replace(prior, sd=TAU_FLOOR)
+    differ = in_order(users.moments(prior)).users_differ(factors)
+    return prior if differ else replace(prior, sd=TAU_FLOOR)
 
 
 def with_decisiveness(users: UserBlocks, start: Fit, plain: Prior) -> Prior:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from electorate.base.errors import ElectorateError
 from electorate.evaluation import off_policy
-from electorate.evaluation.off_policy import Thumbs
+from electorate.evaluation.off_policy import RoutedThumbs
 from electorate.online import routing
 from electorate.online.rankings import Entry
 from electorate.online.routing import Shares
@@ -117,7 +117,7 @@ def test_what_is_not_known_is_said_with_the_reason(
 ) -> None:
     place = np.arange(users * 100)
     of_all = place // 2 % 2
-    thumbs = Thumbs(
+    thumbs = RoutedThumbs(
         user=place % users,
         model=of_all,
         probability=np.full(len(place), 0.5),

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from electorate.base.scale import Floats
 from electorate.evaluation import off_policy
-from electorate.evaluation.off_policy import BY_ALL, BY_USER, Thumbs
+from electorate.evaluation.off_policy import BY_ALL, BY_USER, RoutedThumbs
 
 MODELS = 5
 
 
 def logged(
     seed: int, users: int = 150, each: int = 20, taste: float = 1.0, holdout: float = 0.15
-) -> tuple[Thumbs, Floats]:
+) -> tuple[RoutedThumbs, Floats]:
     """What a gateway logs of users with tastes and thresholds of their own, whose rankings it knows
     but in part; and (users, MODELS) how likely each answer is to get a thumb up.
     """
@@ -34,7 +34,7 @@ def logged(
     probability = explore * chance[user, model] + holdout * (model == of_all)
     probability += (1 - explore - holdout) * (model == own)
     up = 1 / (1 + np.exp(random.normal(size=(users, 1)) - utility))
-    thumbs = Thumbs(
+    thumbs = RoutedThumbs(
         user=user,
         model=model,
         probability=probability,
@@ -88,7 +88,7 @@ def test_what_some_users_were_never_shown_has_no_value() -> None:
     random = np.random.default_rng(0)
     user = np.repeat(np.arange(200), 20)
     likes_b = (user % 2).astype(np.int64)
-    thumbs = Thumbs(
+    thumbs = RoutedThumbs(
         user=user,
         model=likes_b,
         probability=np.ones(len(user)),
@@ -120,7 +120,7 @@ def test_more_thumbs_than_needed_tell() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.booleans(), st.booleans())
 def test_any_thumbs_have_values_or_none(seed: int, n: int, alike: bool, one_user: bool) -> None:
     random = np.random.default_rng(seed)
-    thumbs = Thumbs(
+    thumbs = RoutedThumbs(
         user=np.zeros(n, dtype=np.int64) if one_user else random.integers(0, 9, n),
         model=random.integers(0, 3, n),
         probability=np.exp(-3 * random.random(n)),
@@ -131,7 +131,7 @@ def test_any_thumbs_have_values_or_none(seed: int, n: int, alike: bool, one_user
     )
     for value in off_policy.values(thumbs).values():
         assert np.isnan(value.value) or 0 <= value.low <= value.value <= value.high <= 1
-        known = value.reached and value.worth >= off_policy.FEWEST
+        known = value.reached and value.effective >= off_policy.FEWEST
         assert np.isnan(value.value) == (not known)
     gain = off_policy.gain(thumbs)
     assert np.isnan(gain.value) or -1 <= gain.low <= gain.high <= 1

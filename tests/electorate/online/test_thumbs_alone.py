@@ -235,3 +235,29 @@ def test_a_users_votes_weigh_no_more_beside_thumbs_than_on_boards(served: Served
     served.add(*liked, *flood)
     found = served.order(served.counter.snapshot(), None)
     assert found.index("m1") < found.index("m0")
+
+
+@pytest.mark.parametrize("taste", [0.0, 0.6])
+def test_users_who_thumb_as_much_up_as_down_are_told_apart_by_their_tastes(
+    served: Served, taste: float
+) -> None:
+    """People's choices as thumbs, one up and one down: thresholds then vary less than chance has
+    it, which said that users do not differ.
+    """
+    random = np.random.default_rng(0)
+    utility = np.linspace(-0.8, 0.8, len(NAMES)) + taste * random.normal(size=(USERS, len(NAMES)))
+    given = []
+    for user in range(USERS):
+        for i in range(EACH):
+            one, other = random.permutation(len(NAMES))[:2]
+            if random.random() > expit(utility[user, one] - utility[user, other]):
+                up = other
+            else:
+                up = one
+            for model in (one, other):
+                outcome = int(model != up)
+                given.append(Vote(f"{i}-{model}", f"u{user}", NAMES[model], NOBODY, outcome))
+    served.add(*given)
+    found = served.counter.snapshot().unlabelled
+    assert found is not None
+    assert found.sd > 0.3 if taste else found.sd < 0.1
